@@ -1,0 +1,16 @@
+"""The blueprints app."""
+
+from django.apps import AppConfig
+from django.core import checks
+
+from blueprints.checks import check_wiring
+
+
+class BlueprintsConfig(AppConfig):
+    """Registers the system checks."""
+
+    name = "blueprints"
+
+    def ready(self) -> None:
+        """Registers what `manage.py check` has to prove."""
+        checks.register(check_wiring)

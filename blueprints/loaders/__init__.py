@@ -1,0 +1,1 @@
+"""Reads Blueprint documents from outside."""

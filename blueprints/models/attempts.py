@@ -1,0 +1,29 @@
+"""An attempt: one try at a step."""
+
+from django.db import models
+
+from blueprints.models.steps import Step
+
+
+class Attempt(models.Model):
+    """One try, by one worker, and how it ended."""
+
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="tries")
+    number = models.PositiveIntegerField()
+    # A step's status or an outcome's kind; no choices, as the engine's set may grow.
+    status = models.CharField(max_length=16)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    worker = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        ordering = ["step_id", "number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["step", "number"], name="attempt_once_per_number"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} ({self.status})"

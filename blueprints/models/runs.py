@@ -1,0 +1,58 @@
+"""A run: one execution of a task. While it is live, the truth is in Redis."""
+
+from functools import partial
+
+from django.db import models
+from django.utils import timezone
+
+from blueprints.models.tasks import Task
+from engine.ids import new_id
+from engine.run.states import RunStatus
+
+
+class Run(models.Model):
+    """What is known of a run: how it was started, where it stands, how it ended."""
+
+    id = models.CharField(
+        primary_key=True,
+        max_length=40,
+        default=partial(new_id, "R"),
+        editable=False,
+    )
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="runs")
+    status = models.CharField(
+        max_length=16,
+        choices=[(status.value, status.value) for status in RunStatus],
+        default=RunStatus.PENDING.value,
+    )
+    generation = models.PositiveIntegerField(
+        default=1, help_text="Raised by recovery, rerun and fork."
+    )
+    program_id = models.CharField(
+        max_length=64, db_index=True, help_text="sha-256 of the program."
+    )
+    program = models.JSONField()
+    ctx = models.JSONField("initial ctx")
+    result = models.JSONField("final ctx", null=True, blank=True)
+    error = models.JSONField(null=True, blank=True, help_text="{kind, text}")
+    epoch = models.CharField(
+        max_length=64, blank=True, help_text="The Redis this run lives in."
+    )
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    archived_number = models.PositiveBigIntegerField(
+        default=0,
+        help_text="The last journal entry of this generation that is in this database.",
+    )
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["status", "created_at"], name="run_status_created"),
+            models.Index(fields=["-created_at", "-id"], name="run_newest_first"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.status})"

@@ -1,0 +1,1 @@
+"""Writes: one file per noun, functions named noun_verb, one transaction each."""

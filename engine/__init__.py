@@ -1,0 +1,1 @@
+"""Decides: the language, Blueprints, runs and where a live run is kept."""

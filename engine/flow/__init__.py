@@ -1,0 +1,22 @@
+"""The language: paths, expressions, nodes and what they mean."""
+
+from engine.flow.document import Document
+from engine.flow.errors import FlowError
+from engine.flow.expr import evaluate_expr, parse_expr
+from engine.flow.interpreter import evaluate
+from engine.flow.json_text import JsonTextError, dump_compact, load_json
+from engine.flow.nodes import parse_node
+from engine.flow.path import parse_path
+
+__all__ = [
+    "Document",
+    "FlowError",
+    "JsonTextError",
+    "dump_compact",
+    "evaluate",
+    "evaluate_expr",
+    "load_json",
+    "parse_expr",
+    "parse_node",
+    "parse_path",
+]

@@ -1,0 +1,88 @@
+"""What the engine needs from higher floors, as protocols wired in settings.SWARM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from engine.blueprint.program import Agent
+from engine.run.outcomes import Outcome
+from engine.store.base import BatchRef, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """One attempt as an agent sees it.
+
+    `step_id` names the step, not the attempt: it is the idempotency key to hand on to
+    whatever the agent changes outside.
+    """
+
+    run: str
+    gen: int
+    place: str
+    step_id: str
+    agent: Agent
+    attempt: int
+    input: Any
+    deadline_s: float
+    """Seconds left for this attempt."""
+
+
+class Spawner(Protocol):
+    """Makes an agent of one kind work."""
+
+    in_process: bool
+    """True if an attempt runs in the worker's own process (its lanes may be batched)."""
+
+    def run(self, call: StepCall) -> Outcome:
+        """Make one attempt; never raises for what the agent does wrong."""
+
+
+class Watch(Protocol):
+    """Shows what this process owns to the keeper that renews its leases.
+
+    A process owns at most one chain and one batch at a time; an attempt is running in
+    the chain, or in the shown lane of the batch.
+    """
+
+    def chain(self, ref: Ref, seq: int, nonce: str, timeout_ms: int) -> None:
+        """Show a chain whose attempt or transition starts now."""
+
+    def no_chain(self) -> None:
+        """Show that no chain is owned (a batch may still be)."""
+
+    def batch(self, ref: BatchRef | None, nonce: str = "") -> None:
+        """Show the batch that is owned, or that none is any more."""
+
+    def lane(self, index: int, timeout_ms: int) -> None:
+        """Show which lane of the batch starts now; -1 when none is running."""
+
+    def clear(self) -> None:
+        """Show that nothing is owned."""
+
+    def draining(self) -> bool:
+        """Tell whether this process is asked to stop, so that it gives work back."""
+
+
+class NoWatch:
+    """A Watch that shows nothing, for processes without a keeper."""
+
+    def chain(self, ref: Ref, seq: int, nonce: str, timeout_ms: int) -> None:
+        """Show nothing."""
+
+    def no_chain(self) -> None:
+        """Show nothing."""
+
+    def batch(self, ref: BatchRef | None, nonce: str = "") -> None:
+        """Show nothing."""
+
+    def lane(self, index: int, timeout_ms: int) -> None:
+        """Show nothing."""
+
+    def clear(self) -> None:
+        """Show nothing."""
+
+    def draining(self) -> bool:
+        """Never asked to stop."""
+        return False

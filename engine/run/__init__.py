@@ -1,0 +1,1 @@
+"""How a run moves: chains, chords, transitions and the engine that commits them."""

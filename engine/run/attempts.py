@@ -1,0 +1,115 @@
+"""One attempt of an agent: its input by value and bounded, its outcome as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from engine.blueprint.program import Agent
+from engine.ports import Spawner, StepCall
+from engine.run.ctx import TooLarge, dump_expanded
+from engine.run.events import Event
+from engine.run.machine import Failed, Passed
+from engine.run.outcomes import Outcome, as_json, retry_delay
+from engine.run.turn import Limits
+from engine.store.base import Ref
+
+
+def step_id(ref: Ref, place: str) -> str:
+    """Return a step's id: `ST-` and 32 hex, a function of run, generation and place.
+
+    Every attempt of a step has the same, so agents can use it as idempotency key.
+    """
+    text = f"{ref.run}/{ref.gen}/{place}".encode()
+    return "ST-" + hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def copied(value: Any, limit: int) -> Any:
+    """Return a value an agent may do with as it likes; TooLarge beyond `limit` bytes."""
+    if not isinstance(value, dict | list):
+        return value
+    return orjson.loads(dump_expanded(value, limit))
+
+
+def make_attempt(
+    spawners: Mapping[str, Spawner],
+    agent: Agent,
+    ref: Ref,
+    place: str,
+    attempt: int,
+    value: Any,
+    limits: Limits,
+) -> Outcome:
+    """Make one attempt of an agent and return its outcome; never raises."""
+    spawner = spawners.get(agent.kind)
+    if spawner is None:
+        return Outcome(
+            "failed",
+            text=f"no spawner for agents of kind {agent.kind!r} in this worker",
+            permanent=True,
+        )
+    try:
+        given = copied(value, limits.input_bytes)
+    except TooLarge:
+        return Outcome(
+            "failed",
+            text=f"input is larger than SWARM_INPUT_LIMIT ({limits.input_bytes} bytes):"
+            " hand the step only the part it needs",
+            permanent=True,
+        )
+    call = StepCall(
+        ref.run,
+        ref.gen,
+        place,
+        step_id(ref, place),
+        agent,
+        attempt,
+        given,
+        agent.timeout_ms / 1000,
+    )
+    return checked(spawner.run(call), limits)
+
+
+def checked(outcome: Outcome, limits: Limits) -> Outcome:
+    """Return an outcome whose value is JSON and fits the Ctx, or the failure it is."""
+    if outcome.kind not in ("passed", "blocked"):
+        return outcome
+    try:
+        value, text = as_json(outcome.value)
+    except ValueError as error:
+        return Outcome("failed", text=str(error), permanent=True)
+    if len(text) > limits.ctx_bytes:
+        return Outcome(
+            "failed",
+            text=f"the result of {len(text)} bytes is larger than SWARM_CTX_LIMIT"
+            f" ({limits.ctx_bytes} bytes): return a path or an id instead",
+            permanent=True,
+        )
+    return Outcome(outcome.kind, value)
+
+
+def judge(
+    outcome: Outcome, agent: Agent, place: str, tries: int, events: list[Event]
+) -> Passed | Failed | int:
+    """Decide what an outcome means: a signal for the machine, or a wait before a retry.
+
+    Returns Passed, Failed, or the milliseconds to wait; notes the journal event.
+    """
+    if outcome.kind == "passed":
+        events.append(["passed", place, tries, agent.name, outcome.value])
+        return Passed(outcome.value)
+    delay = retry_delay(agent.retry, outcome, tries, place)
+    if delay is not None:
+        events.append(
+            ["retry", place, tries, agent.name, outcome.text, delay, outcome.kind]
+        )
+        return delay
+    if outcome.kind == "blocked":
+        events.append(["blocked", place, tries, agent.name, outcome.value])
+    else:
+        kind = "step_lost" if outcome.kind == "lost" else outcome.kind
+        events.append([kind, place, tries, agent.name, outcome.text])
+    return Failed(outcome.flow_text)

@@ -1,0 +1,147 @@
+"""A chain: one sequential thread of control with a Ctx of its own, as pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+import orjson
+
+from engine.flow.document import Document
+from engine.flow.nodes import Loop
+from engine.flow.path import Path
+from engine.run.ctx import Lanes, dump_edit
+from engine.run.layout import Layout
+
+Phase = Literal["s", "c", "j", "e"]
+"""s a step is pending at the cursor, c the cursor is to be entered, j the cursor is a
+fanout whose join is awaited, e the chain has ended and only has to say so."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """An enclosing node that the chain is inside of.
+
+    `at` is the child index of a seq, 0 or 1 for a branch's and a try's two children,
+    the finished iterations of a loop. `rollback` is the log offset a try goes back to,
+    `snapshot` the Ctx there.
+    """
+
+    node: int
+    at: int
+    rollback: int = -1
+    snapshot: Any = None
+
+
+@dataclass(slots=True)
+class Chain:
+    """The state of a chain in memory; `machine.advance` moves it in place.
+
+    `start` is the offset in the stored edit log where `edits` are to be written: a
+    rollback lowers it. `prefix` is the place of the chain's first node.
+    """
+
+    frames: list[Frame]
+    cursor: int
+    phase: Phase
+    doc: Document
+    start: int = 0
+    edits: bytearray = field(default_factory=bytearray)
+    prefix: str = ""
+    end: Any = None
+    """With phase e: None or [kind, text] of the failure."""
+    consumed: str = ""
+    """Address of the chord whose join was taken since the last commit."""
+    opened: int = -1
+    """With phase j: sequence number at which the awaited chord was opened."""
+    origin_size: int = 0
+    """Stored bytes of what the edit log starts from."""
+    folded: bool = False
+    """A lane whose log starts from a base of its own, not from its chord's."""
+    known: dict[str, Lanes] = field(default_factory=dict)
+    """Joins inside the Ctx, by chord."""
+
+    @property
+    def offset(self) -> int:
+        """Length of the edit log once the pending edits are written, in bytes."""
+        return self.start + len(self.edits)
+
+    def write(self, path: Path, value: Any) -> None:
+        """Write a value at a path of the Ctx and note the edit; FlowError if it can't."""
+        self.doc.write(path, value)
+        self.edits += dump_edit(path, value)
+
+    def write_as(self, path: Path, value: Any, line: bytes) -> None:
+        """Write a value whose stored form is `line`, a reference to it."""
+        self.doc.write(path, value)
+        self.edits += line
+
+    def roll_back(self, frame: Frame) -> None:
+        """Take the Ctx and the edit log back to where a try began."""
+        self.doc.restore(frame.snapshot)
+        if frame.rollback >= self.start:
+            del self.edits[frame.rollback - self.start :]
+        else:
+            self.start = frame.rollback
+            self.edits.clear()
+
+    def committed(self) -> None:
+        """Note that the pending edits are written."""
+        self.start += len(self.edits)
+        self.edits.clear()
+        self.consumed = ""
+
+    def in_try(self) -> bool:
+        """Tell whether a rollback point is alive (the log can't be folded then)."""
+        return any(frame.rollback >= 0 for frame in self.frames)
+
+    def pack(self) -> bytes:
+        """Return the frames as stored in the chain's record."""
+        if self.phase == "e":
+            return b"e" + orjson.dumps(self.end)
+        body: list[Any] = [self.cursor]
+        if self.phase == "j":
+            body.append(self.opened)
+        for frame in self.frames:
+            part = [frame.node, frame.at]
+            if frame.rollback >= 0:
+                part.append(frame.rollback)
+            body.append(part)
+        return self.phase.encode() + orjson.dumps(body)
+
+
+def unpack_frames(
+    packed: bytes, first: int
+) -> tuple[Phase, int, list[Frame], Any, int]:
+    """Read stored frames: phase, cursor, frames, end, opened.
+
+    A record without frames is a lane that was claimed for the first time; it enters
+    at `first`.
+    """
+    phase: Phase = chr(packed[0])  # type: ignore[assignment]
+    if phase == "e":
+        return phase, first, [], orjson.loads(packed[1:]), -1
+    if len(packed) == 1:
+        return phase, first, [], None, -1
+    cursor, *rest = orjson.loads(packed[1:])
+    opened = rest.pop(0) if phase == "j" else -1
+    return phase, cursor, [Frame(*part) for part in rest], None, opened
+
+
+def place_of(layout: Layout, chain: Chain) -> str:
+    """Return the place of the chain's cursor, such as `/children/1/body[3]`."""
+    parts = [chain.prefix]
+    frames = chain.frames
+    inner = [frame.node for frame in frames[1:]]
+    inner.append(chain.cursor)
+    for frame, child in zip(frames, inner, strict=False):
+        parts.append(layout.edges[child])
+        if isinstance(layout.nodes[frame.node], Loop):
+            parts.append(_iteration(frame.at))
+    return "".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _iteration(n: int) -> str:
+    return f"[{n}]"

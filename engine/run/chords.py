@@ -1,0 +1,89 @@
+"""Opening a chord: from a machine's Fork to the one transition that dispatches lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from engine.flow.nodes import Join
+from engine.ports import Spawner
+from engine.run.ctx import dump_expanded
+from engine.run.events import pack_entry
+from engine.run.machine import Fork
+from engine.run.turn import ENGINE_TIMEOUT_MS, Limits, Turn
+from engine.store.base import ENGINE_QUEUE, ITEM_PAGE, ChordSpec, Open
+
+UPLOAD_ABOVE: Final = 256 * 1024
+BATCHED: Final = frozenset({Join.ALL, Join.ALL_SETTLED})
+
+
+def pages_of(items: Sequence[Any], limit: int) -> list[bytes]:
+    """Return items as JSON arrays of up to ITEM_PAGE; TooLarge beyond `limit` bytes."""
+    pages: list[bytes] = []
+    left = limit
+    for at in range(0, len(items), ITEM_PAGE):
+        pages.append(dump_expanded(list(items[at : at + ITEM_PAGE]), left))
+        left -= len(pages[-1])
+    return pages
+
+
+def lanes_a_message(size: int, limits: Limits) -> int:
+    """Return how many lanes a message carries: a power of two, so none spans two pages.
+
+    Fewer when the fanout is small, so that every consumer gets several messages.
+    """
+    share = -(-size // (4 * limits.consumers))
+    most = max(1, min(limits.lane_batch, ITEM_PAGE, share))
+    return 1 << (most.bit_length() - 1)
+
+
+def spec_of(
+    turn: Turn, fork: Fork, spawners: Mapping[str, Spawner], limits: Limits
+) -> ChordSpec:
+    """Return the constants of the chord a fork opens."""
+    layout, program = turn.prepared.layout, turn.prepared.program
+    step = layout.first_step(layout.children[fork.number][0])
+    queue, timeout_ms, in_process = ENGINE_QUEUE, ENGINE_TIMEOUT_MS, True
+    if step is not None:
+        agent = program.agents[step.ref]
+        spawner = spawners.get(agent.kind)
+        queue, timeout_ms = agent.queue, agent.timeout_ms
+        in_process = spawner is not None and spawner.in_process
+    size = len(fork.items)
+    batched = in_process and fork.node.join in BATCHED
+    return ChordSpec(
+        size=size,
+        batch=lanes_a_message(size, limits) if batched else 1,
+        window=limits.window,
+        parent=turn.ref.addr,
+        parent_len=turn.chain.offset,
+        base_id=turn.base_id,
+        queue=queue,
+        timeout_ms=timeout_ms,
+        mode=fork.node.join.value,
+        node=fork.number,
+        place=fork.place,
+    )
+
+
+def opening_of(turn: Turn, fork: Fork, spec: ChordSpec, who: str) -> Open:
+    """Return the transition that opens a chord; its pages are filled in by the caller."""
+    chord = f"{turn.ref.addr}.k{turn.seq}"
+    turn.chain.opened = turn.seq
+    turn.events.append(["opened", fork.place, spec.mode, spec.size])
+    return Open(
+        ref=turn.ref,
+        seq=turn.seq,
+        nonce=turn.nonce,
+        offset=turn.chain.start,
+        edits=bytes(turn.chain.edits),
+        frames=turn.chain.pack(),
+        place=fork.place,
+        entry=pack_entry(turn.ref.addr, turn.seq, who, turn.events),
+        chord=chord,
+        spec=spec,
+        pages=[],
+        timeout_ms=ENGINE_TIMEOUT_MS,
+        had_signal=turn.had_signal,
+        consumed=turn.chain.consumed,
+    )

@@ -1,0 +1,168 @@
+"""How a Ctx is stored: edit lines, folded bases, and joins kept as references.
+
+A join's result is never expanded in the store: an edit line refers to the chord, and
+whoever reads the log expands it from the lanes' own logs, sharing what they share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, Final, TypedDict
+
+import orjson
+
+from engine.flow.document import Document
+from engine.flow.path import Path
+
+# Subclasses reach the hook below: `Lanes` is a list that knows its short form.
+OPTIONS: Final = orjson.OPT_PASSTHROUGH_SUBCLASS
+FOLD_AT: Final = 16 * 1024
+
+
+class ChordRef(TypedDict, total=False):
+    """What an edit line says of a join: chord, fanout node, lanes, or the one lane."""
+
+    k: str
+    node: int
+    n: int
+    i: int
+
+
+class Lanes(list[Any]):
+    """The joined results of a chord: a list that is stored as a reference."""
+
+    __slots__ = ("ref",)
+
+    def __init__(self, values: Iterable[Any], ref: ChordRef) -> None:
+        """Hold the expanded values of the lanes of `ref`."""
+        super().__init__(values)
+        self.ref = ref
+
+
+@lru_cache(maxsize=4096)
+def _head(keys: tuple[str, ...]) -> bytes:
+    return b"[" + orjson.dumps(keys) + b","
+
+
+def dump_edit(path: Path, value: Any) -> bytes:
+    """Return the edit line `[keys,value]`; keys, since a path's text can't hold all."""
+    mark: list[str] = []
+
+    def refer(lanes: Any) -> Any:
+        if not isinstance(lanes, Lanes):
+            raise TypeError(f"{type(lanes).__name__} is not JSON")
+        # A random mark can't be met in the value itself.
+        if not mark:
+            mark.append(secrets.token_hex(8))
+        return {mark[0]: lanes.ref}
+
+    body = orjson.dumps(value, default=refer, option=OPTIONS)
+    if mark:
+        return _head(path.keys) + body + b',"m' + mark[0].encode() + b'"]\n'
+    return _head(path.keys) + body + b"]\n"
+
+
+def join_line(path: Path, ref: ChordRef) -> bytes:
+    """Return the edit line of a join: `lanes` for all of them, `lane` for one."""
+    tag = b"lane" if "i" in ref else b"lanes"
+    return _head(path.keys) + orjson.dumps(ref) + b',"' + tag + b'"]\n'
+
+
+Expand = Callable[[ChordRef, Any], Any]
+"""Expands a chord's results: (reference, Ctx of the parent when it opened) -> value."""
+
+
+def replay(
+    doc: Document,
+    log: bytes,
+    expand: Expand,
+    known: dict[str, Lanes],
+    marks: Iterable[int] = (),
+) -> dict[int, Any]:
+    """Apply an edit log to a document; returns the Ctx at each of the marked offsets.
+
+    `known` holds the joins met so far by chord, also those of enclosing chains; what
+    this log joins is added to it.
+    """
+    wanted = set(marks)
+    found: dict[int, Any] = {}
+    offset = 0
+    for line in log.split(b"\n"):
+        if offset in wanted:
+            found[offset] = doc.snapshot()
+        if not line:
+            break
+        edit = orjson.loads(line)
+        path = Path("$", tuple(edit[0]))
+        if len(edit) == 2:
+            doc.write(path, edit[1])
+        elif edit[2] in ("lanes", "lane"):
+            # A parent does not move while its chord is open: its Ctx now is the lanes' base.
+            value = expand(edit[1], doc.snapshot())
+            if isinstance(value, Lanes):
+                known[value.ref["k"]] = value
+            doc.write(path, value)
+        else:
+            doc.write(path, _restore(edit[1], edit[2][1:], known))
+        offset += len(line) + 1
+    return found
+
+
+def _restore(value: Any, mark: str, known: dict[str, Lanes]) -> Any:
+    if isinstance(value, dict):
+        if len(value) == 1 and mark in value:
+            return known[value[mark]["k"]]
+        return {key: _restore(inner, mark, known) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_restore(inner, mark, known) for inner in value]
+    return value
+
+
+def base_id(addr: str, data: bytes) -> str:
+    """Return the name of a base: 16 hex of the sha-256 of its chain and its text."""
+    return hashlib.sha256(addr.encode() + b"\0" + data).hexdigest()[:16]
+
+
+class TooLarge(Exception):
+    """A value expands to more bytes than it may."""
+
+
+def dump_expanded(value: Any, limit: int) -> bytes:
+    """Return a value's JSON text with its joins expanded; TooLarge beyond `limit` bytes.
+
+    A join is expanded lane by lane, so that what is too large is noticed early.
+    """
+    left = limit
+
+    def spend(lanes: Any) -> Any:
+        nonlocal left
+        if not isinstance(lanes, Lanes):
+            raise TypeError(f"{type(lanes).__name__} is not JSON")
+        parts: list[bytes] = []
+        for lane in lanes:
+            parts.append(orjson.dumps(lane, default=spend, option=OPTIONS))
+            left -= len(parts[-1]) + 1
+            if left < 0:
+                raise TooLarge
+        return orjson.Fragment(b"[" + b",".join(parts) + b"]")
+
+    try:
+        text = orjson.dumps(value, default=spend, option=OPTIONS)
+    except orjson.JSONEncodeError:
+        if left < 0:
+            raise TooLarge from None
+        raise
+    if len(text) > limit:
+        raise TooLarge
+    return text
+
+
+def fold(value: Any, limit: int) -> bytes | None:
+    """Return a Ctx as a new base, or None if a join in it is too large to expand."""
+    try:
+        return dump_expanded(value, limit)
+    except TooLarge:
+        return None

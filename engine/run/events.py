@@ -1,0 +1,53 @@
+"""Journal events: the closed set of what a transition can say, packed one entry each.
+
+An entry is a JSON object: `a` chain address, `s` sequence number, `w` who, `e` events.
+An event is an array that starts with its kind; this page names the fields of each.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "run_started": ("program_id", "deadline_ms"),
+    "run_paused": (),
+    "run_resumed": (),
+    "run_done": (),
+    "run_failed": ("kind", "text"),
+    "run_cancelled": ("text",),
+    # A step's life. `pending` also names its agent; `attempt` counts from 1.
+    "pending": ("place", "agent"),
+    "started": ("place", "attempt"),
+    "passed": ("place", "attempt", "agent", "value"),
+    "blocked": ("place", "attempt", "agent", "value"),
+    "failed": ("place", "attempt", "agent", "text"),
+    "timed_out": ("place", "attempt", "agent", "text"),
+    "retry": ("place", "attempt", "agent", "text", "delay_ms", "reason"),
+    "lost": ("place", "attempt", "lost"),
+    "step_lost": ("place", "attempt", "agent", "text"),
+    # A chord's life. `decided` names the lane that decided, -1 when all settled.
+    "opened": ("place", "mode", "size"),
+    "joined": ("place", "lane"),
+    "lane_ended": ("place", "error"),
+    "batch_broken": ("lo", "hi", "lane"),
+    "checkpoint": ("place",),
+    "discarded": ("place", "attempt", "why"),
+}
+
+Event = list[Any]
+
+
+def pack_entry(addr: str, seq: int, who: str, events: list[Event]) -> bytes:
+    """Return a journal entry."""
+    return orjson.dumps({"a": addr, "s": seq, "w": who, "e": events})
+
+
+def named(event: Event) -> dict[str, Any]:
+    """Return an event as a dict with its kind and the names of its fields."""
+    kind = event[0]
+    return {
+        "kind": kind,
+        **dict(zip(FIELDS.get(kind, ()), event[1:], strict=False)),
+    }

@@ -1,0 +1,248 @@
+"""Lane batches: many lanes of one chord in one delivery, committed together.
+
+Up to RESULTS results or SECONDS of work are committed by one call that moves the
+batch's cursor. A lane that does not end with its first step goes on alone.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from engine.flow.document import Document
+from engine.flow.nodes import Fanout
+from engine.run.attempts import judge, make_attempt
+from engine.run.chain import Chain
+from engine.run.engine import Engine, lane_decides
+from engine.run.events import Event, pack_entry
+from engine.run.load import Origin, Prepared, Vanished, lane_start
+from engine.run.machine import (
+    Ended,
+    Next,
+    StepRequest,
+)
+from engine.run.turn import Budget, Turn, engine_pending, new_nonce
+from engine.store.base import (
+    ITEM_PAGE,
+    BatchClaimed,
+    BatchCommit,
+    BatchRef,
+    LaneResult,
+    Moved,
+    Pending,
+    Promote,
+    Ref,
+    Refused,
+)
+
+RESULTS: Final = 16
+SECONDS: Final = 0.02
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch in a worker's hands: what it has found out since its last commit."""
+
+    ref: BatchRef
+    nonce: str
+    claimed: BatchClaimed
+    prepared: Prepared
+    origin: Origin
+    items: list[Any]
+    first: int
+    since: float
+    results: list[LaneResult] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        """Tell whether it is time to commit."""
+        return (
+            len(self.results) >= RESULTS or time.monotonic() - self.since >= SECONDS
+        )
+
+
+def deliver_batch(engine: Engine, ref: BatchRef, queue: str) -> str:
+    """Claim a batch and run its lanes as far as the budget allows.
+
+    Returns `ok`, or why there was nothing to do.
+    """
+    nonce = new_nonce()
+    claimed = engine.store.claim_batch(ref, nonce, queue)
+    if isinstance(claimed, Refused):
+        return claimed.why
+    spec = claimed.spec
+    engine.watch.batch(ref, nonce)
+    try:
+        prepared = engine.loader.prepared(ref.run, claimed.program_id)
+        origin = engine.loader.lane_origin(
+            prepared, Ref(ref.run, ref.gen, spec.parent), ref.chord, spec
+        )
+        batch = Batch(
+            ref,
+            nonce,
+            claimed,
+            prepared,
+            origin,
+            orjson.loads(claimed.page),
+            claimed.cursor,
+            time.monotonic(),
+        )
+        _run(engine, batch, Budget(engine.limits, spec.timeout_ms))
+    except Vanished:
+        return "gone"
+    finally:
+        engine.watch.clear()
+    return "ok"
+
+
+def _run(engine: Engine, batch: Batch, budget: Budget) -> None:
+    spec = batch.claimed.spec
+    for index in range(batch.claimed.cursor, batch.ref.hi):
+        if engine.watch.draining() or not budget.allows(spec.timeout_ms):
+            if _flush(engine, batch, budget):
+                engine.store.release_batch(batch.ref, batch.nonce, batch.first)
+            return
+        ended = _lane(engine, batch, index, budget)
+        if isinstance(ended, Promote):
+            if not _promote(engine, batch, index, ended, budget):
+                return
+            continue
+        if ended is not None and lane_decides(spec.mode, True):
+            _flush(engine, batch, budget, decided_by=index)
+            return
+        if batch.full and not _flush(engine, batch, budget):
+            return
+    _flush(engine, batch, budget)
+
+
+def _lane(
+    engine: Engine, batch: Batch, index: int, budget: Budget
+) -> list[str] | Promote | None:
+    """Run one lane up to its first step; its error, None if it ended well, or Promote."""
+    spec, machine = batch.claimed.spec, batch.prepared.machine
+    chain = lane_chain(batch.prepared, spec.node, spec.place, index, batch.origin)
+    item = batch.items[index % ITEM_PAGE]
+    chain.doc = Document(lane_start(batch.prepared, spec, batch.origin, item).value)
+    nxt: Next = machine.advance(chain)
+    tries = 0
+    if isinstance(nxt, StepRequest):
+        agent = batch.prepared.program.agents[nxt.ref]
+        spawner = engine.spawners.get(agent.kind)
+        if not engine.serves(agent.queue) or not spawner or not spawner.in_process:
+            return _promotion(engine, batch, index, chain, nxt)
+        budget.spend()
+        engine.watch.lane(index, agent.timeout_ms)
+        ref = Ref(batch.ref.run, batch.ref.gen, f"{batch.ref.chord}.{index}")
+        outcome = make_attempt(
+            engine.spawners, agent, ref, nxt.place, 1, nxt.input, engine.limits
+        )
+        decided = judge(outcome, agent, nxt.place, 1, batch.events)
+        if isinstance(decided, int):
+            pending = Pending(chain.pack(), agent.queue, nxt.place, agent.timeout_ms)
+            what = "w" if decided else "p"
+            return Promote(what, bytes(chain.edits), pending, 1, decided)  # type: ignore[arg-type]
+        nxt = machine.advance(chain, decided)
+    if not isinstance(nxt, Ended):
+        return _promotion(engine, batch, index, chain, nxt)
+    if nxt.error is not None:
+        batch.events.append(["lane_ended", chain.prefix, nxt.error[1]])
+        batch.results.append(LaneResult(b"", orjson.dumps(nxt.error)))
+        return nxt.error
+    batch.results.append(LaneResult(bytes(chain.edits)))
+    return None
+
+
+def lane_chain(
+    prepared: Prepared, node: int, place: str, index: int, origin: Origin
+) -> Chain:
+    """Return a lane's chain before its first node, its Ctx still to be set."""
+    assert isinstance(prepared.layout.nodes[node], Fanout)  # noqa: S101 - opened a chord
+    chain = Chain([], prepared.layout.children[node][0], "c", Document(None))
+    chain.prefix = f"{place}/lane[{index}]"
+    chain.origin_size, chain.known = origin.size, dict(origin.known)
+    return chain
+
+
+def _promotion(
+    engine: Engine, batch: Batch, index: int, chain: Chain, nxt: Next
+) -> Promote:
+    """Return how a lane goes on alone after its first transition."""
+    edits = bytes(chain.edits)
+    if isinstance(nxt, StepRequest):
+        agent = batch.prepared.program.agents[nxt.ref]
+        pending = Pending(chain.pack(), agent.queue, nxt.place, agent.timeout_ms)
+        batch.events.append(["pending", nxt.place, agent.name])
+        if engine.serves(agent.queue):
+            batch.events.append(["started", nxt.place, 1])
+            return Promote("c", edits, pending)
+        return Promote("p", edits, pending)
+    # A fork is made again from the fanout node by whoever owns the new record.
+    chain.phase = "c"
+    turn = Turn(Ref("", 0, ""), "", batch.prepared, chain, 0)
+    return Promote("c", edits, engine_pending(turn, chain.prefix))
+
+
+def _promote(
+    engine: Engine, batch: Batch, index: int, promote: Promote, budget: Budget
+) -> bool:
+    """Commit a lane as a chain of its own and, if it goes on here, drive it."""
+    lane = Ref(batch.ref.run, batch.ref.gen, f"{batch.ref.chord}.{index}")
+    if not _flush(engine, batch, budget, promote=promote):
+        return False
+    if promote.what != "c":
+        return True
+    record = engine.store.record(lane.run, lane.addr)
+    if record is None or record.owner != batch.nonce:
+        return True
+    chain = engine.loader.chain(lane, batch.prepared, record)
+    tries = 1 if chain.phase == "s" else 0
+    turn = Turn(lane, batch.nonce, batch.prepared, chain, record.seq, tries)
+    turn.timeout_ms = record.timeout_ms
+    engine.watch.chain(lane, record.seq, batch.nonce, record.timeout_ms)
+    engine.drive(turn, budget)
+    engine.watch.no_chain()
+    return True
+
+
+def _flush(
+    engine: Engine,
+    batch: Batch,
+    budget: Budget,
+    *,
+    decided_by: int = -1,
+    promote: Promote | None = None,
+) -> bool:
+    """Commit what was found out; False when the batch is over for us."""
+    engine.watch.lane(-1, 0)
+    count = len(batch.results) + (promote is not None)
+    batch.since = time.monotonic()
+    if not count:
+        return True
+    answer = engine.store.commit_batch(
+        BatchCommit(
+            batch=batch.ref,
+            nonce=batch.nonce,
+            first=batch.first,
+            results=batch.results,
+            entry=pack_entry(batch.ref.chord, batch.first, engine.who, batch.events),
+            promote=promote,
+            decided_by=decided_by,
+        )
+    )
+    batch.first += count
+    batch.results, batch.events = [], []
+    lane = Ref(batch.ref.run, batch.ref.gen, batch.ref.chord)
+    turn = engine.parent(lane, batch.nonce, batch.prepared, answer)
+    if turn is not None:
+        engine.watch.batch(None)
+        engine.drive(turn, budget)
+        return False
+    if not isinstance(answer, Moved):
+        return False
+    if answer.held:
+        engine.store.release_batch(batch.ref, batch.nonce, batch.first)
+    return not answer.held

@@ -1,0 +1,307 @@
+"""Loads chains from the store: programs, bases, edit logs and joined lanes, with caches.
+
+What is loaded is shared and never changed: documents copy what they write.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from engine.blueprint.program import Program
+from engine.flow.document import Document
+from engine.flow.nodes import (
+    Fanout,
+    Join,
+    fulfilled_record,
+    rejected_record,
+    target_path,
+)
+from engine.run.chain import Chain, unpack_frames
+from engine.run.ctx import ChordRef, Lanes, join_line, replay
+from engine.run.layout import Layout
+from engine.run.machine import Externs, JoinedValue, Machine, Raised, Signal
+from engine.store.base import ITEM_PAGE, ROOT, ChordResults, ChordSpec, Ref, RunStore
+from engine.store.record import Record
+
+T = TypeVar("T")
+
+
+class Vanished(Exception):
+    """What a chain needs is no longer in the store: its run or chord is over."""
+
+
+class Cache(Generic[T]):
+    """A small least-recently-used cache."""
+
+    def __init__(self, size: int) -> None:
+        """Keep at most `size` entries."""
+        self._size = size
+        self._kept: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the entry of a key, made on first use."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        value = make()
+        self.put(key, value)
+        return value
+
+    def find(self, key: Hashable) -> T | None:
+        """Return an entry if it is kept."""
+        return self._kept.get(key)
+
+    def put(self, key: Hashable, value: T) -> None:
+        """Set an entry; the least recently used one leaves."""
+        self._kept[key] = value
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A program ready to run."""
+
+    program: Program
+    layout: Layout
+    machine: Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a chain's edit log starts from: a value and the joins inside it.
+
+    `size` is what is stored of it in bytes; `base_size` the part of that in a base.
+    """
+
+    value: Any
+    size: int = 0
+    base_size: int = 0
+    known: dict[str, Lanes] = field(default_factory=dict)
+
+
+def split_lane(addr: str) -> tuple[str, int]:
+    """Return the chord and the index of a lane's address."""
+    chord, _, index = addr.rpartition(".")
+    return chord, int(index)
+
+
+class Loader:
+    """Reads chains of live runs from a store."""
+
+    def __init__(self, store: RunStore, externs: Externs | None = None) -> None:
+        """Read from `store`; `externs` are the pure functions expressions may call."""
+        self._store = store
+        self._externs = externs
+        self._programs: Cache[Prepared] = Cache(64)
+        self._bases: Cache[Origin] = Cache(32)
+        self._chords: Cache[Origin] = Cache(32)
+        self._specs: Cache[ChordSpec] = Cache(256)
+
+    def prepared(self, run: str, program_id: str) -> Prepared:
+        """Return a run's program; read once per process, since it is named by content."""
+        return self._programs.get(program_id, partial(self._program, run, program_id))
+
+    def _program(self, run: str, program_id: str) -> Prepared:
+        data = self._store.program(run, program_id)
+        if data is None:
+            raise Vanished(program_id)
+        return self.prepare(Program.from_json(orjson.loads(data)))
+
+    def prepare(self, program: Program) -> Prepared:
+        """Lay a program out for the machine and keep it."""
+        layout = Layout(program.flow)
+        prepared = Prepared(program, layout, Machine(layout, self._externs))
+        self._programs.put(program.program_id, prepared)
+        return prepared
+
+    def spec(self, run: str, gen: int, chord: str) -> ChordSpec:
+        """Return a chord's constants."""
+
+        def read() -> ChordSpec:
+            found = self._store.chord(run, chord)
+            if found is None:
+                raise Vanished(chord)
+            return found
+
+        return self._specs.get((run, gen, chord), read)
+
+    def base(self, run: str, base_id: str) -> Origin:
+        """Return a stored base."""
+
+        def read() -> Origin:
+            data = self._store.base(run, base_id)
+            if data is None:
+                raise Vanished(base_id)
+            return Origin(orjson.loads(data), len(data), len(data))
+
+        return self._bases.get((run, base_id), read)
+
+    def lane_origin(
+        self, prepared: Prepared, ref: Ref, chord: str, spec: ChordSpec
+    ) -> Origin:
+        """Return what the lanes of a chord start from: their parent's Ctx at opening."""
+
+        def read() -> Origin:
+            origin = self._origin(
+                prepared, Ref(ref.run, ref.gen, spec.parent), spec.base_id
+            )
+            log = self._store.log(ref.run, spec.parent, spec.parent_len)
+            if len(log) < spec.parent_len:
+                raise Vanished(chord)
+            doc, known = Document(origin.value), dict(origin.known)
+            replay(doc, log, self._expander(prepared, ref), known)
+            return Origin(
+                doc.value, origin.size + len(log), origin.base_size, known
+            )
+
+        return self._chords.get((ref.run, ref.gen, chord), read)
+
+    def keep_lane_origin(self, ref: Ref, chord: str, origin: Origin) -> None:
+        """Note what the lanes of a chord just opened start from, so that it isn't read."""
+        self._chords.put((ref.run, ref.gen, chord), origin)
+
+    def _origin(self, prepared: Prepared, ref: Ref, base_id: str) -> Origin:
+        if base_id:
+            return self.base(ref.run, base_id)
+        chord, index = split_lane(ref.addr)
+        spec = self.spec(ref.run, ref.gen, chord)
+        origin = self.lane_origin(prepared, ref, chord, spec)
+        page = orjson.loads(self._store.items(ref.run, chord, index // ITEM_PAGE))
+        if index % ITEM_PAGE >= len(page):
+            raise Vanished(ref.addr)
+        return lane_start(prepared, spec, origin, page[index % ITEM_PAGE])
+
+    def chain(
+        self, ref: Ref, prepared: Prepared, record: Record, log: bytes | None = None
+    ) -> Chain:
+        """Build a claimed chain from its record and edit log (read if not given)."""
+        first, prefix = 0, ""
+        if ref.addr != ROOT:
+            chord, index = split_lane(ref.addr)
+            spec = self.spec(ref.run, ref.gen, chord)
+            first = prepared.layout.children[spec.node][0]
+            prefix = f"{spec.place}/lane[{index}]"
+        phase, cursor, frames, end, opened = unpack_frames(record.frames, first)
+        chain = Chain(frames, cursor, phase, Document(None), record.loglen)
+        chain.prefix, chain.end, chain.opened = prefix, end, opened
+        chain.folded = bool(record.base_id) and ref.addr != ROOT
+        marks = [frame.rollback for frame in frames if frame.rollback >= 0]
+        if phase == "j" and not marks:
+            # Its lanes started from this very Ctx, and may have been here.
+            kept = self._chords.find((ref.run, ref.gen, f"{ref.addr}.k{opened}"))
+            if kept is not None:
+                chain.doc, chain.known = Document(kept.value), dict(kept.known)
+                chain.origin_size = kept.base_size
+                return chain
+        if log is None:
+            log = self._store.log(ref.run, ref.addr, record.loglen)
+        origin = self._origin(prepared, ref, record.base_id)
+        chain.doc, chain.known = Document(origin.value), dict(origin.known)
+        chain.origin_size = origin.size
+        found = replay(
+            chain.doc,
+            log[: record.loglen],
+            self._expander(prepared, ref),
+            chain.known,
+            marks,
+        )
+        for frame in frames:
+            if frame.rollback >= 0:
+                frame.snapshot = found[frame.rollback]
+        return chain
+
+    def joined(
+        self, ref: Ref, prepared: Prepared, chain: Chain
+    ) -> tuple[Signal, int]:
+        """Return how the chord a chain waits at was decided, and the lane that did.
+
+        The lane is -1 where all of them settled.
+        """
+        chord = f"{ref.addr}.k{chain.opened}"
+        spec = self.spec(ref.run, ref.gen, chord)
+        why = self._store.decided(ref.run, chord)
+        if why is None:
+            raise Vanished(chord)
+        base = chain.doc.snapshot()
+        if why == "all":
+            short: ChordRef = {"k": chord, "node": spec.node, "n": spec.size}
+            lanes = self._lanes(prepared, ref, short, base)
+            chain.known[chord] = lanes
+            return JoinedValue(lanes, partial(join_line, ref=short)), -1
+        index = int(why)
+        lane = self._store.results(ref.run, chord, index, index + 1).lanes[index]
+        if lane[1] is not None:
+            kind, text = orjson.loads(lane[1])
+            return Raised(kind, text), index
+        one: ChordRef = {"k": chord, "node": spec.node, "i": index}
+        value = self._one(prepared, ref, one, base)
+        return JoinedValue(value, partial(join_line, ref=one)), index
+
+    def _expander(self, prepared: Prepared, ref: Ref) -> Callable[[ChordRef, Any], Any]:
+        def expand(short: ChordRef, base: Any) -> Any:
+            if "i" in short:
+                return self._one(prepared, ref, short, base)
+            return self._lanes(prepared, ref, short, base)
+
+        return expand
+
+    def _one(self, prepared: Prepared, ref: Ref, short: ChordRef, base: Any) -> Any:
+        index = short["i"]
+        got = self._store.results(ref.run, short["k"], index, index + 1)
+        return self._values(prepared, ref, short, base, got)[0]
+
+    def _lanes(self, prepared: Prepared, ref: Ref, short: ChordRef, base: Any) -> Lanes:
+        got = self._store.results(ref.run, short["k"], 0, short["n"])
+        return Lanes(self._values(prepared, ref, short, base, got), short)
+
+    def _values(
+        self,
+        prepared: Prepared,
+        ref: Ref,
+        short: ChordRef,
+        base: Any,
+        got: ChordResults,
+    ) -> list[Any]:
+        node = prepared.layout.nodes[short["node"]]
+        assert isinstance(node, Fanout)  # noqa: S101 - a chord is opened by a fanout
+        bind = target_path(node.bind)
+        settled = node.join is Join.ALL_SETTLED
+        expand = self._expander(prepared, ref)
+        values: list[Any] = []
+        page: list[Any] = []
+        at = -1
+        for index, (log, failure) in sorted(got.lanes.items()):
+            if failure is not None:
+                kind_text = orjson.loads(failure)
+                values.append(rejected_record(kind_text[1]))
+                continue
+            if index // ITEM_PAGE != at:
+                at = index // ITEM_PAGE
+                page = orjson.loads(self._store.items(ref.run, short["k"], at))
+            doc = Document(base)
+            doc.write(bind, page[index % ITEM_PAGE])
+            if log:
+                replay(doc, log, expand, {})
+            values.append(fulfilled_record(doc.value) if settled else doc.value)
+        if "n" in short and len(values) != short["n"]:
+            raise Vanished(short["k"])
+        return values
+
+
+def lane_start(
+    prepared: Prepared, spec: ChordSpec, origin: Origin, item: Any
+) -> Origin:
+    """Return what one lane starts from: its chord's origin with the item at `bind`."""
+    node = prepared.layout.nodes[spec.node]
+    assert isinstance(node, Fanout)  # noqa: S101 - a chord is opened by a fanout
+    doc = Document(origin.value)
+    doc.write(target_path(node.bind), item)
+    return Origin(doc.value, origin.size, origin.base_size, origin.known)

@@ -1,0 +1,89 @@
+"""A turn: one chain in a worker's hands, from its claim to its release."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+
+from engine.run.chain import Chain
+from engine.run.events import Event
+from engine.run.load import Prepared
+from engine.run.machine import StepRequest
+from engine.run.outcomes import Outcome
+from engine.store.base import ENGINE_QUEUE, Pending, Ref
+
+ENGINE_TIMEOUT_MS = 60_000
+"""How long a transition without an agent may take before its claim is lost."""
+
+TIME_LIMIT_NET_S = 30.0
+"""What a queue message's hard time limit adds to its first attempt's timeout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Budgets and sizes that bound how a run moves (docs/settings.md)."""
+
+    lease_s: float = 10.0
+    steps: int = 100
+    """Agent attempts a delivery may make; 1 makes every step its own delivery."""
+    seconds: float = 2.0
+    lane_batch: int = 64
+    window: int = 1024
+    consumers: int = 2
+    """Worker processes a small fanout is spread over."""
+    ctx_bytes: int = 8 << 20
+    input_bytes: int = 32 << 20
+
+
+class Budget:
+    """What a delivery may still do before it gives the queue back."""
+
+    def __init__(self, limits: Limits, timeout_ms: int) -> None:
+        """Start counting; `timeout_ms` is that of the first attempt."""
+        self._steps = limits.steps
+        self._since = time.monotonic()
+        self._seconds = limits.seconds
+        self._net = timeout_ms / 1000 + TIME_LIMIT_NET_S
+
+    def spend(self) -> None:
+        """Count one attempt."""
+        self._steps -= 1
+
+    def allows(self, timeout_ms: int) -> bool:
+        """Tell whether one more attempt of this timeout fits in."""
+        used = time.monotonic() - self._since
+        return (
+            self._steps > 0
+            and used < self._seconds
+            and used + timeout_ms / 1000 <= self._net
+        )
+
+
+@dataclass(slots=True)
+class Turn:
+    """A chain that this worker owns, and what it has found out since the last commit."""
+
+    ref: Ref
+    nonce: str
+    prepared: Prepared
+    chain: Chain
+    seq: int
+    tries: int = 0
+    timeout_ms: int = ENGINE_TIMEOUT_MS
+    signal: Outcome | None = None
+    had_signal: bool = False
+    base_id: str = ""
+    new_base: tuple[str, bytes] | None = None
+    request: StepRequest | None = None
+    events: list[Event] = field(default_factory=list)
+
+
+def new_nonce() -> str:
+    """Return a fresh claim nonce: 12 hex characters."""
+    return os.urandom(6).hex()
+
+
+def engine_pending(turn: Turn, place: str) -> Pending:
+    """Return what a chain that needs no agent waits for."""
+    return Pending(turn.chain.pack(), ENGINE_QUEUE, place, ENGINE_TIMEOUT_MS)

@@ -1,0 +1,494 @@
+"""The RunStore in Redis or Valkey: one Lua script a transition.
+
+Scripts are idempotent, so a call whose reply was lost is simply sent again. The step
+path talks over one raw connection (store-notes §6.9); reads use the same connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from importlib import resources
+from typing import Any, Final, Literal, Protocol, cast
+
+import redis
+from redis.connection import ConnectionPool
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError as RedisConnectionError,
+    NoScriptError,
+    TimeoutError as RedisTimeoutError,
+)
+
+from engine.store.base import (
+    BatchClaimed,
+    BatchCommit,
+    BatchRef,
+    ChordResults,
+    ChordSpec,
+    Claimed,
+    Joined,
+    JournalEntry,
+    Lease,
+    Move,
+    Moved,
+    Open,
+    Ref,
+    Refusal,
+    Refused,
+    RunHead,
+    Settle,
+    Start,
+)
+from engine.store.record import Record, unpack
+
+STATE: Final = "swarm:s:"
+SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
+# These make room or save what is at stake, so they run when Redis is out of memory too.
+ALLOW_OOM: Final = frozenset({"renew", "expire", "finish"})
+TOMBSTONE_MS: Final = 7 * 24 * 3600 * 1000
+RESENDS: Final = 3
+EVENT_PAGE: Final = 100
+
+
+class RawConnection(Protocol):
+    """The part of redis-py's Connection that the step path uses."""
+
+    def send_packed_command(self, command: Any, check_health: bool = ...) -> None: ...
+    def pack_command(self, *args: Any) -> Any: ...
+    def pack_commands(self, commands: Any) -> Any: ...
+    def read_response(self) -> Any: ...
+    def disconnect(self) -> None: ...
+    def connect(self) -> None: ...
+
+
+class Scripts:
+    """The Lua scripts of this store, by name, with their SHA-1."""
+
+    def __init__(self) -> None:
+        """Read every script once and put the shared prelude in front."""
+        folder = resources.files("engine.store").joinpath("scripts")
+        prelude = folder.joinpath("prelude.lua").read_text()
+        self.text: dict[str, bytes] = {}
+        self.sha: dict[str, str] = {}
+        for entry in folder.iterdir():
+            name, _, ext = entry.name.partition(".")
+            if ext != "lua" or name == "prelude":
+                continue
+            flags = ",allow-oom" if name in ALLOW_OOM else ""
+            text = SHEBANG.format(extra=flags) + prelude + entry.read_text()
+            self.text[name] = text.encode()
+            self.sha[name] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis names scripts so
+
+
+class Wire:
+    """One connection per thread and process, with our own resend."""
+
+    def __init__(self, url: str, scripts: Scripts, timeout: float = 15.0) -> None:
+        """Prepare a pool for `url`; nothing is connected before the first call."""
+        self._url = url
+        self._timeout = timeout
+        self._scripts = scripts
+        self._local = threading.local()
+        self.calls = 0
+        """Round trips made so far, for tests that count."""
+
+    def _connection(self) -> RawConnection:
+        local = self._local
+        if getattr(local, "pid", None) != os.getpid():
+            options: dict[str, Any] = {"socket_timeout": self._timeout}
+            if not self._url.startswith("unix"):
+                options |= {"socket_connect_timeout": 5, "socket_keepalive": True}
+            pool = ConnectionPool.from_url(self._url, **options)
+            local.connection = pool.make_connection()
+            local.pid = os.getpid()
+        return cast(RawConnection, local.connection)
+
+    def call(self, *args: Any) -> Any:
+        """Send one command and return its reply; resends when the connection breaks."""
+        return self.pipeline([args])[0]
+
+    def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands in one write and return their replies; errors are raised."""
+        connection = self._connection()
+        packed = (
+            connection.pack_command(*commands[0])
+            if len(commands) == 1
+            else connection.pack_commands(commands)
+        )
+        for left in range(RESENDS, -1, -1):
+            try:
+                self.calls += 1
+                connection.send_packed_command(packed, check_health=False)
+                replies: list[Any] = []
+                for _ in commands:
+                    try:
+                        replies.append(connection.read_response())
+                    except redis.ResponseError as error:
+                        replies.append(error)
+                break
+            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+                connection.disconnect()
+                if not left or isinstance(error, BusyLoadingError):
+                    raise
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def script(self, name: str, *args: Any) -> list[Any]:
+        """Run a script by its hash, loading it where Redis does not know it."""
+        try:
+            return cast(list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args))
+        except NoScriptError:
+            self.call("SCRIPT", "LOAD", self._scripts.text[name])
+            return cast(list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args))
+
+
+def pack_chord(spec: ChordSpec) -> bytes:
+    """Return the stored form of a chord's constants, a line each."""
+    return "\n".join(
+        str(part)
+        for part in (
+            spec.size, spec.batch, spec.window, spec.parent, spec.parent_len, spec.base_id,
+            spec.queue, spec.timeout_ms, spec.mode, spec.node, spec.place,
+        )
+    ).encode()
+
+
+def unpack_chord(data: bytes) -> ChordSpec:
+    """Read a chord's constants."""
+    part = data.decode().split("\n")
+    return ChordSpec(
+        size=int(part[0]), batch=int(part[1]), window=int(part[2]), parent=part[3],
+        parent_len=int(part[4]), base_id=part[5], queue=part[6], timeout_ms=int(part[7]),
+        mode=part[8], node=int(part[9]), place=part[10],
+    )
+
+
+def _refused(reply: list[Any]) -> Refused:
+    return Refused(cast(Refusal, reply[0].decode()))
+
+
+def _flag(value: bool) -> str:
+    return "1" if value else "0"
+
+
+class RedisStore:
+    """RunStore over Redis or Valkey 7 and newer.
+
+    `template` is the queue message of workers/queue.py: list prefix, a newline, text
+    with slots. `lease_ms` is how long a claim holds without being renewed.
+    """
+
+    def __init__(self, url: str, *, template: bytes, lease_ms: int = 10_000, timeout: float = 15.0) -> None:
+        """Prepare the store; nothing is connected before the first call."""
+        self.wire = Wire(url, Scripts(), timeout)
+        self._template = template
+        self._lease = lease_ms
+
+    def now_ms(self) -> int:
+        """Return Redis TIME in milliseconds."""
+        seconds, micros = self.wire.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def start(self, start: Start) -> str:
+        """See RunStore.start."""
+        reply = self.wire.script(
+            "start", start.run, start.gen, start.program_id, start.program, start.base_id,
+            start.base, start.edits, start.pending.frames, start.pending.queue,
+            start.pending.place, start.pending.timeout_ms, start.entry, start.deadline_ms,
+            self._template,
+        )
+        return cast(str, reply[0].decode())
+
+    def claim(self, ref: Ref, nonce: str, queue: str) -> Claimed | Refused:
+        """See RunStore.claim."""
+        reply = self.wire.script("claim", ref.run, ref.gen, ref.addr, nonce, queue, self._lease)
+        if reply[0] != b"ok":
+            return _refused(reply)
+        return Claimed(
+            record=unpack(reply[1]),
+            log=reply[2],
+            signal=reply[3],
+            program_id=reply[4].decode(),
+            chord=unpack_chord(reply[5]) if reply[5] else None,
+        )
+
+    def commit(self, move: Move) -> Moved | Refused:
+        """See RunStore.commit."""
+        pending, base = move.pending, move.base or ("", b"")
+        reply = self.wire.script(
+            "commit", move.ref.run, move.ref.gen, move.ref.addr, move.seq, move.nonce,
+            move.what, move.offset, move.edits, pending.frames, pending.queue, pending.place,
+            pending.timeout_ms, _flag(move.keep_tries), move.delay_ms, move.entry,
+            self._lease, move.status, base[0], base[1], _flag(move.had_signal),
+            move.consumed, self._template if move.what == "p" else b"",
+        )
+        return self._moved(reply)
+
+    @staticmethod
+    def _moved(reply: list[Any]) -> Moved | Refused:
+        if reply[0] != b"ok":
+            return _refused(reply)
+        return Moved(int(reply[1]), len(reply) > 2 and bool(int(reply[2])))
+
+    def open_chord(self, opening: Open) -> Moved | Refused:
+        """See RunStore.open_chord."""
+        base = opening.base or ("", b"")
+        reply = self.wire.script(
+            "open", opening.ref.run, opening.ref.gen, opening.ref.addr, opening.seq,
+            opening.nonce, opening.offset, opening.edits, opening.frames, opening.place,
+            opening.entry, opening.chord, pack_chord(opening.spec), opening.timeout_ms,
+            base[0], base[1], _flag(opening.had_signal), opening.consumed, self._template,
+            *opening.pages,
+        )
+        return self._moved(reply)
+
+    def upload_items(self, run: str, chord: str, pages: Sequence[bytes]) -> None:
+        """See RunStore.upload_items."""
+        key = f"{STATE}r:{run}:i:{chord}"
+        self.wire.call("DEL", key)
+        for at in range(0, len(pages), 16):
+            self.wire.call("RPUSH", key, *pages[at : at + 16])
+
+    def settle(self, settling: Settle) -> Moved | Joined | Refused:
+        """See RunStore.settle."""
+        ref = settling.ref
+        reply = self.wire.script(
+            "settle", ref.run, ref.gen, ref.addr, settling.seq, settling.nonce,
+            settling.offset, settling.edits, settling.failure or b"", settling.entry,
+            _flag(settling.decides), self._lease, _flag(settling.had_signal),
+            settling.pending.frames if settling.pending else b"", self._template,
+        )
+        return self._joined(reply)
+
+    def _joined(self, reply: list[Any]) -> Moved | Joined | Refused:
+        if reply[0] == b"join":
+            return Joined(reply[1].decode(), unpack(reply[2]))
+        return self._moved(reply)
+
+    def claim_batch(self, batch: BatchRef, nonce: str, queue: str) -> BatchClaimed | Refused:
+        """See RunStore.claim_batch."""
+        reply = self.wire.script(
+            "claim_batch", batch.run, batch.gen, batch.chord, batch.lo, batch.hi, nonce,
+            queue, self._lease,
+        )
+        if reply[0] != b"ok":
+            return _refused(reply)
+        return BatchClaimed(unpack_chord(reply[1]), int(reply[2]), reply[3], reply[4].decode())
+
+    def commit_batch(self, commit: BatchCommit) -> Moved | Joined | Refused:
+        """See RunStore.commit_batch."""
+        batch, promote = commit.batch, commit.promote
+        alone: tuple[Any, ...] = ("0", "", b"", b"", "", "", 0, 0, 0)
+        if promote is not None:
+            to = promote.pending
+            alone = ("1", promote.what, promote.edits, to.frames, to.queue, to.place,
+                     to.timeout_ms, promote.tries, promote.delay_ms)  # fmt: skip
+        reply = self.wire.script(
+            "commit_batch", batch.run, batch.gen, batch.chord, batch.lo, batch.hi,
+            commit.nonce, commit.first, commit.entry, commit.decided_by, self._lease,
+            self._template, *alone, len(commit.results),
+            *(
+                b"F" + lane.log if lane.failure is None else b"R" + lane.failure
+                for lane in commit.results
+            ),
+        )
+        return self._joined(reply)
+
+    def release_batch(self, batch: BatchRef, nonce: str, cursor: int) -> Moved | Refused:
+        """See RunStore.release_batch."""
+        reply = self.wire.script(
+            "release_batch", batch.run, batch.gen, batch.chord, batch.lo, batch.hi, nonce,
+            cursor, self._template,
+        )
+        return self._moved(reply)
+
+    def break_batch(self, batch: BatchRef, nonce: str, lane: int, outcome: bytes) -> Moved | Refused:
+        """See RunStore.break_batch."""
+        entry = b'{"a":"%s","e":[["batch_broken",%d,%d,%d]]}' % (
+            batch.chord.encode(), batch.lo, batch.hi, lane,
+        )
+        reply = self.wire.script(
+            "break_batch", batch.run, batch.gen, batch.chord, batch.lo, batch.hi, nonce,
+            lane, outcome, entry, self._template,
+        )
+        return self._moved(reply)
+
+    def signal(self, ref: Ref, seq: int, nonce: str, outcome: bytes) -> Literal["ok", "decided", "over", "gone"]:
+        """See RunStore.signal."""
+        reply = self.wire.script("signal", ref.run, ref.gen, ref.addr, seq, nonce, outcome, self._template)
+        return cast(Literal["ok", "decided", "over", "gone"], reply[0].decode())
+
+    def renew(self, leases: Sequence[Lease]) -> list[Literal["k", "c", "s"]]:
+        """See RunStore.renew."""
+        if not leases:
+            return []
+        flat = [part for lease in leases for part in (lease.run, lease.member, lease.nonce)]
+        reply = self.wire.script("renew", self._lease, *flat)
+        return [cast(Literal["k", "c", "s"], answer.decode()) for answer in reply]
+
+    def expire(self, max_lost: int) -> int:
+        """See RunStore.expire."""
+        return int(self.wire.script("expire", max_lost, EVENT_PAGE, self._template)[0])
+
+    def fire(self) -> int:
+        """See RunStore.fire."""
+        return int(self.wire.script("fire", EVENT_PAGE, self._template)[0])
+
+    def repeat(self, age_ms: int) -> int:
+        """See RunStore.repeat; looks at the 20 oldest messages of every queue."""
+        moved = 0
+        prefix = self._template.split(b"\n", 1)[0].decode()
+        for name in self.wire.call("SMEMBERS", f"{STATE}queues"):
+            queue = name.decode()
+            if not self.wire.call("ZCARD", f"{STATE}d:{queue}"):
+                continue
+            floor = self._oldest_ticket(self.wire.call("LRANGE", prefix + queue, -20, -1))
+            reply = self.wire.script("repeat", queue, floor, age_ms, EVENT_PAGE, self._template)
+            moved += int(reply[0])
+        return moved
+
+    def _oldest_ticket(self, messages: list[bytes]) -> int:
+        tickets = [ticket for ticket in map(ticket_of, messages) if ticket]
+        return min(tickets, default=1 << 52)
+
+    def pause(self, run: str) -> str:
+        """See RunStore.pause."""
+        return cast(str, self.wire.script("pause", run, b'{"e":[["run_paused"]]}')[0].decode())
+
+    def resume(self, run: str) -> str:
+        """See RunStore.resume."""
+        while True:
+            status, moved = self.wire.script(
+                "resume", run, b'{"e":[["run_resumed"]]}', EVENT_PAGE, self._template
+            )
+            if not int(moved):
+                return cast(str, status.decode())
+
+    def finish(self, run: str, status: str, why: str) -> str:
+        """See RunStore.finish."""
+        entry = finish_entry(status, why)
+        return cast(str, self.wire.script("finish", run, status, entry, TOMBSTONE_MS)[0].decode())
+
+    def head(self, run: str) -> RunHead | None:
+        """See RunStore.head."""
+        got = self.wire.call("HMGET", f"{STATE}r:{run}", "status", "gen", "n", "prog", "by")
+        if got[0] is None:
+            return None
+        return RunHead(
+            got[0].decode(), int(got[1]), int(got[2]), (got[3] or b"").decode(), (got[4] or b"").decode()
+        )
+
+    def record(self, run: str, addr: str) -> Record | None:
+        """See RunStore.record."""
+        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"c:{addr}")
+        return unpack(raw) if raw else None
+
+    def program(self, run: str, program_id: str) -> bytes | None:
+        """See RunStore.program."""
+        return self.base(run, program_id)
+
+    def base(self, run: str, base_id: str) -> bytes | None:
+        """See RunStore.base."""
+        return cast("bytes | None", self.wire.call("HGET", f"{STATE}r:{run}:b", base_id))
+
+    def log(self, run: str, addr: str, length: int) -> bytes:
+        """See RunStore.log."""
+        if not length:
+            return b""
+        return cast(bytes, self.wire.call("GETRANGE", f"{STATE}r:{run}:l:{addr}", 0, length - 1))
+
+    def chord(self, run: str, chord: str) -> ChordSpec | None:
+        """See RunStore.chord."""
+        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"k:{chord}")
+        return unpack_chord(raw) if raw else None
+
+    def decided(self, run: str, chord: str) -> str | None:
+        """See RunStore.decided."""
+        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"x:{chord}")
+        return raw.decode() if raw else None
+
+    def items(self, run: str, chord: str, page: int) -> bytes:
+        """See RunStore.items."""
+        return self.wire.call("LINDEX", f"{STATE}r:{run}:i:{chord}", page) or b"[]"
+
+    def results(self, run: str, chord: str, lo: int, hi: int) -> ChordResults:
+        """See RunStore.results."""
+        lanes: dict[int, tuple[bytes | None, bytes | None]] = {}
+        key = f"{STATE}r:{run}:k:{chord}"
+        for at in range(lo, hi, 2000):
+            page = range(at, min(at + 2000, hi))
+            for i, raw in zip(page, self.wire.call("HMGET", key, *page), strict=True):
+                if raw is None:
+                    continue
+                lanes[i] = (raw[13:], None) if raw[12:13] == b"F" else (None, raw[13:])
+        return ChordResults(lanes)
+
+    def journal(self, after: str, count: int, block_ms: int = 0) -> list[JournalEntry]:
+        """See RunStore.journal."""
+        args: list[Any] = ["XREAD", "COUNT", count]
+        if block_ms:
+            args += ["BLOCK", block_ms]
+        reply = self.wire.call(*args, "STREAMS", f"{STATE}j", after)
+        if not reply:
+            return []
+        rows = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
+        return [journal_entry(key, pairs) for key, pairs in rows]
+
+    def trim(self, upto: str) -> None:
+        """See RunStore.trim."""
+        ms, _, number = upto.partition("-")
+        self.wire.call("XTRIM", f"{STATE}j", "MINID", f"{ms}-{int(number or 0) + 1}")
+
+    def journal_bytes(self) -> int:
+        """See RunStore.journal_bytes."""
+        return int(self.wire.call("MEMORY", "USAGE", f"{STATE}j") or 0)
+
+    def remove(self, run: str) -> None:
+        """See RunStore.remove."""
+        key = f"{STATE}r:{run}"
+        keys = {key, f"{key}:b", f"{key}:h", f"{key}:l:0"}
+        for field in self.wire.call("HKEYS", key):
+            what, _, addr = field.decode().partition(":")
+            if what == "c":
+                keys.add(f"{key}:l:{addr}")
+            elif what == "k":
+                keys.update((f"{key}:i:{addr}", f"{key}:k:{addr}"))
+        names = sorted(keys)
+        for at in range(0, len(names), 500):
+            self.wire.call("UNLINK", *names[at : at + 500])
+
+
+def journal_entry(key: bytes, pairs: Sequence[bytes]) -> JournalEntry:
+    """Read one stream entry."""
+    got = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    text = key.decode()
+    return JournalEntry(
+        text, got[b"r"].decode(), int(got[b"g"]), int(got[b"n"]), int(text.partition("-")[0]), got[b"e"]
+    )
+
+
+def finish_entry(status: str, why: str) -> bytes:
+    """Return the journal entry of a run ended from outside."""
+    text = why.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return f'{{"e":[["run_{status}","{text}"]]}}'.encode()
+
+
+def ticket_of(message: bytes) -> int:
+    """Return the ticket inside a queue message, 0 when it carries none (not ours)."""
+    # The ticket is the last number of the argument list that opens the message's body.
+    mark = message.find(b"swarm-ticket:")
+    if mark < 0:
+        return 0
+    digits = message[mark + 13 : mark + 33]
+    end = 0
+    while end < len(digits) and digits[end : end + 1].isdigit():
+        end += 1
+    return int(digits[:end] or 0)
+
+
+Clock = Callable[[], int]

@@ -1,0 +1,33 @@
+-- R gen k lo hi nonce lane outcome entry tpl
+-- The lane a dead worker was running gets its outcome; the others go out singly.
+local R, gen, k, nonce, lane = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6], tonumber(ARGV[7])
+local span, hi = ARGV[4] .. '-' .. ARGV[5], tonumber(ARGV[5])
+local a = k .. ':' .. span
+local key, results = S .. 'r:' .. R, results_key(R, k)
+local run = fetch(R, a, 'k:' .. k)
+local mine = call('HGET', results, 'b:' .. span)
+if not run.status or not run.extra[1] then return {'gone'} end
+if run.gen == gen and mine == 'x' .. nonce then return {'ok', 0, 0} end
+if run.gen ~= gen or not mine or sub(mine, 1, 12) ~= nonce then return {'stale'} end
+unlease(R, a)
+if FINAL[run.status] then return {'over'} end
+if run.closed then return {'closed'} end
+local chord = unpack_chord(run.extra[1])
+local cursor = tonumber(sub(mine, 13))
+if lane < cursor or lane >= hi then lane = -1 end
+call('HSET', results, 'b:' .. span, 'x' .. nonce)
+for i = cursor, hi - 1 do
+  local at = k .. '.' .. num(i)
+  if i == lane then
+    local c = {seq = 0, owner = '', last = '', state = 's', tries = 1, lost = 0, deadline = 0,
+      timeout = chord.timeout, loglen = 0, base = '', queue = ENGINE,
+      place = chord.place .. '/lane[' .. num(i) .. ']', frames = 'c'}
+    call('HSET', key, 'c:' .. at, pack_record(c), 's:' .. at, ARGV[8])
+    dispatch(ARGV[10], R, gen, at, ENGINE, 60000)
+  else
+    dispatch(ARGV[10], R, gen, at, chord.queue, chord.timeout)
+  end
+end
+journal(R, gen, run.n + 1, ARGV[9])
+call('HSET', key, 'n', num(run.n + 1))
+return {'ok', 0, 0}

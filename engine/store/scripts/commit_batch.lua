@@ -1,0 +1,68 @@
+-- R gen k lo hi nonce first entry decided_by lease tpl promote what edits frames queue
+-- place timeout tries delay count results... (each 'F' log or 'R' failure)
+local R, gen, k, nonce, first = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6], tonumber(ARGV[7])
+local span = ARGV[4] .. '-' .. ARGV[5]
+local hi, a = tonumber(ARGV[5]), k .. ':' .. span
+local key, results = S .. 'r:' .. R, results_key(R, k)
+local count, promote = tonumber(ARGV[21]), ARGV[12] == '1'
+local after = first + count + (promote and 1 or 0)
+local run = fetch(R, a, 'k:' .. k, 'o:' .. k, 'n:' .. k)
+local mine = call('HGET', results, 'b:' .. span)
+if not run.status or not run.extra[1] then return {'gone'} end
+if run.gen ~= gen or not mine then return {'stale'} end
+if mine == '=' .. nonce or (sub(mine, 1, 12) == nonce and tonumber(sub(mine, 13)) >= after) then
+  local alone = promote and call('HGET', key, 'c:' .. k .. '.' .. num(first + count))
+  if alone then return moved_again(unpack_record(alone), nonce, ARGV[13]) end
+  return join_again(R, k, nonce)
+end
+if FINAL[run.status] then unlease(R, a) return {'over'} end
+if run.closed then unlease(R, a) return {'closed'} end
+if sub(mine, 1, 12) ~= nonce or tonumber(sub(mine, 13)) ~= first then return {'stale'} end
+
+local chord = unpack_chord(run.extra[1])
+local fields = {}
+for i = 1, count do
+  fields[#fields + 1] = first + i - 1
+  fields[#fields + 1] = nonce .. ARGV[21 + i]
+end
+fields[#fields + 1] = 'b:' .. span
+fields[#fields + 1] = after == hi and ('=' .. nonce) or (nonce .. num(after))
+call('HSET', results, unpack(fields))
+journal(R, gen, run.n + 1, ARGV[8])
+local outstanding = tonumber(run.extra[2]) - count
+local writes = {'n', num(run.n + 1), 'o:' .. k, num(outstanding)}
+local reply = {'ok', 0, 0}
+if promote then
+  local lane = k .. '.' .. (first + count)
+  local what = ARGV[13]
+  local c = {seq = 1, owner = '', last = nonce, state = what, tries = tonumber(ARGV[19]), lost = 0,
+    deadline = 0, timeout = tonumber(ARGV[18]), loglen = #ARGV[14], base = '', queue = ARGV[16],
+    place = ARGV[17], frames = ARGV[15]}
+  write_edits(R, lane, 0, ARGV[14])
+  if what ~= 'w' and run.status == 'paused' then
+    c.state = 'h'
+    hold(R, lane, c.queue)
+    reply = {'ok', 0, 1}
+  elseif what == 'c' then
+    c.state, c.owner, c.last, c.deadline = 'r', nonce, '', now + c.timeout
+    if sub(c.frames, 1, 1) == 's' then c.tries = c.tries + 1 end
+    lease(R, lane, math.min(now + tonumber(ARGV[10]), c.deadline))
+    reply = {'ok', num(c.deadline), 0}
+  elseif what == 'p' then
+    dispatch(ARGV[11], R, gen, lane, c.queue, c.timeout)
+  elseif tonumber(ARGV[20]) > 0 then
+    call('ZADD', S .. 't', num(now + tonumber(ARGV[20])), R .. '|' .. gen .. '|' .. lane .. '|1|retry')
+  end
+  writes[#writes + 1] = 'c:' .. lane
+  writes[#writes + 1] = pack_record(c)
+end
+if after == hi then unlease(R, a) else lease(R, a, now + tonumber(ARGV[10])) end
+if outstanding == 0 or ARGV[9] ~= '-1' then
+  unlease(R, a)
+  reply = close_chord(run, R, k, chord, ARGV[9] ~= '-1' and ARGV[9] or 'all', nonce, tonumber(ARGV[10]), writes)
+else
+  writes[#writes + 1] = 'n:' .. k
+  writes[#writes + 1] = num(send_lanes(ARGV[11], R, gen, k, chord, tonumber(run.extra[3]), chord.size - outstanding))
+end
+call('HSET', key, unpack(writes))
+return reply

@@ -1,0 +1,14 @@
+-- R status entry tombstone_ms
+local R, status = ARGV[1], ARGV[2]
+local key = S .. 'r:' .. R
+local run = fetch(R, '0')
+if not run.status then
+  call('HSET', key, 'status', status, 'gen', 0, 'n', 0)
+  call('PEXPIRE', key, tonumber(ARGV[4]))
+  return {'ok'}
+end
+if FINAL[run.status] then return {run.status == status and 'ok' or run.status} end
+call('HSET', key, 'status', status, 'by', 'outside', 'n', num(run.n + 1))
+call('ZREM', S .. 't', R .. '|' .. run.gen .. '|0|0|deadline')
+journal(R, run.gen, run.n + 1, ARGV[3])
+return {'ok'}

@@ -1,0 +1,39 @@
+-- R gen a seq nonce offset edits frames place entry k spec timeout base_id base
+-- had_signal consumed tpl pages...
+local R, gen, a, seq, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local offset, edits, k, spec = tonumber(ARGV[6]), ARGV[7], ARGV[11], ARGV[12]
+local key = S .. 'r:' .. R
+local run = fetch(R, a)
+local no, c = fence(run, gen, seq, nonce)
+if no == 'again' then return {'ok', 0, 0} end
+if no then
+  if no == 'closed' or no == 'over' then unlease(R, a) end
+  return {no}
+end
+if offset > c.loglen then return {'stale'} end
+local chord = unpack_chord(spec)
+local held = run.status == 'paused'
+c.seq, c.frames, c.place, c.state, c.timeout = seq + 1, ARGV[8], ARGV[9], 'j', tonumber(ARGV[13])
+c.queue, c.owner, c.last, c.tries, c.lost, c.deadline = ENGINE, '', nonce, 0, 0, 0
+c.loglen = offset + #edits
+if ARGV[14] ~= '' then c.base = ARGV[14] end
+write_base(R, ARGV[14], ARGV[15])
+write_edits(R, a, offset, edits)
+if ARGV[16] == '1' then call('HDEL', key, 's:' .. a) end
+if ARGV[17] ~= '' then
+  local done = ARGV[17]
+  if call('HGET', key, 'x:' .. done) == 'all' then call('HDEL', key, 'x:' .. done) end
+  call('HDEL', key, 'o:' .. done, 'n:' .. done)
+end
+if #ARGV > 18 then
+  local items = S .. 'r:' .. R .. ':i:' .. k
+  call('DEL', items)
+  for i = 19, #ARGV, 1000 do call('RPUSH', items, unpack(ARGV, i, math.min(i + 999, #ARGV))) end
+end
+unlease(R, a)
+journal(R, gen, run.n + 1, ARGV[10])
+-- A paused run opens its chord, but dispatches it in messages that claims park.
+local nxt = send_lanes(ARGV[18], R, gen, k, chord, 0, 0)
+call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1), 'k:' .. k, spec,
+  'o:' .. k, num(chord.size), 'n:' .. k, num(nxt))
+return {'ok', 0, 0}

@@ -1,0 +1,204 @@
+-- Shared by every script. Decodes records here and nowhere else; a script checks
+-- everything first and writes afterwards, since Redis does not roll a script back.
+local S = 'swarm:s:'
+local ENGINE = 'swarm.engine'
+local PAGE = 64
+local FINAL = {done = true, failed = true, cancelled = true}
+local sub, find, fmt = string.sub, string.find, string.format
+local call = redis.call
+local clock = call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+local now = math.floor(now_us / 1000)
+local ticks = 0
+
+local function num(n) return fmt('%.0f', n) end
+
+local function unpack_record(s)
+  local q = find(s, '\n', 85, true)
+  local p = find(s, '\n', q + 1, true)
+  return {
+    seq = tonumber(sub(s, 1, 8)), owner = sub(s, 9, 20), last = sub(s, 21, 32),
+    state = sub(s, 33, 33), tries = tonumber(sub(s, 34, 35)),
+    lost = tonumber(sub(s, 36, 37)), deadline = tonumber(sub(s, 38, 50)),
+    timeout = tonumber(sub(s, 51, 59)), loglen = tonumber(sub(s, 60, 68)),
+    base = sub(s, 69, 84), queue = sub(s, 85, q - 1), place = sub(s, q + 1, p - 1),
+    frames = sub(s, p + 1),
+  }
+end
+
+local function pack_record(c)
+  return fmt('%08d%-12s%-12s%s%02d%02d%013.0f%09d%09d%-16s', c.seq, c.owner, c.last,
+    c.state, math.min(c.tries, 99), math.min(c.lost, 99), c.deadline, c.timeout,
+    c.loglen, c.base) .. c.queue .. '\n' .. c.place .. '\n' .. c.frames
+end
+
+-- Addresses are paths, so the enclosing chords of a chain are prefixes of its address.
+local function enclosing(a)
+  local t, i = {}, 1
+  while true do
+    local s, e = find(a, '%.k%d+', i)
+    if not s then return t end
+    t[#t + 1] = sub(a, 1, e)
+    i = e + 1
+  end
+end
+
+-- Reads status, generation, journal number, one chain and whether a chord around it
+-- is closed, in one HMGET.
+local function fetch(R, a, ...)
+  local extra = {...}
+  local names = {'status', 'gen', 'n', 'c:' .. a}
+  for _, name in ipairs(extra) do names[#names + 1] = name end
+  local around = enclosing(a)
+  for _, k in ipairs(around) do names[#names + 1] = 'x:' .. k end
+  local got = call('HMGET', S .. 'r:' .. R, unpack(names))
+  local run = {status = got[1], gen = tonumber(got[2] or '0'), n = tonumber(got[3] or '0'),
+               raw = got[4], closed = false, extra = {}}
+  for i = 1, #extra do run.extra[i] = got[4 + i] end
+  for i = 5 + #extra, #got do if got[i] then run.closed = true end end
+  return run
+end
+
+local function split(text)
+  local t = {}
+  for line in string.gmatch(text .. '\n', '(.-)\n') do t[#t + 1] = line end
+  return t
+end
+
+local function unpack_chord(s)
+  local t = split(s)
+  return {size = tonumber(t[1]), batch = tonumber(t[2]), window = tonumber(t[3]), parent = t[4],
+          parent_len = tonumber(t[5]), base = t[6], queue = t[7], timeout = tonumber(t[8]),
+          mode = t[9], node = t[10], place = t[11], gen = t[12], limit = t[13]}
+end
+
+-- A message is the template of workers/queue.py with its slots filled. Its ticket is
+-- Redis time, made distinct within a script: order and age in one number.
+local function message(tpl, R, gen, a, queue, timeout)
+  ticks = ticks + 1
+  local ticket = num(now_us + ticks)
+  local nl = find(tpl, '\n', 1, true)
+  local slots = {R = R, N = tostring(gen), A = a, T = ticket, Q = queue,
+    L = num(math.ceil(timeout / 1000)),
+    K = queue == ENGINE and 'swarm.advance_run' or 'swarm.run_step'}
+  local text = string.gsub(sub(tpl, nl + 1), '%z(%u)', slots)
+  return text, ticket, sub(tpl, 1, nl - 1)
+end
+
+local function dispatch(tpl, R, gen, a, queue, timeout)
+  local text, ticket, prefix = message(tpl, R, gen, a, queue, timeout)
+  call('ZADD', S .. 'd:' .. queue, ticket, R .. '|' .. a)
+  call('SADD', S .. 'queues', queue)
+  call('LPUSH', prefix .. queue, text)
+end
+
+local function journal(R, gen, n, entry)
+  call('XADD', S .. 'j', '*', 'r', R, 'g', gen, 'n', num(n), 'e', entry)
+end
+
+local function lease(R, a, till) call('ZADD', S .. 'leases', num(till), R .. '|' .. a) end
+local function unlease(R, a) call('ZREM', S .. 'leases', R .. '|' .. a) end
+local function hold(R, a, queue) call('SADD', S .. 'r:' .. R .. ':h', a .. '|' .. queue) end
+local function results_key(R, k) return S .. 'r:' .. R .. ':k:' .. k end
+local function log_key(R, a) return S .. 'r:' .. R .. ':l:' .. a end
+
+local function chord_of(a)
+  local k, i = string.match(a, '^(.*%.k%d+)%.(%d+)$')
+  return k, tonumber(i)
+end
+
+-- Answers of a fence: nil lets the script write, 'again' means this very call has run
+-- before (its nonce owns or last owned the chain and the chain has moved on).
+local function fence(run, gen, seq, nonce)
+  if not run.status then return 'gone' end
+  if run.gen ~= gen then return 'stale' end
+  local c = run.raw and unpack_record(run.raw)
+  if c and (c.owner == nonce or c.last == nonce) and c.seq > seq then return 'again', c end
+  if FINAL[run.status] then return 'over', c end
+  if run.closed then return 'closed', c end
+  if not c then return 'gone' end
+  if c.state ~= 'r' or c.owner ~= nonce or c.seq ~= seq then return 'stale', c end
+  return nil, c
+end
+
+-- The answer to a resend of a transition: the claim goes on, or the chain was released.
+local function moved_again(c, nonce, what)
+  if c.owner == nonce then return {'ok', num(c.deadline), 0} end
+  return {'ok', 0, (what == 'c' or (what ~= 'w' and c.state == 'h')) and 1 or 0}
+end
+
+local function write_base(R, id, base)
+  if id ~= '' then call('HSET', S .. 'r:' .. R .. ':b', id, base) end
+end
+
+local function write_edits(R, a, offset, edits)
+  if #edits > 0 then call('SETRANGE', log_key(R, a), offset, edits) end
+end
+
+-- Sends lanes from `first` on while no more than `window` are dispatched and unsettled.
+-- Returns the new `next`.
+local function send_lanes(tpl, R, gen, k, chord, first, settled)
+  local key, members, texts, prefix = S .. 'd:' .. chord.queue, {}, {}, nil
+  local at = first
+  while at < chord.size and at - settled < chord.window do
+    local hi = math.min(at + chord.batch, chord.size)
+    local a = chord.batch == 1 and (k .. '.' .. at) or (k .. ':' .. at .. '-' .. hi)
+    local text, ticket
+    text, ticket, prefix = message(tpl, R, gen, a, chord.queue, chord.timeout)
+    members[#members + 1] = ticket
+    members[#members + 1] = R .. '|' .. a
+    texts[#texts + 1] = text
+    at = hi
+  end
+  for i = 1, #texts, 1000 do
+    local last = math.min(i + 999, #texts)
+    call('ZADD', key, unpack(members, 2 * i - 1, 2 * last))
+    call('LPUSH', prefix .. chord.queue, unpack(texts, i, last))
+  end
+  if #texts > 0 then call('SADD', S .. 'queues', chord.queue) end
+  return at
+end
+
+-- A batch is marked by its owner and cursor, or: `=` and the nonce that did it all,
+-- `-` and the nonce that gave all of it back (free again), `x` (and who) broken up.
+-- Nonces are hex, so the first character tells.
+local function batch_free(mark) return not mark or sub(mark, 1, 1) == '-' end
+local function batch_over(mark) return sub(mark, 1, 1) == '=' or sub(mark, 1, 1) == 'x' end
+
+-- Closes a chord and hands its parent's pending join to `nonce` (or parks it).
+-- Returns the answer for the caller and the field values to write.
+local function close_chord(run, R, k, chord, why, nonce, lease_ms, writes)
+  local raw = call('HGET', S .. 'r:' .. R, 'c:' .. chord.parent)
+  local p = unpack_record(raw)
+  p.seq, p.tries, p.lost = p.seq + 1, 0, 0
+  if run.status == 'paused' then
+    p.state, p.owner, p.last = 'h', '', nonce
+    hold(R, chord.parent, ENGINE)
+    p.queue = ENGINE
+  else
+    p.state, p.owner, p.last = 'r', nonce, ''
+    p.deadline = now + p.timeout
+    lease(R, chord.parent, math.min(now + lease_ms, p.deadline))
+  end
+  local packed = pack_record(p)
+  writes[#writes + 1] = 'c:' .. chord.parent
+  writes[#writes + 1] = packed
+  writes[#writes + 1] = 'x:' .. k
+  writes[#writes + 1] = why
+  if p.state == 'h' then return {'ok', 0, 1} end
+  return {'join', chord.parent, packed}
+end
+
+-- The answer to a resend of the call that decided a chord.
+local function join_again(R, k, nonce)
+  local got = call('HMGET', S .. 'r:' .. R, 'x:' .. k, 'k:' .. k)
+  if not (got[1] and got[2]) then return {'ok', 0, 0} end
+  local chord = unpack_chord(got[2])
+  local raw = call('HGET', S .. 'r:' .. R, 'c:' .. chord.parent)
+  if raw then
+    local p = unpack_record(raw)
+    if p.owner == nonce and p.state == 'r' then return {'join', chord.parent, raw} end
+    if p.last == nonce and p.state == 'h' then return {'ok', 0, 1} end
+  end
+  return {'ok', 0, 0}
+end

@@ -1,0 +1,27 @@
+-- R gen k lo hi nonce cursor tpl
+-- What is not started goes back: the lanes from the cursor on are a batch of their own.
+local R, gen, k, nonce, cursor = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6], tonumber(ARGV[7])
+local span, hi = ARGV[4] .. '-' .. ARGV[5], tonumber(ARGV[5])
+local a = k .. ':' .. span
+local results = results_key(R, k)
+local run = fetch(R, a, 'k:' .. k)
+local mine = call('HGET', results, 'b:' .. span)
+if not run.status or not run.extra[1] then return {'gone'} end
+if run.gen ~= gen or not mine then return {'stale'} end
+if mine == '=' .. nonce or mine == '-' .. nonce then return {'ok', 0, 0} end
+if sub(mine, 1, 12) ~= nonce or tonumber(sub(mine, 13)) ~= cursor then return {'stale'} end
+unlease(R, a)
+if FINAL[run.status] then return {'over'} end
+if run.closed then return {'closed'} end
+local chord = unpack_chord(run.extra[1])
+-- Given back whole, it keeps its address and is free to be claimed again.
+call('HSET', results, 'b:' .. span, (ARGV[4] == num(cursor) and '-' or '=') .. nonce)
+if cursor < hi then
+  local rest = k .. ':' .. num(cursor) .. '-' .. num(hi)
+  if run.status == 'paused' then
+    hold(R, rest, chord.queue)
+  else
+    dispatch(ARGV[8], R, gen, rest, chord.queue, chord.timeout)
+  end
+end
+return {'ok', 0, 0}

@@ -1,0 +1,31 @@
+-- R entry limit tpl
+-- Paged: the status becomes running first, then repeated calls drain what was held.
+local R = ARGV[1]
+local key = S .. 'r:' .. R
+local run = fetch(R, '0')
+if not run.status then return {'gone', 0} end
+if run.status ~= 'paused' and run.status ~= 'running' then return {run.status, 0} end
+if run.status == 'paused' then
+  call('HSET', key, 'status', 'running', 'n', num(run.n + 1))
+  journal(R, run.gen, run.n + 1, ARGV[2])
+end
+local held = call('SPOP', key .. ':h', tonumber(ARGV[3]))
+for _, member in ipairs(held) do
+  local bar = find(member, '|', 1, true)
+  local a, queue = sub(member, 1, bar - 1), sub(member, bar + 1)
+  local raw = call('HGET', key, 'c:' .. a)
+  -- A lane or batch without a record has the timeout of its chord.
+  local k = chord_of(a) or string.match(a, '^(.*):%d+%-%d+$')
+  local spec = not raw and k and call('HGET', key, 'k:' .. k)
+  local timeout = spec and unpack_chord(spec).timeout or 60000
+  if raw then
+    local c = unpack_record(raw)
+    timeout = c.timeout
+    if c.state == 'h' then
+      c.state = 'p'
+      call('HSET', key, 'c:' .. a, pack_record(c))
+    end
+  end
+  dispatch(ARGV[4], R, run.gen, a, queue, timeout)
+end
+return {'ok', #held}

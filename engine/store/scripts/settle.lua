@@ -1,0 +1,59 @@
+-- R gen a seq nonce offset edits failure entry decides lease had_signal frames tpl
+local R, gen, a, seq, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local offset, edits, failure = tonumber(ARGV[6]), ARGV[7], ARGV[8]
+local key = S .. 'r:' .. R
+local k, i = chord_of(a)
+local results = results_key(R, k)
+local run = fetch(R, a, 'k:' .. k, 'o:' .. k, 'n:' .. k)
+if run.status and run.gen == gen and not run.raw then
+  local mine = call('HGET', results, i)
+  if mine and sub(mine, 1, 12) == nonce then return join_again(R, k, nonce) end
+end
+local no, c = fence(run, gen, seq, nonce)
+if no == 'again' then
+  -- Only what a pause parked still has a record.
+  if c.last == nonce then return {'ok', 0, 1} end
+  return {'stale'}
+end
+if no then
+  if no == 'closed' or no == 'over' then unlease(R, a) end
+  return {no}
+end
+if offset > c.loglen or not run.extra[1] then return {'stale'} end
+local chord = unpack_chord(run.extra[1])
+if run.status == 'paused' then
+  write_edits(R, a, offset, edits)
+  c.seq, c.state, c.owner, c.last, c.queue = seq + 1, 'h', '', nonce, ENGINE
+  c.loglen, c.frames = offset + #edits, ARGV[13]
+  if ARGV[12] == '1' then call('HDEL', key, 's:' .. a) end
+  call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1))
+  journal(R, gen, run.n + 1, ARGV[9])
+  unlease(R, a)
+  hold(R, a, ENGINE)
+  return {'ok', 0, 1}
+end
+local result
+if failure ~= '' then
+  result = nonce .. 'R' .. failure
+else
+  local log = ''
+  if offset > 0 then log = call('GETRANGE', log_key(R, a), 0, offset - 1) end
+  result = nonce .. 'F' .. log .. edits
+end
+local outstanding = tonumber(run.extra[2]) - 1
+call('HSET', results, i, result)
+call('UNLINK', log_key(R, a))
+call('HDEL', key, 'c:' .. a, 's:' .. a)
+unlease(R, a)
+journal(R, gen, run.n + 1, ARGV[9])
+local writes = {'n', num(run.n + 1), 'o:' .. k, num(outstanding)}
+local reply = {'ok', 0, 0}
+if outstanding == 0 or ARGV[10] == '1' then
+  local why = ARGV[10] == '1' and tostring(i) or (chord.mode == 'any' and tostring(i) or 'all')
+  reply = close_chord(run, R, k, chord, why, nonce, tonumber(ARGV[11]), writes)
+else
+  writes[#writes + 1] = 'n:' .. k
+  writes[#writes + 1] = num(send_lanes(ARGV[14], R, gen, k, chord, tonumber(run.extra[3]), chord.size - outstanding))
+end
+call('HSET', key, unpack(writes))
+return reply

@@ -1,0 +1,20 @@
+-- R gen prog program base_id base edits frames queue place timeout entry deadline tpl
+local R, gen, prog = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local edits, frames, queue, place, timeout = ARGV[7], ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
+local key = S .. 'r:' .. R
+local status = call('HGET', key, 'status')
+if status then
+  if status == 'running' then return {'ok'} end
+  return {status}
+end
+local c = {seq = 0, owner = '', last = '', state = 'p', tries = 0, lost = 0, deadline = 0,
+  timeout = timeout, loglen = #edits, base = ARGV[5], queue = queue, place = place, frames = frames}
+call('HSET', key, 'status', 'running', 'gen', gen, 'n', 1, 'prog', prog, 'at', num(now), 'c:0', pack_record(c))
+call('HSET', key .. ':b', prog, ARGV[4], ARGV[5], ARGV[6])
+write_edits(R, '0', 0, edits)
+journal(R, gen, 1, ARGV[12])
+if tonumber(ARGV[13]) > 0 then
+  call('ZADD', S .. 't', num(now + tonumber(ARGV[13])), R .. '|' .. gen .. '|0|0|deadline')
+end
+dispatch(ARGV[14], R, gen, '0', queue, timeout)
+return {'ok'}

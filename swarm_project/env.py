@@ -1,0 +1,168 @@
+"""Strict readers of environment variables, and of the file of the embedded server.
+
+A wrong value stops the process with the variable's name; an empty one counts as unset.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+def env_text(name: str, default: str, *, choices: Sequence[str] = ()) -> str:
+    """Returns a text, one of `choices` where these are given."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if choices and text not in choices:
+        raise _refusal(name, text, f"one of {', '.join(choices)}")
+    return text
+
+
+def env_bool(name: str, default: bool) -> bool:
+    """Returns a yes or no, spelled 1/0, true/false, yes/no or on/off."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise _refusal(name, text, "true or false")
+
+
+def env_int(name: str, default: int, *, least: int = 1) -> int:
+    """Returns an integer of at least `least`."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        raise _refusal(name, text, "an integer") from None
+    if value < least:
+        raise _refusal(name, text, f"an integer of at least {least}")
+    return value
+
+
+def env_seconds(name: str, default: float) -> float:
+    """Returns a number of seconds greater than 0; unbounded is not on offer."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise _refusal(name, text, "a number of seconds") from None
+    # Written so that NaN is refused too.
+    if not 0 < value < float("inf"):
+        raise _refusal(name, text, "a finite number of seconds greater than 0")
+    return value
+
+
+def env_list(name: str, default: Sequence[str]) -> list[str]:
+    """Returns a list written with commas; spaces around its members are dropped."""
+    members = [part.strip() for part in os.environ.get(name, "").split(",")]
+    return [part for part in members if part] or list(default)
+
+
+def secret_key(*, var_dir: Path, debug: bool) -> str:
+    """Returns SWARM_SECRET_KEY, or under DEBUG the key kept in `var_dir`/secret_key.
+
+    The file is made once. Processes that start together agree on one key: a name is
+    linked to a complete file, and only the first link succeeds.
+    """
+    key = env_text("SWARM_SECRET_KEY", "")
+    if key:
+        return key
+    if not debug:
+        raise ImproperlyConfigured("SWARM_SECRET_KEY must be set when DEBUG is off")
+    path = var_dir / "secret_key"
+    if not path.exists():
+        draft = var_dir / f"secret_key.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(50))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text()
+
+
+def database(*, url: str, var_dir: Path) -> dict[str, Any]:
+    """Returns the default entry of DATABASES for a URL, or for SQLite in `var_dir`.
+
+    Write transactions of SQLite begin IMMEDIATE: one that starts as a reader can't
+    wait for the lock later, it fails at once.
+    """
+    try:
+        found: dict[str, Any] = dict(
+            dj_database_url.parse(
+                url or f"sqlite:///{var_dir / 'db.sqlite3'}",
+                conn_max_age=60,
+                conn_health_checks=True,
+            )
+        )
+    except ValueError as error:
+        # The URL may hold a password, so it is not repeated here.
+        raise ImproperlyConfigured(f"DATABASE_URL: {error}") from None
+    if found["ENGINE"] == "django.db.backends.sqlite3":
+        found["CONN_MAX_AGE"] = 0
+        found["OPTIONS"] = {
+            **found.get("OPTIONS", {}),
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+        }
+    return found
+
+
+def redis_urls(*, url: str, var_dir: Path) -> tuple[str, str]:
+    """Returns the URLs of the state (redis-py's spelling) and the broker (kombu's).
+
+    Without a URL it is the embedded server described in `var_dir`/redis.json, and
+    where none is running an address that nothing answers at. In a socket's URL the
+    transport is named, and goes before CELERY_BROKER_TRANSPORT: kombu's usual
+    `redis+socket://` would leave out ours, which swarm_project/celery.py calls `swarm`.
+    """
+    if not url:
+        url = _embedded_url(var_dir / "redis.json") or "redis://127.0.0.1:1/0"
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("redis", "rediss", "unix"):
+        raise ImproperlyConfigured(
+            "SWARM_REDIS_URL: expected redis://, rediss:// or unix://"
+        )
+    if scheme != "unix":
+        return url, url
+    path, _, query = rest.partition("?")
+    options = dict(part.partition("=")[::2] for part in query.split("&") if part)
+    number = options.get("db", "0")
+    return f"unix://{path}?db={number}", f"swarm+socket://{path}?virtual_host={number}"
+
+
+def _embedded_url(path: Path) -> str:
+    try:
+        server = json.loads(path.read_text())
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise ImproperlyConfigured(f"{path} can't be read: {error}") from None
+    if not isinstance(server, dict):
+        raise ImproperlyConfigured(f"{path}: expected an object")
+    if server.get("socket"):
+        return f"unix://{server['socket']}?db=0"
+    return str(server.get("url") or "")
+
+
+def _refusal(name: str, text: str, expected: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"{name}: expected {expected}, got {text!r}")

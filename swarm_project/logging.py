@@ -1,0 +1,29 @@
+"""How the processes log: one line a record on stderr, quiet below the chosen level."""
+
+from typing import Any
+
+# These report every delivery or connection at INFO; a step must not cost a log line.
+_QUIET = ("celery", "kombu", "amqp", "billiard", "asyncio")
+
+
+def logging_config(*, level: str) -> dict[str, Any]:
+    """Returns the LOGGING setting; `level` is that of our own loggers."""
+    own = {"level": level, "handlers": ["stderr"], "propagate": False}
+    names = ("engine", "blueprints", "workers", "swarm_project")
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {
+                "format": "%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s"
+            },
+        },
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        },
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+        "loggers": {
+            **dict.fromkeys(names, own),
+            **{name: {"level": "WARNING"} for name in _QUIET},
+        },
+    }

@@ -1,0 +1,49 @@
+"""Tests of the admin pages of history."""
+
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+from django.utils import timezone
+
+from blueprints.models import Attempt, Run, RunEvent, Step, Task
+from blueprints.services.runs import run_create
+
+pytestmark = pytest.mark.django_db
+MODELS = [Task, Run, Step, Attempt, RunEvent]
+
+
+@pytest.fixture
+def rows(program):
+    run = run_create(program=program, ctx={}, title="Hi")
+    step = Step.objects.create(
+        run=run, generation=1, place="/a", key="ST-1", agent="greet", kind="python_fn"
+    )
+    return {
+        Task: run.task,
+        Run: run,
+        Step: step,
+        Attempt: Attempt.objects.create(step=step, number=1, status="passed"),
+        RunEvent: RunEvent.objects.create(
+            run=run, generation=1, number=1, at=timezone.now(), kind="started"
+        ),
+    }
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_history_can_be_searched_and_read_but_not_written(admin_client, rows, model):
+    name = f"admin:blueprints_{model._meta.model_name}"
+    detail = reverse(f"{name}_change", args=[rows[model].pk])
+
+    assert admin_client.get(reverse(f"{name}_changelist")).status_code == 200
+    assert (
+        admin_client.get(reverse(f"{name}_changelist"), {"q": "x"}).status_code == 200
+    )
+    assert admin_client.get(detail).status_code == 200
+    assert admin_client.post(detail, {}).status_code == 403
+    assert admin_client.get(reverse(f"{name}_add")).status_code == 403
+    delete = reverse(f"{name}_delete", args=[rows[model].pk])
+    assert admin_client.post(delete, {"post": "yes"}).status_code == 403
+
+
+def test_every_table_has_a_page():
+    assert all(admin.site.is_registered(model) for model in MODELS)

@@ -1,0 +1,52 @@
+"""Tests of blueprints/selectors/runs.py."""
+
+import pytest
+
+from blueprints.models import Run, Step
+from blueprints.selectors.runs import run_get, run_list, run_steps
+from blueprints.services.runs import run_create
+from engine.ids import new_id
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_run_comes_with_its_task_in_one_query(program, django_assert_num_queries):
+    run = run_create(program=program, ctx={}, title="Hi")
+
+    with django_assert_num_queries(1):
+        assert run_get(run.id).task.title == "Hi"
+
+
+def test_an_unknown_run_is_not_a_malformed_one():
+    with pytest.raises(Run.DoesNotExist):
+        run_get(new_id("R"))
+    with pytest.raises(ValueError, match="is a task id"):
+        run_get(new_id("T"))
+
+
+def test_runs_are_listed_newest_first_and_by_status(program):
+    old, new = (run_create(program=program, ctx={}) for _ in range(2))
+    Run.objects.filter(pk=old.pk).update(status="done")
+
+    assert [run.pk for run in run_list()] == [new.pk, old.pk]
+    assert [run.pk for run in run_list(status="done")] == [old.pk]
+    assert not run_list(status="failed").exists()
+    with pytest.raises(ValueError, match="finished"):
+        run_list(status="finished")
+
+
+def test_the_steps_of_a_run_are_those_of_its_latest_generation(program):
+    run = run_create(program=program, ctx={})
+    Run.objects.filter(pk=run.pk).update(generation=2)
+    for generation, place in [(1, "/a"), (2, "/b"), (2, "/a")]:
+        Step.objects.create(
+            run=run,
+            generation=generation,
+            place=place,
+            key=new_id("ST"),
+            agent="greet",
+            kind="python_fn",
+        )
+
+    assert [step.place for step in run_steps(run.id)] == ["/b", "/a"]
+    assert [step.place for step in run_steps(run.id, generation=1)] == ["/a"]

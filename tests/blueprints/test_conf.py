@@ -1,0 +1,65 @@
+"""Tests of blueprints/conf.py and blueprints/checks.py."""
+
+import fractions
+
+import pytest
+
+from blueprints.checks import check_wiring
+from blueprints.conf import resolve, spawner_class, spawner_kinds
+
+
+def wire(settings, **spawners):
+    settings.SWARM = {"SPAWNERS": spawners}
+
+
+def test_kinds_are_those_of_the_table(settings):
+    wire(settings, subprocess="a.b", python_fn="c.d")
+
+    assert spawner_kinds() == ("python_fn", "subprocess")
+
+
+def test_a_spawner_is_found_by_its_dotted_path(settings):
+    wire(settings, python_fn="fractions.Fraction")
+
+    assert spawner_class("python_fn") is fractions.Fraction
+
+
+def test_a_kind_without_spawner_is_refused_with_what_there_is(settings):
+    wire(settings, python_fn="fractions.Fraction")
+
+    with pytest.raises(
+        LookupError, match="no spawner for kind 'lua'; known: python_fn"
+    ):
+        spawner_class("lua")
+
+
+def test_the_check_names_each_path_that_can_not_be_imported(settings):
+    wire(settings, a="fractions.Fraction", b="fractions.Nothing", c="no.such", d=5)
+
+    errors = check_wiring()
+
+    assert [error.id for error in errors] == ["swarm.E001"] * 3
+    assert "SWARM['SPAWNERS']['b']: fractions.Nothing can't be" in errors[0].msg
+    assert "SWARM['SPAWNERS']['c']: no.such" in errors[1].msg
+    assert "expected a dotted path, got 5" in errors[2].msg
+
+
+def test_a_module_that_fails_in_any_way_is_an_error_of_the_check(
+    settings, tmp_path, monkeypatch
+):
+    (tmp_path / "broken_agents.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    wire(settings, a="broken_agents.Spawner")
+
+    [error] = check_wiring()
+
+    assert "division by zero" in error.msg
+
+
+def test_changed_settings_are_resolved_anew(settings):
+    resolve("fractions.Fraction")
+    assert resolve.cache_info().currsize
+
+    wire(settings, a="fractions.Fraction")
+
+    assert not resolve.cache_info().currsize

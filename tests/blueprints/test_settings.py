@@ -1,0 +1,183 @@
+"""Tests of swarm_project: the readers of the environment and the Celery app."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from swarm_project import env
+from swarm_project.celery import app
+
+
+@pytest.fixture
+def value(monkeypatch):
+    return lambda text: monkeypatch.setenv("SWARM_X", text)
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_variable_counts_as_unset(value, text):
+    value(text)
+
+    assert env.env_int("SWARM_X", 7) == 7
+    assert env.env_seconds("SWARM_X", 1.5) == 1.5
+    assert env.env_bool("SWARM_X", True) is True
+    assert env.env_text("SWARM_X", "a", choices=["a"]) == "a"
+    assert env.env_list("SWARM_X", ["a"]) == ["a"]
+
+
+def test_good_values_are_read(value):
+    value(" 12 ")
+    assert env.env_int("SWARM_X", 7) == 12
+    assert env.env_seconds("SWARM_X", 7) == 12.0
+    value("Off")
+    assert env.env_bool("SWARM_X", True) is False
+    value("a, b ,")
+    assert env.env_list("SWARM_X", []) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "reason"),
+    [
+        (env.env_int, "ten", "SWARM_X: expected an integer, got 'ten'"),
+        (env.env_int, "0", "SWARM_X: expected an integer of at least 1, got '0'"),
+        (env.env_seconds, "1 s", "SWARM_X: expected a number of seconds"),
+        (env.env_seconds, "0", "a finite number of seconds greater than 0"),
+        (env.env_seconds, "nan", "a finite number of seconds greater than 0"),
+        (env.env_bool, "maybe", "SWARM_X: expected true or false, got 'maybe'"),
+    ],
+)
+def test_a_bad_value_is_refused_with_the_name_of_the_variable(
+    value, read, text, reason
+):
+    value(text)
+
+    with pytest.raises(ImproperlyConfigured, match=reason):
+        read("SWARM_X", 1)
+
+
+def test_a_choice_outside_the_list_is_refused(value):
+    value("c")
+
+    with pytest.raises(ImproperlyConfigured, match="expected one of a, b, got 'c'"):
+        env.env_text("SWARM_X", "a", choices=["a", "b"])
+
+
+def test_the_secret_key_is_made_once_and_only_for_its_owner(tmp_path):
+    key = env.secret_key(var_dir=tmp_path, debug=True)
+
+    assert env.secret_key(var_dir=tmp_path, debug=True) == key
+    assert len(key) >= 50
+    [path] = tmp_path.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_secret_key_must_be_given_when_debug_is_off(tmp_path, monkeypatch):
+    with pytest.raises(ImproperlyConfigured, match="SWARM_SECRET_KEY must be set"):
+        env.secret_key(var_dir=tmp_path, debug=False)
+    monkeypatch.setenv("SWARM_SECRET_KEY", "given")
+    assert env.secret_key(var_dir=tmp_path, debug=False) == "given"
+
+
+def test_processes_that_start_together_agree_on_a_key(tmp_path, monkeypatch):
+    def other_was_faster(draft, path):
+        path.write_text("theirs")
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", other_was_faster)
+
+    assert env.secret_key(var_dir=tmp_path, debug=True) == "theirs"
+
+
+def test_a_database_url_is_read_and_a_bad_one_names_no_password(tmp_path):
+    found = env.database(url="postgres://u:p@h:5432/d", var_dir=tmp_path)
+    assert (found["ENGINE"], found["HOST"]) == ("django.db.backends.postgresql", "h")
+    assert found["CONN_MAX_AGE"] == 60
+
+    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL: ") as caught:
+        env.database(url="postgrs://u:s3cret@h/d", var_dir=tmp_path)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:////x/y.sqlite3"])
+def test_sqlite_is_opened_for_several_processes(tmp_path, url):
+    found = env.database(url=url, var_dir=tmp_path)
+
+    assert found["OPTIONS"]["timeout"] == 20
+    assert found["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    assert "journal_mode=WAL" in found["OPTIONS"]["init_command"]
+
+
+@pytest.mark.parametrize(
+    ("url", "state", "broker"),
+    [
+        ("redis://h:1/2", "redis://h:1/2", "redis://h:1/2"),
+        ("unix:///r/s", "unix:///r/s?db=0", "swarm+socket:///r/s?virtual_host=0"),
+        ("unix:///r/s?db=3", "unix:///r/s?db=3", "swarm+socket:///r/s?virtual_host=3"),
+    ],
+)
+def test_state_and_broker_are_the_same_redis(tmp_path, url, state, broker):
+    assert env.redis_urls(url=url, var_dir=tmp_path) == (state, broker)
+
+
+def test_the_embedded_server_is_found_by_its_file(tmp_path):
+    nothing = env.redis_urls(url="", var_dir=tmp_path)
+    assert nothing == ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0")
+
+    file = tmp_path / "redis.json"
+    file.write_text(json.dumps({"socket": "/r/s", "url": "redis://127.0.0.1:5/0"}))
+    assert env.redis_urls(url="", var_dir=tmp_path)[0] == "unix:///r/s?db=0"
+    file.write_text(json.dumps({"url": "redis://127.0.0.1:5/0"}))
+    assert env.redis_urls(url="", var_dir=tmp_path)[0] == "redis://127.0.0.1:5/0"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_a_broken_file_of_the_embedded_server_is_named(tmp_path, text):
+    (tmp_path / "redis.json").write_text(text)
+
+    with pytest.raises(ImproperlyConfigured, match=r"redis\.json"):
+        env.redis_urls(url="", var_dir=tmp_path)
+
+
+@pytest.mark.parametrize("url", ["localhost", "amqp://u:s3cret@h//"])
+def test_another_sort_of_redis_url_is_refused_without_repeating_it(tmp_path, url):
+    with pytest.raises(ImproperlyConfigured, match=r"^SWARM_REDIS_URL: ") as caught:
+        env.redis_urls(url=url, var_dir=tmp_path)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_every_queue_hangs_on_the_default_exchange():
+    queues = app.amqp.Queues(app.conf.task_queues)
+    made = [*queues.values(), queues["my.queue"]]
+
+    assert {queue.exchange.name for queue in made} == {""}
+    assert all(queue.routing_key == queue.name for queue in made)
+    assert "swarm.engine" in queues
+    assert "celery" not in queues
+
+
+def test_the_app_has_the_settings_of_the_page():
+    conf = app.conf
+
+    assert (conf.task_acks_late, conf.task_reject_on_worker_lost) == (True, False)
+    assert (conf.worker_prefetch_multiplier, conf.worker_disable_prefetch) == (1, True)
+    assert conf.broker_transport_options["global_keyprefix"] == "swarm:q:"
+    assert conf.broker_connection_max_retries is None
+    assert conf.result_backend is None
+    assert conf.accept_content == ["json"]
+
+
+def test_a_bad_variable_stops_the_process_by_its_name(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", "import swarm_project.settings"],
+        env={**os.environ, "SWARM_VAR": str(tmp_path), "SWARM_LEASE": "soon"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert "SWARM_LEASE: expected a number of seconds, got 'soon'" in done.stderr

@@ -1,0 +1,17 @@
+"""What all tests share. Doubles stand only at ports, so there is little here."""
+
+import os
+import shutil
+import tempfile
+
+# Set before pytest-django imports the settings: a test run leaves `var/` alone, and no
+# server or database of the developer's reaches it.
+_VAR = tempfile.mkdtemp(prefix="swarm-tests.")
+os.environ["SWARM_VAR"] = _VAR
+for _name in ("SWARM_REDIS_URL", "DATABASE_URL", "SWARM_SECRET_KEY", "SWARM_DEBUG"):
+    os.environ.pop(_name, None)
+
+
+def pytest_unconfigure() -> None:
+    """Removes what the run kept."""
+    shutil.rmtree(_VAR, ignore_errors=True)

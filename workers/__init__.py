@@ -1,0 +1,1 @@
+"""A Django app without models: what carries out the steps of runs."""

@@ -1,0 +1,1 @@
+"""What the workers app adds to manage.py."""

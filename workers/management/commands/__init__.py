@@ -1,0 +1,1 @@
+"""The commands that start or drive processes: one file per command."""

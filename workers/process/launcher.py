@@ -1,0 +1,367 @@
+"""The launcher: forks one job at a time for a worker child and leaves nothing behind.
+
+Run by path (`python -I -S launcher.py FD`), standard library only. Two processes: a
+guard and the launcher below it, both subreapers, so killing either leaves no orphan.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+LINUX = sys.platform.startswith("linux")
+HEADER = struct.Struct("!I")
+KILL: dict[str, Any] = {"kill": True}
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+
+# Python ignores some of these, and a worker may ignore others; both are inherited
+# through exec, so a job gets the defaults back.
+_DEFAULTED = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGPIPE,
+    signal.SIGCHLD,
+    signal.SIGXFSZ,
+)
+# A service manager may signal the whole group at once; end of file ends a launcher.
+_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+_GUARD_PATIENCE = 2.0
+
+_libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
+
+
+def frame(message: dict[str, Any]) -> bytes:
+    """Packs one message: four bytes of length, then JSON."""
+    body = json.dumps(message).encode("ascii")
+    return HEADER.pack(len(body)) + body
+
+
+def take_frames(buffer: bytearray) -> Iterator[dict[str, Any]]:
+    """Yields the complete messages at the head of `buffer` and removes them."""
+    while len(buffer) >= HEADER.size:
+        (size,) = HEADER.unpack_from(buffer)
+        end = HEADER.size + size
+        if len(buffer) < end:
+            return
+        body = bytes(buffer[HEADER.size : end])
+        del buffer[:end]
+        yield json.loads(body)
+
+
+def prctl(option: int, value: int) -> None:
+    """Calls prctl(2) where there is one; a refusal is ignored (sandboxes)."""
+    if _libc is not None:
+        _libc.prctl(option, value, 0, 0, 0)
+
+
+def descendants() -> list[int]:
+    """Lists the pids below this process, children first; empty where /proc is absent."""
+    if not LINUX:
+        return []
+    found: list[int] = []
+    queue = [os.getpid()]
+    while queue:
+        below = _children(queue.pop())
+        found += below
+        queue += below
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    """Lists the direct children of `pid`, of all its threads."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+    found: list[int] = []
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+        except FileNotFoundError:
+            # The thread ended, or the kernel lacks CONFIG_PROC_CHILDREN.
+            if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+                return _children_by_scan(pid)
+        except OSError:
+            continue
+    return found
+
+
+def _children_by_scan(parent: int) -> list[int]:
+    """Lists the direct children of `parent` by reading every process's parent."""
+    found: list[int] = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                # The command name may hold spaces and brackets: split after the last.
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(name))
+    return found
+
+
+def sweep(group: int | None) -> tuple[int, dict[int, int]]:
+    """Kills and reaps everything below this process until nothing is left.
+
+    `group` is the job's process group, killed as a whole first. Returns how many
+    processes had to be killed and the wait status of every one reaped, by pid.
+    """
+    reaped, empty = _reap()  # what ended by itself is not swept
+    statuses = dict(reaped)
+    if empty:
+        return 0, statuses
+    swept = 0
+    first = True
+    pause = 0.0002
+    while True:
+        # Once the leader is reaped the number may in time be another group's.
+        if group is not None and (first or group not in statuses):
+            _kill_group(group)
+        first = False
+        for pid in descendants():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                continue
+        reaped, empty = _reap()
+        for pid, status in reaped:
+            statuses[pid] = status
+            swept += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        if empty:
+            return swept, statuses
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        return
+
+
+def _reap() -> tuple[list[tuple[int, int]], bool]:
+    """Reaps what has ended: (pid, status) pairs, and whether no child is left."""
+    reaped: list[tuple[int, int]] = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return reaped, True
+        if pid == 0:
+            return reaped, False
+        reaped.append((pid, status))
+
+
+class Launcher:
+    """Serves one worker child over `sock` until end of file."""
+
+    def __init__(self, sock: socket.socket, guard: int) -> None:
+        self.sock = sock
+        self.guard = guard
+        self.buffer = bytearray()
+        self.fds: list[int] = []
+        self.wakeup = wakeup_pipe()
+
+    def serve(self) -> None:
+        """Runs the jobs that come in, one after another; returns at end of file."""
+        while True:
+            job = self._receive()
+            if job is None:
+                return
+            if job == KILL:  # crossed with the report of a job that had just ended
+                continue
+            self.sock.sendall(frame({"taken": True}))
+            self.sock.sendall(frame(self._run(job)))
+            if os.getppid() != self.guard:  # without its guard it is not safe to go on
+                return
+
+    def _receive(self) -> dict[str, Any] | None:
+        """Waits for one message; keeps the descriptors that came with it."""
+        while True:
+            for message in take_frames(self.buffer):
+                return message
+            if not self._read():
+                return None
+
+    def _read(self) -> bool:
+        """Reads once from the worker; False at end of file."""
+        flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        try:
+            data, fds, _, _ = socket.recv_fds(self.sock, 65536, 3, flags)
+        except ConnectionError:
+            return False
+        self.fds += fds
+        self.buffer += data
+        return bool(data)
+
+    def _run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Runs one job to its end and returns the report for the worker."""
+        fds, self.fds = self.fds, []
+        failure, failure_end = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            for fd in (*fds, failure, failure_end):
+                os.close(fd)
+            return {"error": f"cannot fork: {error.strerror}", "swept": 0}
+        if pid == 0:
+            become(job, fds, failure_end, os.getppid())
+        for fd in (*fds, failure_end):
+            os.close(fd)
+        status, alive = self._wait(pid)
+        swept, statuses = sweep(pid)
+        if not alive:
+            os._exit(0)
+        # The job itself is not counted among what it left behind.
+        if status is None and pid in statuses:
+            status = statuses[pid]
+            swept -= os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        with os.fdopen(failure, "rb") as file:
+            error_text = file.read(4096).decode("utf-8", "replace")
+        report: dict[str, Any] = {"swept": max(0, swept)}
+        if error_text:
+            return report | {"error": error_text}
+        if status is None:
+            return report | {"error": "its exit status was lost"}
+        if os.WIFSIGNALED(status):
+            return report | {"signal": os.WTERMSIG(status)}
+        return report | {"exit": os.WEXITSTATUS(status)}
+
+    def _wait(self, pid: int) -> tuple[int | None, bool]:
+        """Waits for job `pid`: its status (None: to be killed), worker still there."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        poll.register(self.wakeup, select.POLLIN)
+        while True:
+            for ended, status in _reap()[0]:
+                if ended == pid:
+                    return status, True
+            for fd, _ in poll.poll():
+                if fd == self.wakeup:
+                    os.read(self.wakeup, 4096)
+                elif not self._read():
+                    return None, False
+            if KILL in list(take_frames(self.buffer)):
+                return None, True
+
+
+def become(job: dict[str, Any], fds: list[int], failure: int, parent: int) -> NoReturn:
+    """Turns the forked child into the job's program; writes to `failure` if it can't.
+
+    `job` has argv, env (name and value pairs) and cwd as latin-1 text of the bytes,
+    and limits as [resource number, soft, hard].
+    """
+    stage = "cannot start"
+    try:
+        os.setsid()
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # A setuid program could not be killed by us: no child gains privileges.
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        if os.getppid() != parent:
+            os._exit(127)
+        for number in _DEFAULTED:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for target, fd in enumerate(fds):
+            os.dup2(fd, target)
+        if failure != 3:
+            failure = os.dup2(failure, 3, inheritable=False)
+        os.closerange(4, min(os.sysconf("SC_OPEN_MAX"), 1 << 20))
+        argv = [part.encode("latin-1") for part in job["argv"]]
+        env = {k.encode("latin-1"): v.encode("latin-1") for k, v in job["env"]}
+        if job["cwd"] is not None:
+            cwd = os.fsdecode(job["cwd"].encode("latin-1"))
+            stage = f"cannot change to the directory {cwd!r}"
+            os.chdir(cwd)
+        stage = "cannot set its limits"
+        for number, soft, hard in job["limits"]:
+            _limit(number, soft, hard)
+        stage = f"cannot run {os.fsdecode(argv[0])!r}"
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - argv only, no shell, on purpose
+    except BaseException as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        os.write(failure, f"{stage}: {reason}".encode("utf-8", "replace"))
+    finally:
+        os._exit(127)
+
+
+def _limit(number: int, soft: int, hard: int) -> None:
+    """Sets one limit, never above what this process may have itself."""
+    _, ceiling = resource.getrlimit(number)
+    if ceiling != resource.RLIM_INFINITY:
+        soft, hard = min(soft, ceiling), min(hard, ceiling)
+    resource.setrlimit(number, (soft, hard))
+
+
+def wakeup_pipe() -> int:
+    """Makes SIGCHLD readable: returns the end of a pipe that gets a byte at each."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return reader
+
+
+def guard(sock: socket.socket, launcher: int) -> None:
+    """Waits for the launcher's end and sweeps what it left; outlives a stuck one."""
+    wakeup = wakeup_pipe()
+    poll = select.poll()
+    poll.register(wakeup, select.POLLIN)
+    poll.register(sock, 0)  # only POLLHUP: the worker is gone
+    while True:
+        if launcher in dict(_reap()[0]):
+            break
+        events = dict(poll.poll())
+        if sock.fileno() in events:
+            poll.unregister(sock)
+            deadline = time.monotonic() + _GUARD_PATIENCE
+            while launcher not in dict(_reap()[0]) and time.monotonic() < deadline:
+                select.select([wakeup], [], [], 0.05)
+            break
+        os.read(wakeup, 4096)
+    sweep(None)
+
+
+def main() -> None:
+    """Splits into guard and launcher on the socket whose number is the argument."""
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.set_inheritable(False)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    above = os.getpid()
+    below = os.fork()
+    if below:
+        # The guard keeps the socket: the worker sees its end only after the sweep.
+        guard(sock, below)
+        return
+    prctl(PR_SET_CHILD_SUBREAPER, 1)  # is not inherited by fork
+    try:
+        Launcher(sock, above).serve()
+    finally:
+        sweep(None)
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
