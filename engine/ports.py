@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.blueprint.program import Agent
 from engine.run.outcomes import Outcome
 from engine.store.base import BatchRef, Ref
+
+
+def never() -> bool:
+    """Return False."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,10 @@ class StepCall:
     agent: Agent
     attempt: int
     input: Any
-    deadline_s: float
-    """Seconds left for this attempt."""
+    timeout_s: float
+    """Seconds this attempt may take."""
+    cancelled: Callable[[], bool] = never
+    """Tells whether the run or an enclosing chord has ended, so that work is in vain."""
 
 
 class Spawner(Protocol):
@@ -61,6 +69,9 @@ class Watch(Protocol):
     def clear(self) -> None:
         """Show that nothing is owned."""
 
+    def cancelled(self) -> bool:
+        """Tell whether what is shown is known to be in vain."""
+
     def draining(self) -> bool:
         """Tell whether this process is asked to stop, so that it gives work back."""
 
@@ -82,6 +93,10 @@ class NoWatch:
 
     def clear(self) -> None:
         """Show nothing."""
+
+    def cancelled(self) -> bool:
+        """Never in vain."""
+        return False
 
     def draining(self) -> bool:
         """Never asked to stop."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
 from engine.blueprint.program import Agent
-from engine.ports import Spawner, StepCall
+from engine.ports import Spawner, StepCall, never
 from engine.run.ctx import TooLarge, dump_expanded
 from engine.run.events import Event
 from engine.run.machine import Failed, Passed
@@ -42,6 +42,7 @@ def make_attempt(
     attempt: int,
     value: Any,
     limits: Limits,
+    cancelled: Callable[[], bool] = never,
 ) -> Outcome:
     """Make one attempt of an agent and return its outcome; never raises."""
     spawner = spawners.get(agent.kind)
@@ -69,6 +70,7 @@ def make_attempt(
         attempt,
         given,
         agent.timeout_ms / 1000,
+        cancelled,
     )
     return checked(spawner.run(call), limits)
 

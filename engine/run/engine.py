@@ -37,7 +37,6 @@ from engine.run.machine import (
 from engine.run.outcomes import unpack_outcome
 from engine.run.turn import Budget, Limits, Turn, engine_pending, new_nonce
 from engine.store.base import (
-    ENGINE_QUEUE,
     ROOT,
     Claimed,
     Joined,
@@ -154,6 +153,7 @@ class Engine:
                 turn.tries,
                 request.input,
                 self.limits,
+                self.watch.cancelled,
             )
         return judge(outcome, agent, request.place, turn.tries, turn.events)
 
@@ -167,9 +167,7 @@ class Engine:
             turn.chain.pack(), agent.queue, turn.request.place, agent.timeout_ms
         )
         what: What = "c" if goes_on else "w" if delay_ms else "p"
-        moved = self._write(
-            turn, what, pending, keep_tries=True, delay_ms=delay_ms
-        )
+        moved = self._write(turn, what, pending, keep_tries=True, delay_ms=delay_ms)
         turn.tries += 1
         return turn if moved and goes_on else None
 
@@ -243,9 +241,7 @@ class Engine:
             pages = []
         chain = turn.chain
         if isinstance(
-            self.store.open_chord(
-                replace(opening, pages=pages, base=turn.new_base)
-            ),
+            self.store.open_chord(replace(opening, pages=pages, base=turn.new_base)),
             Moved,
         ):
             size = chain.origin_size + chain.offset

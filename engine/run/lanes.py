@@ -60,9 +60,7 @@ class Batch:
     @property
     def full(self) -> bool:
         """Tell whether it is time to commit."""
-        return (
-            len(self.results) >= RESULTS or time.monotonic() - self.since >= SECONDS
-        )
+        return len(self.results) >= RESULTS or time.monotonic() - self.since >= SECONDS
 
 
 def deliver_batch(engine: Engine, ref: BatchRef, queue: str) -> str:
@@ -128,17 +126,23 @@ def _lane(
     item = batch.items[index % ITEM_PAGE]
     chain.doc = Document(lane_start(batch.prepared, spec, batch.origin, item).value)
     nxt: Next = machine.advance(chain)
-    tries = 0
     if isinstance(nxt, StepRequest):
         agent = batch.prepared.program.agents[nxt.ref]
         spawner = engine.spawners.get(agent.kind)
         if not engine.serves(agent.queue) or not spawner or not spawner.in_process:
-            return _promotion(engine, batch, index, chain, nxt)
+            return _promotion(engine, batch, chain, nxt)
         budget.spend()
         engine.watch.lane(index, agent.timeout_ms)
         ref = Ref(batch.ref.run, batch.ref.gen, f"{batch.ref.chord}.{index}")
         outcome = make_attempt(
-            engine.spawners, agent, ref, nxt.place, 1, nxt.input, engine.limits
+            engine.spawners,
+            agent,
+            ref,
+            nxt.place,
+            1,
+            nxt.input,
+            engine.limits,
+            engine.watch.cancelled,
         )
         decided = judge(outcome, agent, nxt.place, 1, batch.events)
         if isinstance(decided, int):
@@ -147,7 +151,7 @@ def _lane(
             return Promote(what, bytes(chain.edits), pending, 1, decided)  # type: ignore[arg-type]
         nxt = machine.advance(chain, decided)
     if not isinstance(nxt, Ended):
-        return _promotion(engine, batch, index, chain, nxt)
+        return _promotion(engine, batch, chain, nxt)
     if nxt.error is not None:
         batch.events.append(["lane_ended", chain.prefix, nxt.error[1]])
         batch.results.append(LaneResult(b"", orjson.dumps(nxt.error)))
@@ -167,9 +171,7 @@ def lane_chain(
     return chain
 
 
-def _promotion(
-    engine: Engine, batch: Batch, index: int, chain: Chain, nxt: Next
-) -> Promote:
+def _promotion(engine: Engine, batch: Batch, chain: Chain, nxt: Next) -> Promote:
     """Return how a lane goes on alone after its first transition."""
     edits = bytes(chain.edits)
     if isinstance(nxt, StepRequest):

@@ -158,9 +158,7 @@ class Loader:
                 raise Vanished(chord)
             doc, known = Document(origin.value), dict(origin.known)
             replay(doc, log, self._expander(prepared, ref), known)
-            return Origin(
-                doc.value, origin.size + len(log), origin.base_size, known
-            )
+            return Origin(doc.value, origin.size + len(log), origin.base_size, known)
 
         return self._chords.get((ref.run, ref.gen, chord), read)
 
@@ -218,9 +216,7 @@ class Loader:
                 frame.snapshot = found[frame.rollback]
         return chain
 
-    def joined(
-        self, ref: Ref, prepared: Prepared, chain: Chain
-    ) -> tuple[Signal, int]:
+    def joined(self, ref: Ref, prepared: Prepared, chain: Chain) -> tuple[Signal, int]:
         """Return how the chord a chain waits at was decided, and the lane that did.
 
         The lane is -1 where all of them settled.

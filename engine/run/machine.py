@@ -237,9 +237,7 @@ class Machine:
         return True
 
     def _loop(self, chain: Chain, node: Loop, frame: Frame) -> bool:
-        if frame.at < node.max and truthy(
-            chain.doc.evaluate(node.cond, self._externs)
-        ):
+        if frame.at < node.max and truthy(chain.doc.evaluate(node.cond, self._externs)):
             chain.cursor = self.layout.children[frame.node][0]
             return True
         chain.frames.pop()

@@ -113,7 +113,11 @@ def _depth(value: Any) -> int:
     while stack:
         at, depth = stack.pop()
         inner = (
-            at.values() if isinstance(at, dict) else at if isinstance(at, list) else None
+            at.values()
+            if isinstance(at, dict)
+            else at
+            if isinstance(at, list)
+            else None
         )
         if inner is None:
             continue

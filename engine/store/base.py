@@ -311,19 +311,27 @@ class RunStore(Protocol):
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
         """End an owned lane; the one that decides the chord gets the parent's join."""
 
-    def claim_batch(self, batch: BatchRef, nonce: str, queue: str) -> BatchClaimed | Refused:
+    def claim_batch(
+        self, batch: BatchRef, nonce: str, queue: str
+    ) -> BatchClaimed | Refused:
         """Own the unsettled lanes of a batch."""
 
     def commit_batch(self, commit: BatchCommit) -> Moved | Joined | Refused:
         """Settle lanes of an owned batch and move its cursor."""
 
-    def release_batch(self, batch: BatchRef, nonce: str, cursor: int) -> Moved | Refused:
+    def release_batch(
+        self, batch: BatchRef, nonce: str, cursor: int
+    ) -> Moved | Refused:
         """Give back the lanes from `cursor` on: they are dispatched again as a batch."""
 
-    def break_batch(self, batch: BatchRef, nonce: str, lane: int, outcome: bytes) -> Moved | Refused:
+    def break_batch(
+        self, batch: BatchRef, nonce: str, lane: int, outcome: bytes
+    ) -> Moved | Refused:
         """Report the lane a dead worker was running; the others go out singly, uncharged."""
 
-    def signal(self, ref: Ref, seq: int, nonce: str, outcome: bytes) -> Literal["ok", "decided", "over", "gone"]:
+    def signal(
+        self, ref: Ref, seq: int, nonce: str, outcome: bytes
+    ) -> Literal["ok", "decided", "over", "gone"]:
         """Record an outcome for a waiting chain, or for one that `nonce` owns.
 
         The first signal of an attempt wins; a later one is `decided`.

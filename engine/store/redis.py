@@ -17,8 +17,12 @@ import redis
 from redis.connection import ConnectionPool
 from redis.exceptions import (
     BusyLoadingError,
-    ConnectionError as RedisConnectionError,
     NoScriptError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
@@ -141,10 +145,14 @@ class Wire:
     def script(self, name: str, *args: Any) -> list[Any]:
         """Run a script by its hash, loading it where Redis does not know it."""
         try:
-            return cast(list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args))
+            return cast(
+                list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args)
+            )
         except NoScriptError:
             self.call("SCRIPT", "LOAD", self._scripts.text[name])
-            return cast(list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args))
+            return cast(
+                list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args)
+            )
 
 
 def pack_chord(spec: ChordSpec) -> bytes:
@@ -152,8 +160,17 @@ def pack_chord(spec: ChordSpec) -> bytes:
     return "\n".join(
         str(part)
         for part in (
-            spec.size, spec.batch, spec.window, spec.parent, spec.parent_len, spec.base_id,
-            spec.queue, spec.timeout_ms, spec.mode, spec.node, spec.place,
+            spec.size,
+            spec.batch,
+            spec.window,
+            spec.parent,
+            spec.parent_len,
+            spec.base_id,
+            spec.queue,
+            spec.timeout_ms,
+            spec.mode,
+            spec.node,
+            spec.place,
         )
     ).encode()
 
@@ -162,9 +179,17 @@ def unpack_chord(data: bytes) -> ChordSpec:
     """Read a chord's constants."""
     part = data.decode().split("\n")
     return ChordSpec(
-        size=int(part[0]), batch=int(part[1]), window=int(part[2]), parent=part[3],
-        parent_len=int(part[4]), base_id=part[5], queue=part[6], timeout_ms=int(part[7]),
-        mode=part[8], node=int(part[9]), place=part[10],
+        size=int(part[0]),
+        batch=int(part[1]),
+        window=int(part[2]),
+        parent=part[3],
+        parent_len=int(part[4]),
+        base_id=part[5],
+        queue=part[6],
+        timeout_ms=int(part[7]),
+        mode=part[8],
+        node=int(part[9]),
+        place=part[10],
     )
 
 
@@ -183,7 +208,14 @@ class RedisStore:
     with slots. `lease_ms` is how long a claim holds without being renewed.
     """
 
-    def __init__(self, url: str, *, template: bytes, lease_ms: int = 10_000, timeout: float = 15.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        template: bytes,
+        lease_ms: int = 10_000,
+        timeout: float = 15.0,
+    ) -> None:
         """Prepare the store; nothing is connected before the first call."""
         self.wire = Wire(url, Scripts(), timeout)
         self._template = template
@@ -197,16 +229,29 @@ class RedisStore:
     def start(self, start: Start) -> str:
         """See RunStore.start."""
         reply = self.wire.script(
-            "start", start.run, start.gen, start.program_id, start.program, start.base_id,
-            start.base, start.edits, start.pending.frames, start.pending.queue,
-            start.pending.place, start.pending.timeout_ms, start.entry, start.deadline_ms,
+            "start",
+            start.run,
+            start.gen,
+            start.program_id,
+            start.program,
+            start.base_id,
+            start.base,
+            start.edits,
+            start.pending.frames,
+            start.pending.queue,
+            start.pending.place,
+            start.pending.timeout_ms,
+            start.entry,
+            start.deadline_ms,
             self._template,
         )
         return cast(str, reply[0].decode())
 
     def claim(self, ref: Ref, nonce: str, queue: str) -> Claimed | Refused:
         """See RunStore.claim."""
-        reply = self.wire.script("claim", ref.run, ref.gen, ref.addr, nonce, queue, self._lease)
+        reply = self.wire.script(
+            "claim", ref.run, ref.gen, ref.addr, nonce, queue, self._lease
+        )
         if reply[0] != b"ok":
             return _refused(reply)
         return Claimed(
@@ -221,11 +266,29 @@ class RedisStore:
         """See RunStore.commit."""
         pending, base = move.pending, move.base or ("", b"")
         reply = self.wire.script(
-            "commit", move.ref.run, move.ref.gen, move.ref.addr, move.seq, move.nonce,
-            move.what, move.offset, move.edits, pending.frames, pending.queue, pending.place,
-            pending.timeout_ms, _flag(move.keep_tries), move.delay_ms, move.entry,
-            self._lease, move.status, base[0], base[1], _flag(move.had_signal),
-            move.consumed, self._template if move.what == "p" else b"",
+            "commit",
+            move.ref.run,
+            move.ref.gen,
+            move.ref.addr,
+            move.seq,
+            move.nonce,
+            move.what,
+            move.offset,
+            move.edits,
+            pending.frames,
+            pending.queue,
+            pending.place,
+            pending.timeout_ms,
+            _flag(move.keep_tries),
+            move.delay_ms,
+            move.entry,
+            self._lease,
+            move.status,
+            base[0],
+            base[1],
+            _flag(move.had_signal),
+            move.consumed,
+            self._template if move.what == "p" else b"",
         )
         return self._moved(reply)
 
@@ -239,10 +302,25 @@ class RedisStore:
         """See RunStore.open_chord."""
         base = opening.base or ("", b"")
         reply = self.wire.script(
-            "open", opening.ref.run, opening.ref.gen, opening.ref.addr, opening.seq,
-            opening.nonce, opening.offset, opening.edits, opening.frames, opening.place,
-            opening.entry, opening.chord, pack_chord(opening.spec), opening.timeout_ms,
-            base[0], base[1], _flag(opening.had_signal), opening.consumed, self._template,
+            "open",
+            opening.ref.run,
+            opening.ref.gen,
+            opening.ref.addr,
+            opening.seq,
+            opening.nonce,
+            opening.offset,
+            opening.edits,
+            opening.frames,
+            opening.place,
+            opening.entry,
+            opening.chord,
+            pack_chord(opening.spec),
+            opening.timeout_ms,
+            base[0],
+            base[1],
+            _flag(opening.had_signal),
+            opening.consumed,
+            self._template,
             *opening.pages,
         )
         return self._moved(reply)
@@ -258,10 +336,21 @@ class RedisStore:
         """See RunStore.settle."""
         ref = settling.ref
         reply = self.wire.script(
-            "settle", ref.run, ref.gen, ref.addr, settling.seq, settling.nonce,
-            settling.offset, settling.edits, settling.failure or b"", settling.entry,
-            _flag(settling.decides), self._lease, _flag(settling.had_signal),
-            settling.pending.frames if settling.pending else b"", self._template,
+            "settle",
+            ref.run,
+            ref.gen,
+            ref.addr,
+            settling.seq,
+            settling.nonce,
+            settling.offset,
+            settling.edits,
+            settling.failure or b"",
+            settling.entry,
+            _flag(settling.decides),
+            self._lease,
+            _flag(settling.had_signal),
+            settling.pending.frames if settling.pending else b"",
+            self._template,
         )
         return self._joined(reply)
 
@@ -270,15 +359,26 @@ class RedisStore:
             return Joined(reply[1].decode(), unpack(reply[2]))
         return self._moved(reply)
 
-    def claim_batch(self, batch: BatchRef, nonce: str, queue: str) -> BatchClaimed | Refused:
+    def claim_batch(
+        self, batch: BatchRef, nonce: str, queue: str
+    ) -> BatchClaimed | Refused:
         """See RunStore.claim_batch."""
         reply = self.wire.script(
-            "claim_batch", batch.run, batch.gen, batch.chord, batch.lo, batch.hi, nonce,
-            queue, self._lease,
+            "claim_batch",
+            batch.run,
+            batch.gen,
+            batch.chord,
+            batch.lo,
+            batch.hi,
+            nonce,
+            queue,
+            self._lease,
         )
         if reply[0] != b"ok":
             return _refused(reply)
-        return BatchClaimed(unpack_chord(reply[1]), int(reply[2]), reply[3], reply[4].decode())
+        return BatchClaimed(
+            unpack_chord(reply[1]), int(reply[2]), reply[3], reply[4].decode()
+        )
 
     def commit_batch(self, commit: BatchCommit) -> Moved | Joined | Refused:
         """See RunStore.commit_batch."""
@@ -289,9 +389,20 @@ class RedisStore:
             alone = ("1", promote.what, promote.edits, to.frames, to.queue, to.place,
                      to.timeout_ms, promote.tries, promote.delay_ms)  # fmt: skip
         reply = self.wire.script(
-            "commit_batch", batch.run, batch.gen, batch.chord, batch.lo, batch.hi,
-            commit.nonce, commit.first, commit.entry, commit.decided_by, self._lease,
-            self._template, *alone, len(commit.results),
+            "commit_batch",
+            batch.run,
+            batch.gen,
+            batch.chord,
+            batch.lo,
+            batch.hi,
+            commit.nonce,
+            commit.first,
+            commit.entry,
+            commit.decided_by,
+            self._lease,
+            self._template,
+            *alone,
+            len(commit.results),
             *(
                 b"F" + lane.log if lane.failure is None else b"R" + lane.failure
                 for lane in commit.results
@@ -299,35 +410,64 @@ class RedisStore:
         )
         return self._joined(reply)
 
-    def release_batch(self, batch: BatchRef, nonce: str, cursor: int) -> Moved | Refused:
+    def release_batch(
+        self, batch: BatchRef, nonce: str, cursor: int
+    ) -> Moved | Refused:
         """See RunStore.release_batch."""
         reply = self.wire.script(
-            "release_batch", batch.run, batch.gen, batch.chord, batch.lo, batch.hi, nonce,
-            cursor, self._template,
+            "release_batch",
+            batch.run,
+            batch.gen,
+            batch.chord,
+            batch.lo,
+            batch.hi,
+            nonce,
+            cursor,
+            self._template,
         )
         return self._moved(reply)
 
-    def break_batch(self, batch: BatchRef, nonce: str, lane: int, outcome: bytes) -> Moved | Refused:
+    def break_batch(
+        self, batch: BatchRef, nonce: str, lane: int, outcome: bytes
+    ) -> Moved | Refused:
         """See RunStore.break_batch."""
         entry = b'{"a":"%s","e":[["batch_broken",%d,%d,%d]]}' % (
-            batch.chord.encode(), batch.lo, batch.hi, lane,
+            batch.chord.encode(),
+            batch.lo,
+            batch.hi,
+            lane,
         )
         reply = self.wire.script(
-            "break_batch", batch.run, batch.gen, batch.chord, batch.lo, batch.hi, nonce,
-            lane, outcome, entry, self._template,
+            "break_batch",
+            batch.run,
+            batch.gen,
+            batch.chord,
+            batch.lo,
+            batch.hi,
+            nonce,
+            lane,
+            outcome,
+            entry,
+            self._template,
         )
         return self._moved(reply)
 
-    def signal(self, ref: Ref, seq: int, nonce: str, outcome: bytes) -> Literal["ok", "decided", "over", "gone"]:
+    def signal(
+        self, ref: Ref, seq: int, nonce: str, outcome: bytes
+    ) -> Literal["ok", "decided", "over", "gone"]:
         """See RunStore.signal."""
-        reply = self.wire.script("signal", ref.run, ref.gen, ref.addr, seq, nonce, outcome, self._template)
+        reply = self.wire.script(
+            "signal", ref.run, ref.gen, ref.addr, seq, nonce, outcome, self._template
+        )
         return cast(Literal["ok", "decided", "over", "gone"], reply[0].decode())
 
     def renew(self, leases: Sequence[Lease]) -> list[Literal["k", "c", "s"]]:
         """See RunStore.renew."""
         if not leases:
             return []
-        flat = [part for lease in leases for part in (lease.run, lease.member, lease.nonce)]
+        flat = [
+            part for lease in leases for part in (lease.run, lease.member, lease.nonce)
+        ]
         reply = self.wire.script("renew", self._lease, *flat)
         return [cast(Literal["k", "c", "s"], answer.decode()) for answer in reply]
 
@@ -347,8 +487,12 @@ class RedisStore:
             queue = name.decode()
             if not self.wire.call("ZCARD", f"{STATE}d:{queue}"):
                 continue
-            floor = self._oldest_ticket(self.wire.call("LRANGE", prefix + queue, -20, -1))
-            reply = self.wire.script("repeat", queue, floor, age_ms, EVENT_PAGE, self._template)
+            floor = self._oldest_ticket(
+                self.wire.call("LRANGE", prefix + queue, -20, -1)
+            )
+            reply = self.wire.script(
+                "repeat", queue, floor, age_ms, EVENT_PAGE, self._template
+            )
             moved += int(reply[0])
         return moved
 
@@ -358,7 +502,9 @@ class RedisStore:
 
     def pause(self, run: str) -> str:
         """See RunStore.pause."""
-        return cast(str, self.wire.script("pause", run, b'{"e":[["run_paused"]]}')[0].decode())
+        return cast(
+            str, self.wire.script("pause", run, b'{"e":[["run_paused"]]}')[0].decode()
+        )
 
     def resume(self, run: str) -> str:
         """See RunStore.resume."""
@@ -372,15 +518,24 @@ class RedisStore:
     def finish(self, run: str, status: str, why: str) -> str:
         """See RunStore.finish."""
         entry = finish_entry(status, why)
-        return cast(str, self.wire.script("finish", run, status, entry, TOMBSTONE_MS)[0].decode())
+        return cast(
+            str,
+            self.wire.script("finish", run, status, entry, TOMBSTONE_MS)[0].decode(),
+        )
 
     def head(self, run: str) -> RunHead | None:
         """See RunStore.head."""
-        got = self.wire.call("HMGET", f"{STATE}r:{run}", "status", "gen", "n", "prog", "by")
+        got = self.wire.call(
+            "HMGET", f"{STATE}r:{run}", "status", "gen", "n", "prog", "by"
+        )
         if got[0] is None:
             return None
         return RunHead(
-            got[0].decode(), int(got[1]), int(got[2]), (got[3] or b"").decode(), (got[4] or b"").decode()
+            got[0].decode(),
+            int(got[1]),
+            int(got[2]),
+            (got[3] or b"").decode(),
+            (got[4] or b"").decode(),
         )
 
     def record(self, run: str, addr: str) -> Record | None:
@@ -394,13 +549,17 @@ class RedisStore:
 
     def base(self, run: str, base_id: str) -> bytes | None:
         """See RunStore.base."""
-        return cast("bytes | None", self.wire.call("HGET", f"{STATE}r:{run}:b", base_id))
+        return cast(
+            "bytes | None", self.wire.call("HGET", f"{STATE}r:{run}:b", base_id)
+        )
 
     def log(self, run: str, addr: str, length: int) -> bytes:
         """See RunStore.log."""
         if not length:
             return b""
-        return cast(bytes, self.wire.call("GETRANGE", f"{STATE}r:{run}:l:{addr}", 0, length - 1))
+        return cast(
+            bytes, self.wire.call("GETRANGE", f"{STATE}r:{run}:l:{addr}", 0, length - 1)
+        )
 
     def chord(self, run: str, chord: str) -> ChordSpec | None:
         """See RunStore.chord."""
@@ -436,7 +595,7 @@ class RedisStore:
         reply = self.wire.call(*args, "STREAMS", f"{STATE}j", after)
         if not reply:
             return []
-        rows = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
+        rows = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))
         return [journal_entry(key, pairs) for key, pairs in rows]
 
     def trim(self, upto: str) -> None:
@@ -468,7 +627,12 @@ def journal_entry(key: bytes, pairs: Sequence[bytes]) -> JournalEntry:
     got = dict(zip(pairs[::2], pairs[1::2], strict=True))
     text = key.decode()
     return JournalEntry(
-        text, got[b"r"].decode(), int(got[b"g"]), int(got[b"n"]), int(text.partition("-")[0]), got[b"e"]
+        text,
+        got[b"r"].decode(),
+        int(got[b"g"]),
+        int(got[b"n"]),
+        int(text.partition("-")[0]),
+        got[b"e"],
     )
 
 
