@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, Final, Literal, Protocol, cast
@@ -90,10 +91,21 @@ class Scripts:
 class Wire:
     """One connection per thread and process, with our own resend."""
 
-    def __init__(self, url: str, scripts: Scripts, timeout: float = 15.0) -> None:
-        """Prepare a pool for `url`; nothing is connected before the first call."""
+    def __init__(
+        self,
+        url: str,
+        scripts: Scripts,
+        timeout: float = 15.0,
+        patience_s: float = 0.0,
+    ) -> None:
+        """Prepare a pool for `url`; nothing is connected before the first call.
+
+        With patience a call waits that long for a server that is away; without it a
+        broken connection is tried again RESENDS times at once.
+        """
         self._url = url
         self._timeout = timeout
+        self._patience = patience_s
         self._scripts = scripts
         self._local = threading.local()
         self.calls = 0
@@ -122,24 +134,35 @@ class Wire:
             if len(commands) == 1
             else connection.pack_commands(commands)
         )
-        for left in range(RESENDS, -1, -1):
+        tries, until = 0, time.monotonic() + self._patience
+        while True:
             try:
-                self.calls += 1
-                connection.send_packed_command(packed, check_health=False)
-                replies: list[Any] = []
-                for _ in commands:
-                    try:
-                        replies.append(connection.read_response())
-                    except redis.ResponseError as error:
-                        replies.append(error)
+                replies = self._exchange(connection, packed, len(commands))
                 break
-            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            except (RedisConnectionError, RedisTimeoutError, OSError):
                 connection.disconnect()
-                if not left or isinstance(error, BusyLoadingError):
+                tries += 1
+                if tries > RESENDS and time.monotonic() > until:
                     raise
+                if tries > 1 and self._patience:
+                    time.sleep(min(0.05 * (1 << min(tries, 5)), 1.0))
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
+        return replies
+
+    def _exchange(self, connection: RawConnection, packed: Any, count: int) -> list[Any]:
+        self.calls += 1
+        connection.send_packed_command(packed, check_health=False)
+        replies: list[Any] = []
+        for _ in range(count):
+            try:
+                replies.append(connection.read_response())
+            except BusyLoadingError as error:
+                # The server is there but still reads its file: as good as away.
+                raise RedisConnectionError(str(error)) from None
+            except redis.ResponseError as error:
+                replies.append(error)
         return replies
 
     def script(self, name: str, *args: Any) -> list[Any]:
@@ -215,9 +238,10 @@ class RedisStore:
         template: bytes,
         lease_ms: int = 10_000,
         timeout: float = 15.0,
+        patience_s: float = 0.0,
     ) -> None:
         """Prepare the store; nothing is connected before the first call."""
-        self.wire = Wire(url, Scripts(), timeout)
+        self.wire = Wire(url, Scripts(), timeout, patience_s)
         self._template = template
         self._lease = lease_ms
 
@@ -499,6 +523,14 @@ class RedisStore:
     def _oldest_ticket(self, messages: list[bytes]) -> int:
         tickets = [ticket for ticket in map(ticket_of, messages) if ticket]
         return min(tickets, default=1 << 52)
+
+    def elect(self, who: str, ttl_ms: int) -> int:
+        """Take or keep the steward's lock; its fencing number, -1 if another holds it."""
+        return int(self.wire.script("elect", who, ttl_ms)[0])
+
+    def abdicate(self, who: str) -> None:
+        """Give the steward's lock up if it is ours, so that another need not wait."""
+        self.wire.script("elect", who, 0)
 
     def pause(self, run: str) -> str:
         """See RunStore.pause."""

@@ -1,0 +1,110 @@
+"""What a worker process adds to Celery's: the page, the keeper, the engine's queue.
+
+Imported by workers.tasks, so that a stock `celery worker` has it too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from kombu import Exchange, Queue
+
+from engine.store.base import ENGINE_QUEUE
+from workers.execute import use_page
+from workers.keeper import Keeper, no_fork_in_tick
+from workers.page import Page
+from workers.runtime import make_store
+from workers.steward_host import StewardHost
+
+KEEPER_TIMEOUT_S = 2.0
+
+
+class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Maps the page before the pool forks and runs the keeper while the worker lives."""
+
+    requires = {"celery.worker.components:Timer"}
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        """Map the page; all steps are created before the pool starts."""
+        super().__init__(worker, **options)
+        self.page = Page()
+        use_page(self.page)
+        self.keeper: Keeper | None = None
+        self.host = StewardHost()
+        _steps[:] = [self]
+
+    def create(self, worker: Any) -> KeeperStep:
+        """Keep the worker for its pool; the step itself is what starts and stops."""
+        self.worker = worker
+        return self
+
+    def start(self, worker: Any) -> None:
+        """Start the keeper thread."""
+        no_fork_in_tick()
+        store = make_store(timeout=KEEPER_TIMEOUT_S)
+        self.keeper = Keeper(store, self.page, self.pids, self.host.tick)
+        self.keeper.start()
+
+    def stop(self, worker: Any) -> None:
+        """Ask children to give work back; the keeper goes on while they drain."""
+        self.page.drain()
+        self.host.stop()
+
+    def terminate(self, worker: Any) -> None:
+        """Stop at once."""
+        self.stop(worker)
+
+    def pids(self) -> Iterable[int] | None:
+        """Return the live children of a prefork pool, None for other pools."""
+        pool = getattr(getattr(self.worker, "pool", None), "_pool", None)
+        processes = getattr(pool, "_pool", None)
+        if processes is None or not hasattr(pool, "_repopulate_pool"):
+            return None
+        return [p.pid for p in processes if p.pid and p.exitcode is None]
+
+
+_steps: list[KeeperStep] = []
+
+
+def add_to(app: Celery) -> None:
+    """Make every worker of an app run the keeper."""
+    app.steps["worker"].add(KeeperStep)
+
+
+@signals.celeryd_after_setup.connect(weak=False)
+def consume_engine_queue(sender: Any, instance: Any, **_: Any) -> None:
+    """Make a worker consume the engine's queue besides its own."""
+    queues = instance.app.amqp.queues
+    if ENGINE_QUEUE not in queues.consume_from:
+        queue = Queue(ENGINE_QUEUE, Exchange(""), routing_key=ENGINE_QUEUE)
+        queues.select_add(queue)
+
+
+@signals.worker_shutting_down.connect(weak=False)
+def end_budgets(**_: Any) -> None:
+    """Make children give work back as soon as shutdown begins.
+
+    Runs in the signal handler of the main thread: a memory write and nothing else.
+    """
+    for step in _steps:
+        step.page.drain()
+
+
+@signals.worker_shutdown.connect(weak=False)
+def end_keeper(**_: Any) -> None:
+    """End the keeper after the pool has drained, and the steward with it."""
+    for step in _steps:
+        step.host.stop()
+        if step.keeper is not None:
+            step.keeper.stop()
+
+
+@signals.worker_process_init.connect(weak=False)
+def forget_steward(**_: Any) -> None:
+    """Close a child's copy of the steward's pipe: only the main process may hold it."""
+    for step in _steps:
+        step.host.forget()
+    os.environ["SWARM_WORKER_CHILD"] = "1"

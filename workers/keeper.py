@@ -1,0 +1,175 @@
+"""The keeper: a thread in each worker's main process that renews its children's leases.
+
+It kills a child that is past its deadline or works in vain, reports the attempt, and
+escalates a warm shutdown. A thread, because Celery's own timers stop for seconds while
+it reconnects; no fork happens inside a tick (mechanism-notes 1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from engine.run.outcomes import timed_out
+from engine.store.base import Lease, RunStore
+from workers.page import SLOTS, Page, Shown
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 1.0
+GRACE_S = 2.0
+SHUTDOWN_S = 25.0
+
+tick_lock = threading.Lock()
+_registered: list[bool] = []
+
+
+def no_fork_in_tick() -> None:
+    """Make forks of this process wait for a tick to end; registered once."""
+    if not _registered:
+        _registered.append(True)
+        os.register_at_fork(
+            before=tick_lock.acquire,
+            after_in_parent=tick_lock.release,
+            after_in_child=tick_lock.release,
+        )
+
+
+class Keeper(threading.Thread):
+    """Renews leases once a second and enforces deadlines and cancellations.
+
+    `pids` returns the live children of the pool, or None where they can't be killed
+    (solo and threads pools).
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        page: Page,
+        pids: Callable[[], Iterable[int] | None],
+        every_tick: Callable[[], None],
+    ) -> None:
+        """Prepare the thread; `every_tick` is called once a second as well."""
+        super().__init__(name="swarm-keeper", daemon=True)
+        self._store = store
+        self._page = page
+        self._pids = pids
+        self._every_tick = every_tick
+        self._ended = threading.Event()
+        self._vain: dict[tuple[int, str], float] = {}
+        self._drain_since = 0.0
+
+    def stop(self) -> None:
+        """End the thread after its tick."""
+        self._ended.set()
+
+    def run(self) -> None:
+        """Tick until stopped; a tick that fails is logged and the next one tries again."""
+        due = time.monotonic()
+        while not self._ended.wait(max(0.0, due - time.monotonic())):
+            due = max(due + TICK_S, time.monotonic())
+            with tick_lock:
+                try:
+                    self.tick()
+                except Exception as error:
+                    logger.warning("keeper: %s; trying again", error)
+
+    def tick(self) -> None:
+        """Renew every lease shown, then kill what must not go on."""
+        self._every_tick()
+        shown = [s for s in map(self._page.read, range(SLOTS)) if s is not None]
+        pids = self._pids()
+        if pids is not None:
+            live = set(pids)
+            for item in [s for s in shown if s.pid not in live]:
+                # Its lease ends by itself; the successor may not have started yet.
+                self._page.clear(item.slot)
+            shown = [s for s in shown if s.pid in live]
+        self._renew(shown)
+        if pids is not None:
+            for item in shown:
+                self._judge(item)
+
+    def _renew(self, shown: list[Shown]) -> None:
+        leases: list[Lease] = []
+        owners: list[tuple[Shown, str]] = []
+        for item in shown:
+            if item.chain:
+                c = item.chain
+                leases.append(Lease(c.ref.run, c.ref.addr, c.nonce))
+                owners.append((item, c.nonce))
+            if item.batch:
+                b = item.batch
+                span = f"{b.ref.chord}:{b.ref.lo}-{b.ref.hi}"
+                leases.append(Lease(b.ref.run, span, b.nonce))
+                owners.append((item, b.nonce))
+        now = time.monotonic()
+        vain: dict[tuple[int, str], float] = {}
+        for (item, nonce), answer in zip(
+            owners, self._store.renew(leases), strict=True
+        ):
+            if answer != "k":
+                key = (item.pid, nonce)
+                vain[key] = self._vain.get(key, now)
+                if answer == "c" or now - vain[key] >= TICK_S:
+                    self._page.cancel(item.slot, nonce)
+        self._vain = vain
+
+    def _judge(self, item: Shown) -> None:
+        now = time.monotonic()
+        if self._page.draining:
+            self._drain_since = self._drain_since or now
+        chain, batch = item.chain, item.batch
+        late = (chain is not None and now > chain.deadline + GRACE_S) or (
+            batch is not None
+            and batch.lane >= 0
+            and chain is None
+            and now > batch.deadline + GRACE_S
+        )
+        nonce = chain.nonce if chain else batch.nonce if batch else ""
+        vain = self._vain.get((item.pid, nonce))
+        useless = vain is not None and now - vain > GRACE_S
+        overdue = self._drain_since and now - self._drain_since > SHUTDOWN_S
+        if late or useless or overdue:
+            self._kill(item, report=late)
+
+    def _kill(self, item: Shown, *, report: bool) -> None:
+        again = self._page.read(item.slot)
+        if again != item:
+            # It has moved on since it was read: not the attempt that was judged.
+            return
+        logger.warning("keeper: killing child %d", item.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(item.pid, signal.SIGKILL)
+        until = time.monotonic() + 1.0
+        while _alive(item.pid) and time.monotonic() < until:
+            time.sleep(0.01)
+        if report:
+            self._report(item)
+        self._page.clear(item.slot)
+
+    def _report(self, item: Shown) -> None:
+        """Record the timeout of what the killed child was doing; the fence decides."""
+        if item.chain:
+            c = item.chain
+            outcome = timed_out(round((c.deadline - c.started) * 1000))
+            self._store.signal(c.ref, c.seq, c.nonce, outcome.pack())
+        if item.batch and item.batch.lane >= 0:
+            b = item.batch
+            spent = b.deadline - b.lane_started
+            outcome = timed_out(round(spent * 1000))
+            self._store.break_batch(b.ref, b.nonce, b.lane, outcome.pack())
+
+
+def _alive(pid: int) -> bool:
+    """Tell whether a process still runs; a zombie that billiard has to reap does not."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b") ")[2][:1] != b"Z"
+    except OSError:
+        return False

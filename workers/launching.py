@@ -1,0 +1,71 @@
+"""Launching: a run's row first, then its keys in Redis; both may be done again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from blueprints.models import Run
+from blueprints.services.runs import run_create
+from engine.blueprint import Program
+from engine.run.load import Loader
+from engine.run.start import start_of
+from engine.run.states import RunStatus
+from engine.store.redis import RedisStore
+from workers.runtime import epoch
+
+
+class LaunchRefused(Exception):
+    """A run can't be started now; the text says why and what to do."""
+
+
+def launch(
+    store: RedisStore,
+    *,
+    program: Program,
+    ctx: Any,
+    title: str = "",
+    deadline_s: float | None = None,
+) -> Run:
+    """Create a run and start it; LaunchRefused when the journal is too far behind."""
+    waiting = store.journal_bytes()
+    if waiting > settings.SWARM_JOURNAL_LIMIT:
+        raise LaunchRefused(
+            f"{waiting} bytes of journal wait to be archived, more than"
+            f" SWARM_JOURNAL_LIMIT ({settings.SWARM_JOURNAL_LIMIT}): check that a worker"
+            " is running (its steward archives) and that the database answers"
+        )
+    run = run_create(
+        program=program,
+        ctx=ctx,
+        title=title,
+        deadline_s=deadline_s,
+        epoch=epoch(store),
+    )
+    start_run(store, run)
+    return run
+
+
+def start_run(store: RedisStore, run: Run) -> str:
+    """Start a created run in Redis; idempotent. Returns `ok` or its status there."""
+    loader = Loader(store)
+    prepared = loader.prepare(Program.from_json(run.program))
+    left = timedelta(hours=1)
+    if run.deadline_at is not None:
+        left = run.deadline_at - timezone.now()
+    deadline_ms = max(1, round(left.total_seconds() * 1000))
+    answer = store.start(
+        start_of(run.pk, run.generation, prepared, run.ctx, deadline_ms)
+    )
+    if answer == "ok":
+        Run.objects.filter(pk=run.pk, status=RunStatus.PENDING).update(
+            status=RunStatus.RUNNING, started_at=timezone.now()
+        )
+    elif answer in ("cancelled", "failed"):
+        Run.objects.filter(pk=run.pk, status=RunStatus.PENDING).update(
+            status=answer, finished_at=timezone.now()
+        )
+    return answer

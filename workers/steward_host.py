@@ -1,0 +1,83 @@
+"""One steward candidate per host: the worker takes a file lock, the steward inherits it.
+
+The lock belongs to the open file, so it holds exactly as long as the steward lives; a
+second worker of the host just fails to take it (mechanism-notes 6).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from django.conf import settings
+
+
+class StewardHost:
+    """Spawns the steward when this host has none and ends it with the worker."""
+
+    def __init__(self, lock: Path | None = None) -> None:
+        """Use `lock`, by default a file in the installation's var directory."""
+        self._lock = lock or Path(settings.VAR_DIR) / "steward.lock"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: int | None = None
+        self._stopping = False
+
+    def tick(self) -> None:
+        """Spawn a steward if none of this host holds the lock; called once a second."""
+        if self._stopping:
+            return
+        if self._process is not None:
+            if self._process.poll() is None:
+                return
+            self._close()
+        fd = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return
+            self._spawn(fd)
+        finally:
+            os.close(fd)
+
+    def _spawn(self, fd: int) -> None:
+        reading, self._pipe = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "django", "steward"],
+                stdin=reading,
+                pass_fds=[fd],
+                start_new_session=True,
+                cwd=settings.BASE_DIR,
+                env={
+                    **os.environ,
+                    "DJANGO_SETTINGS_MODULE": os.environ.get(
+                        "DJANGO_SETTINGS_MODULE", "swarm_project.settings"
+                    ),
+                },
+            )
+        finally:
+            os.close(reading)
+
+    def stop(self) -> None:
+        """End the steward: it sees the end of its pipe."""
+        self._stopping = True
+        self._close()
+
+    def _close(self) -> None:
+        self.forget()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=5)
+            self._process = None
+
+    def forget(self) -> None:
+        """Close this process's end of the pipe."""
+        if self._pipe is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._pipe)
+            self._pipe = None

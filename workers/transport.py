@@ -1,0 +1,57 @@
+"""Our kombu Transport: Redis, mended where a fleet would exit or loop (mechanism-notes 5, 10)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import kombu.transport.redis
+import redis
+
+logger = logging.getLogger(__name__)
+
+REQUIRED_HEADERS = ("id", "task")
+REQUIRED_PROPERTIES = ("delivery_tag", "delivery_info")
+
+
+class Channel(kombu.transport.redis.Channel):
+    """A channel that survives a Redis restart with unacknowledged messages in hand."""
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        # After a lost connection kombu restores and acknowledges through a channel
+        # whose connection is gone; an AttributeError there ends the whole worker.
+        if getattr(self.connection, "client", None) is None:
+            raise redis.ConnectionError("the channel's connection is closed")
+        params: dict[str, Any] = super()._connparams(asynchronous)
+        return params
+
+
+class Transport(kombu.transport.redis.Transport):
+    """Redis transport that drops malformed messages instead of looping on them."""
+
+    Channel = Channel
+
+    def _deliver(self, message: dict[str, Any], queue: str) -> None:
+        fault = malformed(message)
+        if fault:
+            # A message without an id counts as a connection error in Celery: it would
+            # be restored and popped again for ever, by every worker.
+            logger.error("dropped a malformed message from %s: %s", queue, fault)
+            return
+        super()._deliver(message, queue)
+
+
+def malformed(message: Any) -> str:
+    """Return what a queue message lacks, empty if it can be handed to Celery."""
+    if not isinstance(message, dict):
+        return "not an object"
+    headers, properties = message.get("headers"), message.get("properties")
+    if not isinstance(headers, dict) or not isinstance(properties, dict):
+        return "headers or properties are missing"
+    for name in REQUIRED_HEADERS:
+        if not headers.get(name):
+            return f"header {name!r} is missing"
+    for name in REQUIRED_PROPERTIES:
+        if not properties.get(name):
+            return f"property {name!r} is missing"
+    return ""
