@@ -1,0 +1,229 @@
+"""One installation in a directory of its own: server, database, workers to kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from engine.blueprint import Program
+from engine.blueprint.program import Agent, Retry
+from engine.run.load import Loader
+from engine.run.start import start_of
+from engine.store.base import ROOT, Ref
+from engine.store.redis import RedisStore
+from swarm_project.celery import app
+from workers.queue import message_template
+from workers.server import ensure_server, stop_server
+
+REPO = Path(__file__).resolve().parents[2]
+LEASE_S = 2.0
+
+
+class Installation:
+    """Starts and stops what a fault test needs; every process is found again."""
+
+    def __init__(self, var: Path) -> None:
+        """Use `var` for everything."""
+        self.var = var
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.env: dict[str, str] = {}
+        self.pace(0.0)
+
+    def pace(self, seconds: float) -> None:
+        """Set how long `fault-work` sleeps."""
+        (self.var / "pace").write_text(str(seconds))
+
+    def start(self) -> None:
+        """Start the embedded server and make the database."""
+        self.info = ensure_server(self.var, keep=True)
+        where = self.info.socket_path
+        assert where is not None
+        self.env = {
+            **os.environ,
+            "SWARM_VAR": str(self.var),
+            "SWARM_REDIS_URL": f"unix://{where}",
+            "SWARM_LEASE": str(LEASE_S),
+            "SWARM_AGENT_MODULES": "fault_agents",
+            "DATABASE_URL": f"sqlite:///{self.var}/db.sqlite3",
+            "FAULT_DIR": str(self.var),
+            "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{REPO}",
+            "DJANGO_SETTINGS_MODULE": "swarm_project.settings",
+        }
+        self.store = RedisStore(
+            f"unix://{where}",
+            template=message_template(app),
+            lease_ms=round(LEASE_S * 1000),
+            patience_s=10.0,
+        )
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+            cwd=REPO,
+            env=self.env,
+            check=True,
+            timeout=60,
+        )
+
+    def worker(self, concurrency: int = 2, **env: str) -> subprocess.Popen[bytes]:
+        """Start a worker in a process group of its own."""
+        number = len(self.workers)
+        with open(self.var / f"worker-{number}.log", "wb") as log:
+            process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "celery", "-A", "swarm_project", "worker",
+                    "--pool", "prefork", "-c", str(concurrency),
+                    "-Q", "swarm.python_fn,swarm.subprocess",
+                    "-n", f"w{number}@%h", "--loglevel", "WARNING",
+                    "--without-gossip", "--without-mingle", "--without-heartbeat",
+                ],
+                cwd=REPO,
+                env={**self.env, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        self.workers.append(process)
+        return process
+
+    def kill(self, worker: subprocess.Popen[bytes]) -> None:
+        """Kill a worker's process group without warning."""
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait(10)
+
+    def stop(self) -> None:
+        """End every process of this installation."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                os.killpg(worker.pid, signal.SIGKILL)
+                worker.wait(10)
+        stop_server(self.var)
+        until = time.monotonic() + 10
+        while self.left_over() and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def left_over(self) -> list[str]:
+        """Return the command lines of processes that name this installation."""
+        found: list[str] = []
+        mark = f"SWARM_VAR={self.var}".encode()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                if mark in (entry / "environ").read_bytes():
+                    found.append((entry / "cmdline").read_text().replace("\0", " "))
+            except OSError:
+                continue
+        return found
+
+    def launch(self, flow: Any, ctx: Any, n: int = 1, **agents: Agent) -> list[str]:
+        """Start `n` runs of a flow in Redis; returns their ids."""
+        program = Program("faults", flow, agents or AGENTS)
+        prepared = Loader(self.store).prepare(program)
+        runs = [f"R-{os.urandom(8).hex()}" for _ in range(n)]
+        for run in runs:
+            self.store.start(start_of(run, 1, prepared, ctx, 600_000))
+        return runs
+
+    def wait(self, runs: list[str], seconds: float) -> dict[str, str]:
+        """Wait until runs have ended; returns their statuses."""
+        return self.until(
+            lambda: {run: self.status(run) for run in runs},
+            lambda got: "running" not in got.values(),
+            seconds,
+        )
+
+    def until(
+        self, look: Callable[[], Any], good: Callable[[Any], bool], seconds: float
+    ) -> Any:
+        """Look again until it is good or the time is over; returns the last look."""
+        end = time.monotonic() + seconds
+        while True:
+            got = look()
+            if good(got) or time.monotonic() > end:
+                return got
+            time.sleep(0.05)
+
+    def status(self, run: str) -> str:
+        """Return a run's status in Redis."""
+        head = self.store.head(run)
+        return head.status if head else "gone"
+
+    def ctx(self, run: str) -> Any:
+        """Return the final Ctx of a run."""
+        head, record = self.store.head(run), self.store.record(run, ROOT)
+        assert head is not None
+        assert record is not None
+        loader = Loader(self.store)
+        prepared = loader.prepared(run, head.program_id)
+        return loader.chain(Ref(run, 1, ROOT), prepared, record).doc.value
+
+    def noted(self) -> Counter[tuple[str, str]]:
+        """Return how often agents ran, by run and place."""
+        log = self.var / "runs.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return Counter((line.split()[0], line.split()[1]) for line in lines)
+
+    def events(self, runs: list[str]) -> list[tuple[str, list[Any]]]:
+        """Return the journal events of runs, in order, each with its run."""
+        wanted, found, after = set(runs), [], "0"
+        while entries := self.store.journal(after, 1000):
+            after = entries[-1].id
+            for entry in entries:
+                if entry.run in wanted:
+                    for event in orjson.loads(entry.data)["e"]:
+                        found.append((entry.run, event))
+        return found
+
+
+def agent(name: str, fn: str, timeout_ms: int = 60_000, **retry: Any) -> Agent:
+    """Return a python_fn agent of a program."""
+    return Agent(
+        name, "python_fn", "swarm.python_fn", timeout_ms, Retry(**retry), {"fn_id": fn}
+    )
+
+
+AGENTS = {
+    "work": agent("work", "fault-work"),
+    "quick": agent("quick", "fault-quick"),
+    "gil": agent("gil", "fault-gil"),
+}
+
+
+def path(at: str) -> dict[str, Any]:
+    """Return a path expression."""
+    return {"op": "path", "at": at}
+
+
+def step(ref: str = "work", at: str = "$.n") -> dict[str, Any]:
+    """Return a step that replaces a value by its agent's answer."""
+    return {"kind": "step", "ref": ref, "in": path(at), "out": path(at)}
+
+
+def seq(*children: Any) -> dict[str, Any]:
+    """Return a seq."""
+    return {"kind": "seq", "children": list(children)}
+
+
+def fanout(items: Any, body: Any, join: str = "all") -> dict[str, Any]:
+    """Return a fanout over literal items bound at `$.n`, joined into `$.out`."""
+    return {
+        "kind": "fanout",
+        "items": {"op": "lit", "value": items},
+        "bind": path("$.n"),
+        "body": body,
+        "join": join,
+        "out": path("$.out"),
+    }
+
+
+def dumps(value: Any) -> str:
+    """Return a value as text for a comparison."""
+    return json.dumps(value, sort_keys=True)

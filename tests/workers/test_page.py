@@ -1,0 +1,83 @@
+"""The shared page: what a child shows is what its main process reads."""
+
+import os
+
+from engine.store.base import BatchRef, Ref
+from workers.page import HEADER, SLOT, Page, SlotWatch
+
+CHAIN = Ref("R-" + "a" * 32, 3, "0.k12.345.k3.17")
+BATCH = BatchRef("R-" + "b" * 32, 1, "0.k5", 64, 128)
+
+
+def test_an_empty_slot_shows_nothing() -> None:
+    page = Page()
+    SlotWatch(page, 4)
+    assert page.read(4) is None
+    assert page.read(5) is None
+
+
+def test_a_shown_chain_is_read_back_whole() -> None:
+    page = Page()
+    watch = SlotWatch(page, 0)
+    watch.chain(CHAIN, 17, "abcdef012345", 2500)
+    shown = page.read(0)
+    assert shown is not None
+    assert shown.pid == os.getpid()
+    assert shown.chain is not None
+    assert (shown.chain.ref, shown.chain.seq) == (CHAIN, 17)
+    assert shown.chain.nonce == "abcdef012345"
+    assert round(shown.chain.deadline - shown.chain.started, 3) == 2.5
+    assert shown.batch is None
+
+
+def test_a_lane_of_a_batch_has_a_deadline_of_its_own() -> None:
+    page = Page()
+    watch = SlotWatch(page, 0)
+    watch.batch(BATCH, "abcdef012345")
+    watch.lane(70, 1000)
+    shown = page.read(0)
+    assert shown is not None
+    assert shown.batch is not None
+    assert (shown.batch.ref, shown.batch.lane) == (BATCH, 70)
+    assert round(shown.batch.deadline - shown.batch.lane_started, 3) == 1.0
+    watch.chain(CHAIN, 1, "abcdef012345", 10)
+    watch.no_chain()
+    shown = page.read(0)
+    assert shown is not None
+    assert shown.chain is None
+    assert shown.batch is not None
+
+
+def test_clear_empties_the_slot() -> None:
+    page = Page()
+    watch = SlotWatch(page, 0)
+    watch.chain(CHAIN, 17, "abcdef012345", 2500)
+    watch.clear()
+    assert page.read(0) is None
+
+
+def test_a_slot_that_is_being_written_is_not_believed() -> None:
+    page = Page()
+    watch = SlotWatch(page, 0)
+    watch.chain(CHAIN, 17, "abcdef012345", 2500)
+    page.map[HEADER] |= 1
+    assert page.read(0) is None
+
+
+def test_cancelling_meets_only_the_claim_it_names() -> None:
+    page = Page()
+    watch = SlotWatch(page, 2)
+    assert not watch.cancelled()
+    watch.chain(CHAIN, 17, "abcdef012345", 2500)
+    page.cancel(2, "abcdef012345")
+    assert watch.cancelled()
+    watch.chain(CHAIN, 18, "fedcba543210", 2500)
+    assert not watch.cancelled()
+
+
+def test_draining_reaches_every_slot() -> None:
+    page = Page()
+    watches = [SlotWatch(page, n) for n in range(3)]
+    page.drain()
+    assert all(watch.draining() for watch in watches)
+    assert len(page.map) >= HEADER + 64 * SLOT
