@@ -5,7 +5,6 @@ Imported by workers.tasks, so that a stock `celery worker` has it too.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ from engine.store.base import ENGINE_QUEUE
 from workers.execute import use_page
 from workers.keeper import Keeper, no_fork_in_tick
 from workers.page import Page
+from workers.process.offspring import adopt_orphans
 from workers.runtime import make_store
 from workers.steward_host import StewardHost
 
@@ -103,8 +103,9 @@ def end_keeper(**_: Any) -> None:
 
 
 @signals.worker_process_init.connect(weak=False)
-def forget_steward(**_: Any) -> None:
-    """Close a child's copy of the steward's pipe: only the main process may hold it."""
+def set_up_child(**_: Any) -> None:
+    """Make a forked child its own: no steward's pipe, orphans of its agents adopted."""
     for step in _steps:
+        # Only the main process may hold the pipe, else its end is never seen.
         step.host.forget()
-    os.environ["SWARM_WORKER_CHILD"] = "1"
+    adopt_orphans()

@@ -43,3 +43,8 @@ def _watch() -> Watch:
     index = getattr(current_process(), "index", None)
     slot = next(_threads) if index is None else index
     return SlotWatch(_pages[0], slot) if slot < SLOTS else NoWatch()
+
+
+def in_pool_child() -> bool:
+    """Tell whether this process is a prefork child, so that all below it is its own."""
+    return getattr(current_process(), "index", None) is not None

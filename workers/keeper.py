@@ -7,10 +7,8 @@ it reconnects; no fork happens inside a tick (mechanism-notes 1).
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +16,7 @@ from collections.abc import Callable, Iterable
 from engine.run.outcomes import timed_out
 from engine.store.base import Lease, RunStore
 from workers.page import SLOTS, Page, Shown
+from workers.process.offspring import end, offspring
 
 logger = logging.getLogger(__name__)
 
@@ -144,11 +143,12 @@ class Keeper(threading.Thread):
             # It has moved on since it was read: not the attempt that was judged.
             return
         logger.warning("keeper: killing child %d", item.pid)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(item.pid, signal.SIGKILL)
+        left_behind = offspring(item.pid)
+        end([item.pid])
         until = time.monotonic() + 1.0
         while _alive(item.pid) and time.monotonic() < until:
             time.sleep(0.01)
+        end(left_behind)
         if report:
             self._report(item)
         self._page.clear(item.slot)

@@ -9,7 +9,8 @@ from celery import current_app, shared_task
 from engine.run.lanes import deliver_batch
 from engine.store.base import BatchRef, Ref
 from workers.boot import add_to
-from workers.execute import process_engine
+from workers.execute import in_pool_child, process_engine
+from workers.process.offspring import end_own_offspring
 
 # Celery imports this module before it builds a worker, so a stock worker has it too.
 add_to(current_app._get_current_object())
@@ -31,7 +32,11 @@ def deliver(queue: str, run: str, gen: int, addr: str) -> str:
     """Hand one delivery to this process's engine; returns `ok` or why nothing was done."""
     engine = process_engine()
     chord, mark, span = addr.partition(":")
-    if not mark:
-        return engine.deliver(Ref(run, gen, addr), queue)
-    lo, _, hi = span.partition("-")
-    return deliver_batch(engine, BatchRef(run, gen, chord, int(lo), int(hi)), queue)
+    try:
+        if not mark:
+            return engine.deliver(Ref(run, gen, addr), queue)
+        lo, _, hi = span.partition("-")
+        return deliver_batch(engine, BatchRef(run, gen, chord, int(lo), int(hi)), queue)
+    finally:
+        if in_pool_child():
+            end_own_offspring()

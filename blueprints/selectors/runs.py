@@ -1,5 +1,7 @@
 """Reads runs and their steps from the database; a live run may be further on."""
 
+from typing import Any
+
 from django.db.models import QuerySet
 
 from blueprints.models import Run, Step
@@ -31,3 +33,36 @@ def run_steps(run_id: str, *, generation: int | None = None) -> QuerySet[Step]:
     run = run_get(run_id)
     number = run.generation if generation is None else generation
     return run.steps.filter(generation=number).order_by("id")
+
+
+def run_report(run: Run) -> dict[str, Any]:
+    """Returns how a run stands, as one JSON object for programs.
+
+    A step's `seconds` are from its first start to its end, None while it has none;
+    `error` is that of its last attempt.
+    """
+    steps = run_steps(run.pk, generation=run.generation).prefetch_related("tries")
+    return {
+        "run": run.pk,
+        "status": run.status,
+        "ctx": run.result,
+        "error": run.error,
+        "steps": [
+            {
+                "place": step.place,
+                "agent": step.agent,
+                "kind": step.kind,
+                "status": step.status,
+                "attempts": step.attempts,
+                "seconds": _seconds(step),
+                "error": next((t.error for t in reversed(step.tries.all())), ""),
+            }
+            for step in steps
+        ],
+    }
+
+
+def _seconds(step: Step) -> float | None:
+    if step.started_at is None or step.finished_at is None:
+        return None
+    return round((step.finished_at - step.started_at).total_seconds(), 6)

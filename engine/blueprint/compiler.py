@@ -72,16 +72,38 @@ def compile_blueprint(
 
 def _check_flow(blueprint: Blueprint) -> Iterator[Diagnostic]:
     try:
-        parse_node(blueprint.flow)
+        node = parse_node(blueprint.flow)
     except FlowError as error:
         yield _flow_finding(error)
         return
+    yield from _arrays_for_objects(blueprint.flow, node.to_json())
     names = [agent.name for agent in blueprint.agents]
     for place, ref in _step_refs(blueprint.flow):
         if ref not in names:
             hint = did_you_mean(ref, names) or "the Blueprint has no agents"
             message = f"step names the agent {ref!r}, which does not exist"
             yield Diagnostic(place, "step-without-agent", message, hint)
+
+
+def _arrays_for_objects(flow: Json, parsed: Json) -> Iterator[Diagnostic]:
+    """Yields the places where the flow has an array and its program an expression.
+
+    The language reads `[1, x]` as a literal x (a conformance case); who writes it in a
+    Blueprint means the array.
+    """
+    waiting: list[tuple[str, Json, Json]] = [("$.flow", flow, parsed)]
+    while waiting:
+        place, was, now = waiting.pop()
+        if isinstance(was, list) and isinstance(now, dict):
+            hint = f'write {{"op": "lit", "value": {dump_compact(was)}}}'
+            message = "expected an object with 'op', got an array"
+            yield Diagnostic(place, "flow", message, hint)
+        elif isinstance(was, dict) and isinstance(now, dict):
+            if now.get("op") != "lit":
+                waiting += [(f"{place}.{key}", was[key], now[key]) for key in was]
+        elif isinstance(was, list):
+            pairs = enumerate(zip(was, now, strict=True))
+            waiting += [(f"{place}[{n}]", a, b) for n, (a, b) in pairs]
 
 
 def _flow_finding(error: FlowError) -> Diagnostic:

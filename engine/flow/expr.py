@@ -303,6 +303,8 @@ def parse_expr(value: Json) -> Expr:
 
 def read_expr(value: Json, place: str) -> Expr:
     """Reads an expression that stands at `place` of a program already known as JSON."""
+    if place != "$" and _is_numbered_literal(value):
+        return Lit(value[1])
     op = read_tag(value, place, "op", _FIELDS)
     match op:
         case "path":
@@ -324,6 +326,20 @@ def read_expr(value: Json, place: str) -> Expr:
         case _:
             lhs = read_expr(value["lhs"], f"{place}.lhs")
             return _BINARY[op](op, lhs, read_expr(value["rhs"], f"{place}.rhs"))
+
+
+def _is_numbered_literal(value: Json) -> bool:
+    """Tells `[1, value]`, the reference's other spelling of a literal inside a program.
+
+    Conformance case edge-parse-node-156 asks for it. A Blueprint that says it means an
+    array, so the Blueprint compiler refuses it.
+    """
+    return (
+        type(value) is list
+        and len(value) == 2
+        and type(value[0]) is int
+        and value[0] == 1
+    )
 
 
 def evaluate_expr(expr: Expr, ctx: Json, externs: Externs | None = None) -> Json:

@@ -41,12 +41,7 @@ CASES = [
 ]
 # Not tagged in the file, but the same accident as the tagged ones: an array in the place
 # of an expression, read by the reference as [variant number, field]. We refuse it.
-UNTAGGED_QUIRKS = {"edge-parse-node-156"}
-ASKED = [
-    case
-    for case in CASES
-    if "quirk" not in case.get("tags", []) and case["id"] not in UNTAGGED_QUIRKS
-]
+ASKED = [case for case in CASES if "quirk" not in case.get("tags", [])]
 MAKERS: dict[str, Callable[[str, str], FlowError]] = {
     "TypeError": type_error,
     "ArithError": arith_error,
@@ -217,13 +212,5 @@ def test_the_answer_is_the_references_answer(case: Json) -> None:
 def test_the_cases_are_all_there(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f"\nflow.ir: {len(ASKED)} of {len(CASES)} cases asked")
-    assert len(ASKED) == 658
+    assert len(ASKED) == 659
     assert len({case["id"] for case in CASES}) == len(CASES) == 671
-
-
-@pytest.mark.parametrize("case_id", sorted(UNTAGGED_QUIRKS))
-def test_an_array_is_no_expression(case_id: str) -> None:
-    case = next(case for case in CASES if case["id"] == case_id)
-    with pytest.raises(FlowError) as caught:
-        run(case, Host({}))
-    assert caught.value.kind == "ParseError"

@@ -6,12 +6,12 @@ Imported by worker processes (SWARM_AGENT_MODULES); FAULT_DIR says where to note
 import ctypes
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 from blueprints.agents import agent_function
-
 from engine.run.load import Loader
 
 FAULT_DIR = Path(os.environ.get("FAULT_DIR", "."))
@@ -51,6 +51,60 @@ def hold_gil(seconds: float, *, step: Any) -> Any:
     note(step)
     ctypes.PyDLL(None).sleep(int(seconds))
     return seconds
+
+
+@agent_function("fault-raise")
+def fail(value: Any, *, step: Any) -> Any:
+    """Raise."""
+    raise ValueError("no such customer")
+
+
+@agent_function("fault-not-json")
+def not_json(value: Any, *, step: Any) -> Any:
+    """Return what JSON can't hold."""
+    return {"file": object()}
+
+
+@agent_function("fault-nan")
+def nan(value: Any, *, step: Any) -> Any:
+    """Return what JSON has no word for."""
+    return [float("nan")]
+
+
+@agent_function("fault-sleep")
+def oversleep(value: Any, *, step: Any) -> Any:
+    """Sleep past any timeout."""
+    time.sleep(60)
+
+
+@agent_function("fault-stubborn")
+def stubborn(value: Any, *, step: Any) -> Any:
+    """Catch everything and sleep on."""
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            continue
+
+
+@agent_function("fault-fork")
+def fork(value: Any, *, step: Any) -> Any:
+    """Leave a process behind and sleep past the timeout."""
+    subprocess.Popen(["sleep", "77"], start_new_session=True)
+    time.sleep(60)
+
+
+@agent_function("fault-exit")
+def leave(value: Any, *, step: Any) -> Any:
+    """Ask Python to exit."""
+    raise SystemExit(3)
+
+
+@agent_function("fault-die")
+def die(value: Any, *, step: Any) -> Any:
+    """Kill the process it runs in."""
+    note(step)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_before_join() -> None:

@@ -3,6 +3,7 @@
 import random
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -18,11 +19,20 @@ class LosingProxy:
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(path))
         self._server.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._go(self._accept)
+
+    def _go(self, target: Callable[..., None], *args: socket.socket) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Take no more connections and wait for the clients to be gone."""
+        self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
+        for thread in self._threads:
+            thread.join(5)
 
     def _accept(self) -> None:
         while True:
@@ -30,12 +40,12 @@ class LosingProxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            self._go(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
         upstream = socket.socket(socket.AF_UNIX)
-        upstream.connect(self._upstream)
         try:
+            upstream.connect(self._upstream)
             # Request and reply alternate on the step path, so no framing is needed.
             while request := client.recv(1 << 20):
                 upstream.sendall(request)

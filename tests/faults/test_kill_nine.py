@@ -21,14 +21,16 @@ SEEDS = (1, 2, 3, 4)
 BOUND_S = LEASE_S + 10.0
 
 CHAIN = seq(*[step() for _ in range(6)])
+LONG = seq(*[step() for _ in range(40)])
+WIDE = seq(step(), fanout(list(range(64)), step()), step())
 LANES = seq(step(), fanout(list(range(12)), step()), step())
 POINTS: dict[str, tuple[Any, float]] = {
     # point: flow, seconds an agent takes
     "worker in mid-step": (CHAIN, 0.05),
-    "worker in mid-continuation": (CHAIN, 0.002),
-    "worker in mid-batch": (LANES, 0.01),
+    "worker in mid-continuation": (LONG, 0.004),
+    "worker in mid-batch": (WIDE, 0.006),
     "between the last lane and the join": (LANES, 0.002),
-    "embedded server": (LANES, 0.01),
+    "embedded server": (WIDE, 0.003),
 }
 
 

@@ -76,13 +76,13 @@ def descendants() -> list[int]:
     found: list[int] = []
     queue = [os.getpid()]
     while queue:
-        below = _children(queue.pop())
+        below = children(queue.pop())
         found += below
         queue += below
     return found
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     """Lists the direct children of `pid`, of all its threads."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")

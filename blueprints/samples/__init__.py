@@ -1,0 +1,1 @@
+"""Sample Blueprints, one file each, and the Python functions they name."""

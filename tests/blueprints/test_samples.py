@@ -1,0 +1,134 @@
+"""Every sample compiles, and the sequential evaluator takes it to its end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blueprints.conf import spawner_class, spawner_kinds
+from blueprints.loaders.documents import load_document
+from engine.blueprint import Program, compile_blueprint, merge_init_ctx
+from engine.flow import evaluate
+from engine.ports import StepCall
+from engine.run.outcomes import retry_delay
+
+REPO = Path(__file__).resolve().parents[2]
+SAMPLES = REPO / "blueprints" / "samples"
+NAMES = ["pure-ctx", "repo-digest", "unreliable", "verdict-loop"]
+
+
+def compiled(name: str) -> Program:
+    """Return a sample's program."""
+    document = load_document(SAMPLES / f"{name}.json")
+    return compile_blueprint(document, kinds=spawner_kinds())
+
+
+class Dispatcher:
+    """Answers steps with the real spawners, retrying as a run would, without waiting."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.spawners: dict[str, Any] = {}
+        self.attempts: list[tuple[str, int]] = []
+
+    def close(self) -> None:
+        """End what the spawners keep running."""
+        if "subprocess" in self.spawners:
+            self.spawners["subprocess"].close()
+
+    def __call__(self, ref: str, value: Any) -> Any:
+        agent = self.program.agents[ref]
+        if agent.kind not in self.spawners:
+            self.spawners[agent.kind] = spawner_class(agent.kind)()
+        attempt = 0
+        while True:
+            attempt += 1
+            self.attempts.append((ref, attempt))
+            call = StepCall("R-t", 1, "/x", "ST-t", agent, attempt, value, 30.0)
+            outcome = self.spawners[agent.kind].run(call)
+            if outcome.kind == "passed":
+                return outcome.value
+            if retry_delay(agent.retry, outcome, attempt, "seed") is None:
+                raise RuntimeError(outcome.flow_text)
+
+
+def end_of(name: str, ctx: Any = None) -> tuple[Any, Dispatcher]:
+    """Return the final Ctx of a sample and the dispatcher that served it."""
+    program = compiled(name)
+    dispatch = Dispatcher(program)
+    first = merge_init_ctx(program.default_init_ctx, ctx)
+    try:
+        return evaluate(program.flow, first, dispatch), dispatch
+    finally:
+        dispatch.close()
+
+
+def test_the_samples_are_these() -> None:
+    assert sorted(path.stem for path in SAMPLES.glob("*.json")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sample_says_what_it_shows(name: str) -> None:
+    document = json.loads((SAMPLES / f"{name}.json").read_text())
+    assert document["id"] == name
+    assert document["metadata"]["description"]
+    assert "default_init_ctx" in document
+
+
+def test_repo_digest_writes_a_report_on_a_real_directory(
+    tmp_path: Path, settings: Any
+) -> None:
+    settings.VAR_DIR = tmp_path / "var"
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "large.txt").write_text("line\n" * 900)
+    for n in range(6):
+        (root / f"small{n}.txt").write_text("a b\n" * (n + 1))
+    (root / "binary").write_bytes(b"\0\1\2")
+    end, _ = end_of("repo-digest", {"root": str(root)})
+    assert end["report"]["files"] == 7
+    assert end["picked"] == 1
+    text = Path(end["report"]["path"]).read_text()
+    assert "7 text files, 921 lines" in text
+    assert "| large.txt | 900 |" in text
+
+
+def test_repo_digest_of_a_directory_without_outliers_says_so(
+    tmp_path: Path, settings: Any
+) -> None:
+    settings.VAR_DIR = tmp_path / "var"
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "only.txt").write_text("one\n")
+    end, _ = end_of("repo-digest", {"root": str(root)})
+    assert end["picked"] == 0
+    assert end["report"]["lines"] == 1
+
+
+def test_pure_ctx_rolls_back_and_divides() -> None:
+    end, dispatch = end_of("pure-ctx")
+    assert dispatch.attempts == []
+    assert end["verdict"] == "rolled back"
+    assert end["shares"][3]["status"] == "rejected"
+    assert [lane["value"]["share"] for lane in end["shares"][:3]] == [
+        end["total"] / n for n in (1, 2, 3)
+    ]
+
+
+def test_verdict_loop_blocks_twice_and_commits() -> None:
+    end, _ = end_of("verdict-loop")
+    assert end["round"] == 3
+    assert end["result"]["committed"] is True
+    assert end["result"]["rounds"] == 3
+    assert "blocked: " in end["reason"]
+
+
+def test_unreliable_is_retried_and_caught() -> None:
+    end, dispatch = end_of("unreliable")
+    assert end["delivered"] == {"value": "o-17", "attempts": 3}
+    assert end["caught"] is True
+    assert end["error"] == "dispatcher error for ref 'broken': this will never work"
+    assert dispatch.attempts == [
+        ("flaky", 1), ("flaky", 2), ("flaky", 3), ("broken", 1),
+    ]  # fmt: skip

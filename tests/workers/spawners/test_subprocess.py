@@ -1,0 +1,149 @@
+"""The kind subprocess: real programs, what they print and how they end."""
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from engine.blueprint.program import Agent
+from engine.ports import StepCall
+from engine.run.outcomes import Outcome
+from workers.spawners.subprocess import SubprocessSpawner
+
+
+@pytest.fixture
+def spawner() -> Iterator[SubprocessSpawner]:
+    """A spawner whose launcher ends with the test."""
+    made = SubprocessSpawner()
+    yield made
+    made.close()
+
+
+def run(
+    spawner: SubprocessSpawner,
+    code: str,
+    value: Any = None,
+    *,
+    timeout_s: float = 10.0,
+    **spec: Any,
+) -> Outcome:
+    """Run Python code as the agent's program."""
+    given = {"program": sys.executable, "args": ["-S", "-c", code], **spec}
+    agent = Agent("child", "subprocess", "swarm.subprocess", 10_000, spec=given)
+    call = StepCall("R-1", 1, "/children/0", "ST-1", agent, 2, value, timeout_s)
+    return spawner.run(call)
+
+
+def test_json_on_stdout_is_the_result(spawner: SubprocessSpawner) -> None:
+    code = "import sys; print(sys.stdin.read())"
+    assert run(spawner, code, {"a": [1, None]}).value == {"a": [1, None]}
+
+
+def test_other_text_comes_as_raw_with_its_errors(spawner: SubprocessSpawner) -> None:
+    code = "import sys; print('hello  '); sys.stderr.write('beware')"
+    outcome = run(spawner, code)
+    assert outcome.kind == "passed"
+    assert outcome.value == {"raw": "hello", "stderr": "beware"}
+
+
+def test_a_text_goes_in_as_it_is(spawner: SubprocessSpawner) -> None:
+    code = "import sys, json; print(json.dumps(sys.stdin.read()))"
+    assert run(spawner, code, "plain text").value == "plain text"
+
+
+def test_without_stdin_the_input_is_the_last_argument(
+    spawner: SubprocessSpawner,
+) -> None:
+    code = "import sys, json; print(json.dumps([sys.argv[1:], sys.stdin.read()]))"
+    outcome = run(spawner, code, {"a": 1}, use_stdin=False)
+    assert outcome.value == [['{"a":1}'], ""]
+
+
+def test_an_argument_may_begin_with_a_dash(spawner: SubprocessSpawner) -> None:
+    code = "import sys, json; print(json.dumps(sys.argv[1:]))"
+    assert run(spawner, code, "-rf", use_stdin=False).value == ["-rf"]
+
+
+def test_a_nul_in_the_input_is_refused_as_an_argument(
+    spawner: SubprocessSpawner,
+) -> None:
+    outcome = run(spawner, "pass", "a\0b", use_stdin=False)
+    assert outcome.kind == "failed"
+    assert outcome.permanent
+
+
+def test_a_non_zero_exit_fails_with_its_number_and_last_line(
+    spawner: SubprocessSpawner,
+) -> None:
+    code = "import sys; sys.stderr.write('one\\ntwo\\n'); sys.exit(7)"
+    outcome = run(spawner, code)
+    assert (outcome.kind, outcome.text) == ("failed", "exited with 7: two")
+    assert not outcome.permanent
+
+
+def test_a_program_that_kills_itself_fails_with_the_signal(
+    spawner: SubprocessSpawner,
+) -> None:
+    outcome = run(spawner, "import os; os.kill(os.getpid(), 9)")
+    assert outcome.text == "killed by signal 9"
+
+
+def test_a_flood_on_stdout_ends_the_program(
+    spawner: SubprocessSpawner, settings: Any
+) -> None:
+    settings.SWARM_OUTPUT_LIMIT = 100_000
+    code = "import sys\nwhile True: sys.stdout.write('x' * 10000)"
+    begun = time.monotonic()
+    outcome = run(spawner, code)
+    assert time.monotonic() - begun < 5
+    assert "SWARM_OUTPUT_LIMIT" in outcome.text
+    assert outcome.permanent
+
+
+def test_a_program_is_ended_at_its_timeout_with_all_it_started(
+    spawner: SubprocessSpawner,
+) -> None:
+    code = (
+        "import os, time\n"
+        "if os.fork() == 0: os.setsid()\n"
+        "print('up', flush=True)\n"
+        "time.sleep(60)"
+    )
+    begun = time.monotonic()
+    outcome = run(spawner, code, timeout_s=1.0)
+    assert outcome.kind == "timed_out"
+    assert outcome.text == "timed out after 1 s"
+    assert time.monotonic() - begun < 1 + 3
+
+
+def test_a_missing_program_fails_for_good_and_is_named(
+    spawner: SubprocessSpawner,
+) -> None:
+    outcome = run(spawner, "", program="no-such-program")
+    assert outcome.permanent
+    assert "no-such-program" in outcome.text
+
+
+def test_the_child_knows_its_step_and_no_secret(
+    spawner: SubprocessSpawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWARM_SECRET_KEY", "canary")
+    monkeypatch.setenv("DATABASE_URL", "postgres://user:canary@host/db")
+    code = "import os, json; print(json.dumps(dict(os.environ)))"
+    got = run(spawner, code).value
+    assert "canary" not in str(got)
+    assert got["SWARM_STEP_ID"] == "ST-1"
+    assert got["SWARM_ATTEMPT"] == "2"
+
+
+def test_work_in_vain_is_ended(spawner: SubprocessSpawner) -> None:
+    spec = {
+        "program": sys.executable,
+        "args": ["-S", "-c", "import time; time.sleep(60)"],
+    }
+    agent = Agent("child", "subprocess", "swarm.subprocess", 10_000, spec=spec)
+    call = StepCall("R-1", 1, "/x", "ST-1", agent, 1, None, 10.0, lambda: True)
+    outcome = spawner.run(call)
+    assert (outcome.kind, outcome.text) == ("failed", "cancelled")

@@ -1,0 +1,1 @@
+"""Spawners: one file a kind of agent, one line each in settings.SWARM."""
