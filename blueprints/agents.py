@@ -29,7 +29,7 @@ class AgentFailed(Exception):
 
 
 class AgentModuleBroken(Exception):
-    """A module of SWARM_AGENT_MODULES can't be loaded; the text names it and why."""
+    """Modules of SWARM_AGENT_MODULES can't be loaded; the text names each and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +82,32 @@ def _origin(fn: Function) -> str:
 
 
 def load_modules(modules: Iterable[str]) -> None:
-    """Import modules of agent functions, each once; AgentModuleBroken names a bad one."""
+    """Import modules of agent functions, each once; AgentModuleBroken names the bad.
+
+    A broken module does not keep those after it from being loaded.
+    """
+    faults = []
     for module in modules:
         if module in _loaded:
             continue
         try:
             importlib.import_module(module)
-        # Importing runs any code at all, so anything may come out of it.
-        except Exception as error:
-            raise AgentModuleBroken(
+        # Importing runs any code at all, so anything may come out of it; a module that
+        # asks Python to exit must not end the worker.
+        except (Exception, SystemExit) as error:
+            faults.append(
                 f"the agent module {module!r} (SWARM_AGENT_MODULES) can't be imported:"
                 f" {type(error).__name__}: {error}"
-            ) from error
+            )
+            continue
         _loaded.add(module)
+    if faults:
+        raise AgentModuleBroken("; ".join(faults))
+
+
+def registered() -> dict[str, Function]:
+    """Return the functions registered so far, by name."""
+    return dict(_functions)
 
 
 def find_function(name: str) -> Function | None:

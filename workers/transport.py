@@ -33,12 +33,17 @@ class Transport(kombu.transport.redis.Transport):
 
     def _deliver(self, message: dict[str, Any], queue: str) -> None:
         fault = malformed(message)
-        if fault:
+        if fault and not is_control(queue):
             # A message without an id counts as a connection error in Celery: it would
             # be restored and popped again for ever, by every worker.
             logger.error("dropped a malformed message from %s: %s", queue, fault)
             return
         super()._deliver(message, queue)
+
+
+def is_control(queue: str) -> bool:
+    """Tell whether a queue carries Celery's own talk: `inspect`, its replies, events."""
+    return queue.endswith(".pidbox") or queue.startswith("celeryev")
 
 
 def malformed(message: Any) -> str:

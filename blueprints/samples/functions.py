@@ -29,6 +29,7 @@ def measure(file: dict[str, str], *, step: Step) -> dict[str, Any]:
         "words": len(text.split()),
         "bytes": path.stat().st_size,
         "longest": max(map(len, lines), default=0),
+        "todo": text.count("TODO"),
     }
 
 
@@ -45,6 +46,7 @@ def rank(settled: list[dict[str, Any]], *, step: Step) -> dict[str, Any]:
         "lines": lines,
         "words": sum(file["words"] for file in good),
         "bytes": sum(file["bytes"] for file in good),
+        "todo": sum(file["todo"] for file in good),
         "mean": round(mean, 1),
         "candidates": [file for file in ranked[:20] if file["lines"] > 2 * mean],
         "outliers": [],
@@ -79,7 +81,8 @@ def report(digest: dict[str, Any], *, step: Step) -> dict[str, Any]:
             "# Repository digest",
             "",
             f"{digest['files']} text files, {digest['lines']} lines,"
-            f" {digest['words']} words, {digest['bytes']} bytes;"
+            f" {digest['words']} words, {digest['bytes']} bytes,"
+            f" {digest['todo']} to do;"
             f" {digest['mean']} lines a file on average.",
             "",
             "| largest files | lines | words | longest line |",
@@ -90,7 +93,7 @@ def report(digest: dict[str, Any], *, step: Step) -> dict[str, Any]:
         ]
     )
     path = folder / f"{step.run}.md"
-    path.write_text(text.rstrip() + "\n")
+    path.write_text(text.rstrip() + "\n", encoding="utf-8")
     return {"path": str(path), "files": digest["files"], "lines": digest["lines"]}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from blueprints.models import Run, Step
+from blueprints.models import Attempt, Run, Step
 from engine.ids import check_id
 from engine.run.states import RunStatus
 
@@ -41,7 +41,9 @@ def run_report(run: Run) -> dict[str, Any]:
     A step's `seconds` are from its first start to its end, None while it has none;
     `error` is that of its last attempt.
     """
-    steps = run_steps(run.pk, generation=run.generation).prefetch_related("tries")
+    tries = Attempt.objects.filter(step__run=run, step__generation=run.generation)
+    # By number, so that the last attempt's error is the one that stays.
+    errors = dict(tries.order_by("number").values_list("step_id", "error"))
     return {
         "run": run.pk,
         "status": run.status,
@@ -55,9 +57,9 @@ def run_report(run: Run) -> dict[str, Any]:
                 "status": step.status,
                 "attempts": step.attempts,
                 "seconds": _seconds(step),
-                "error": next((t.error for t in reversed(step.tries.all())), ""),
+                "error": errors.get(step.pk, ""),
             }
-            for step in steps
+            for step in run_steps(run.pk, generation=run.generation)
         ],
     }
 

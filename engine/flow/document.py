@@ -1,9 +1,7 @@
 """The document of one run: a JSON value that is written many times.
 
-A write copies the objects along its path once and then changes those copies in place,
-so a run of n writes costs n and not n times the document. The copies made here are
-"owned"; they form one tree from the root down, and no list ever holds one. As soon as
-one of them is handed out it is disowned, and the next write copies it again.
+A write copies the objects along its path once and then changes those copies, which it
+owns, in place: n writes cost n, not n documents. Handing a copy out disowns it.
 """
 
 from engine.flow.expr import Expr, Extern, Externs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from engine.ports import Spawner, StepCall, never
 from engine.run.ctx import TooLarge, dump_expanded
 from engine.run.events import Event
 from engine.run.machine import Failed, Passed
-from engine.run.outcomes import Outcome, as_json, retry_delay
+from engine.run.outcomes import Outcome, as_json, as_text, retry_delay
 from engine.run.turn import Limits
 from engine.store.base import Ref
 
@@ -54,6 +55,9 @@ def make_attempt(
         )
     try:
         given = copied(value, limits.input_bytes)
+    except (TypeError, ValueError) as error:
+        text = f"the input can't be held as JSON: {error}"
+        return Outcome("failed", text=text, permanent=True)
     except TooLarge:
         return Outcome(
             "failed",
@@ -72,13 +76,19 @@ def make_attempt(
         agent.timeout_ms / 1000,
         cancelled,
     )
-    return checked(spawner.run(call), limits)
+    try:
+        outcome = spawner.run(call)
+    except Exception as error:
+        # A spawner's own fault must not look like a dead worker.
+        text = f"{type(error).__name__}: {error}"
+        outcome = Outcome("failed", text=text, error_type=type(error).__name__)
+    return checked(outcome, limits)
 
 
 def checked(outcome: Outcome, limits: Limits) -> Outcome:
     """Return an outcome whose value is JSON and fits the Ctx, or the failure it is."""
     if outcome.kind not in ("passed", "blocked"):
-        return outcome
+        return replace(outcome, text=as_text(outcome.text))
     try:
         value, text = as_json(outcome.value)
     except ValueError as error:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from engine.flow.document import Document
+from engine.flow.errors import type_error
 from engine.flow.nodes import Loop
 from engine.flow.path import Path
 from engine.run.ctx import Lanes, dump_edit
@@ -70,7 +71,7 @@ class Chain:
     def write(self, path: Path, value: Any) -> None:
         """Write a value at a path of the Ctx and note the edit; FlowError if it can't."""
         self.doc.write(path, value)
-        self.edits += dump_edit(path, value)
+        self.edits += storable_edit(path, value)
 
     def write_as(self, path: Path, value: Any, line: bytes) -> None:
         """Write a value whose stored form is `line`, a reference to it."""
@@ -109,6 +110,14 @@ class Chain:
                 part.append(frame.rollback)
             body.append(part)
         return self.phase.encode() + orjson.dumps(body)
+
+
+def storable_edit(path: Path, value: Any) -> bytes:
+    """Return the edit line of a value; FlowError if the store can't hold it."""
+    try:
+        return dump_edit(path, value)
+    except orjson.JSONEncodeError as error:
+        raise type_error("path.write", f"can't be held as JSON: {error}") from None
 
 
 def unpack_frames(

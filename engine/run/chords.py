@@ -10,7 +10,7 @@ from engine.ports import Spawner
 from engine.run.ctx import dump_expanded
 from engine.run.events import pack_entry
 from engine.run.machine import Fork
-from engine.run.turn import ENGINE_TIMEOUT_MS, Limits, Turn
+from engine.run.turn import ENGINE_TIMEOUT_MS, Limits, Turn, timeout_of
 from engine.store.base import ENGINE_QUEUE, ITEM_PAGE, ChordSpec, Open
 
 UPLOAD_ABOVE: Final = 256 * 1024
@@ -47,7 +47,7 @@ def spec_of(
     if step is not None:
         agent = program.agents[step.ref]
         spawner = spawners.get(agent.kind)
-        queue, timeout_ms = agent.queue, agent.timeout_ms
+        queue, timeout_ms = agent.queue, timeout_of(agent)
         in_process = spawner is not None and spawner.in_process
     size = len(fork.items)
     batched = in_process and fork.node.join in BATCHED

@@ -71,8 +71,9 @@ def join_line(path: Path, ref: ChordRef) -> bytes:
     return _head(path.keys) + orjson.dumps(ref) + b',"' + tag + b'"]\n'
 
 
-Expand = Callable[[ChordRef, Any], Any]
-"""Expands a chord's results: (reference, Ctx of the parent when it opened) -> value."""
+Expand = Callable[[ChordRef, Any, dict[str, Lanes]], Any]
+"""Expands a chord's results: (reference, Ctx of the parent when it opened, joins known
+there) -> value; the joins inside the lanes are added to those known."""
 
 
 def replay(
@@ -101,7 +102,7 @@ def replay(
             doc.write(path, edit[1])
         elif edit[2] in ("lanes", "lane"):
             # A parent does not move while its chord is open: its Ctx now is the lanes' base.
-            value = expand(edit[1], doc.snapshot())
+            value = expand(edit[1], doc.snapshot(), known)
             if isinstance(value, Lanes):
                 known[value.ref["k"]] = value
             doc.write(path, value)
@@ -119,6 +120,11 @@ def _restore(value: Any, mark: str, known: dict[str, Lanes]) -> Any:
     if isinstance(value, list):
         return [_restore(inner, mark, known) for inner in value]
     return value
+
+
+def whole_edit(value: Any, limit: int) -> bytes:
+    """Return the edit line that sets a whole Ctx, joins expanded; TooLarge beyond limit."""
+    return _head(()) + dump_expanded(value, limit) + b"]\n"
 
 
 def base_id(addr: str, data: bytes) -> str:
@@ -161,8 +167,8 @@ def dump_expanded(value: Any, limit: int) -> bytes:
 
 
 def fold(value: Any, limit: int) -> bytes | None:
-    """Return a Ctx as a new base, or None if a join in it is too large to expand."""
+    """Return a Ctx as a new base, or None if it is too large or deep to be expanded."""
     try:
         return dump_expanded(value, limit)
-    except TooLarge:
+    except (TooLarge, orjson.JSONEncodeError):
         return None

@@ -15,13 +15,12 @@ import orjson
 from engine.blueprint.program import Agent
 from engine.flow import FlowError
 from engine.flow.document import Document
-from engine.flow.path import Path
 from engine.ports import NoWatch, Spawner, Watch
 from engine.run.attempts import checked, judge, make_attempt
-from engine.run.chain import place_of
+from engine.run.chain import Chain, place_of
 from engine.run.chords import UPLOAD_ABOVE, opening_of, pages_of, spec_of
-from engine.run.ctx import FOLD_AT, TooLarge, base_id, dump_edit, fold
-from engine.run.events import pack_entry
+from engine.run.ctx import FOLD_AT, TooLarge, base_id, fold, whole_edit
+from engine.run.events import Event, discards, pack_entry
 from engine.run.load import Loader, Origin, Prepared, Vanished, split_lane
 from engine.run.machine import (
     Checkpoint,
@@ -35,7 +34,7 @@ from engine.run.machine import (
     StepRequest,
 )
 from engine.run.outcomes import unpack_outcome
-from engine.run.turn import Budget, Limits, Turn, engine_pending, new_nonce
+from engine.run.turn import Budget, Limits, Turn, engine_pending, new_nonce, timeout_of
 from engine.store.base import (
     ROOT,
     Claimed,
@@ -50,7 +49,6 @@ from engine.store.base import (
 )
 
 What = Literal["c", "p", "w", "d"]
-ROOT_PATH = Path("$", ())
 
 
 class Engine:
@@ -92,8 +90,11 @@ class Engine:
         record = claimed.record
         self.watch.chain(ref, record.seq, nonce, record.timeout_ms)
         try:
-            turn = self._turn(ref, nonce, claimed)
-            self.drive(turn, Budget(self.limits, record.timeout_ms))
+            budget = Budget(self.limits, record.timeout_ms)
+            if gave_up(claimed):
+                self.drive(self._give_up(ref, nonce, claimed), budget)
+            else:
+                self.drive(self._turn(ref, nonce, claimed), budget)
         except Vanished:
             return "gone"
         finally:
@@ -110,6 +111,17 @@ class Engine:
             turn.signal, turn.had_signal = unpack_outcome(claimed.signal), True
         return turn
 
+    def _give_up(self, ref: Ref, nonce: str, claimed: Claimed) -> Turn | None:
+        """End a chain whose very loading kills workers: nothing of it is read."""
+        prepared = self.loader.prepared(ref.run, claimed.program_id)
+        chain = Chain([], 0, "e", Document(None), claimed.record.loglen)
+        if claimed.chord is not None:
+            chain.prefix = f"{claimed.chord.place}/lane[{split_lane(ref.addr)[1]}]"
+        turn = Turn(ref, nonce, prepared, chain, claimed.record.seq, had_signal=True)
+        error = ["Lost", f"lost after {claimed.record.lost} attempts"]
+        turn.events.append(["raised", claimed.record.place, *error])
+        return self._finish(turn, error)
+
     def drive(self, turn: Turn | None, budget: Budget) -> None:
         """Move a chain, and the parents whose joins it wins, until it is released."""
         while turn is not None:
@@ -117,10 +129,15 @@ class Engine:
 
     def _move(self, turn: Turn, budget: Budget) -> Turn | None:
         chain, machine = turn.chain, turn.prepared.machine
-        signal: Signal = None
+        if chain.phase == "j":
+            chain.consumed = f"{turn.ref.addr}.k{chain.opened}"
+        signal: Signal = self._raised(turn)
+        if signal is not None:
+            return self._commit(turn, machine.advance(chain, signal), budget)
         match chain.phase:
             case "e":
-                return self._finish(turn, chain.end)
+                # A pause parked it; what it did is in the journal already.
+                return self._finish(turn, chain.end, told=True)
             case "s":
                 decided = self._step(turn, budget)
                 if isinstance(decided, int):
@@ -128,12 +145,29 @@ class Engine:
                 signal = decided
             case "j":
                 signal, lane = self.loader.joined(turn.ref, turn.prepared, chain)
-                chain.consumed = f"{turn.ref.addr}.k{chain.opened}"
                 place = place_of(turn.prepared.layout, chain)
                 turn.events.append(["joined", place, lane])
             case _:
                 pass
         return self._commit(turn, machine.advance(chain, signal), budget)
+
+    def _raised(self, turn: Turn) -> Raised | None:
+        """Return the failure that a signal means to a chain that is not at a step.
+
+        The engine's own work, such as a join, killed worker after worker or took too
+        long. Not meant is the outcome of a batched lane, which has a try but no record
+        of its own yet: it waits for the lane to reach its step.
+        """
+        outcome, phase = turn.signal, turn.chain.phase
+        if outcome is None or phase not in "cj":
+            return None
+        if outcome.kind != "lost" and phase == "c" and turn.tries > 0:
+            return None
+        turn.signal = None
+        raised = Raised("Lost", outcome.flow_text)
+        place = place_of(turn.prepared.layout, turn.chain)
+        turn.events.append(["raised", place, raised.kind, raised.text])
+        return raised
 
     def _step(self, turn: Turn, budget: Budget) -> Passed | Failed | Raised | int:
         request = turn.request or turn.prepared.machine.request(turn.chain)
@@ -160,35 +194,44 @@ class Engine:
     def _retry(self, turn: Turn, delay_ms: int, budget: Budget) -> Turn | None:
         assert turn.request is not None  # noqa: S101 - set by _step
         agent = turn.prepared.program.agents[turn.request.ref]
-        goes_on = delay_ms == 0 and self._goes_on(agent, budget)
+        goes_on = delay_ms == 0 and self.goes_on(agent, budget)
         if goes_on:
             turn.events.append(["started", turn.request.place, turn.tries + 1])
         pending = Pending(
-            turn.chain.pack(), agent.queue, turn.request.place, agent.timeout_ms
+            turn.chain.pack(), agent.queue, turn.request.place, timeout_of(agent)
         )
         what: What = "c" if goes_on else "w" if delay_ms else "p"
         moved = self._write(turn, what, pending, keep_tries=True, delay_ms=delay_ms)
         turn.tries += 1
         return turn if moved and goes_on else None
 
-    def _goes_on(self, agent: Agent, budget: Budget) -> bool:
+    def goes_on(self, agent: Agent, budget: Budget) -> bool:
+        """Tell whether this delivery may make one more attempt of this agent."""
         return (
             self.serves(agent.queue)
-            and budget.allows(agent.timeout_ms)
+            and budget.allows(timeout_of(agent))
             and not self.watch.draining()
         )
 
+    def within_limit(self, chain: Chain, nxt: Next) -> Next:
+        """Return what a chain needs next: its end, when its Ctx has grown too large."""
+        if chain.origin_size + chain.offset <= self.limits.ctx_bytes:
+            return nxt
+        chain.edits.clear()
+        text = (
+            "the Ctx is larger than SWARM_CTX_LIMIT"
+            f" ({self.limits.ctx_bytes} bytes): keep large bodies in files and their"
+            " paths in the Ctx"
+        )
+        chain.phase, chain.end = "e", ["CtxLimit", text]
+        return Ended(chain.end)
+
     def _commit(self, turn: Turn, nxt: Next, budget: Budget) -> Turn | None:
-        chain = turn.chain
-        if chain.origin_size + chain.offset > self.limits.ctx_bytes:
-            chain.edits.clear()
-            chain.phase, chain.end = "e", ["CtxLimit", self._ctx_limit_text()]
-            nxt = Ended(chain.end)
-        match nxt:
-            case StepRequest():
-                return self._to_step(turn, nxt, budget)
-            case Fork():
-                return self._fork(turn, nxt)
+        match self.within_limit(turn.chain, nxt):
+            case StepRequest() as request:
+                return self._to_step(turn, request, budget)
+            case Fork() as fork:
+                return self._fork(turn, fork)
             case Ended(error=error):
                 return self._finish(turn, error)
             case Checkpoint(place=place):
@@ -198,41 +241,32 @@ class Engine:
                 moved = self._write(turn, "c" if goes_on else "p", pending)
                 return turn if moved and goes_on else None
 
-    def _ctx_limit_text(self) -> str:
-        return (
-            f"the Ctx is larger than SWARM_CTX_LIMIT ({self.limits.ctx_bytes} bytes):"
-            " keep large bodies in files and their paths in the Ctx"
-        )
-
     def _to_step(self, turn: Turn, nxt: StepRequest, budget: Budget) -> Turn | None:
         turn.request = nxt
         if turn.signal is not None:
             # The outcome was recorded before the chain had a record of its own.
             return turn
         agent = turn.prepared.program.agents[nxt.ref]
-        goes_on = self._goes_on(agent, budget)
+        goes_on = self.goes_on(agent, budget)
         turn.events.append(["pending", nxt.place, agent.name])
         if goes_on:
             turn.events.append(["started", nxt.place, 1])
-        pending = Pending(turn.chain.pack(), agent.queue, nxt.place, agent.timeout_ms)
+        timeout_ms = timeout_of(agent)
+        pending = Pending(turn.chain.pack(), agent.queue, nxt.place, timeout_ms)
         moved = self._write(turn, "c" if goes_on else "p", pending)
         if not moved or not goes_on:
             return None
-        turn.tries, turn.timeout_ms = 1, agent.timeout_ms
+        turn.tries, turn.timeout_ms = 1, timeout_ms
         return turn
 
     def _fork(self, turn: Turn, fork: Fork) -> Turn | None:
         try:
             pages = pages_of(fork.items, self.limits.input_bytes)
         except TooLarge:
-            return self._finish(
-                turn,
-                [
-                    "InputLimit",
-                    "the items of a fanout are larger than SWARM_INPUT_LIMIT"
-                    f" ({self.limits.input_bytes} bytes): fan out over ids or paths",
-                ],
-            )
+            return self._finish(turn, self._too_large("the items of a fanout are"))
+        except (TypeError, ValueError) as error:
+            text = f"the items of a fanout can't be held as JSON: {error}"
+            return self._finish(turn, ["InputLimit", text])
         self._fold(turn)
         spec = spec_of(turn, fork, self.spawners, self.limits)
         opening = opening_of(turn, fork, spec, self.who)
@@ -251,6 +285,13 @@ class Engine:
             self.loader.keep_lane_origin(turn.ref, opening.chord, origin)
         return None
 
+    def _too_large(self, what: str) -> list[str]:
+        return [
+            "InputLimit",
+            f"{what} larger than SWARM_INPUT_LIMIT ({self.limits.input_bytes} bytes):"
+            " work on ids or paths instead",
+        ]
+
     def _fold(self, turn: Turn) -> None:
         """Make a new base of the Ctx when its edit log has outgrown the old one."""
         chain = turn.chain
@@ -259,12 +300,16 @@ class Engine:
         text = fold(chain.doc.value, 4 * (chain.origin_size + chain.offset) + FOLD_AT)
         if text is None:
             return
+        try:
+            plain = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return
         turn.base_id = base_id(turn.ref.addr, text)
         turn.new_base = (turn.base_id, text)
         chain.start, chain.origin_size = 0, len(text)
         chain.edits.clear()
         # Joins are plain in the new base, so they must be plain in memory too.
-        chain.doc, chain.known = Document(orjson.loads(text)), {}
+        chain.doc, chain.known = Document(plain), {}
         chain.folded = turn.ref.addr != ROOT
 
     def _write(
@@ -276,6 +321,7 @@ class Engine:
         keep_tries: bool = False,
         delay_ms: int = 0,
         status: str = "",
+        ending: bytes = b"",
     ) -> bool:
         """Commit what the turn found out; False when it is no longer ours or parked."""
         if what in "cp":
@@ -296,9 +342,13 @@ class Engine:
             base=turn.new_base,
             had_signal=turn.had_signal,
             consumed=chain.consumed,
+            ending=ending,
         )
         answer = self.store.commit(move)
-        if isinstance(answer, Refused) or answer.held:
+        if isinstance(answer, Refused):
+            self.note_discarded(turn.ref, turn.seq, turn.events, answer)
+            return False
+        if answer.held:
             return False
         chain.committed()
         turn.seq += 1
@@ -308,14 +358,27 @@ class Engine:
             self.watch.chain(turn.ref, turn.seq, turn.nonce, pending.timeout_ms)
         return True
 
-    def _finish(self, turn: Turn, error: list[str] | None) -> Turn | None:
-        """End a chain: the run if it is the root, else its lane."""
+    def _finish(
+        self, turn: Turn, error: list[str] | None, *, told: bool = False
+    ) -> Turn | None:
+        """End a chain: the run if it is the root, else its lane.
+
+        With `told` the journal has it already that the lane has ended.
+        """
         turn.chain.phase, turn.chain.end = "e", error
         pending = engine_pending(turn, "")
         if turn.ref.addr == ROOT:
-            turn.events.append(["run_failed", *error] if error else ["run_done"])
-            self._write(turn, "d", pending, status="failed" if error else "done")
+            end = ["run_failed", *error] if error else ["run_done"]
+            ending = b""
+            if turn.events:
+                ending = pack_entry(ROOT, turn.seq, self.who, [end])
+            else:
+                turn.events.append(end)
+            status = "failed" if error else "done"
+            self._write(turn, "d", pending, status=status, ending=ending)
             return None
+        if error is not None and not told:
+            turn.events.append(["lane_ended", turn.chain.prefix, error[1]])
         return self._settle(turn, error, pending)
 
     def _settle(
@@ -324,13 +387,15 @@ class Engine:
         chain, ref = turn.chain, turn.ref
         chord, _ = split_lane(ref.addr)
         mode = self.loader.spec(ref.run, ref.gen, chord).mode
-        if error is not None:
-            turn.events.append(["lane_ended", chain.prefix, error[1]])
         offset, edits = chain.start, bytes(chain.edits)
         if chain.folded and error is None:
             # A result is read on top of the chord's base, so a lane that has a base of
-            # its own says its whole Ctx as one edit of the root.
-            offset, edits = 0, dump_edit(ROOT_PATH, chain.doc.value)
+            # its own says its whole Ctx as one edit of the root, its joins expanded:
+            # their own lines are in the log that goes away.
+            try:
+                offset, edits = 0, whole_edit(chain.doc.value, self.limits.input_bytes)
+            except TooLarge:
+                return self._finish(turn, self._too_large("the result of a lane is"))
         answer = self.store.settle(
             Settle(
                 ref=ref,
@@ -345,7 +410,17 @@ class Engine:
                 pending=pending,
             )
         )
+        if isinstance(answer, Refused):
+            self.note_discarded(ref, turn.seq, turn.events, answer)
         return self.parent(ref, turn.nonce, turn.prepared, answer)
+
+    def note_discarded(
+        self, ref: Ref, seq: int, events: list[Event], answer: Refused
+    ) -> None:
+        """Tell the journal of outcomes that another worker's claim made void."""
+        told = discards(events)
+        if told and answer.why in ("stale", "closed"):
+            self.store.discard(ref, pack_entry(ref.addr, seq, self.who, told))
 
     def parent(
         self,
@@ -364,6 +439,14 @@ class Engine:
         turn = Turn(up, nonce, prepared, chain, record.seq)
         turn.base_id = record.base_id
         return turn
+
+
+def gave_up(claimed: Claimed) -> bool:
+    """Tell whether a chain went on killing workers when it was to end as lost."""
+    if claimed.signal is None or not claimed.record.lost:
+        return False
+    lost = orjson.loads(claimed.signal).get("lost")
+    return lost is not None and claimed.record.lost >= min(2 * lost, 99)
 
 
 def lane_decides(mode: str, failed: bool) -> bool:

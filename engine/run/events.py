@@ -33,15 +33,28 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "lane_ended": ("place", "error"),
     "batch_broken": ("lo", "hi", "lane"),
     "checkpoint": ("place",),
-    "discarded": ("place", "attempt", "why"),
+    # What the runtime throws into a flow, such as a join that killed worker after worker.
+    "raised": ("place", "kind", "text"),
+    "discarded": ("place", "attempt", "outcome"),
 }
 
 Event = list[Any]
+
+OUTCOMES: Final = frozenset({"passed", "blocked", "failed", "timed_out", "retry"})
 
 
 def pack_entry(addr: str, seq: int, who: str, events: list[Event]) -> bytes:
     """Return a journal entry."""
     return orjson.dumps({"a": addr, "s": seq, "w": who, "e": events})
+
+
+def discards(events: list[Event]) -> list[Event]:
+    """Return what the journal says of outcomes that came too late to count."""
+    return [
+        ["discarded", event[1], event[2], event[0]]
+        for event in events
+        if event[0] in OUTCOMES
+    ]
 
 
 def named(event: Event) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from engine.run.machine import (
     Next,
     StepRequest,
 )
-from engine.run.turn import Budget, Turn, engine_pending, new_nonce
+from engine.run.turn import Budget, Turn, engine_pending, new_nonce, timeout_of
 from engine.store.base import (
     ITEM_PAGE,
     BatchClaimed,
@@ -100,7 +100,9 @@ def deliver_batch(engine: Engine, ref: BatchRef, queue: str) -> str:
 def _run(engine: Engine, batch: Batch, budget: Budget) -> None:
     spec = batch.claimed.spec
     for index in range(batch.claimed.cursor, batch.ref.hi):
-        if engine.watch.draining() or not budget.allows(spec.timeout_ms):
+        # The first lane runs under any budget, else a batch would go round for ever.
+        spent = index > batch.claimed.cursor and not budget.allows(spec.timeout_ms)
+        if engine.watch.draining() or spent:
             if _flush(engine, batch, budget):
                 engine.store.release_batch(batch.ref, batch.nonce, batch.first)
             return
@@ -130,9 +132,9 @@ def _lane(
         agent = batch.prepared.program.agents[nxt.ref]
         spawner = engine.spawners.get(agent.kind)
         if not engine.serves(agent.queue) or not spawner or not spawner.in_process:
-            return _promotion(engine, batch, chain, nxt)
+            return _promotion(engine, batch, chain, nxt, budget)
         budget.spend()
-        engine.watch.lane(index, agent.timeout_ms)
+        engine.watch.lane(index, timeout_of(agent))
         ref = Ref(batch.ref.run, batch.ref.gen, f"{batch.ref.chord}.{index}")
         outcome = make_attempt(
             engine.spawners,
@@ -146,12 +148,13 @@ def _lane(
         )
         decided = judge(outcome, agent, nxt.place, 1, batch.events)
         if isinstance(decided, int):
-            pending = Pending(chain.pack(), agent.queue, nxt.place, agent.timeout_ms)
+            pending = Pending(chain.pack(), agent.queue, nxt.place, timeout_of(agent))
             what = "w" if decided else "p"
             return Promote(what, bytes(chain.edits), pending, 1, decided)  # type: ignore[arg-type]
         nxt = machine.advance(chain, decided)
+    nxt = engine.within_limit(chain, nxt)
     if not isinstance(nxt, Ended):
-        return _promotion(engine, batch, chain, nxt)
+        return _promotion(engine, batch, chain, nxt, budget)
     if nxt.error is not None:
         batch.events.append(["lane_ended", chain.prefix, nxt.error[1]])
         batch.results.append(LaneResult(b"", orjson.dumps(nxt.error)))
@@ -171,21 +174,24 @@ def lane_chain(
     return chain
 
 
-def _promotion(engine: Engine, batch: Batch, chain: Chain, nxt: Next) -> Promote:
+def _promotion(
+    engine: Engine, batch: Batch, chain: Chain, nxt: Next, budget: Budget
+) -> Promote:
     """Return how a lane goes on alone after its first transition."""
     edits = bytes(chain.edits)
     if isinstance(nxt, StepRequest):
         agent = batch.prepared.program.agents[nxt.ref]
-        pending = Pending(chain.pack(), agent.queue, nxt.place, agent.timeout_ms)
+        pending = Pending(chain.pack(), agent.queue, nxt.place, timeout_of(agent))
         batch.events.append(["pending", nxt.place, agent.name])
-        if engine.serves(agent.queue):
+        if engine.goes_on(agent, budget):
             batch.events.append(["started", nxt.place, 1])
             return Promote("c", edits, pending)
         return Promote("p", edits, pending)
     # A fork is made again from the fanout node by whoever owns the new record.
     chain.phase = "c"
     turn = Turn(Ref("", 0, ""), "", batch.prepared, chain, 0)
-    return Promote("c", edits, engine_pending(turn, chain.prefix))
+    goes_on = budget.allows(0) and not engine.watch.draining()
+    return Promote("c" if goes_on else "p", edits, engine_pending(turn, chain.prefix))
 
 
 def _promote(
@@ -235,9 +241,11 @@ def _flush(
             decided_by=decided_by,
         )
     )
+    lane = Ref(batch.ref.run, batch.ref.gen, batch.ref.chord)
+    if isinstance(answer, Refused):
+        engine.note_discarded(lane, batch.first, batch.events, answer)
     batch.first += count
     batch.results, batch.events = [], []
-    lane = Ref(batch.ref.run, batch.ref.gen, batch.ref.chord)
     turn = engine.parent(lane, batch.nonce, batch.prepared, answer)
     if turn is not None:
         engine.watch.batch(None)

@@ -6,7 +6,8 @@ What is loaded is shared and never changed: documents copy what they write.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from engine.blueprint.program import Program
+from engine.flow import FlowError
 from engine.flow.document import Document
 from engine.flow.nodes import (
     Fanout,
@@ -23,9 +25,10 @@ from engine.flow.nodes import (
     target_path,
 )
 from engine.run.chain import Chain, unpack_frames
-from engine.run.ctx import ChordRef, Lanes, join_line, replay
+from engine.run.ctx import ChordRef, Expand, Lanes, join_line, replay
 from engine.run.layout import Layout
-from engine.run.machine import Externs, JoinedValue, Machine, Raised, Signal
+from engine.run.machine import FUEL_NODES, Externs, JoinedValue, Machine, Raised, Signal
+from engine.run.states import FINAL_RUN
 from engine.store.base import ITEM_PAGE, ROOT, ChordResults, ChordSpec, Ref, RunStore
 from engine.store.record import Record
 
@@ -96,8 +99,18 @@ def split_lane(addr: str) -> tuple[str, int]:
 class Loader:
     """Reads chains of live runs from a store."""
 
-    def __init__(self, store: RunStore, externs: Externs | None = None) -> None:
-        """Read from `store`; `externs` are the pure functions expressions may call."""
+    def __init__(
+        self,
+        store: RunStore,
+        externs: Externs | None = None,
+        *,
+        fuel_nodes: int = FUEL_NODES,
+    ) -> None:
+        """Read from `store`; `externs` are the pure functions expressions may call.
+
+        `fuel_nodes` bounds the nodes a chain enters between two commits.
+        """
+        self._fuel_nodes = fuel_nodes
         self._store = store
         self._externs = externs
         self._programs: Cache[Prepared] = Cache(64)
@@ -118,7 +131,11 @@ class Loader:
     def prepare(self, program: Program) -> Prepared:
         """Lay a program out for the machine and keep it."""
         layout = Layout(program.flow)
-        prepared = Prepared(program, layout, Machine(layout, self._externs))
+        prepared = Prepared(
+            program,
+            layout,
+            Machine(layout, self._externs, fuel_nodes=self._fuel_nodes),
+        )
         self._programs.put(program.program_id, prepared)
         return prepared
 
@@ -158,7 +175,7 @@ class Loader:
                 raise Vanished(chord)
             doc, known = Document(origin.value), dict(origin.known)
             replay(doc, log, self._expander(prepared, ref), known)
-            return Origin(doc.value, origin.size + len(log), origin.base_size, known)
+            return Origin(doc.value, origin.size + len(log), origin.size, known)
 
         return self._chords.get((ref.run, ref.gen, chord), read)
 
@@ -177,10 +194,42 @@ class Loader:
             raise Vanished(ref.addr)
         return lane_start(prepared, spec, origin, page[index % ITEM_PAGE])
 
+    @contextmanager
+    def reading(self, ref: Ref) -> Iterator[None]:
+        """Raise Vanished for what can't be read because the chain is over by now.
+
+        A parent that goes on after a decided chord may write over the log that its
+        losing lanes still read.
+        """
+        try:
+            yield
+        except (ValueError, LookupError, FlowError) as error:
+            if self._over(ref):
+                raise Vanished(ref.addr) from error
+            raise
+
+    def _over(self, ref: Ref) -> bool:
+        head = self._store.head(ref.run)
+        if head is None or head.gen != ref.gen or head.status in FINAL_RUN:
+            return True
+        parts = ref.addr.split(".")
+        chords = [
+            ".".join(parts[: n + 1])
+            for n, part in enumerate(parts)
+            if part.startswith("k")
+        ]
+        return any(self._store.decided(ref.run, chord) for chord in chords)
+
     def chain(
         self, ref: Ref, prepared: Prepared, record: Record, log: bytes | None = None
     ) -> Chain:
         """Build a claimed chain from its record and edit log (read if not given)."""
+        with self.reading(ref):
+            return self._chain(ref, prepared, record, log)
+
+    def _chain(
+        self, ref: Ref, prepared: Prepared, record: Record, log: bytes | None
+    ) -> Chain:
         first, prefix = 0, ""
         if ref.addr != ROOT:
             chord, index = split_lane(ref.addr)
@@ -221,6 +270,10 @@ class Loader:
 
         The lane is -1 where all of them settled.
         """
+        with self.reading(ref):
+            return self._joined(ref, prepared, chain)
+
+    def _joined(self, ref: Ref, prepared: Prepared, chain: Chain) -> tuple[Signal, int]:
         chord = f"{ref.addr}.k{chain.opened}"
         spec = self.spec(ref.run, ref.gen, chord)
         why = self._store.decided(ref.run, chord)
@@ -229,34 +282,53 @@ class Loader:
         base = chain.doc.snapshot()
         if why == "all":
             short: ChordRef = {"k": chord, "node": spec.node, "n": spec.size}
-            lanes = self._lanes(prepared, ref, short, base)
+            lanes = self._lanes(prepared, ref, short, base, chain.known)
             chain.known[chord] = lanes
             return JoinedValue(lanes, partial(join_line, ref=short)), -1
         index = int(why)
-        lane = self._store.results(ref.run, chord, index, index + 1).lanes[index]
+        lane = self._store.results(ref.run, chord, index, index + 1).lanes.get(index)
+        if lane is None:
+            raise Vanished(chord)
         if lane[1] is not None:
             kind, text = orjson.loads(lane[1])
             return Raised(kind, text), index
         one: ChordRef = {"k": chord, "node": spec.node, "i": index}
-        value = self._one(prepared, ref, one, base)
+        value = self._one(prepared, ref, one, base, chain.known)
         return JoinedValue(value, partial(join_line, ref=one)), index
 
-    def _expander(self, prepared: Prepared, ref: Ref) -> Callable[[ChordRef, Any], Any]:
-        def expand(short: ChordRef, base: Any) -> Any:
+    def _expander(self, prepared: Prepared, ref: Ref) -> Expand:
+        def expand(short: ChordRef, base: Any, known: dict[str, Lanes]) -> Any:
             if "i" in short:
-                return self._one(prepared, ref, short, base)
-            return self._lanes(prepared, ref, short, base)
+                return self._one(prepared, ref, short, base, known)
+            return self._lanes(prepared, ref, short, base, known)
 
         return expand
 
-    def _one(self, prepared: Prepared, ref: Ref, short: ChordRef, base: Any) -> Any:
+    def _one(
+        self,
+        prepared: Prepared,
+        ref: Ref,
+        short: ChordRef,
+        base: Any,
+        known: dict[str, Lanes],
+    ) -> Any:
         index = short["i"]
         got = self._store.results(ref.run, short["k"], index, index + 1)
-        return self._values(prepared, ref, short, base, got)[0]
+        values = self._values(prepared, ref, short, base, got, known)
+        if not values:
+            raise Vanished(short["k"])
+        return values[0]
 
-    def _lanes(self, prepared: Prepared, ref: Ref, short: ChordRef, base: Any) -> Lanes:
+    def _lanes(
+        self,
+        prepared: Prepared,
+        ref: Ref,
+        short: ChordRef,
+        base: Any,
+        known: dict[str, Lanes],
+    ) -> Lanes:
         got = self._store.results(ref.run, short["k"], 0, short["n"])
-        return Lanes(self._values(prepared, ref, short, base, got), short)
+        return Lanes(self._values(prepared, ref, short, base, got, known), short)
 
     def _values(
         self,
@@ -265,7 +337,13 @@ class Loader:
         short: ChordRef,
         base: Any,
         got: ChordResults,
+        known: dict[str, Lanes],
     ) -> list[Any]:
+        """Return the values of the lanes in `got`, in order.
+
+        A lane's log may refer to joins of the chains around it, and the chain around
+        may later refer to a join inside the lane: so all of them share `known`.
+        """
         node = prepared.layout.nodes[short["node"]]
         assert isinstance(node, Fanout)  # noqa: S101 - a chord is opened by a fanout
         bind = target_path(node.bind)
@@ -285,7 +363,7 @@ class Loader:
             doc = Document(base)
             doc.write(bind, page[index % ITEM_PAGE])
             if log:
-                replay(doc, log, expand, {})
+                replay(doc, log, expand, known)
             values.append(fulfilled_record(doc.value) if settled else doc.value)
         if "n" in short and len(values) != short["n"]:
             raise Vanished(short["k"])

@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, assert_never
+from typing import Any, Final, assert_never, cast
 
 from engine.flow import FlowError
-from engine.flow.errors import dispatcher_error
+from engine.flow.errors import FlowErrorKind, dispatcher_error
 from engine.flow.expr import truthy
 from engine.flow.nodes import (
     Assign,
@@ -122,7 +122,7 @@ class Machine:
         """Bind a flow and the pure functions its expressions may call."""
         self.layout = layout
         self._externs = externs
-        self._fuel_nodes = fuel_nodes
+        self._fuel_nodes = max(1, fuel_nodes)
         self._fuel_s = fuel_s
         self._clock = clock
 
@@ -189,7 +189,8 @@ class Machine:
                     path = target_path(node.out)
                     chain.write_as(path, value, line(path))
                 case Raised(kind=kind, text=text):
-                    return FlowError(kind, text)
+                    # Kinds of the runtime (Lost, CtxLimit) travel beside the language's.
+                    return FlowError(cast(FlowErrorKind, kind), text)
                 case None:
                     pass
                 case _:

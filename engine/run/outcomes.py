@@ -14,6 +14,7 @@ Kind = Literal["passed", "blocked", "failed", "timed_out", "lost"]
 
 RETRIED: Final = frozenset({"failed", "timed_out"})
 MAX_DEPTH: Final = 127
+MAX_TEXT: Final = 64 * 1024
 STRICT: Final = (
     orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_DATETIME
@@ -71,6 +72,14 @@ def timed_out(timeout_ms: int) -> Outcome:
     """Return the outcome of an attempt that outlived its timeout."""
     seconds = timeout_ms / 1000
     return Outcome("timed_out", text=f"timed out after {seconds:g} s")
+
+
+def as_text(text: str) -> str:
+    """Return a text for people that JSON can hold, cut at MAX_TEXT characters."""
+    if len(text) > MAX_TEXT:
+        text = text[:MAX_TEXT] + "…"
+    # What an agent printed may hold lone surrogates, which are no UTF-8.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def as_json(value: Any) -> tuple[Any, bytes]:

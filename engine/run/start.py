@@ -13,7 +13,7 @@ from engine.run.ctx import base_id
 from engine.run.events import Event, pack_entry
 from engine.run.load import Prepared
 from engine.run.machine import StepRequest
-from engine.run.turn import ENGINE_TIMEOUT_MS
+from engine.run.turn import ENGINE_TIMEOUT_MS, timeout_of
 from engine.store.base import ENGINE_QUEUE, ROOT, Pending, Start
 
 
@@ -32,7 +32,7 @@ def start_of(
     first = prepared.machine.advance(chain)
     if isinstance(first, StepRequest):
         agent = program.agents[first.ref]
-        pending = Pending(chain.pack(), agent.queue, first.place, agent.timeout_ms)
+        pending = Pending(chain.pack(), agent.queue, first.place, timeout_of(agent))
         events.append(["pending", first.place, agent.name])
     else:
         chain = Chain([], 0, "c", Document(None))

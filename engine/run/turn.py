@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
+from engine.blueprint.program import Agent
 from engine.run.chain import Chain
 from engine.run.events import Event
 from engine.run.load import Prepared
@@ -15,6 +16,9 @@ from engine.store.base import ENGINE_QUEUE, Pending, Ref
 
 ENGINE_TIMEOUT_MS = 60_000
 """How long a transition without an agent may take before its claim is lost."""
+
+LONGEST_MS = 999_999_999
+"""The longest timeout that a chain's record can hold (eleven days)."""
 
 TIME_LIMIT_NET_S = 30.0
 """What a queue message's hard time limit adds to its first attempt's timeout."""
@@ -26,7 +30,7 @@ class Limits:
 
     lease_s: float = 10.0
     steps: int = 100
-    """Agent attempts a delivery may make; 1 makes every step its own delivery."""
+    """Agent attempts a delivery may make; 0 or 1 make every step its own delivery."""
     seconds: float = 2.0
     lane_batch: int = 64
     window: int = 1024
@@ -77,6 +81,11 @@ class Turn:
     new_base: tuple[str, bytes] | None = None
     request: StepRequest | None = None
     events: list[Event] = field(default_factory=list)
+
+
+def timeout_of(agent: Agent) -> int:
+    """Return how long an attempt of an agent may take, in ms, as a record can hold it."""
+    return min(agent.timeout_ms, LONGEST_MS)
 
 
 def new_nonce() -> str:

@@ -109,6 +109,9 @@ class Move:
     had_signal: bool = False
     consumed: str = ""
     """Address of the chord whose join this transition consumed; its fields go away."""
+    ending: bytes = b""
+    """With `d`: a journal entry of its own, written when the run is over by this and
+    not parked by a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +351,9 @@ class RunStore(Protocol):
 
     def repeat(self, age_ms: int) -> int:
         """Dispatch again what was dispatched longer ago than `age_ms` and left no message."""
+
+    def discard(self, ref: Ref, entry: bytes) -> None:
+        """Note in the journal of an open run that a result came too late."""
 
     def pause(self, run: str) -> str:
         """Stop new steps of a running run; `ok` or the status that forbids it."""

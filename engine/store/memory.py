@@ -22,6 +22,7 @@ from engine.store.base import (
     RunHead,
     Start,
 )
+from engine.store.entries import started_entry
 from engine.store.memory_chords import Chords
 from engine.store.memory_core import (
     ENGINE_TIMEOUT_MS,
@@ -34,7 +35,6 @@ from engine.store.memory_core import (
     Timer,
     atomic,
     chord_of,
-    escaped,
     is_step,
     moved_again,
     new_chain,
@@ -137,8 +137,7 @@ class MemoryStore(Chords, Steward):
         )
         run.chains[ref.addr] = chain
         if attempt:
-            entry = started_entry(ref.addr, chain)
-            self.journal_entry(ref.run, run, entry.encode())
+            self.journal_entry(ref.run, run, started_entry(ref.addr, chain))
         self.lease(ref.run, ref.addr, deadline)
         return chain
 
@@ -184,6 +183,8 @@ class MemoryStore(Chords, Steward):
         elif state == "d":
             run.status, run.why = move.status, move.nonce
             self.stop_deadline(ref.run, run)
+            if move.ending:
+                self.journal_entry(ref.run, run, move.ending)
         return Moved(held=held)
 
     def _write(self, move: Move, owned: Owned) -> Record:
@@ -334,12 +335,6 @@ class MemoryStore(Chords, Steward):
         for owner, chord in list(self.pages):
             if owner == run:
                 del self.pages[owner, chord]
-
-
-def started_entry(addr: str, chain: Record) -> str:
-    """Return the journal entry of an attempt that begins with its claim."""
-    what = f'["started","{escaped(chain.place)}",{chain.tries}]'
-    return f'{{"a":"{addr}","s":{chain.seq},"w":"{chain.owner}","e":[{what}]}}'
 
 
 def _place(entry_id: str) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from engine.store.base import (
     ENGINE_QUEUE,
@@ -16,6 +17,7 @@ from engine.store.base import (
     Refused,
     Settle,
 )
+from engine.store.entries import batch_broken_entry
 from engine.store.memory_core import (
     FINAL,
     MOST,
@@ -224,9 +226,11 @@ class Chords(Core):
         mark.cursor = after
         mark.state = "done" if after == batch.hi else "running"
         self.journal_entry(batch.run, run, commit.entry)
-        reply = Moved()
+        # While paused its worker is told to give the rest back.
+        reply = Moved(held=run.status == "paused")
         if promote is not None:
-            reply = self._promote(run, commit, promote, alone)
+            deadline = self._promote(run, commit, promote, alone)
+            reply = replace(reply, deadline_ms=deadline)
         if after == batch.hi:
             self.unlease(batch.run, addr)
         else:
@@ -254,13 +258,18 @@ class Chords(Core):
     ) -> Moved | Joined:
         lane = run.chains.get(f"{commit.batch.chord}.{alone}")
         if commit.promote is not None and lane is not None:
-            return moved_again(lane, commit.nonce, commit.promote.what)
-        return self.join_again(run, commit.batch.chord, commit.nonce)
+            again: Moved | Joined
+            again = moved_again(lane, commit.nonce, commit.promote.what)
+        else:
+            again = self.join_again(run, commit.batch.chord, commit.nonce)
+        if isinstance(again, Moved) and not again.deadline_ms:
+            return replace(again, held=again.held or run.status == "paused")
+        return again
 
     def _promote(
         self, run: Run, commit: BatchCommit, promote: Promote, index: int
-    ) -> Moved:
-        """Give a batched lane a record of its own with its first transition."""
+    ) -> int:
+        """Give a batched lane a record of its own; return the deadline if it goes on."""
         batch, nonce, what = commit.batch, commit.nonce, promote.what
         addr = f"{batch.chord}.{index}"
         chain: Record = new_chain(promote.pending).with_(
@@ -271,11 +280,10 @@ class Chords(Core):
             loglen=len(promote.edits),
         )
         run.write_edits(addr, 0, promote.edits)
-        reply = Moved()
+        deadline = 0
         if what != "w" and run.status == "paused":
             chain = chain.with_(state="h")
             run.held.add((addr, chain.queue))
-            reply = Moved(held=True)
         elif what == "c":
             deadline = self.now + chain.timeout_ms
             tries = min(promote.tries + is_step(chain), MOST)
@@ -283,14 +291,13 @@ class Chords(Core):
                 state="r", owner=nonce, last="", deadline_ms=deadline, tries=tries
             )
             self.lease(batch.run, addr, deadline)
-            reply = Moved(deadline)
         elif what == "p":
             self.dispatch(batch.run, run.gen, addr, chain.queue)
         elif promote.delay_ms > 0:
             timer = Timer(batch.run, run.gen, addr, 1, "retry")
             self.timers[timer] = self.now + promote.delay_ms
         run.chains[addr] = chain
-        return reply
+        return deadline
 
     @atomic
     def release_batch(
@@ -348,7 +355,6 @@ class Chords(Core):
                 run.chains[at] = chain.with_(state="s", tries=1, queue=queue)
                 run.signals[at] = outcome
             self.dispatch(batch.run, run.gen, at, queue)
-        entry = '{"a":"%s","e":[["batch_broken",%d,%d,%d]]}'
-        text = entry % (batch.chord, batch.lo, batch.hi, lane)
-        self.journal_entry(batch.run, run, text.encode())
+        entry = batch_broken_entry(batch.chord, batch.lo, batch.hi, lane)
+        self.journal_entry(batch.run, run, entry)
         return Moved()

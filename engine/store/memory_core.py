@@ -33,6 +33,8 @@ FINAL: Final = frozenset({"done", "failed", "cancelled"})
 PAGE: Final = 100
 ENGINE_TIMEOUT_MS: Final = 60_000
 TOMBSTONE_MS: Final = 7 * 24 * 3600 * 1000
+GRACE_MS: Final = 5_000
+"""How long after its deadline an attempt stays its worker's, so that its keeper reports it."""
 MOST: Final = 99
 """Tries and losts are two digits wide in a record."""
 
@@ -200,11 +202,6 @@ def is_step(chain: Record) -> bool:
     return chain.frames.startswith(b"s")
 
 
-def escaped(text: str) -> str:
-    """Return text as it stands between JSON quotes."""
-    return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
 def moved_again(chain: Record, nonce: str, what: str) -> Moved:
     """Answer a resent transition: the claim goes on, or the chain was released."""
     if chain.owner == nonce:
@@ -326,10 +323,12 @@ class Core:
         )
         self.lock.notify_all()
 
-    def lease(self, run_id: str, addr: str, till: int | None = None) -> None:
-        """Lease a chain or batch to its owner, at most until its deadline."""
-        end = self.now + self.lease_ms
-        self.leases[run_id, addr] = end if till is None else min(end, till)
+    def lease(self, run_id: str, addr: str, deadline: int | None = None) -> None:
+        """Lease a chain or batch to its owner, not much longer than its deadline."""
+        till = self.now + self.lease_ms
+        if deadline is not None:
+            till = min(till, deadline + GRACE_MS)
+        self.leases[run_id, addr] = till
 
     def unlease(self, run_id: str, addr: str) -> None:
         """Drop a lease."""

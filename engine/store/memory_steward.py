@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Literal
 
-from engine.store.base import ENGINE_QUEUE, ROOT, Lease
+from engine.store.base import ENGINE_QUEUE, ROOT, Lease, Ref
+from engine.store.entries import deadline_entry, finish_entry, lost_entry
 from engine.store.memory_core import (
     FINAL,
     MOST,
@@ -19,11 +20,10 @@ from engine.store.memory_core import (
     atomic,
     batch_of,
     chord_of,
-    escaped,
     is_step,
 )
-from engine.store.record import Record
 
+LOST = b'{"lost":'
 OLDEST = 20
 """Messages at the consuming end of a queue that `repeat` looks at."""
 DOUBLINGS = 8
@@ -94,10 +94,12 @@ class Steward(Core):
         if chain is None or chain.state != "r":
             return 0
         lost, step = chain.lost + 1, is_step(chain)
-        self.journal_entry(run_id, run, lost_entry(addr, chain, lost).encode())
+        self.journal_entry(run_id, run, lost_entry(addr, chain, lost))
         changed = chain.with_(owner="", last="", lost=min(lost, MOST), deadline_ms=0)
-        if addr not in run.signals and step and lost > max_lost:
-            run.signals[addr] = b'{"lost":%d}' % lost
+        # Whatever it was about to do, and even a signal that kills who takes it.
+        known = run.signals.get(addr, b"").startswith(LOST)
+        if lost > max_lost and not known:
+            run.signals[addr] = LOST + b"%d}" % lost
         if addr in run.signals:
             changed = changed.with_(state="s", queue=ENGINE_QUEUE)
         else:
@@ -130,8 +132,7 @@ class Steward(Core):
     def _out_of_time(self, run_id: str, run: Run) -> None:
         after = int((self.now - run.at_ms) / 1000 + 0.5)
         run.status, run.why = "failed", "deadline"
-        text = f'"RunDeadline","run deadline exceeded after {after} s"'
-        self.journal_entry(run_id, run, f'{{"e":[["run_failed",{text}]]}}'.encode())
+        self.journal_entry(run_id, run, deadline_entry(after))
 
     def _retry(self, run: Run, timer: Timer) -> int:
         chain = run.chains.get(timer.addr)
@@ -182,6 +183,14 @@ class Steward(Core):
         return lane is not None and chord is not None and lane[1] not in chord.settled
 
     @atomic
+    def discard(self, ref: Ref, entry: bytes) -> None:
+        """See RunStore.discard."""
+        found = self.find(ref.run)
+        if found is None or found.gen != ref.gen or found.status in FINAL:
+            return
+        self.journal_entry(ref.run, found, entry)
+
+    @atomic
     def pause(self, run: str) -> str:
         """See RunStore.pause."""
         found = self.find(run)
@@ -225,12 +234,5 @@ class Steward(Core):
             return "ok" if found.status == status else found.status
         found.status, found.why = status, "outside"
         self.timers.pop(Timer(run, found.gen, ROOT, 0, "deadline"), None)
-        text = escaped(why).replace("\n", " ")
-        self.journal_entry(run, found, f'{{"e":[["run_{status}","{text}"]]}}'.encode())
+        self.journal_entry(run, found, finish_entry(status, why))
         return "ok"
-
-
-def lost_entry(addr: str, chain: Record, lost: int) -> str:
-    """Return the journal entry of an attempt whose worker is gone."""
-    what = f'["lost","{escaped(chain.place)}",{chain.tries},{lost}]'
-    return f'{{"a":"{addr}","s":{chain.seq},"e":[{what}]}}'

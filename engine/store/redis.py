@@ -6,26 +6,8 @@ path talks over one raw connection (store-notes §6.9); reads use the same conne
 
 from __future__ import annotations
 
-import hashlib
-import os
-import threading
-import time
-from collections.abc import Callable, Sequence
-from importlib import resources
-from typing import Any, Final, Literal, Protocol, cast
-
-import redis
-from redis.connection import ConnectionPool
-from redis.exceptions import (
-    BusyLoadingError,
-    NoScriptError,
-)
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from collections.abc import Sequence
+from typing import Any, Final, Literal, cast
 
 from engine.store.base import (
     BatchClaimed,
@@ -47,173 +29,14 @@ from engine.store.base import (
     Settle,
     Start,
 )
+from engine.store.entries import batch_broken_entry, finish_entry
 from engine.store.record import Record, unpack
+from engine.store.spec import journal_entry, pack_chord, unpack_chord
+from engine.store.wire import Scripts, Wire
 
 STATE: Final = "swarm:s:"
-SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
-# These make room or save what is at stake, so they run when Redis is out of memory too.
-ALLOW_OOM: Final = frozenset({"renew", "expire", "finish"})
 TOMBSTONE_MS: Final = 7 * 24 * 3600 * 1000
-RESENDS: Final = 3
 EVENT_PAGE: Final = 100
-
-
-class RawConnection(Protocol):
-    """The part of redis-py's Connection that the step path uses."""
-
-    def send_packed_command(self, command: Any, check_health: bool = ...) -> None: ...
-    def pack_command(self, *args: Any) -> Any: ...
-    def pack_commands(self, commands: Any) -> Any: ...
-    def read_response(self) -> Any: ...
-    def disconnect(self) -> None: ...
-    def connect(self) -> None: ...
-
-
-class Scripts:
-    """The Lua scripts of this store, by name, with their SHA-1."""
-
-    def __init__(self) -> None:
-        """Read every script once and put the shared prelude in front."""
-        folder = resources.files("engine.store").joinpath("scripts")
-        prelude = folder.joinpath("prelude.lua").read_text()
-        self.text: dict[str, bytes] = {}
-        self.sha: dict[str, str] = {}
-        for entry in folder.iterdir():
-            name, _, ext = entry.name.partition(".")
-            if ext != "lua" or name == "prelude":
-                continue
-            flags = ",allow-oom" if name in ALLOW_OOM else ""
-            text = SHEBANG.format(extra=flags) + prelude + entry.read_text()
-            self.text[name] = text.encode()
-            self.sha[name] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis names scripts so
-
-
-class Wire:
-    """One connection per thread and process, with our own resend."""
-
-    def __init__(
-        self,
-        url: str,
-        scripts: Scripts,
-        timeout: float = 15.0,
-        patience_s: float = 0.0,
-    ) -> None:
-        """Prepare a pool for `url`; nothing is connected before the first call.
-
-        With patience a call waits that long for a server that is away; without it a
-        broken connection is tried again RESENDS times at once.
-        """
-        self._url = url
-        self._timeout = timeout
-        self._patience = patience_s
-        self._scripts = scripts
-        self._local = threading.local()
-        self.calls = 0
-        """Round trips made so far, for tests that count."""
-
-    def _connection(self) -> RawConnection:
-        local = self._local
-        if getattr(local, "pid", None) != os.getpid():
-            options: dict[str, Any] = {"socket_timeout": self._timeout}
-            if not self._url.startswith("unix"):
-                options |= {"socket_connect_timeout": 5, "socket_keepalive": True}
-            pool = ConnectionPool.from_url(self._url, **options)
-            local.connection = pool.make_connection()
-            local.pid = os.getpid()
-        return cast(RawConnection, local.connection)
-
-    def call(self, *args: Any) -> Any:
-        """Send one command and return its reply; resends when the connection breaks."""
-        return self.pipeline([args])[0]
-
-    def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Send commands in one write and return their replies; errors are raised."""
-        connection = self._connection()
-        packed = (
-            connection.pack_command(*commands[0])
-            if len(commands) == 1
-            else connection.pack_commands(commands)
-        )
-        tries, until = 0, time.monotonic() + self._patience
-        while True:
-            try:
-                replies = self._exchange(connection, packed, len(commands))
-                break
-            except (RedisConnectionError, RedisTimeoutError, OSError):
-                connection.disconnect()
-                tries += 1
-                if tries > RESENDS and time.monotonic() > until:
-                    raise
-                if tries > 1 and self._patience:
-                    time.sleep(min(0.05 * (1 << min(tries, 5)), 1.0))
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
-
-    def _exchange(self, connection: RawConnection, packed: Any, count: int) -> list[Any]:
-        self.calls += 1
-        connection.send_packed_command(packed, check_health=False)
-        replies: list[Any] = []
-        for _ in range(count):
-            try:
-                replies.append(connection.read_response())
-            except BusyLoadingError as error:
-                # The server is there but still reads its file: as good as away.
-                raise RedisConnectionError(str(error)) from None
-            except redis.ResponseError as error:
-                replies.append(error)
-        return replies
-
-    def script(self, name: str, *args: Any) -> list[Any]:
-        """Run a script by its hash, loading it where Redis does not know it."""
-        try:
-            return cast(
-                list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args)
-            )
-        except NoScriptError:
-            self.call("SCRIPT", "LOAD", self._scripts.text[name])
-            return cast(
-                list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args)
-            )
-
-
-def pack_chord(spec: ChordSpec) -> bytes:
-    """Return the stored form of a chord's constants, a line each."""
-    return "\n".join(
-        str(part)
-        for part in (
-            spec.size,
-            spec.batch,
-            spec.window,
-            spec.parent,
-            spec.parent_len,
-            spec.base_id,
-            spec.queue,
-            spec.timeout_ms,
-            spec.mode,
-            spec.node,
-            spec.place,
-        )
-    ).encode()
-
-
-def unpack_chord(data: bytes) -> ChordSpec:
-    """Read a chord's constants."""
-    part = data.decode().split("\n")
-    return ChordSpec(
-        size=int(part[0]),
-        batch=int(part[1]),
-        window=int(part[2]),
-        parent=part[3],
-        parent_len=int(part[4]),
-        base_id=part[5],
-        queue=part[6],
-        timeout_ms=int(part[7]),
-        mode=part[8],
-        node=int(part[9]),
-        place=part[10],
-    )
 
 
 def _refused(reply: list[Any]) -> Refused:
@@ -313,6 +136,7 @@ class RedisStore:
             _flag(move.had_signal),
             move.consumed,
             self._template if move.what == "p" else b"",
+            move.ending,
         )
         return self._moved(reply)
 
@@ -352,7 +176,8 @@ class RedisStore:
     def upload_items(self, run: str, chord: str, pages: Sequence[bytes]) -> None:
         """See RunStore.upload_items."""
         key = f"{STATE}r:{run}:i:{chord}"
-        self.wire.call("DEL", key)
+        # Should the chord never open, removal finds its items by this set.
+        self.wire.pipeline([("SADD", f"{STATE}r:{run}:u", chord), ("DEL", key)])
         for at in range(0, len(pages), 16):
             self.wire.call("RPUSH", key, *pages[at : at + 16])
 
@@ -455,12 +280,7 @@ class RedisStore:
         self, batch: BatchRef, nonce: str, lane: int, outcome: bytes
     ) -> Moved | Refused:
         """See RunStore.break_batch."""
-        entry = b'{"a":"%s","e":[["batch_broken",%d,%d,%d]]}' % (
-            batch.chord.encode(),
-            batch.lo,
-            batch.hi,
-            lane,
-        )
+        entry = batch_broken_entry(batch.chord, batch.lo, batch.hi, lane)
         reply = self.wire.script(
             "break_batch",
             batch.run,
@@ -523,6 +343,10 @@ class RedisStore:
     def _oldest_ticket(self, messages: list[bytes]) -> int:
         tickets = [ticket for ticket in map(ticket_of, messages) if ticket]
         return min(tickets, default=1 << 52)
+
+    def discard(self, ref: Ref, entry: bytes) -> None:
+        """See RunStore.discard."""
+        self.wire.script("discard", ref.run, ref.gen, entry)
 
     def elect(self, who: str, ttl_ms: int) -> int:
         """Take or keep the steward's lock; its fencing number, -1 if another holds it."""
@@ -642,7 +466,9 @@ class RedisStore:
     def remove(self, run: str) -> None:
         """See RunStore.remove."""
         key = f"{STATE}r:{run}"
-        keys = {key, f"{key}:b", f"{key}:h", f"{key}:l:0"}
+        keys = {key, f"{key}:b", f"{key}:h", f"{key}:u", f"{key}:l:0"}
+        for chord in self.wire.call("SMEMBERS", f"{key}:u"):
+            keys.add(f"{key}:i:{chord.decode()}")
         for field in self.wire.call("HKEYS", key):
             what, _, addr = field.decode().partition(":")
             if what == "c":
@@ -652,26 +478,6 @@ class RedisStore:
         names = sorted(keys)
         for at in range(0, len(names), 500):
             self.wire.call("UNLINK", *names[at : at + 500])
-
-
-def journal_entry(key: bytes, pairs: Sequence[bytes]) -> JournalEntry:
-    """Read one stream entry."""
-    got = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    text = key.decode()
-    return JournalEntry(
-        text,
-        got[b"r"].decode(),
-        int(got[b"g"]),
-        int(got[b"n"]),
-        int(text.partition("-")[0]),
-        got[b"e"],
-    )
-
-
-def finish_entry(status: str, why: str) -> bytes:
-    """Return the journal entry of a run ended from outside."""
-    text = why.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-    return f'{{"e":[["run_{status}","{text}"]]}}'.encode()
 
 
 def ticket_of(message: bytes) -> int:
@@ -685,6 +491,3 @@ def ticket_of(message: bytes) -> int:
     while end < len(digits) and digits[end : end + 1].isdigit():
         end += 1
     return int(digits[:end] or 0)
-
-
-Clock = Callable[[], int]

@@ -1,6 +1,8 @@
 """Every sample compiles, and the sequential evaluator takes it to its end."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from blueprints.conf import spawner_class, spawner_kinds
 from blueprints.loaders.documents import load_document
 from engine.blueprint import Program, compile_blueprint, merge_init_ctx
-from engine.flow import evaluate
+from engine.flow import FlowError, evaluate
 from engine.ports import StepCall
 from engine.run.outcomes import retry_delay
 
@@ -53,9 +55,11 @@ class Dispatcher:
                 raise RuntimeError(outcome.flow_text)
 
 
-def end_of(name: str, ctx: Any = None) -> tuple[Any, Dispatcher]:
+def end_of(
+    name: str, ctx: Any = None, program: Program | None = None
+) -> tuple[Any, Dispatcher]:
     """Return the final Ctx of a sample and the dispatcher that served it."""
-    program = compiled(name)
+    program = program or compiled(name)
     dispatch = Dispatcher(program)
     first = merge_init_ctx(program.default_init_ctx, ctx)
     try:
@@ -82,16 +86,39 @@ def test_repo_digest_writes_a_report_on_a_real_directory(
     settings.VAR_DIR = tmp_path / "var"
     root = tmp_path / "tree"
     root.mkdir()
-    (root / "large.txt").write_text("line\n" * 900)
+    (root / "large.txt").write_text("line\n" * 899 + "TODO\n")
     for n in range(6):
         (root / f"small{n}.txt").write_text("a b\n" * (n + 1))
     (root / "binary").write_bytes(b"\0\1\2")
+    (root / "latin").write_bytes("Grüße".encode("latin-1"))
+    (root / ".git").mkdir()
+    (root / ".git" / "config").write_text("hidden\n")
+    os.mkfifo(root / "pipe")
+    (root / "link.txt").symlink_to("large.txt")
+    (root / os.fsdecode(b"\xff.txt")).write_text("no name in JSON\n")
     end, _ = end_of("repo-digest", {"root": str(root)})
+    assert set(end) == {"root", "files", "measured", "digest", "picked", "report"}
+    assert end["files"] is end["measured"] is end["digest"] is None
     assert end["report"]["files"] == 7
     assert end["picked"] == 1
     text = Path(end["report"]["path"]).read_text()
     assert "7 text files, 921 lines" in text
+    assert "1 to do;" in text
     assert "| large.txt | 900 |" in text
+
+
+def test_repo_digest_runs_without_arguments_in_any_directory(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.VAR_DIR = tmp_path / "var"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "json.py").write_text("raise SystemExit('not this one')\n")
+    assert end_of("repo-digest")[0]["report"]["files"] == 1
+
+
+def test_repo_digest_of_no_directory_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FlowError, match=r"exited with 1: .*/none is not a directory"):
+        end_of("repo-digest", {"root": str(tmp_path / "none")})
 
 
 def test_repo_digest_of_a_directory_without_outliers_says_so(
@@ -122,6 +149,16 @@ def test_verdict_loop_blocks_twice_and_commits() -> None:
     assert end["result"]["committed"] is True
     assert end["result"]["rounds"] == 3
     assert "blocked: " in end["reason"]
+
+
+def test_verdict_loop_escalates_when_every_draft_is_blocked() -> None:
+    program = compiled("verdict-loop")
+    text = json.dumps(program.flow_json)
+    assert text.count('"max": 3') == 1
+    short = replace(program, flow_json=json.loads(text.replace('"max": 3', '"max": 2')))
+    end, _ = end_of("verdict-loop", program=short)
+    assert end["result"]["committed"] is False
+    assert "blocked: " in end["result"]["ask"]
 
 
 def test_unreliable_is_retried_and_caught() -> None:

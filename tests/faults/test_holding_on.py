@@ -55,11 +55,11 @@ def test_a_worker_stopped_for_longer_than_a_lease_commits_nothing_afterwards(
     os.killpg(stopped.pid, signal.SIGSTOP)
     installation.worker(concurrency=1)
     statuses = installation.wait([run], 40)
-    number = installation.store.head(run)
+    ctx = installation.ctx(run)
     os.killpg(stopped.pid, signal.SIGCONT)
     time.sleep(3)
     assert statuses == {run: "done"}
     assert sum(installation.noted().values()) == 2
-    assert installation.store.head(run) == number
+    assert installation.ctx(run) == ctx == {"n": 3}
     passed = [e for _, e in installation.events([run]) if e[0] == "passed"]
     assert len(passed) == 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
+
+# The function below signal.getsignal, which spends 5 µs on looking for an enum.
+from _signal import getsignal
 from types import FrameType
 from typing import Any
 
@@ -41,28 +43,17 @@ class PythonFunctionSpawner:
 
     in_process = True
 
-    def __init__(self) -> None:
-        """Import nothing yet: a broken module is told to the step that needs it."""
-        self._armed_in = 0
-
     def run(self, call: StepCall) -> Outcome:
         """Call the agent's function once; never raises."""
         name = str(call.agent.spec.get("fn_id", ""))
         function = find_function(name)
         if function is None:
-            try:
-                load_modules(settings.SWARM_AGENT_MODULES)
-            except AgentModuleBroken as error:
-                return Outcome("failed", text=_short(str(error)), permanent=True)
+            # Not at the start: a broken module is told to the step that needs it.
+            broken = _load_modules()
             function = find_function(name)
-        if function is None:
-            near = nearest_name(name)
-            hint = f"; did you mean {near!r}?" if near else ""
-            return Outcome(
-                "failed",
-                text=f"no agent function is named {name!r}{hint}",
-                permanent=True,
-            )
+            if function is None:
+                text = _short(broken or _unknown(name))
+                return Outcome("failed", text=text, permanent=True)
         step = Step(
             call.run,
             call.place,
@@ -78,7 +69,7 @@ class PythonFunctionSpawner:
         try:
             try:
                 if alarm:
-                    self._arm(call.timeout_s)
+                    _arm(call.timeout_s)
                 value = function(call.input, step=step)
             finally:
                 if alarm:
@@ -88,27 +79,52 @@ class PythonFunctionSpawner:
         except AgentFailed as error:
             return Outcome(
                 "failed",
-                text=_short(str(error)),
+                text=_short(_text_of(error)),
                 permanent=error.permanent,
                 error_type="AgentFailed",
             )
         # SystemExit too: a function must not end the worker.
         except BaseException as error:
             kind = type(error).__name__
-            text = f"{kind}: {error}" if str(error) else kind
+            said = _text_of(error)
+            text = f"{kind}: {said}" if said else kind
             return Outcome("failed", text=_short(text), error_type=kind)
-        if getattr(value, "ok", None) is False and hasattr(value, "value"):
-            return Outcome("blocked", value.value)
-        if getattr(value, "ok", None) is True and hasattr(value, "value"):
-            value = value.value
-        return Outcome("passed", value)
+        ok = getattr(value, "ok", None)
+        if ok is None or not hasattr(value, "value"):
+            return Outcome("passed", value)
+        return Outcome("blocked" if ok is False else "passed", value.value)
 
-    def _arm(self, seconds: float) -> None:
-        # The handler is installed once per process; a forked child starts anew.
-        if self._armed_in != os.getpid():
-            signal.signal(signal.SIGALRM, _ring)
-            self._armed_in = os.getpid()
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+def _load_modules() -> str:
+    """Load the agent modules; return what is wrong with them, empty for nothing."""
+    try:
+        load_modules(settings.SWARM_AGENT_MODULES)
+    except AgentModuleBroken as error:
+        return str(error)
+    return ""
+
+
+def _unknown(name: str) -> str:
+    near = nearest_name(name)
+    hint = (
+        f"did you mean {near!r}?" if near else "is its module in SWARM_AGENT_MODULES?"
+    )
+    return f"no agent function is named {name!r}; {hint}"
+
+
+def _arm(seconds: float) -> None:
+    # Asking costs less than installing; a function or library may have installed its
+    # own, and the default one would end the worker.
+    if getsignal(signal.SIGALRM) is not _ring:
+        signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(its text can't be shown)"
 
 
 def _short(text: str) -> str:

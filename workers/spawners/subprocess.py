@@ -81,7 +81,10 @@ def _outcome(finished: Finished, call: StepCall) -> Outcome:
             permanent=True,
         )
     if finished.error is not None:
-        return Outcome("failed", text=finished.error, permanent=True)
+        # A program that can't be run stays so; a launcher that died does not.
+        never = finished.error.startswith("cannot run ")
+        text = finished.error
+        return Outcome("failed", text=text, permanent=never, error_type="Launch")
     errors = finished.stderr.decode(errors="replace").strip()
     if finished.signal is not None:
         text = f"killed by signal {finished.signal}"
@@ -94,8 +97,7 @@ def _outcome(finished: Finished, call: StepCall) -> Outcome:
 
 
 def _value(stdout: bytes, errors: str) -> Any:
-    text = stdout.decode(errors="replace")
     try:
-        return load_json(text.strip())
+        return load_json(stdout.strip())
     except JsonTextError:
-        return {"raw": text.rstrip(), "stderr": errors}
+        return {"raw": stdout.decode(errors="replace").rstrip(), "stderr": errors}

@@ -49,5 +49,5 @@ if attempt then
 else
   call('HSET', key, 'c:' .. a, packed)
 end
-lease(R, a, math.min(now + lease_ms, c.deadline))
+lease(R, a, lease_ms, c.deadline)
 return answer(c, packed)

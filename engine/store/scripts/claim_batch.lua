@@ -25,5 +25,5 @@ if run.status == 'paused' then
   return {'held'}
 end
 call('HSET', results, 'b:' .. ARGV[4] .. '-' .. ARGV[5], nonce .. num(lo))
-lease(R, a, now + tonumber(ARGV[8]))
+lease(R, a, tonumber(ARGV[8]))
 return answer(lo)

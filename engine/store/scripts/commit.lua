@@ -1,5 +1,5 @@
 -- R gen a seq nonce what offset edits frames queue place timeout keep_tries delay entry
--- lease status base_id base had_signal consumed tpl
+-- lease status base_id base had_signal consumed tpl ending
 local R, gen, a, seq, nonce, what = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local offset, edits = tonumber(ARGV[7]), ARGV[8]
 local key = S .. 'r:' .. R
@@ -28,13 +28,14 @@ if ARGV[21] ~= '' then
   -- The constants stay: removal finds the chord's keys by them.
   call('HDEL', key, 'o:' .. k, 'n:' .. k)
 end
-journal(R, gen, run.n + 1, ARGV[15])
+local n = run.n + 1
+journal(R, gen, n, ARGV[15])
 
 if what == 'c' and not held then
   if sub(c.frames, 1, 1) == 's' then c.tries = c.tries + 1 end
   c.deadline = now + c.timeout
-  call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1))
-  lease(R, a, math.min(now + tonumber(ARGV[16]), c.deadline))
+  call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(n))
+  lease(R, a, tonumber(ARGV[16]), c.deadline)
   return {'ok', num(c.deadline), 0}
 end
 c.owner, c.last, c.deadline = '', nonce, 0
@@ -52,7 +53,12 @@ elseif what == 'w' then
 else
   c.state = 'd'
 end
-local fields = {'c:' .. a, pack_record(c), 'n', num(run.n + 1)}
+-- What says that the run is over is written only when it is, and not parked by a pause.
+if c.state == 'd' and ARGV[23] ~= '' then
+  n = n + 1
+  journal(R, gen, n, ARGV[23])
+end
+local fields = {'c:' .. a, pack_record(c), 'n', num(n)}
 if c.state == 'd' then
   for _, v in ipairs({'status', ARGV[17], 'by', nonce}) do fields[#fields + 1] = v end
   call('ZREM', S .. 't', R .. '|' .. gen .. '|0|0|deadline')

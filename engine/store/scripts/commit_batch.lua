@@ -12,8 +12,14 @@ if not run.status or not run.extra[1] then return {'gone'} end
 if run.gen ~= gen or not mine then return {'stale'} end
 if mine == '=' .. nonce or (sub(mine, 1, 12) == nonce and tonumber(sub(mine, 13)) >= after) then
   local alone = promote and call('HGET', key, 'c:' .. k .. '.' .. num(first + count))
-  if alone then return moved_again(unpack_record(alone), nonce, ARGV[13]) end
-  return join_again(R, k, nonce)
+  if alone then
+    local again = moved_again(unpack_record(alone), nonce, ARGV[13])
+    if again[2] == 0 and run.status == 'paused' then again[3] = 1 end
+    return again
+  end
+  local again = join_again(R, k, nonce)
+  if again[1] == 'ok' and run.status == 'paused' then again[3] = 1 end
+  return again
 end
 if FINAL[run.status] then unlease(R, a) return {'over'} end
 if run.closed then unlease(R, a) return {'closed'} end
@@ -31,7 +37,9 @@ call('HSET', results, unpack(fields))
 journal(R, gen, run.n + 1, ARGV[8])
 local outstanding = tonumber(run.extra[2]) - count
 local writes = {'n', num(run.n + 1), 'o:' .. k, num(outstanding)}
-local reply = {'ok', 0, 0}
+-- While paused its worker is told to give the rest back.
+local held = run.status == 'paused' and 1 or 0
+local reply = {'ok', 0, held}
 if promote then
   local lane = k .. '.' .. (first + count)
   local what = ARGV[13]
@@ -42,11 +50,10 @@ if promote then
   if what ~= 'w' and run.status == 'paused' then
     c.state = 'h'
     hold(R, lane, c.queue)
-    reply = {'ok', 0, 1}
   elseif what == 'c' then
     c.state, c.owner, c.last, c.deadline = 'r', nonce, '', now + c.timeout
     if sub(c.frames, 1, 1) == 's' then c.tries = c.tries + 1 end
-    lease(R, lane, math.min(now + tonumber(ARGV[10]), c.deadline))
+    lease(R, lane, tonumber(ARGV[10]), c.deadline)
     reply = {'ok', num(c.deadline), 0}
   elseif what == 'p' then
     dispatch(ARGV[11], R, gen, lane, c.queue, c.timeout)
@@ -56,7 +63,7 @@ if promote then
   writes[#writes + 1] = 'c:' .. lane
   writes[#writes + 1] = pack_record(c)
 end
-if after == hi then unlease(R, a) else lease(R, a, now + tonumber(ARGV[10])) end
+if after == hi then unlease(R, a) else lease(R, a, tonumber(ARGV[10])) end
 if outstanding == 0 or ARGV[9] ~= '-1' then
   unlease(R, a)
   reply = close_chord(run, R, k, chord, ARGV[9] ~= '-1' and ARGV[9] or 'all', nonce, tonumber(ARGV[10]), writes)

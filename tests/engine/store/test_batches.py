@@ -296,3 +296,31 @@ def test_a_batch_given_back_or_lost_while_paused_is_held(
     store.resume(RUN)
     check(box)
     claim_batch(box, FIRST, A)
+
+
+def test_a_batch_is_told_of_a_pause_with_its_next_commit(
+    box: Box, store: RunStore
+) -> None:
+    opened(box, IN_BATCHES)
+    claim_batch(box, FIRST)
+    store.pause(RUN)
+    assert commit(box, results(FIRST, 0, 1)) == Moved(held=True)
+    assert store.release_batch(FIRST, B, 1) == Moved()
+    check(box)
+    view = box.view(RUN)
+    assert view is not None
+    assert (f"{CHORD}:1-4", LUA) in view.held
+    store.resume(RUN)
+    claim_batch(box, batch(1, 4), C)
+    check(box)
+
+
+@pytest.mark.parametrize("what", ["c", "p", "w"])
+def test_a_batch_is_told_of_a_pause_with_a_promoted_lane(
+    box: Box, store: RunStore, what: str
+) -> None:
+    opened(box, IN_BATCHES)
+    claim_batch(box, FIRST)
+    store.pause(RUN)
+    made = results(FIRST, 0, 1, promote=promote(what))
+    assert commit(box, made) == Moved(held=True)

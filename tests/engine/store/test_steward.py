@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from store_boxes import Box
+from store_boxes import Box, RedisBox
 from store_calls import (
     CHORD,
     ENGINE,
@@ -49,12 +49,106 @@ def test_a_lease_is_kept_by_its_owner(box: Box, store: RunStore) -> None:
     check(box)
 
 
-def test_a_lease_ends_at_the_deadline(box: Box, store: RunStore) -> None:
+def test_a_lease_ends_soon_after_the_deadline(box: Box, store: RunStore) -> None:
     begin(box, pending=replace(starting().pending, timeout_ms=12_000))
-    box.pass_time(9_000)
-    assert store.renew([Lease(RUN, "0", A)]) == ["k"]
-    box.pass_time(4_000)
+    for ms in (9_000, 4_000):
+        box.pass_time(ms)
+        assert store.renew([Lease(RUN, "0", A)]) == ["k"]
+        assert store.expire(3) == 0
+    box.pass_time(3_900)
+    assert store.expire(3) == 0
+    box.pass_time(200)
     assert store.expire(3) == 1
+
+
+@pytest.mark.parametrize("timeout_ms", [1_000, 12_000])
+def test_a_keeper_has_time_to_report_an_attempt_that_took_too_long(
+    box: Box, store: RunStore, timeout_ms: int
+) -> None:
+    begin(box, pending=replace(starting().pending, timeout_ms=timeout_ms))
+    if timeout_ms > 5_000:
+        box.pass_time(6_000)
+        assert store.renew([Lease(RUN, "0", A)]) == ["k"]
+        timeout_ms -= 6_000
+    box.pass_time(timeout_ms + 2_000)
+    assert store.expire(3) == 0
+    assert store.signal(ref(), 0, A, b"{}") == "ok"
+    check(box)
+    assert claim(box, "0", B, ENGINE).signal == b"{}"
+
+
+@pytest.mark.parametrize("frames", [b"c[3]", b"j[3,0]", b"e[]"])
+def test_a_chain_that_kills_every_worker_gets_a_signal_in_any_phase(
+    box: Box, store: RunStore, frames: bytes
+) -> None:
+    pending = replace(starting().pending, frames=frames, queue=ENGINE)
+    store.start(starting(pending=pending))
+    for times in (1, 2, 3):
+        assert claim(box, "0", A, ENGINE).signal is None
+        box.pass_time(11_000)
+        assert store.expire(2) == 1, times
+        check(box)
+    for _ in range(2):
+        assert claim(box, "0", B, ENGINE).signal == b'{"lost":3}'
+        box.pass_time(11_000)
+        assert store.expire(2) == 1
+        check(box)
+    assert store.record(RUN, "0").lost == 5  # type: ignore[union-attr]
+
+
+def test_a_signal_that_kills_every_worker_gives_way(box: Box, store: RunStore) -> None:
+    begin(box)
+    store.signal(ref(), 0, A, b"{}")
+    for signal in (b"{}", b"{}", b'{"lost":2}'):
+        assert claim(box, "0", B, ENGINE).signal == signal
+        box.pass_time(11_000)
+        assert store.expire(1) == 1
+        check(box)
+    assert store.signal(ref(), 0, A, b"{}") == "decided"
+
+
+def test_a_lane_that_kills_every_worker_gets_a_signal(
+    box: Box, store: RunStore
+) -> None:
+    opened(box, spec(size=2))
+    for _ in range(2):
+        claim(box, "0.k1.0", B)
+        box.pass_time(11_000)
+        assert store.expire(1) == 1
+        check(box)
+    got = claim(box, "0.k1.0", C, ENGINE)
+    assert (got.signal, got.record.frames) == (b'{"lost":2}', b"c")
+
+
+def test_what_says_that_a_run_is_over_waits_for_the_end_of_a_pause(
+    box: Box, store: RunStore
+) -> None:
+    begin(box)
+    store.pause(RUN)
+    last = move("d", ending=b'{"e":[["run_done"]]}')
+    assert twice(box, lambda: store.commit(last)) == Moved(held=True)
+    check(box)
+    assert last_entry(store) == last.entry
+    store.resume(RUN)
+    claim(box, "0", B, ENGINE)
+    again = replace(last, seq=1, nonce=B)
+    assert twice(box, lambda: store.commit(again)) == Moved()
+    check(box)
+    assert [e.data for e in store.journal("0", 100)][-2:] == [last.entry, last.ending]
+
+
+def test_items_uploaded_for_a_chord_that_never_opened_are_removed(
+    box: Box, store: RunStore
+) -> None:
+    begin(box)
+    store.upload_items(RUN, "0.k9", [b"[1]"] * 40)
+    assert store.items(RUN, "0.k9", 39) == b"[1]"
+    store.finish(RUN, "cancelled", "no")
+    store.remove(RUN)
+    assert store.items(RUN, "0.k9", 0) == b"[]"
+    if isinstance(box, RedisBox):
+        left = [key.decode() for key in box.client.keys(f"*{RUN}*")]
+        assert left == []
 
 
 def test_losing_a_worker_is_no_try_but_is_capped(box: Box, store: RunStore) -> None:

@@ -1,6 +1,8 @@
 """The kind python_fn: what functions return, raise, and how their time ends."""
 
+import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -12,6 +14,7 @@ from blueprints.agents import (
     agent_function,
     blocked,
     load_modules,
+    registered,
 )
 from blueprints.agents import (
     Outcome as Answer,
@@ -89,6 +92,47 @@ def test_the_alarm_is_off_after_a_function_has_ended() -> None:
     time.sleep(0.4)
 
 
+def test_an_alarm_that_another_has_changed_is_set_up_again() -> None:
+    run(lambda value, step: signal.signal(signal.SIGALRM, signal.SIG_DFL))
+    assert run(lambda value, step: time.sleep(30), timeout_s=0.2).kind == "timed_out"
+
+
+def test_a_function_in_another_thread_has_no_alarm() -> None:
+    found: list[Outcome] = []
+    work = threading.Thread(
+        target=lambda: found.append(
+            run(lambda value, step: time.sleep(0.3), timeout_s=0.1)
+        )
+    )
+    work.start()
+    work.join(10)
+    assert [outcome.kind for outcome in found] == ["passed"]
+
+
+def test_an_error_without_a_text_still_fails() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError("mute")
+
+    outcome = run(fail(Mute()))
+    assert (outcome.kind, outcome.error_type) == ("failed", "Mute")
+
+
+def test_a_call_costs_little() -> None:
+    ANSWERS["do"] = lambda value, step: None
+    agent = Agent("a", "python_fn", "q", 10_000, spec={"fn_id": "test-any"})
+    call = StepCall("R-1", 1, "/x", "ST-1", agent, 1, None, 10.0)
+    spawner = PythonFunctionSpawner()
+    best = 1.0
+    for _ in range(20):
+        begun = time.perf_counter()
+        for _ in range(100):
+            spawner.run(call)
+        best = min(best, (time.perf_counter() - begun) / 100)
+    # A few microseconds on an idle machine; the bound only finds another order.
+    assert best < 100e-6
+
+
 def test_a_very_long_error_is_cut() -> None:
     assert len(run(fail(ValueError("x" * 100_000))).text) == 2000
 
@@ -97,6 +141,10 @@ def test_an_unknown_function_fails_for_good_with_the_nearest_name() -> None:
     outcome = run(fn="test-anny")
     assert outcome.permanent
     assert "did you mean 'test-any'?" in outcome.text
+
+
+def test_identity_is_registered() -> None:
+    assert "identity" in registered()
 
 
 def test_identity_echoes_as_the_reference_does() -> None:
@@ -126,3 +174,22 @@ def test_a_broken_module_is_named_with_its_error(
         load_modules(["broken_agents"])
     assert "broken_agents" in str(caught.value)
     assert "broken_agents" not in sys.modules
+
+
+def test_a_broken_module_does_not_hide_the_others(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    (tmp_path / "leaving_agents.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "sound_agents.py").write_text(
+        "from blueprints.agents import agent_function\n"
+        "@agent_function('test-sound')\n"
+        "def sound(value, *, step):\n"
+        "    return 'sound'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings.SWARM_AGENT_MODULES = ["leaving_agents", "no_agents", "sound_agents"]
+    assert run(fn="test-sound").value == "sound"
+    outcome = run(fn="test-nowhere-near-anything")
+    assert outcome.permanent
+    assert "'leaving_agents' (SWARM_AGENT_MODULES)" in outcome.text
+    assert "SystemExit: 3; the agent module 'no_agents'" in outcome.text

@@ -48,6 +48,11 @@ def test_other_text_comes_as_raw_with_its_errors(spawner: SubprocessSpawner) -> 
     assert outcome.value == {"raw": "hello", "stderr": "beware"}
 
 
+def test_text_that_is_not_utf_8_is_no_json(spawner: SubprocessSpawner) -> None:
+    code = r"""import os; os.write(1, b'"\xff"')"""
+    assert run(spawner, code).value == {"raw": '"\ufffd"', "stderr": ""}
+
+
 def test_a_text_goes_in_as_it_is(spawner: SubprocessSpawner) -> None:
     code = "import sys, json; print(json.dumps(sys.stdin.read()))"
     assert run(spawner, code, "plain text").value == "plain text"
@@ -124,6 +129,16 @@ def test_a_missing_program_fails_for_good_and_is_named(
     outcome = run(spawner, "", program="no-such-program")
     assert outcome.permanent
     assert "no-such-program" in outcome.text
+
+
+def test_a_launcher_that_is_gone_is_worth_another_try(
+    spawner: SubprocessSpawner,
+) -> None:
+    code = "import os, time; os.kill(os.getppid(), 9); time.sleep(60)"
+    outcome = run(spawner, code)
+    assert outcome.kind == "failed"
+    assert not outcome.permanent
+    assert run(spawner, "print(1)").value == 1
 
 
 def test_the_child_knows_its_step_and_no_secret(

@@ -1,0 +1,151 @@
+"""How the Redis store talks: its scripts by hash, and a raw connection with our resend."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any, Final, Protocol, cast
+
+import redis
+from redis.connection import ConnectionPool
+from redis.exceptions import (
+    BusyLoadingError,
+    NoScriptError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
+# These make room or save what is at stake, so they run when Redis is out of memory too.
+ALLOW_OOM: Final = frozenset({"renew", "expire", "finish"})
+RESENDS: Final = 3
+
+
+class RawConnection(Protocol):
+    """The part of redis-py's Connection that the step path uses."""
+
+    def send_packed_command(self, command: Any, check_health: bool = ...) -> None: ...
+    def pack_command(self, *args: Any) -> Any: ...
+    def pack_commands(self, commands: Any) -> Any: ...
+    def read_response(self) -> Any: ...
+    def disconnect(self) -> None: ...
+    def connect(self) -> None: ...
+
+
+class Scripts:
+    """The Lua scripts of this store, by name, with their SHA-1."""
+
+    def __init__(self) -> None:
+        """Read every script once and put the shared prelude in front."""
+        folder = resources.files("engine.store").joinpath("scripts")
+        prelude = folder.joinpath("prelude.lua").read_text()
+        self.text: dict[str, bytes] = {}
+        self.sha: dict[str, str] = {}
+        for entry in folder.iterdir():
+            name, _, ext = entry.name.partition(".")
+            if ext != "lua" or name == "prelude":
+                continue
+            flags = ",allow-oom" if name in ALLOW_OOM else ""
+            text = SHEBANG.format(extra=flags) + prelude + entry.read_text()
+            self.text[name] = text.encode()
+            self.sha[name] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis names scripts so
+
+
+class Wire:
+    """One connection per thread and process, with our own resend."""
+
+    def __init__(
+        self,
+        url: str,
+        scripts: Scripts,
+        timeout: float = 15.0,
+        patience_s: float = 0.0,
+    ) -> None:
+        """Prepare a pool for `url`; nothing is connected before the first call.
+
+        With patience a call waits that long for a server that is away; without it a
+        broken connection is tried again RESENDS times at once.
+        """
+        self._url = url
+        self._timeout = timeout
+        self._patience = patience_s
+        self._scripts = scripts
+        self._local = threading.local()
+        self.calls = 0
+        """Round trips made so far, for tests that count."""
+
+    def _connection(self) -> RawConnection:
+        local = self._local
+        if getattr(local, "pid", None) != os.getpid():
+            options: dict[str, Any] = {"socket_timeout": self._timeout}
+            if not self._url.startswith("unix"):
+                options |= {"socket_connect_timeout": 5, "socket_keepalive": True}
+            pool = ConnectionPool.from_url(self._url, **options)
+            local.connection = pool.make_connection()
+            local.pid = os.getpid()
+        return cast(RawConnection, local.connection)
+
+    def call(self, *args: Any) -> Any:
+        """Send one command and return its reply; resends when the connection breaks."""
+        return self.pipeline([args])[0]
+
+    def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands in one write and return their replies; errors are raised."""
+        connection = self._connection()
+        packed = (
+            connection.pack_command(*commands[0])
+            if len(commands) == 1
+            else connection.pack_commands(commands)
+        )
+        tries, until = 0, time.monotonic() + self._patience
+        while True:
+            try:
+                replies = self._exchange(connection, packed, len(commands))
+                break
+            except (RedisConnectionError, RedisTimeoutError, OSError):
+                connection.disconnect()
+                tries += 1
+                if tries > RESENDS and time.monotonic() > until:
+                    raise
+                if tries > 1 and self._patience:
+                    time.sleep(min(0.05 * (1 << min(tries, 5)), 1.0))
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def _exchange(
+        self, connection: RawConnection, packed: Any, count: int
+    ) -> list[Any]:
+        self.calls += 1
+        connection.send_packed_command(packed, check_health=False)
+        replies: list[Any] = []
+        for _ in range(count):
+            try:
+                replies.append(connection.read_response())
+            except BusyLoadingError as error:
+                # The server is there but still reads its file: as good as away.
+                raise RedisConnectionError(str(error)) from None
+            except redis.ResponseError as error:
+                replies.append(error)
+        return replies
+
+    def script(self, name: str, *args: Any) -> list[Any]:
+        """Run a script by its hash, loading it where Redis does not know it."""
+        try:
+            return cast(
+                list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args)
+            )
+        except NoScriptError:
+            self.call("SCRIPT", "LOAD", self._scripts.text[name])
+            return cast(
+                list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args)
+            )

@@ -1,0 +1,56 @@
+"""Swarm and plain Celery canvas, interleaved on one embedded server.
+
+`python -m tests.benchmarks [--quick] [--repeats 5] [--only NAME] [--jsonl FILE]`.
+Server, workers and database are of its own, below a temporary directory.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import django
+from django.utils.module_loading import import_string
+
+from workers.server import embedded_server
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="two rounds, no fanout of 10 000"
+    )
+    parser.add_argument("--repeats", type=int, help="rounds a side (5, quick 2)")
+    parser.add_argument("--only", default="", help="shapes whose names start so")
+    parser.add_argument("--jsonl", type=Path, help="write JSON lines there")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Start the server, then hand over to the driver, which needs its address."""
+    asked = options()
+    # A unix socket's path is at most 107 characters long.
+    var = Path(tempfile.mkdtemp(prefix="swarm-bench-", dir="/tmp"))
+    try:
+        with embedded_server(var) as server:
+            os.environ |= {
+                "SWARM_VAR": str(var),
+                "SWARM_AGENT_MODULES": "tests.benchmarks.agents",
+                "BENCH_SOCKET": str(server.socket_path),
+            }
+            os.environ.setdefault("DJANGO_SETTINGS_MODULE", "swarm_project.settings")
+            for name in ("SWARM_REDIS_URL", "DATABASE_URL"):
+                os.environ.pop(name, None)
+            django.setup()
+            driver = import_string("tests.benchmarks.driver.main")
+            make = import_string("tests.benchmarks.driver.Options")
+            repeats = asked.repeats or (2 if asked.quick else 5)
+            driver(make(asked.quick, repeats, asked.only, asked.jsonl))
+    finally:
+        shutil.rmtree(var, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The shapes that are measured, as flows of ours and launchers of canvas."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from engine.blueprint import Program
+from engine.blueprint.program import Agent, Retry
+from engine.flow.json_text import Json
+from tests.benchmarks import canvas
+
+CTX = {"id": 7, "i": 0, "last": 0, "doc": "x" * 970}
+"""About 1 KB of JSON."""
+
+CTX_PATH = {"op": "path", "at": "$"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One row of the table: `runs` runs of `flow`, each of `steps` steps."""
+
+    name: str
+    title: str
+    runs: int
+    steps: int
+    flow: Json
+    canvas: Callable[[int, Any, str], canvas.Launch]
+    rounds: int | None = None
+    """How often at most; None as often as asked."""
+    warm: bool = True
+    """Whether a round that is not counted goes first."""
+
+    @property
+    def total(self) -> int:
+        """All steps of one round."""
+        return self.runs * self.steps
+
+    def program(self) -> Program:
+        """Return the flow with its agents, as a compiled Blueprint has them."""
+        agents = {
+            name: Agent(
+                name,
+                "python_fn",
+                "swarm.python_fn",
+                600_000,
+                Retry(),
+                {"fn_id": f"bench-{name}"},
+            )
+            for name in ("noop", "echo")
+        }
+        return Program(f"bench-{self.name}", self.flow, agents)
+
+
+def step(ref: str, out: str) -> Json:
+    """Return a step that is given the whole Ctx."""
+    return {"kind": "step", "ref": ref, "in": CTX_PATH, "out": path(out)}
+
+
+def path(at: str) -> Json:
+    """Return a path expression."""
+    return {"op": "path", "at": at}
+
+
+def seq(length: int, child: Json) -> Json:
+    """Return a chain."""
+    return {"kind": "seq", "children": [child] * length}
+
+
+def loop(turns: int) -> Json:
+    """Return a loop of one step."""
+    return {
+        "kind": "loop",
+        "counter": path("$.i"),
+        "cond": {"op": "lt", "lhs": path("$.i"), "rhs": {"op": "lit", "value": turns}},
+        "body": NOOP,
+        "max": turns + 1,
+    }
+
+
+def fanout(width: int) -> Json:
+    """Return a fanout of one step over numbers that stand in the program."""
+    return {
+        "kind": "fanout",
+        "items": {"op": "lit", "value": list(range(width))},
+        "bind": path("$.item"),
+        "body": NOOP,
+        "join": "all",
+        "out": path("$.lanes"),
+    }
+
+
+NOOP = step("noop", "$.last")
+SHAPES = (
+    Shape("chain100", "chain of 100", 1, 100, seq(100, NOOP), canvas.chain_of),
+    Shape(
+        "chain100-1k",
+        "chain of 100, 1 KB results",
+        1,
+        100,
+        seq(100, step("echo", "$")),
+        canvas.chain_of,
+    ),
+    Shape("loop50", "loop of 50", 1, 50, loop(50), canvas.loop_of),
+    Shape("fanout100", "fanout of 100", 1, 100, fanout(100), canvas.fanout_of),
+    Shape("fanout1000", "fanout of 1000", 1, 1000, fanout(1000), canvas.fanout_of),
+    Shape("runs200x10", "200 x chain of 10", 200, 10, seq(10, NOOP), canvas.chain_of),
+    Shape(
+        "fanout10000",
+        "fanout of 10 000",
+        1,
+        10_000,
+        fanout(10_000),
+        canvas.fanout_of,
+        rounds=1,
+        warm=False,
+    ),
+)

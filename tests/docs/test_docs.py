@@ -1,0 +1,213 @@
+"""The documents say what is so: links, names, settings, commands and examples."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import get_commands
+
+from blueprints.agents import Step, find_function
+from blueprints.loaders.yaml_text import load_yaml
+from engine.blueprint import Program, compile_blueprint
+from engine.flow import FlowError, evaluate
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
+GUIDE = DOCS / "guides" / "write-an-agent.md"
+
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+OWN_FILE = re.compile(
+    r"`((?:engine|blueprints|workers|swarm_project|tests|docs)/[^`\s*]+)`"
+)
+COMMAND = re.compile(r"manage\.py ([a-z_]+)")
+NAME = re.compile(r"\b(SWARM_[A-Z_]*[A-Z]|DATABASE_URL)\b")
+ROW = re.compile(r"^\| `([A-Z_]+)` \| ([^|]+) \|", re.MULTILINE)
+READ = re.compile(
+    r'env_(?:int|seconds)\(\s*"(\w+)",\s*([^,)]+)[,)]|'
+    r'env_text\(\s*"(\w+)",\s*"([^"]+)"'
+)
+UNITS = {"KiB": 1024, "MiB": 1024**2}
+
+every_page = pytest.mark.parametrize(
+    "page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES]
+)
+
+
+def fenced(page: Path, info: str) -> Iterator[str]:
+    for found in FENCE.finditer(page.read_text()):
+        if found[1].strip() == info:
+            yield found[2]
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    slugs = set()
+    for heading in HEADING.findall(prose(page)):
+        kept = re.sub(r"[^\w\- ]", "", heading.lower())
+        slugs.add(kept.replace(" ", "-"))
+    return slugs
+
+
+@every_page
+def test_local_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in LINK.findall(prose(page)):
+        path, _, anchor = link.partition("#")
+        if re.match(r"[a-z]+:", path):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@every_page
+def test_files_named_in_the_text_exist(page: Path) -> None:
+    named = OWN_FILE.findall(prose(page))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@every_page
+def test_commands_named_in_the_text_exist(page: Path) -> None:
+    named = set(COMMAND.findall(page.read_text()))
+    assert named - set(get_commands()) == set()
+
+
+def test_every_decision_is_listed() -> None:
+    listed = set(LINK.findall((DOCS / "adr" / "README.md").read_text()))
+    assert listed == {path.name for path in (DOCS / "adr").glob("0*.md")}
+
+
+def test_every_decision_has_its_parts() -> None:
+    for path in (DOCS / "adr").glob("0*.md"):
+        headings = HEADING.findall(path.read_text())
+        assert headings[0].startswith(f"{int(path.name[:4])}. "), path
+        assert headings[1:] == ["Context", "Decision", "Consequences"], path
+        assert re.search(r"^Date: \d{4}-\d\d-\d\d\. Status: ", path.read_text(), re.M)
+
+
+def test_the_settings_page_names_every_setting_and_no_other() -> None:
+    sources = "\n".join(p.read_text() for p in (ROOT / "swarm_project").glob("*.py"))
+    page = (DOCS / "settings.md").read_text()
+    assert set(NAME.findall(page)) == set(NAME.findall(sources))
+
+
+def test_every_variable_has_a_row_of_its_own() -> None:
+    sources = (ROOT / "swarm_project" / name for name in ("settings.py", "env.py"))
+    text = "\n".join(source.read_text() for source in sources)
+    read = set(re.findall(r'\benv_\w+\(\s*"(\w+)"', text))
+    assert read == {name for name, _ in ROW.findall((DOCS / "settings.md").read_text())}
+
+
+def test_the_settings_page_tells_the_defaults() -> None:
+    rows = dict(ROW.findall((DOCS / "settings.md").read_text()))
+    compared = 0
+    for number, amount, text, word in READ.findall(
+        (ROOT / "swarm_project" / "settings.py").read_text()
+    ):
+        if number:
+            said = _amount(rows[number])
+            assert said == _amount(
+                amount.replace("* KIB", "KiB").replace("* MIB", "MiB")
+            )
+        else:
+            assert rows[text].strip() == word
+        compared += 1
+    assert compared > 10
+
+
+def _amount(text: str) -> float:
+    number, _, unit = text.strip().partition(" ")
+    return float(number) * UNITS.get(unit, 1)
+
+
+def test_the_readme_opens_with_exactly_two_commands() -> None:
+    first = FENCE.search((ROOT / "README.md").read_text())
+    assert first is not None
+    lines = [line for line in first[2].splitlines() if line and line[0] != "#"]
+    assert lines == [
+        "pip install uv && uv run manage.py run blueprints/samples/repo-digest.json",
+        "pip install uv && uv run --all-extras pytest",
+    ]
+    assert (ROOT / "blueprints" / "samples" / "repo-digest.json").is_file()
+
+
+def test_the_readme_lists_every_sample() -> None:
+    folder = ROOT / "blueprints" / "samples"
+    names = {path.stem for path in folder.glob("*.json")}
+    text = (ROOT / "README.md").read_text()
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+def blueprints_in_docs() -> list[tuple[str, str]]:
+    return [
+        (f"{page.name}-{number}", text)
+        for page in PAGES
+        for number, text in enumerate(fenced(page, "yaml blueprint"))
+    ]
+
+
+def compiled(text: str) -> Program:
+    return compile_blueprint(
+        load_yaml(text.encode()), kinds=["python_fn", "subprocess"]
+    )
+
+
+@pytest.mark.parametrize(
+    "text", [text for _, text in blueprints_in_docs()], ids=dict(blueprints_in_docs())
+)
+def test_blueprints_in_the_docs_compile(text: str) -> None:
+    assert compiled(text).agents
+
+
+def run_guide(notes: list[str]) -> Any:
+    """The guide's Blueprint over its own function; `wc` is played by Python."""
+    (source,) = fenced(GUIDE, "python agent")
+    (text,) = fenced(GUIDE, "yaml blueprint")
+    program = compiled(text)
+    exec(compile(source, str(GUIDE), "exec"), {"__name__": "notes_agents"})
+
+    def dispatch(ref: str, value: Any) -> Any:
+        if ref == "count":
+            return len(value.split())
+        function = find_function(str(program.agents[ref].spec["fn_id"]))
+        assert function is not None
+        answer = function(value, step=Step("R-1", "/", "ST-1", ref, 1, 30.0))
+        if getattr(answer, "ok", True) is False:
+            raise RuntimeError(f"blocked: {answer.value['verdict']}")
+        return answer
+
+    return evaluate(program.flow, {"notes": notes}, dispatch)
+
+
+def test_the_guides_example_passes_good_notes() -> None:
+    ctx = run_guide(["one two three", "four five six seven"])
+    assert ctx["grade"] == {"verdict": "good", "words": 7}
+
+
+@pytest.mark.parametrize(
+    ("notes", "why"), [(["short"], "blocked: too short"), ([], "there are no notes")]
+)
+def test_the_guides_example_catches_refusals(notes: list[str], why: str) -> None:
+    ctx = run_guide(notes)
+    assert ctx["grade"] == {"verdict": "refused"}
+    assert ctx["why"] == f"dispatcher error for ref 'grade': {why}"
+
+
+def test_a_flow_error_is_what_the_guide_says() -> None:
+    (text,) = fenced(GUIDE, "yaml blueprint")
+    with pytest.raises(FlowError, match="dispatcher error for ref 'count': exited"):
+        evaluate(compiled(text).flow, {"notes": ["a"]}, _exits)
+
+
+def _exits(ref: str, value: Any) -> Any:
+    raise RuntimeError("exited with 3")

@@ -1,0 +1,25 @@
+"""Agents of the end-to-end tests; every call is noted in a file."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from blueprints.agents import AgentFailed, agent_function
+
+
+def note(text: str) -> None:
+    with open(Path(os.environ["SWARM_VAR"]) / "calls", "a") as calls:
+        calls.write(text + "\n")
+
+
+@agent_function("e2e-nap")
+def nap(value: Any, *, step: Any) -> Any:
+    note(f"{step.place} {step.attempt}")
+    time.sleep(float(value))
+    return step.place
+
+
+@agent_function("e2e-refuse")
+def refuse(value: Any, *, step: Any) -> Any:
+    raise AgentFailed("not today", permanent=True)

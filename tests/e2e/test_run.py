@@ -1,0 +1,164 @@
+"""`manage.py run` and `runs`, with real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from command_shell import REPO, Shell, naps
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_sample_runs_to_its_end_and_leaves_nothing(shell: Shell):
+    code = shell.run(
+        "run", "blueprints/samples/pure-ctx.json", "--set", "extra.deep=[1]"
+    )
+
+    assert code == 0, shell.err
+    ctx = json.loads(shell.out)
+    assert ctx["verdict"] == "rolled back"
+    assert ctx["extra"] == {"deep": [1]}
+    assert "done: 0 steps" in shell.err
+    assert shell.workers() == []
+
+
+def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
+    file = shell.write(naps(0, 0), default_init_ctx={"a": {"b": 1, "c": 2}})
+
+    assert shell.run("run", file, "--json", "--set", "a.b=text") == 0
+    got = json.loads(shell.out)
+    assert shell.out.count("\n") == 1
+    assert set(got) == {"run", "status", "ctx", "error", "steps"}
+    assert (got["status"], got["error"]) == ("done", None)
+    assert got["ctx"]["a"] == {"b": "text", "c": 2}
+    assert got["ctx"]["nap1"] == "/children/1"
+    first = got["steps"][0]
+    assert first.pop("seconds") >= 0
+    assert first == {
+        "place": "/children/0",
+        "agent": "nap",
+        "kind": "python_fn",
+        "status": "passed",
+        "attempts": 1,
+        "error": "",
+    }
+    assert "passed   nap  python_fn" in shell.err
+
+    run = got["run"]
+    assert shell.run("runs", "list", "--json") == 0
+    (item,) = json.loads(shell.out)["items"]
+    assert (item["run"], item["status"], item["steps"]) == (run, "done", 2)
+    assert shell.run("runs", "show", run) == 0
+    assert "/children/1" in shell.out
+    assert shell.run("runs", "cancel", run) == 1
+    assert f"run {run} is done; nothing was cancelled" in shell.out
+    assert shell.run("runs", "resume", run) == 0
+    assert "is done already" in shell.err
+
+
+def test_a_failed_step_fails_the_run_with_its_reason(shell: Shell):
+    flow = {
+        "kind": "step",
+        "ref": "refuse",
+        "in": {"op": "path", "at": "$"},
+        "out": {"op": "path", "at": "$.x"},
+    }
+
+    assert shell.run("run", shell.write(flow)) == 1
+    assert "dispatcher error for ref 'refuse': not today" in shell.err
+    assert "failed: 1 step" in shell.err
+
+
+def test_a_run_past_its_deadline_exits_3(shell: Shell):
+    file = shell.write(naps(30))
+
+    assert shell.run("run", file, "--timeout", "4", "--json") == 3
+    got = json.loads(shell.out)
+    assert got["status"] == "failed"
+    assert got["error"]["kind"] == "RunDeadline"
+    assert shell.workers() == []
+
+
+def test_ctrl_c_leaves_a_run_that_resume_finishes(shell: Shell):
+    command = shell.start("run", shell.write(naps(0, 0, 1.5, 0, 0)))
+    shell.until(lambda: len(shell.calls()) == 3)
+    command.send_signal(signal.SIGINT)
+
+    assert command.wait(30) == 130
+    line = shell.err.strip().splitlines()[-1]
+    assert line.strip().startswith("python manage.py runs resume R-")
+    assert shell.workers() == []
+
+    run = line.split()[-1]
+    assert shell.run("runs", "resume", run) == 0, shell.err
+    assert json.loads(shell.out)["nap4"] == "/children/4"
+    # What was committed is not done again; the interrupted step may be.
+    counts = [
+        sum(f"/children/{n} " in call for call in shell.calls()) for n in range(5)
+    ]
+    assert (counts[0], counts[1], counts[3], counts[4]) == (1, 1, 1, 1)
+
+
+def test_kill_nine_of_the_command_leaves_no_worker(shell: Shell):
+    command = shell.start("run", shell.write(naps(60)))
+    shell.until(lambda: len(shell.calls()) == 1)
+    os.killpg(command.pid, signal.SIGKILL)
+    command.wait()
+
+    shell.until(lambda: not shell.workers(), 20)
+
+
+def test_a_fleet_that_is_kept_serves_the_next_run(shell: Shell):
+    file = shell.write(naps(0))
+
+    assert shell.run("run", file, "--keep") == 0, shell.err
+    first = sorted(shell.workers())
+    assert first
+    assert shell.run("run", file, "--keep") == 0, shell.err
+    assert len(list(shell.var.glob("fleets/*.json"))) == 1
+    assert shell.run("doctor", "--json") == 0, shell.out
+    found = {f["name"]: f["level"] for f in json.loads(shell.out)["findings"]}
+    assert (found["workers"], found["steward"], found["aof"]) == ("ok", "ok", "ok")
+
+    asked = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "swarm_project",
+            "inspect",
+            "active_queues",
+        ],
+        cwd=REPO,
+        env=shell.env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "swarm.python_fn" in asked.stdout
+    assert shell.run("up", "--stop") == 0
+    shell.until(lambda: not shell.workers(), 10)
+
+
+def test_a_run_that_waits_is_cancelled(shell: Shell):
+    command = shell.start("run", shell.write(naps(60)))
+    shell.until(lambda: len(shell.calls()) == 1)
+    run = shell.err.split()[1]
+    cancelled = subprocess.run(
+        [sys.executable, "manage.py", "runs", "cancel", run],
+        cwd=REPO,
+        env=shell.env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (cancelled.returncode, cancelled.stdout) == (0, f"run {run} is cancelled\n")
+    assert command.wait(30) == 1
+    assert "Cancelled: cancelled with" in shell.err

@@ -1,0 +1,115 @@
+"""How a Ctx is stored: edit lines, references to joins, folds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from engine.flow import Document, parse_path
+from engine.run.ctx import (
+    Lanes,
+    TooLarge,
+    base_id,
+    dump_edit,
+    dump_expanded,
+    fold,
+    join_line,
+    replay,
+    whole_edit,
+)
+
+HERE = parse_path("$.a.b")
+
+
+def never(*_: Any) -> Any:
+    raise AssertionError("nothing is to be expanded")
+
+
+def lanes(*values: Any, chord: str = "0.k1") -> Lanes:
+    return Lanes(values, {"k": chord, "node": 3, "n": len(values)})
+
+
+@pytest.mark.parametrize(
+    "value", [1, 1.0, None, "x\n]", {"a": [1, {"b": 2}]}, [], 2**63, -0.0]
+)
+def test_an_edit_is_replayed_as_it_was_made(value: Any) -> None:
+    doc = Document({"a": {"c": 1}})
+    line = dump_edit(HERE, value)
+    assert line.count(b"\n") == 1
+    replay(doc, line, never, {})
+    assert repr(doc.value) == repr({"a": {"c": 1, "b": value}})
+
+
+def test_keys_may_hold_anything() -> None:
+    path = parse_path('$["a.b"]["[c"]')
+    doc = Document(None)
+    replay(doc, dump_edit(path, 1), never, {})
+    assert doc.value == {"a.b": {"[c": 1}}
+
+
+def test_a_join_inside_a_value_is_a_reference() -> None:
+    joined = lanes(*range(10_000))
+    line = dump_edit(HERE, {"x": [joined, {"0.k1": 1}], "y": joined})
+    assert len(line) < 300
+    doc = Document({})
+    replay(doc, line, never, {"0.k1": joined})
+    assert doc.value["a"]["b"]["x"][0] is joined
+    assert doc.value["a"]["b"]["y"] is joined
+    assert doc.value["a"]["b"]["x"][1] == {"0.k1": 1}
+
+
+def test_a_join_is_expanded_once_and_known_from_then_on() -> None:
+    joined, asked = lanes(1, 2), []
+
+    def expand(ref: Any, base: Any, known: Any) -> Any:
+        asked.append((ref, base))
+        return joined
+
+    log = dump_edit(parse_path("$.z"), 0) + join_line(HERE, joined.ref)
+    log += dump_edit(parse_path("$.copy"), joined)
+    doc, known = Document({}), {}
+    replay(doc, log, expand, known)
+    assert asked == [(joined.ref, {"z": 0})]
+    assert doc.value == {"z": 0, "a": {"b": [1, 2]}, "copy": [1, 2]}
+    assert known == {"0.k1": joined}
+
+
+def test_replay_tells_the_ctx_at_marked_offsets() -> None:
+    first, second = (dump_edit(parse_path("$.n"), n) for n in (1, 2))
+    ends = [0, len(first), len(first) + len(second)]
+    found = replay(Document({}), first + second, never, {}, ends)
+    assert [found[end] for end in ends] == [{}, {"n": 1}, {"n": 2}]
+
+
+def test_expanding_has_a_bound() -> None:
+    value = {"x": lanes({"v": 1}, lanes(2, chord="0.k1.0.k2"))}
+    text = b'{"x":[{"v":1},[2]]}'
+    assert dump_expanded(value, len(text)) == text
+    with pytest.raises(TooLarge):
+        dump_expanded(value, len(text) - 1)
+    with pytest.raises(TooLarge):
+        dump_expanded(lanes(*["x" * 100] * 1_000), 5_000)
+    assert fold(value, 1_000) == text
+    assert fold(value, 5) is None
+
+
+def test_what_is_too_deep_is_not_folded() -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    assert fold(deep, 1_000_000) is None
+
+
+def test_a_whole_ctx_is_one_edit_without_references() -> None:
+    line = whole_edit({"x": lanes(1, 2)}, 1_000)
+    assert orjson.loads(line) == [[], {"x": [1, 2]}]
+    doc = Document({"gone": 1})
+    replay(doc, line, never, {})
+    assert doc.value == {"x": [1, 2]}
+
+
+def test_bases_of_two_chains_never_share_a_name() -> None:
+    assert base_id("0", b"{}") != base_id("0.k1.0", b"{}")
+    assert len(base_id("0", b"{}")) == 16

@@ -1,0 +1,213 @@
+"""What `manage.py doctor` looks at. Every check answers, whatever is broken."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import redis
+from celery import current_app
+from django.conf import settings
+from django.db import DatabaseError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from blueprints.conf import wiring_faults
+from engine.store.redis import STATE
+from workers.fleets import masked, unapplied
+from workers.server import read_server_info
+
+Level = Literal["ok", "warn", "fail"]
+LEAST_MAJOR: Final = 7
+PING_S: Final = 1.0
+DEEP: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, how it stands, what to do about it."""
+
+    name: str
+    level: Level
+    text: str
+    hint: str = ""
+
+
+def examine() -> list[Finding]:
+    """Return what every check found."""
+    found = [*_wiring(), _var(), *_database()]
+    client = redis.Redis.from_url(
+        settings.SWARM_STATE_URL,
+        socket_connect_timeout=3,
+        socket_timeout=5,
+        retry=Retry(NoBackoff(), 0),
+    )
+    with contextlib.closing(client):
+        reached = _server(client)
+        found.append(reached)
+        if reached.level == "fail":
+            return found
+        for name, check in CHECKS.items():
+            try:
+                found += check(client)
+            except (redis.RedisError, OSError) as error:
+                found.append(
+                    Finding(name, "warn", f"can't be read: {_first_line(error)}")
+                )
+    found.append(_workers())
+    return found
+
+
+def _wiring() -> Iterator[Finding]:
+    for place, reason in wiring_faults():
+        hint = "correct the path in settings.py or install the extra it belongs to"
+        yield Finding("settings", "fail", f"{place}: {reason}", hint)
+
+
+def _var() -> Finding:
+    try:
+        with tempfile.TemporaryFile(dir=settings.VAR_DIR) as probe:
+            probe.write(b"x" * 4096)
+            probe.flush()
+    except OSError as error:
+        text = f"{settings.VAR_DIR} can't be written: {error.strerror}"
+        return Finding("var", "fail", text, "free some space or set SWARM_VAR")
+    return Finding("var", "ok", f"{settings.VAR_DIR} can be written")
+
+
+def _database() -> Iterator[Finding]:
+    try:
+        missing = unapplied()
+    except (DatabaseError, OSError) as error:
+        text = f"does not answer: {_first_line(error)}"
+        yield Finding("database", "fail", text, "check DATABASE_URL")
+        return
+    engine = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2]
+    yield Finding("database", "ok", f"{engine} answers")
+    if missing:
+        text = f"{len(missing)} not applied, the first is {missing[0]}"
+        yield Finding("migrations", "fail", text, "run `python manage.py migrate`")
+    else:
+        yield Finding("migrations", "ok", "all applied")
+
+
+def _server(client: Any) -> Finding:
+    where = masked(settings.SWARM_STATE_URL)
+    embedded = not os.environ.get("SWARM_REDIS_URL", "").strip()
+    if embedded and read_server_info(settings.VAR_DIR) is None:
+        text = "the embedded server is not running"
+        hint = "`python manage.py up` (or `run`) starts it; or set SWARM_REDIS_URL"
+        return Finding("redis", "fail", text, hint)
+    try:
+        info = client.info("server")
+    except (redis.RedisError, OSError) as error:
+        text = f"{where} does not answer: {_first_line(error)}"
+        hint = "`python manage.py up` starts the embedded server"
+        if not embedded:
+            hint = "start it or correct SWARM_REDIS_URL"
+        return Finding("redis", "fail", text, hint)
+    if info.get("server_name") == "valkey":
+        return Finding("redis", "ok", f"Valkey {info.get('valkey_version')} at {where}")
+    version = str(info.get("redis_version", "0"))
+    text = f"Redis {version} at {where}"
+    if int(version.partition(".")[0]) < LEAST_MAJOR:
+        hint = f"install Redis {LEAST_MAJOR} or newer, or any Valkey"
+        return Finding("redis", "fail", f"{text} is too old", hint)
+    return Finding("redis", "ok", text)
+
+
+def _aof(client: Any) -> Iterator[Finding]:
+    if int(client.info("persistence").get("aof_enabled", 0)):
+        yield Finding("aof", "ok", "on: what is committed survives a restart")
+    else:
+        text = "off: a restart of Redis loses every live run"
+        yield Finding("aof", "fail", text, "set `appendonly yes`")
+
+
+def _eviction(client: Any) -> Iterator[Finding]:
+    policy = client.info("memory").get("maxmemory_policy", "unknown")
+    if policy == "noeviction":
+        yield Finding("eviction", "ok", "noeviction")
+    else:
+        text = f"{policy}: Redis may throw live runs away when memory is short"
+        yield Finding("eviction", "fail", text, "set `maxmemory-policy noeviction`")
+
+
+def _cluster(client: Any) -> Iterator[Finding]:
+    if int(client.info("cluster").get("cluster_enabled", 0)):
+        text = "cluster mode: scripts need all keys of a run on one server"
+        yield Finding("cluster", "fail", text, "use a server that is no cluster node")
+    else:
+        yield Finding("cluster", "ok", "not a cluster node")
+
+
+def _queues(client: Any) -> Iterator[Finding]:
+    prefix = current_app.conf.broker_transport_options.get("global_keyprefix", "")
+    known = {queue.name for queue in settings.CELERY_TASK_QUEUES}
+    known |= {name.decode() for name in client.smembers(f"{STATE}queues")}
+    told: list[str] = []
+    deepest = 0
+    for name in sorted(known):
+        waiting = client.llen(f"{prefix}{name}")
+        dispatched = client.zcard(f"{STATE}d:{name}")
+        deepest = max(deepest, waiting)
+        if waiting or dispatched:
+            told.append(f"{name} {waiting} waiting ({dispatched} dispatched)")
+    text = ", ".join(told) or "all empty"
+    if deepest > DEEP:
+        yield Finding("queues", "warn", text, "start more workers: `manage.py fleet`")
+    else:
+        yield Finding("queues", "ok", text)
+
+
+def _journal(client: Any) -> Iterator[Finding]:
+    size = int(client.memory_usage(f"{STATE}j") or 0)
+    limit = settings.SWARM_JOURNAL_LIMIT
+    text = f"{size} of {limit} bytes"
+    if size > limit:
+        hint = "launches are refused: is a worker up, and does the database answer?"
+        yield Finding("journal", "fail", text, hint)
+    elif size > limit // 2:
+        yield Finding("journal", "warn", text, "archiving falls behind")
+    else:
+        yield Finding("journal", "ok", text)
+
+
+def _steward(client: Any) -> Iterator[Finding]:
+    holder = client.get(f"{STATE}steward")
+    if holder:
+        yield Finding("steward", "ok", holder.decode().rpartition(":")[0])
+    else:
+        text = "none: nothing is archived and no timer fires"
+        yield Finding("steward", "warn", text, "any worker brings one: `manage.py up`")
+
+
+def _workers() -> Finding:
+    try:
+        answers = current_app.control.ping(timeout=PING_S)
+    # kombu raises what its transport raises, and wraps it in errors of its own.
+    except Exception as error:
+        return Finding("workers", "warn", f"can't be asked: {_first_line(error)}")
+    names = sorted(name for answer in answers or [] for name in answer)
+    if not names:
+        hint = "`manage.py up` or `celery -A swarm_project worker` starts one"
+        return Finding("workers", "warn", "none answers", hint)
+    return Finding("workers", "ok", f"{len(names)} answer: {', '.join(names[:5])}")
+
+
+CHECKS: Final[dict[str, Callable[[Any], Iterator[Finding]]]] = {
+    "aof": _aof,
+    "eviction": _eviction,
+    "cluster": _cluster,
+    "queues": _queues,
+    "journal": _journal,
+    "steward": _steward,
+}
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,398 @@
+"""Starting what a command needs: database, server, worker processes, and their end.
+
+A worker stands under a guard of its own (fleets_child.py), which restarts it and which
+ends it when the command is gone, also after `kill -9`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+from celery import current_app
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from blueprints.conf import spawner_kinds
+from engine.blueprint import Program
+from engine.store.base import ENGINE_QUEUE
+from workers import fleets_child
+from workers.server import (
+    ServerInfo,
+    ServerUnavailable,
+    embedded_server,
+    ensure_server,
+)
+
+TRIES = 3
+"""Short lives of a worker in a row after which a command gives up."""
+LOGS_KEPT = 20
+STOP_S = 12.0
+STEWARD_S = 2.0
+SUFFIXES = (".hi", "", ".lo")
+THREADED = frozenset({"operator"})
+
+
+class SetupFailed(Exception):
+    """Something a command needs is not there; the text says what and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where Redis is; `embedded` when it is the server of this installation."""
+
+    url: str
+    embedded: bool
+
+
+# Redis and database
+
+
+def masked(url: str) -> str:
+    """Return a Redis URL without its user and password."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}"
+    return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
+
+
+def reach(url: str) -> None:
+    """Ask a Redis for an answer; SetupFailed with one line when there is none."""
+    try:
+        client = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=3,
+            socket_timeout=3,
+            retry=Retry(NoBackoff(), 0),
+        )
+        with contextlib.closing(client):
+            client.ping()
+    except (redis.RedisError, OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0].replace(url, masked(url))
+        raise SetupFailed(
+            f"Redis at {masked(url)} does not answer ({reason}): start it, correct"
+            " SWARM_REDIS_URL, or unset it to use the embedded server"
+        ) from None
+
+
+@contextlib.contextmanager
+def redis_place(*, keep: bool = False) -> Iterator[Place]:
+    """Hold the configured Redis, or the embedded server started or adopted for it."""
+    url = os.environ.get("SWARM_REDIS_URL", "").strip()
+    if url:
+        reach(settings.SWARM_STATE_URL)
+        yield Place(url, embedded=False)
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            info = stack.enter_context(embedded_server(settings.VAR_DIR, keep=keep))
+        except (ServerUnavailable, TimeoutError) as error:
+            raise SetupFailed(
+                f"the embedded server can't be started: {error}\nLook at"
+                f" {settings.VAR_DIR}/redis/server.log, or set SWARM_REDIS_URL"
+            ) from None
+        point_at(info)
+        yield Place(settings.SWARM_STATE_URL, embedded=True)
+
+
+def point_at(info: ServerInfo) -> None:
+    """Make this process use a server that was not there when settings were read.
+
+    The spelling is that of redis_urls in swarm_project/env.py.
+    """
+    state = broker = info.url
+    if info.socket_path:
+        state = f"unix://{info.socket_path}?db=0"
+        broker = f"swarm+socket://{info.socket_path}?virtual_host=0"
+    settings.SWARM_STATE_URL = state
+    settings.CELERY_BROKER_URL = broker
+    current_app.conf.broker_url = broker
+
+
+def watch_server(place: Place) -> None:
+    """Replace a dead supervisor of the embedded server; quick when all is well."""
+    if place.embedded:
+        with contextlib.suppress(ServerUnavailable):
+            ensure_server(settings.VAR_DIR)
+
+
+def unapplied() -> list[str]:
+    """Return the migrations that this database has not seen."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+
+
+def migrate() -> None:
+    """Bring the database up to date without a word; SetupFailed when it can't be."""
+    try:
+        if not unapplied():
+            return
+        # Two first commands at once would both create the tables.
+        with open(Path(settings.VAR_DIR) / "migrate.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            call_command("migrate", verbosity=0, interactive=False)
+    except (DatabaseError, OSError, ImproperlyConfigured) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise SetupFailed(
+            f"the database can't be used ({reason}): check DATABASE_URL, or unset it"
+            f" to use SQLite below {settings.VAR_DIR}"
+        ) from None
+
+
+def database_ready() -> None:
+    """SetupFailed when the tables are not there or not up to date."""
+    try:
+        missing = unapplied()
+    except DatabaseError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise SetupFailed(
+            f"the database can't be used ({reason}): check DATABASE_URL"
+        ) from None
+    if missing:
+        raise SetupFailed(
+            f"{len(missing)} migrations are not applied: run `python manage.py migrate`"
+        )
+
+
+# Queues and worker processes
+
+
+def queues_of(program: Program) -> list[str]:
+    """Return the queues a run of this program needs."""
+    return sorted({ENGINE_QUEUE, *(a.queue for a in program.agents.values())})
+
+
+def queues_of_kinds(kinds: Iterable[str]) -> list[str]:
+    """Return the queues of agent kinds, urgent ones first, and the engine's."""
+    own = [f"swarm.{kind}{suffix}" for suffix in SUFFIXES for kind in kinds]
+    return [*own, ENGINE_QUEUE]
+
+
+def all_queues() -> list[str]:
+    """Return every queue an installation has by itself."""
+    return queues_of_kinds(spawner_kinds())
+
+
+def pool_of(kinds: Sequence[str]) -> str:
+    """Return the pool that suits kinds: threads for those that only wait."""
+    waiting = THREADED.intersection(kinds)
+    if not waiting:
+        return "prefork"
+    if len(waiting) == len(set(kinds)):
+        return "threads"
+    raise SetupFailed(
+        f"{', '.join(sorted(waiting))} wants a threads pool, the other kinds prefork:"
+        " start one fleet each, or choose with --pool"
+    )
+
+
+def worker_command(
+    queues: Sequence[str], *, name: str, concurrency: int, pool: str = "prefork"
+) -> list[str]:
+    """Return the command line of a Celery worker."""
+    return [
+        sys.executable, "-m", "celery", "-A", "swarm_project", "worker",
+        "--pool", pool, "--concurrency", str(concurrency), "-Q", ",".join(queues),
+        "--without-gossip", "--without-mingle", "--without-heartbeat",
+        "--loglevel", "WARNING", "-n", f"{name}@%h",
+    ]  # fmt: skip
+
+
+def worker_env(url: str, concurrency: int) -> dict[str, str]:
+    """Return the environment of a worker that serves the Redis at `url`."""
+    paths = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
+    return {
+        "SWARM_CONSUMERS": str(concurrency),
+        **os.environ,
+        "SWARM_REDIS_URL": url,
+        "SWARM_VAR": str(settings.VAR_DIR),
+        # Workers stand in the caller's directory, so relative paths mean the same.
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "DJANGO_SETTINGS_MODULE": os.environ.get(
+            "DJANGO_SETTINGS_MODULE", "swarm_project.settings"
+        ),
+    }
+
+
+@dataclass
+class Fleet:
+    """Workers started by this command, each under its guard."""
+
+    guards: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    logs: list[Path] = field(default_factory=list)
+
+    def start(
+        self,
+        place: Place,
+        queues: Sequence[str],
+        *,
+        name: str,
+        concurrency: int,
+        keep: bool = False,
+        tries: int = TRIES,
+        recorded: bool = False,
+    ) -> None:
+        """Start a guarded worker; with `keep` it outlives this command."""
+        log = _log_file(name)
+        guard = [sys.executable, "-P", fleets_child.__file__, "--tries", str(tries)]
+        if keep:
+            guard.append("--alone")
+        if keep or recorded:
+            text = json.dumps({"pid": "PID", "name": name, "queues": list(queues)})
+            guard += ["--record", str(_records() / f"{name}.json"), "--text", text]
+        command = worker_command(queues, name=name, concurrency=concurrency)
+        with open(log, "ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own programs
+                [*guard, "--", *command],
+                stdin=subprocess.DEVNULL if keep else subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env=worker_env(place.url, concurrency),
+                # Ctrl-C in a terminal is for the command, which then ends the worker.
+                start_new_session=True,
+            )
+        self.guards.append(process)
+        self.logs.append(log)
+
+    def check(self) -> None:
+        """SetupFailed when a worker could not be kept alive."""
+        for guard, log in zip(self.guards, self.logs, strict=True):
+            code = guard.poll()
+            if code is not None:
+                gave_up = code == fleets_child.GAVE_UP
+                why = "keeps exiting" if gave_up else f"was ended ({code})"
+                raise SetupFailed(f"a worker {why}; the end of {log}:\n{tail(log)}")
+
+    def ask_to_stop(self) -> None:
+        """Begin the end of every worker without waiting."""
+        for guard in self.guards:
+            if guard.stdin is not None:
+                with contextlib.suppress(OSError):
+                    guard.stdin.close()
+            elif guard.poll() is None:
+                guard.terminate()
+
+    def hurry(self) -> None:
+        """Kill every worker at once; called from a signal handler."""
+        for guard in self.guards:
+            if guard.returncode is None:
+                with contextlib.suppress(OSError):
+                    os.kill(guard.pid, signal.SIGQUIT)
+
+    def stop(self) -> None:
+        """End every worker: asked first, killed after ten seconds by its guard."""
+        self.ask_to_stop()
+        until = time.monotonic() + STOP_S
+        for guard in self.guards:
+            try:
+                guard.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                guard.kill()
+                guard.wait()
+        self.guards.clear()
+        self.logs.clear()
+
+    def leave(self) -> None:
+        """Let go of workers that stay."""
+        for guard in self.guards:
+            # They are not ours to wait for any more.
+            guard.returncode = 0
+        self.guards.clear()
+        self.logs.clear()
+
+
+# Fleets that outlive their command
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A guard that runs on, as its record says."""
+
+    pid: int
+    name: str
+    queues: tuple[str, ...]
+
+
+def kept_fleets() -> list[Kept]:
+    """Return the recorded fleets that live: their guards hold their records' locks."""
+    found: list[Kept] = []
+    for path in sorted(_records().glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError), open(path) as record:
+            try:
+                fcntl.flock(record, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                said = json.load(record)
+                found.append(
+                    Kept(int(said["pid"]), str(said["name"]), tuple(said["queues"]))
+                )
+            else:
+                path.unlink()
+    return found
+
+
+def served() -> frozenset[str]:
+    """Return the queues that recorded fleets serve."""
+    return frozenset(queue for kept in kept_fleets() for queue in kept.queues)
+
+
+def stop_kept() -> int:
+    """End the recorded fleets of this installation; how many there were."""
+    kept = kept_fleets()
+    for fleet in kept:
+        with contextlib.suppress(OSError):
+            os.kill(fleet.pid, signal.SIGTERM)
+    until = time.monotonic() + STOP_S
+    while kept_fleets() and time.monotonic() < until:
+        time.sleep(0.05)
+    return len(kept)
+
+
+def await_steward() -> None:
+    """Wait a moment for the steward, which ends by itself once its worker is gone."""
+    until = time.monotonic() + STEWARD_S
+    lock = Path(settings.VAR_DIR) / "steward.lock"
+    while not kept_fleets() and lock.exists() and time.monotonic() < until:
+        with open(lock, "rb") as file, contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.02)
+
+
+def tail(path: Path, size: int = 2000) -> str:
+    """Return the end of a log."""
+    try:
+        return path.read_bytes()[-size:].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _records() -> Path:
+    folder = Path(settings.VAR_DIR) / "fleets"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _log_file(name: str) -> Path:
+    folder = Path(settings.VAR_DIR) / "log"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    old = sorted(folder.glob("worker-*.log"), key=lambda p: p.stat().st_mtime)
+    for path in old[:-LOGS_KEPT]:
+        path.unlink(missing_ok=True)
+    return folder / f"worker-{name}.log"

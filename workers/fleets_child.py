@@ -1,0 +1,179 @@
+"""The guard of one worker: starts it, restarts it when it exits, ends it for good.
+
+Run by path (`python -P fleets_child.py OPTIONS -- COMMAND`); standard library only.
+Standard input is a pipe from the command that started it: its end, however the command
+died, ends the worker and everything in the worker's process group.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1
+TOO_SHORT_S = 5.0
+PATIENCE_S = 10.0
+GAVE_UP = 70
+
+
+class Guard:
+    """Keeps one worker process alive until it is told to stop."""
+
+    def __init__(self, command: list[str], *, tries: int, watch: bool) -> None:
+        """Prepare; `tries` short lives in a row end it (0: never gives up)."""
+        self.command = command
+        self.tries = tries
+        self.stopping = False
+        self.hurry = False
+        self.pid = 0
+        self._watch = [0] if watch else []
+        self.wakeup, writer = os.pipe()
+        os.set_blocking(self.wakeup, False)
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGQUIT, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+        self.hurry = self.hurry or number == signal.SIGQUIT
+
+    def run(self) -> int:
+        """Guard until stopped; the exit code."""
+        short = 0
+        while not self.stopping:
+            began = time.monotonic()
+            self.start()
+            while self.alive() and not self.stopping:
+                self.wait(None)
+            if self.stopping:
+                break
+            # Children that a dead worker left must not meet those of its successor.
+            self.sweep()
+            short = short + 1 if time.monotonic() - began < TOO_SHORT_S else 0
+            say(f"the worker exited; start {short + 1}")
+            if self.tries and short >= self.tries:
+                return GAVE_UP
+            self.wait(min(5.0, 0.1 * 2**short) if short else 0.0)
+        self.end()
+        return 0
+
+    def start(self) -> None:
+        """Fork the worker into a session of its own that dies with this guard."""
+        guard = os.getpid()
+        self.pid = os.fork()
+        if self.pid:
+            return
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+            os.setsid()
+            with contextlib.suppress(OSError, AttributeError):
+                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != guard:
+                os._exit(1)
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.execvp(self.command[0], self.command)  # noqa: S606 - given by our own caller
+        except OSError as error:
+            say(f"{self.command[0]} can't be started: {error}")
+        finally:
+            os._exit(127)
+
+    def alive(self) -> bool:
+        """Tell whether the worker's main process runs; reaps it if not."""
+        if self.pid:
+            try:
+                gone, _ = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                gone = self.pid
+            if not gone:
+                return True
+        return False
+
+    def wait(self, seconds: float | None) -> None:
+        """Sleep until a signal, the end of the pipe, or for some seconds."""
+        ready, _, _ = select.select([self.wakeup, *self._watch], [], [], seconds)
+        if self.wakeup in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.wakeup, 4096)
+        if 0 in ready and not os.read(0, 4096):
+            self.stopping = True
+            self._watch = []
+
+    def end(self) -> None:
+        """End the worker: asked first, then by force with its whole group."""
+        until = time.monotonic() + PATIENCE_S
+        running = self.alive()
+        if running:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGTERM)
+        while running and not self.hurry and time.monotonic() < until:
+            self.wait(max(0.0, until - time.monotonic()))
+            running = self.alive()
+        self.sweep()
+        if running:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+
+    def sweep(self) -> None:
+        """Kill what is left of the worker's process group."""
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+def say(text: str) -> None:
+    """Write a line to the worker's log."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} guard[{os.getpid()}] {text}\n")
+    sys.stderr.flush()
+
+
+def record(path: str, text: str) -> int:
+    """Lock a file that says who lives, and return it; readers remove unlocked ones."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):
+            if os.stat(path).st_ino == os.fstat(fd).st_ino:
+                break
+        os.close(fd)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, text.encode(), 0)
+    return fd
+
+
+def main() -> int:
+    """Guard the command after `--`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--record", help="file that is locked while this lives")
+    parser.add_argument("--text", default="", help="what the record says")
+    parser.add_argument("--tries", type=int, default=0)
+    parser.add_argument("--alone", action="store_true", help="live without the pipe")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    command = options.command[1:]
+    fd = -1
+    if options.record:
+        fd = record(options.record, options.text.replace("PID", str(os.getpid())))
+    try:
+        return Guard(command, tries=options.tries, watch=not options.alone).run()
+    finally:
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.unlink(options.record)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,376 @@
+"""The live view of one run: what its journal says so far, drawn or in plain lines."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TextIO
+
+import orjson
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+from rich.tree import Tree
+
+from engine.run.states import StepStatus
+from engine.store.base import JournalEntry
+
+SHOWN_LANES: Final = 8
+"""A fanout of more lanes than this is one line."""
+SHOWN_STEPS: Final = 30
+GROUP_EVERY_S: Final = 1.0
+
+LANE: Final = re.compile(r"(.*?)/lane\[(\d+)\]", re.DOTALL)
+RUN_ENDS: Final = {
+    "run_done": "done",
+    "run_failed": "failed",
+    "run_cancelled": "cancelled",
+}
+STEP_ENDS: Final = {
+    "passed": "passed",
+    "blocked": "blocked",
+    "failed": "failed",
+    "timed_out": "failed",
+    "step_lost": "lost",
+}
+SIGNS: Final = {
+    "pending": ("·", "dim"),
+    "running": ("▶", "cyan"),
+    "retry": ("↻", "yellow"),
+    "passed": ("✔", "green"),
+    "blocked": ("■", "yellow"),
+    "failed": ("✘", "red"),
+    "lost": ("✘", "red"),
+    "cancelled": ("-", "dim"),
+}
+
+
+@dataclass
+class StepLine:
+    """One step as far as it is known."""
+
+    place: str
+    agent: str = ""
+    status: str = "pending"
+    attempt: int = 0
+    began_ms: int = 0
+    ended_ms: int = 0
+    text: str = ""
+
+    def seconds(self, now_ms: int) -> float | None:
+        """Return how long its latest attempt took or takes."""
+        if not self.began_ms:
+            return None
+        return max(0, (self.ended_ms or now_ms) - self.began_ms) / 1000
+
+
+@dataclass
+class Group:
+    """The lanes of one fanout; `lanes` maps an index to its latest step's status."""
+
+    place: str
+    size: int = 0
+    lanes: dict[int, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    joined: bool = False
+
+    def note(self, lane: int, status: str) -> None:
+        """Note where a lane stands."""
+        old = self.lanes.get(lane)
+        if old is not None:
+            self.counts[old] -= 1
+        self.lanes[lane] = status
+        self.counts[status] += 1
+        self.size = max(self.size, lane + 1)
+
+    @property
+    def wide(self) -> bool:
+        """Tell whether it is shown as one line."""
+        return self.size > SHOWN_LANES
+
+    def summary(self) -> str:
+        """Return the line for all lanes."""
+        done = self.counts["passed"] + self.counts["blocked"]
+        parts = [f"lane[0..{self.size - 1}] {done}/{self.size} done"]
+        for status in ("running", "retry", "failed", "lost"):
+            if self.counts[status]:
+                parts.append(f"{self.counts[status]} {status}")
+        return ", ".join(parts)
+
+
+class Progress:
+    """What is known of a run; fed with rows of the archive and entries of the journal."""
+
+    def __init__(self, run: str, title: str, kinds: Mapping[str, str]) -> None:
+        """Know nothing yet; `kinds` maps agent names to kinds."""
+        self.run = run
+        self.title = title
+        self.kinds = kinds
+        self.steps: dict[str, StepLine] = {}
+        self.groups: dict[str, Group] = {}
+        self.finished: list[StepLine | Group] = []
+        """Steps and fanouts that ended since a view last took them."""
+        self.retries = 0
+        self.ended = ""
+        self.began = time.monotonic()
+        self.skew_ms = 0
+        """Redis's clock minus ours."""
+
+    def now_ms(self) -> int:
+        """Return Redis's time, about."""
+        return round(time.time() * 1000) + self.skew_ms
+
+    def seed(self, steps: Iterable[Any]) -> None:
+        """Take over what the archive knows of steps."""
+        for row in steps:
+            step = self._step(row.place)
+            step.agent, step.attempt = row.agent, row.attempts
+            step.began_ms = _ms(row.started_at)
+            step.ended_ms = _ms(row.finished_at)
+            self._set(step, StepStatus(row.status).value)
+
+    def apply(self, entry: JournalEntry) -> None:
+        """Take in one journal entry of this run."""
+        data: dict[str, Any] = orjson.loads(entry.data)
+        for event in data["e"]:
+            self._event(event, entry.at_ms)
+
+    def _event(self, event: list[Any], at_ms: int) -> None:
+        kind = event[0]
+        if kind in RUN_ENDS:
+            self.ended = RUN_ENDS[kind]
+        elif kind == "pending":
+            step = self._step(event[1])
+            step.agent = event[2]
+            self._set(step, "pending")
+        elif kind == "started":
+            step = self._step(event[1])
+            step.attempt, step.began_ms, step.ended_ms = event[2], at_ms, 0
+            self._set(step, "running")
+        elif kind in STEP_ENDS or kind == "retry":
+            step = self._step(event[1])
+            step.attempt, step.agent = max(step.attempt, event[2]), event[3]
+            # A lane of a batch tells only its end.
+            step.began_ms = step.began_ms or at_ms
+            step.ended_ms = at_ms
+            failed = kind not in ("passed", "blocked")
+            step.text = str(event[4]) if failed else ""
+            self.retries += kind == "retry"
+            self._set(step, STEP_ENDS.get(kind, "retry"))
+            self.finished.append(step)
+        elif kind == "opened":
+            group = self._group(event[1])
+            if group is not None:
+                group.size = int(event[3])
+        elif kind == "joined" and event[1] in self.groups:
+            self.groups[event[1]].joined = True
+            self.finished.append(self.groups[event[1]])
+
+    def _step(self, place: str) -> StepLine:
+        return self.steps.setdefault(place, StepLine(place))
+
+    def _set(self, step: StepLine, status: str) -> None:
+        step.status = status
+        found = LANE.match(step.place)
+        group = self._group(found[1]) if found else None
+        if found and group is not None:
+            group.note(int(found[2]), status)
+
+    def _group(self, place: str) -> Group | None:
+        # Only the outermost fanout counts: its lanes hold all below.
+        if LANE.match(place):
+            return None
+        return self.groups.setdefault(place, Group(place))
+
+    def group_of(self, step: StepLine) -> Group | None:
+        """Return the fanout that a step is inside of."""
+        found = LANE.match(step.place)
+        return self.groups.get(found[1]) if found else None
+
+    def count(self) -> str:
+        """Return how many steps and retries there were, and the time, in words."""
+        words = f"{len(self.steps)} step{'s' if len(self.steps) != 1 else ''}"
+        if self.retries:
+            words += f", {self.retries} retr{'ies' if self.retries > 1 else 'y'}"
+        return f"{words}, {time.monotonic() - self.began:.1f} s"
+
+
+class View(Protocol):
+    """Shows a run's progress to a person."""
+
+    def open(self, progress: Progress) -> None: ...
+    def update(self, progress: Progress) -> None: ...
+    def close(self, progress: Progress) -> None: ...
+
+
+class PlainView:
+    """One line a finished step; a wide fanout tells its count once a second."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to a stream."""
+        self._stream = stream
+        self._told: dict[str, tuple[float, str]] = {}
+
+    def open(self, progress: Progress) -> None:
+        """Name the run."""
+        self._say(f"run {progress.run} ({progress.title})")
+
+    def update(self, progress: Progress) -> None:
+        """Tell what finished."""
+        wide: dict[str, Group] = {}
+        for ended in progress.finished:
+            if isinstance(ended, Group):
+                if ended.wide:
+                    self._tell(ended, float("inf"))
+                continue
+            group = progress.group_of(ended)
+            if group is not None and group.wide:
+                wide[group.place] = group
+                if ended.status in ("passed", "blocked", "retry"):
+                    continue
+            self._say(plain_line(progress, ended))
+        progress.finished.clear()
+        for group in wide.values():
+            self._tell(group, time.monotonic())
+
+    def close(self, progress: Progress) -> None:
+        """Tell the last counts."""
+        self.update(progress)
+        for group in progress.groups.values():
+            if group.wide:
+                self._tell(group, float("inf"))
+
+    def _tell(self, group: Group, now: float) -> None:
+        at, said = self._told.get(group.place, (0.0, ""))
+        text = f"  {group.place}  {group.summary()}"
+        if text != said and now - at >= GROUP_EVERY_S:
+            self._told[group.place] = (now, text)
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+class TreeView:
+    """A tree of steps that is drawn anew as the run goes on."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw on a console."""
+        self._live = Live(console=console, auto_refresh=False)
+
+    def open(self, progress: Progress) -> None:
+        """Begin to draw."""
+        self._live.start()
+        self.update(progress)
+
+    def update(self, progress: Progress) -> None:
+        """Draw what is known now."""
+        progress.finished.clear()
+        self._live.update(tree(progress), refresh=True)
+
+    def close(self, progress: Progress) -> None:
+        """Leave the last picture."""
+        if self._live.is_started:
+            self.update(progress)
+            self._live.stop()
+
+
+def view_for(stream: TextIO) -> View:
+    """Return the tree for a terminal, plain lines for everything else."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if plain or not stream.isatty():
+        return PlainView(stream)
+    return TreeView(Console(file=stream))
+
+
+def tree(progress: Progress) -> Tree:
+    """Return the picture of a run."""
+    status = progress.ended or "running"
+    head = Text.assemble(
+        ("run ", "dim"),
+        (progress.run, "bold"),
+        f"  {progress.title}  ",
+        (status, "bold"),
+    )
+    root = Tree(head, guide_style="dim")
+    seen: set[str] = set()
+    lines: list[Text] = []
+    for step in progress.steps.values():
+        group = progress.group_of(step)
+        if group is None or not group.wide:
+            lines.append(_line(progress, step))
+        elif group.place not in seen:
+            seen.add(group.place)
+            lines.append(_group_line(group))
+    if len(lines) > SHOWN_STEPS:
+        hidden = len(lines) - SHOWN_STEPS
+        root.add(Text(f"… {hidden} earlier lines", "dim"))
+        lines = lines[hidden:]
+    for line in lines:
+        root.add(line)
+    return root
+
+
+def _line(progress: Progress, step: StepLine) -> Text:
+    sign, style = SIGNS[step.status]
+    parts: list[Any] = [(f"{sign} ", style), (step.agent or "?", "bold")]
+    parts.append((f"  {progress.kinds.get(step.agent, '')}", "dim"))
+    if step.attempt > 1:
+        parts.append((f"  attempt {step.attempt}", "yellow"))
+    taken = step.seconds(progress.now_ms())
+    if taken is not None:
+        parts.append(f"  {duration(taken)}")
+    parts.append((f"  {step.place}", "dim"))
+    if step.text and step.status != "running":
+        parts.append((f"  {one_line(step.text, 100)}", style))
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+
+
+def _group_line(group: Group) -> Text:
+    over = group.joined or sum(group.counts[s] for s in ("pending", "running")) == 0
+    bad = group.counts["failed"] or group.counts["lost"]
+    sign, style = SIGNS["failed" if bad else "passed" if over else "running"]
+    return Text.assemble(
+        (f"{sign} ", style), group.summary(), (f"  {group.place}", "dim")
+    )
+
+
+def plain_line(progress: Progress, step: StepLine) -> str:
+    """Return a step's line without colour."""
+    taken = step.seconds(progress.now_ms())
+    parts = [f"  {step.status:<8} {step.agent or '?'}"]
+    parts.append(progress.kinds.get(step.agent, ""))
+    if step.attempt > 1 or step.status == "retry":
+        parts.append(f"attempt {step.attempt}")
+    if taken is not None:
+        parts.append(duration(taken))
+    parts.append(step.place)
+    if step.text:
+        parts.append(one_line(step.text, 300))
+    return "  ".join(part for part in parts if part)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people write it."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} d"
+
+
+def one_line(text: str, most: int) -> str:
+    """Return a text on one line, cut if it is long."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def _ms(at: Any) -> int:
+    return round(at.timestamp() * 1000) if at is not None else 0

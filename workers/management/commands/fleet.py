@@ -1,0 +1,84 @@
+"""`manage.py fleet`: a Celery worker in the foreground, with the pool its kinds need."""
+
+import os
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from blueprints.conf import spawner_kinds
+from workers.fleets import (
+    SetupFailed,
+    pool_of,
+    queues_of_kinds,
+    reach,
+    worker_command,
+    worker_env,
+)
+from workers.management.commands.run import process_count
+from workers.session import REFUSED
+
+POOLS = ("prefork", "threads", "solo")
+
+
+class Command(BaseCommand):
+    """Becomes a Celery worker for some kinds of agents."""
+
+    help = (
+        "Serve the queues of some agent kinds against the configured Redis. The same"
+        " as `celery -A swarm_project worker`, with sane settings."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        known = ", ".join(spawner_kinds())
+        parser.add_argument(
+            "--kind", required=True, metavar="a,b", help=f"agent kinds, of: {known}"
+        )
+        parser.add_argument(
+            "--concurrency",
+            type=process_count,
+            default=2,
+            metavar="N",
+            help="processes or threads (2)",
+        )
+        parser.add_argument(
+            "--queues", default="", metavar="a,b", help="further queues to serve"
+        )
+        parser.add_argument(
+            "--pool", choices=POOLS, help="instead of the one the kinds want"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Replace this process by the worker, so that signals reach it."""
+        kinds = [name.strip() for name in options["kind"].split(",") if name.strip()]
+        unknown = sorted(set(kinds).difference(spawner_kinds()))
+        if unknown or not kinds:
+            raise CommandError(
+                f"unknown kind {', '.join(unknown) or repr(options['kind'])}; kinds"
+                f" with a spawner here: {', '.join(spawner_kinds())}",
+                returncode=REFUSED,
+            )
+        try:
+            pool = options["pool"] or pool_of(kinds)
+            if not os.environ.get("SWARM_REDIS_URL") and _none_running():
+                raise SetupFailed(
+                    "no embedded server is running: start `python manage.py up`, or set"
+                    " SWARM_REDIS_URL"
+                )
+            reach(settings.SWARM_STATE_URL)
+        except SetupFailed as error:
+            raise CommandError(str(error), returncode=REFUSED) from None
+        extra = [name for name in options["queues"].split(",") if name]
+        command = worker_command(
+            [*queues_of_kinds(kinds), *extra],
+            name=f"fleet-{os.getpid()}",
+            concurrency=options["concurrency"],
+            pool=pool,
+        )
+        environment = worker_env(settings.SWARM_STATE_URL, options["concurrency"])
+        os.execvpe(command[0], command, environment)  # noqa: S606 - our own interpreter
+
+
+def _none_running() -> bool:
+    return str(settings.SWARM_STATE_URL).endswith("127.0.0.1:1/0")

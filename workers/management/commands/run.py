@@ -1,0 +1,203 @@
+"""`manage.py run FILE`: one run of a Blueprint, from the file to its result."""
+
+import sys
+from argparse import ArgumentTypeError
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from blueprints.conf import spawner_kinds
+from blueprints.loaders.documents import DocumentInvalid, load_document
+from blueprints.models import Run
+from engine.blueprint import BlueprintInvalid, Program, compile_blueprint
+from engine.flow import JsonTextError, load_json
+from engine.store.redis import RedisStore
+from workers.fleets import SetupFailed, queues_of
+from workers.launching import LaunchRefused, launch
+from workers.session import Session
+
+MAX_CONCURRENCY: Final = 256
+
+
+class Refused(Exception):
+    """What was asked for makes no sense; the text says why."""
+
+
+def positive_seconds(text: str) -> float:
+    """Read a number of seconds greater than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    # Written so that NaN is refused too.
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"expected seconds greater than 0, got {text!r}")
+    return value
+
+
+def process_count(text: str) -> int:
+    """Read a number of worker processes."""
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_CONCURRENCY:
+        raise ArgumentTypeError(f"expected 1 to {MAX_CONCURRENCY}, got {text!r}")
+    return int(text)
+
+
+def add_session_arguments(parser: CommandParser) -> None:
+    """Add what every command that follows a run takes."""
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object on standard output"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave server and workers up"
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=process_count,
+        default=2,
+        metavar="N",
+        help="worker processes (2)",
+    )
+
+
+class Command(BaseCommand):
+    """Runs a Blueprint durably and shows its progress."""
+
+    help = (
+        "Run a Blueprint (JSON or YAML) to its end: starts server and workers, shows"
+        " progress, prints the final Ctx. Exit 0 done, 1 failed, 2 refused, 3 timed"
+        " out, 130 interrupted (`runs resume` carries it on)."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("file", metavar="FILE")
+        parser.add_argument(
+            "--ctx", metavar="JSON|@FILE", help="initial Ctx, over the Blueprint's own"
+        )
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="a.b=VALUE",
+            dest="sets",
+            help="one value of the initial Ctx: JSON, or text if it is none",
+        )
+        parser.add_argument(
+            "--timeout",
+            type=positive_seconds,
+            metavar="S",
+            help="the run's deadline in seconds",
+        )
+        add_session_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Compile first, so that nothing is started for a broken Blueprint."""
+        session = Session(
+            out=sys.stdout,
+            err=sys.stderr,
+            as_json=options["json"],
+            keep=options["keep"],
+            concurrency=options["concurrency"],
+        )
+        path = options["file"]
+        try:
+            program = load_program(path)
+            ctx = initial_ctx(program, options["ctx"], options["sets"])
+        except BlueprintInvalid as error:
+            sys.exit(refuse_blueprint(session, path, error))
+        except (DocumentInvalid, Refused) as error:
+            sys.exit(session.refuse("Usage", str(error)))
+        begin = partial(
+            begin_run,
+            program=program,
+            ctx=ctx,
+            title=Path(path).name[:200],
+            deadline_s=options["timeout"],
+        )
+        sys.exit(session.drive("run", queues_of(program), begin))
+
+
+def begin_run(store: RedisStore, **what: Any) -> Run:
+    """Launch; SetupFailed when that is refused."""
+    try:
+        return launch(store, **what)
+    except (LaunchRefused, ValueError) as error:
+        raise SetupFailed(f"the run was not started: {error}") from None
+
+
+def load_program(path: str) -> Program:
+    """Read and compile a Blueprint."""
+    return compile_blueprint(
+        load_document(path),
+        kinds=spawner_kinds(),
+        attempt_timeout_s=settings.SWARM_ATTEMPT_TIMEOUT,
+        max_lost=settings.SWARM_MAX_LOST,
+    )
+
+
+def refuse_blueprint(session: Session, path: str, error: BlueprintInvalid) -> int:
+    """Tell every finding with its place; the exit code."""
+    count = len(error.diagnostics)
+    lines = [f"{path} can't run; {count} finding{'s' if count > 1 else ''}:"]
+    lines += [f"  {found}" for found in error.diagnostics]
+    lines.append("nothing was started")
+    found = [diagnostic.to_json() for diagnostic in error.diagnostics]
+    return session.refuse("BlueprintInvalid", "\n".join(lines), diagnostics=found)
+
+
+def initial_ctx(program: Program, given: str | None, sets: list[str]) -> Any:
+    """Return the launcher's tier of the Ctx: --ctx, then each --set."""
+    ctx = None if given is None else _read_ctx(given)
+    if not sets:
+        return ctx
+    ctx = {} if ctx is None else ctx
+    default = program.default_init_ctx
+    for text in sets:
+        path, mark, value = text.partition("=")
+        keys = path.removeprefix("$.").split(".")
+        if not mark or not all(keys):
+            raise Refused(f"--set {text!r}: expected a.b=VALUE")
+        if not isinstance(ctx, dict):
+            raise Refused("--set needs a --ctx that is an object")
+        if isinstance(default, dict) and keys[0] in default and len(keys) > 1:
+            # Tiers are merged by top-level key only, so its neighbours come along.
+            ctx.setdefault(keys[0], deepcopy(default[keys[0]]))
+        _write(ctx, keys, _value(value), text)
+    return ctx
+
+
+def _write(ctx: dict[str, Any], keys: list[str], value: Any, text: str) -> None:
+    at = ctx
+    for number, key in enumerate(keys[:-1]):
+        below = at.setdefault(key, {})
+        if not isinstance(below, dict):
+            where = ".".join(keys[: number + 1])
+            raise Refused(f"--set {text!r}: {where} is not an object")
+        at = below
+    at[keys[-1]] = value
+
+
+def _value(text: str) -> Any:
+    try:
+        return load_json(text)
+    except JsonTextError:
+        return text
+
+
+def _read_ctx(given: str) -> Any:
+    name, text = "--ctx", given
+    if given.startswith("@"):
+        name = given[1:]
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise Refused(f"--ctx {given}: can't be read: {reason}") from None
+    try:
+        return load_json(text)
+    except JsonTextError as error:
+        raise Refused(f"{name}: no JSON: {error}") from None

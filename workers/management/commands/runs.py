@@ -1,0 +1,237 @@
+"""`manage.py runs list|show|cancel|resume`: what happened, and what is to happen."""
+
+import json
+import sys
+from typing import Any
+
+import redis
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+from rich.console import Console
+from rich.table import Table
+
+from blueprints.models import Run, Step
+from blueprints.selectors.runs import run_get, run_list, run_report, run_steps
+from engine.blueprint import Program
+from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
+from engine.store.redis import RedisStore
+from workers.fleets import SetupFailed, database_ready, queues_of, redis_place
+from workers.live import duration, one_line
+from workers.management.commands.run import add_session_arguments
+from workers.runtime import epoch, make_store
+from workers.session import FAILED, REFUSED, Session
+
+NEWEST = 20
+SHOWN_STEPS = 200
+WHY = "cancelled with `manage.py runs cancel`"
+
+
+class Command(BaseCommand):
+    """Lists, shows, cancels and resumes runs."""
+
+    help = "List the newest runs, show one, cancel one, or carry on an interrupted one."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare a subcommand each."""
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        listing = verbs.add_parser("list", help=f"the newest {NEWEST} runs")
+        show = verbs.add_parser("show", help="one run with its steps")
+        cancel = verbs.add_parser("cancel", help="end a run")
+        for sub in (listing, show, cancel):
+            sub.add_argument("--json", action="store_true", help="JSON for programs")
+        resume = verbs.add_parser("resume", help="carry on a run that Ctrl-C left")
+        add_session_arguments(resume)
+        for sub in (show, cancel, resume):
+            sub.add_argument("run", metavar="RUN", help="a run's id, R-...")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do one of the four; errors are told in a line."""
+        try:
+            database_ready()
+            if options["verb"] == "list":
+                list_runs(as_json=options["json"])
+                return
+            run = find_run(options["run"])
+            match options["verb"]:
+                case "show":
+                    show_run(run, as_json=options["json"])
+                case "cancel":
+                    sys.exit(cancel_run(run, as_json=options["json"]))
+                case _:
+                    sys.exit(resume_run(run, options))
+        except SetupFailed as error:
+            raise CommandError(str(error), returncode=REFUSED) from None
+        except redis.RedisError as error:
+            raise CommandError(f"Redis failed: {error}", returncode=REFUSED) from None
+        except DatabaseError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise CommandError(
+                f"the database failed: {reason}", returncode=REFUSED
+            ) from None
+
+
+def find_run(text: str) -> Run:
+    """Return a run by its id; SetupFailed when there is none."""
+    try:
+        return run_get(text)
+    except ValueError as error:
+        raise SetupFailed(str(error)) from None
+    except Run.DoesNotExist:
+        raise SetupFailed(
+            f"no run {text} in this database: `python manage.py runs list` shows what"
+            " there is"
+        ) from None
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table without lines."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        made.add_column(name, overflow="fold" if name == "error" else "ignore")
+    return made
+
+
+def console() -> Console:
+    """Return where tables go; a pipe is as wide as it needs to be."""
+    wide = None if sys.stdout.isatty() else 220
+    return Console(file=sys.stdout, width=wide, highlight=False, markup=False)
+
+
+def list_runs(*, as_json: bool) -> None:
+    """Print the newest runs."""
+    now = timezone.now()
+    rows = []
+    for run in run_list()[:NEWEST]:
+        rows.append(
+            {
+                "run": run.pk,
+                "status": run.status,
+                "blueprint": run.task.blueprint_id,
+                "age_s": round((now - run.created_at).total_seconds(), 1),
+                "steps": run_steps(run.pk).count(),
+            }
+        )
+    if as_json:
+        print(json.dumps({"items": rows}))
+        return
+    if not rows:
+        print("no runs yet: python manage.py run FILE starts one")
+        return
+    made = table("run", "status", "blueprint", "age", "steps")
+    for row in rows:
+        made.add_row(
+            row["run"],
+            row["status"],
+            row["blueprint"],
+            duration(row["age_s"]),
+            str(row["steps"]),
+        )
+    console().print(made)
+
+
+def show_run(run: Run, *, as_json: bool) -> None:
+    """Print a run, its steps and how it ended."""
+    report = run_report(run)
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+        return
+    print(f"run {run.pk}  {run.status}  {run.task.blueprint_id}")
+    made = table("place", "agent", "kind", "status", "attempts", "time", "error")
+    for step in report["steps"][:SHOWN_STEPS]:
+        taken = step["seconds"]
+        made.add_row(
+            step["place"],
+            step["agent"],
+            step["kind"],
+            step["status"],
+            str(step["attempts"]),
+            "" if taken is None else duration(taken),
+            one_line(step["error"], 200),
+        )
+    if report["steps"]:
+        console().print(made)
+    more = len(report["steps"]) - SHOWN_STEPS
+    if more > 0:
+        print(f"... and {more} more steps: --json has them all")
+    if run.result is not None:
+        print(json.dumps(run.result, indent=2, ensure_ascii=False))
+    if run.error:
+        print(f"{run.error.get('kind')}: {run.error.get('text')}")
+
+
+def cancel_run(run: Run, *, as_json: bool) -> int:
+    """End a run: first where it lives, then in the database."""
+    if run.status not in FINAL_RUN:
+        with redis_place():
+            answer = make_store().finish(run.pk, RunStatus.CANCELLED, WHY)
+        if answer in ("ok", RunStatus.CANCELLED):
+            note_cancelled(run)
+        run.refresh_from_db()
+    done = run.status == RunStatus.CANCELLED
+    text = f"run {run.pk} is {run.status}"
+    if not done:
+        text += "; nothing was cancelled" if run.status in FINAL_RUN else " no more"
+    if as_json:
+        print(json.dumps({"run": run.pk, "status": run.status}))
+    else:
+        print(text)
+    return 0 if done else FAILED
+
+
+def note_cancelled(run: Run) -> None:
+    """Write the end of a run that no steward may be there to archive."""
+    now = timezone.now()
+    with transaction.atomic():
+        changed = Run.objects.filter(pk=run.pk, status__in=OPEN_RUN).update(
+            status=RunStatus.CANCELLED,
+            finished_at=now,
+            error={"kind": "Cancelled", "text": WHY},
+        )
+        if changed:
+            Step.objects.filter(run_id=run.pk, status__in=OPEN_STEP).update(
+                status=StepStatus.CANCELLED, finished_at=now
+            )
+
+
+def resume_run(run: Run, options: dict[str, Any]) -> int:
+    """Carry on a run whose state Redis still has."""
+    session = Session(
+        out=sys.stdout,
+        err=sys.stderr,
+        as_json=options["json"],
+        keep=options["keep"],
+        concurrency=options["concurrency"],
+    )
+    if run.status in FINAL_RUN:
+        return session.settled(run, f"run {run.pk} is {run.status} already")
+    if run.status == RunStatus.INTERRUPTED:
+        return session.settled(run, lost_text(run))
+
+    def begin(store: RedisStore) -> Run:
+        return take_up(store, run)
+
+    return session.drive("resume", queues_of(Program.from_json(run.program)), begin)
+
+
+def take_up(store: RedisStore, run: Run) -> Run:
+    """Make sure that a run's state is there and moves; SetupFailed if it is lost."""
+    here = store.head(run.pk)
+    if here is None and not (
+        run.status == RunStatus.PENDING and run.epoch == epoch(store)
+    ):
+        run.refresh_from_db()
+        if run.status not in FINAL_RUN:
+            raise SetupFailed(lost_text(run))
+    if here is not None and here.status == RunStatus.PAUSED:
+        store.resume(run.pk)
+    return run
+
+
+def lost_text(run: Run) -> str:
+    """Say that a run can't be carried on."""
+    return (
+        f"Redis has lost the state of run {run.pk}. Rebuilding it from the journal is"
+        " not there yet, so it can't be resumed: start it anew with"
+        " `python manage.py run FILE`"
+    )

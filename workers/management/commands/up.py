@@ -1,0 +1,126 @@
+"""`manage.py up`: server and workers for all queues, until Ctrl-C."""
+
+import os
+import sys
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from workers.fleets import (
+    Fleet,
+    Place,
+    SetupFailed,
+    all_queues,
+    kept_fleets,
+    masked,
+    migrate,
+    redis_place,
+    stop_kept,
+    watch_server,
+)
+from workers.management.commands.run import process_count
+from workers.server import read_server_info, stop_server
+from workers.session import INTERRUPTED, REFUSED, Interrupts
+
+EVERY_S = 1.0
+
+
+class Command(BaseCommand):
+    """Serves every queue of this installation."""
+
+    help = (
+        "Start or adopt the server and serve all queues until Ctrl-C; workers that"
+        " exit are restarted. `--keep` leaves both up afterwards, `--stop` ends them."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument(
+            "--concurrency",
+            type=process_count,
+            default=2,
+            metavar="N",
+            help="worker processes (2)",
+        )
+        parser.add_argument(
+            "--queues", default="", metavar="a,b", help="further queues to serve"
+        )
+        parser.add_argument(
+            "--keep", action="store_true", help="leave server and workers up at Ctrl-C"
+        )
+        parser.add_argument(
+            "--stop",
+            action="store_true",
+            help="end server and workers that a --keep left, and nothing else",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Serve, or end what still serves."""
+        try:
+            if options["stop"]:
+                stop_all()
+                return
+            extra = [name for name in options["queues"].split(",") if name]
+            sys.exit(serve([*all_queues(), *extra], options))
+        except SetupFailed as error:
+            raise CommandError(str(error), returncode=REFUSED) from None
+
+
+def stop_all() -> None:
+    """End the fleets and the server that were left up."""
+    fleets = stop_kept()
+    server = read_server_info(settings.VAR_DIR)
+    if server is not None:
+        stop_server(settings.VAR_DIR)
+    print(f"ended {fleets} fleet(s), {'the' if server else 'no'} embedded server")
+
+
+def serve(queues: list[str], options: dict[str, Any]) -> int:
+    """Keep one fleet for all queues until interrupted."""
+    fleet = Fleet()
+    with Interrupts(fleet.hurry) as interrupts:
+        try:
+            migrate()
+            with redis_place(keep=options["keep"]) as place:
+                try:
+                    _serve(fleet, place, queues, options)
+                except KeyboardInterrupt:
+                    print("stopping")
+                finally:
+                    interrupts.closing = True
+                    if options["keep"]:
+                        fleet.leave()
+                        print("left up; end with: python manage.py up --stop")
+                    else:
+                        fleet.stop()
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    return 0
+
+
+def _serve(
+    fleet: Fleet, place: Place, queues: list[str], options: dict[str, Any]
+) -> None:
+    others = [kept.name for kept in kept_fleets()]
+    fleet.start(
+        place,
+        queues,
+        name=f"up-{os.getpid()}",
+        concurrency=options["concurrency"],
+        keep=options["keep"],
+        # A fleet is worth waiting for: it is restarted for as long as this stands.
+        tries=0,
+        recorded=True,
+    )
+    print(f"Redis    {masked(place.url)}")
+    print(f"queues   {', '.join(queues)}")
+    print(f"workers  {options['concurrency']} processes, log {fleet.logs[0]}")
+    if others:
+        print(f"also up  {', '.join(others)}")
+    print("launch   python manage.py run FILE --keep    (Ctrl-C stops)", flush=True)
+    while True:
+        time.sleep(EVERY_S)
+        watch_server(place)
+        fleet.check()

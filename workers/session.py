@@ -1,0 +1,289 @@
+"""One run driven from a terminal: workers start, the run is followed, all is ended.
+
+`manage.py run` and `manage.py runs resume` differ only in how the run begins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Final, TextIO
+
+import redis
+from django.db import DatabaseError
+
+from blueprints.models import Run
+from blueprints.selectors.runs import run_get, run_report, run_steps
+from engine.blueprint import Program
+from engine.run.states import FINAL_RUN, RunStatus
+from engine.store.redis import STATE, RedisStore
+from workers.fleets import (
+    Fleet,
+    Place,
+    SetupFailed,
+    await_steward,
+    migrate,
+    redis_place,
+    served,
+    watch_server,
+)
+from workers.live import Progress, View, view_for
+from workers.runtime import make_store
+
+DONE: Final = 0
+FAILED: Final = 1
+REFUSED: Final = 2
+TIMED_OUT: Final = 3
+INTERRUPTED: Final = 130
+
+PATIENCE_S: Final = 15.0
+LOOK_MS: Final = 100
+PAGE: Final = 500
+LEASES: Final = f"{STATE}leases"
+
+Begin = Callable[[RedisStore], Run]
+
+
+@dataclass
+class Interrupts:
+    """What Ctrl-C does: the first interrupts, later ones (or any at the end) hurry."""
+
+    hurry: Callable[[], None]
+    closing: bool = False
+    _old: dict[int, Any] = field(default_factory=dict)
+
+    def __enter__(self) -> Interrupts:
+        """Take the signals."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._old[number] = signal.signal(number, self._caught)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the signals back."""
+        for number, old in self._old.items():
+            signal.signal(number, old)
+
+    def _caught(self, number: int, frame: FrameType | None) -> None:
+        if self.closing:
+            self.hurry()
+        else:
+            self.closing = True
+            raise KeyboardInterrupt
+
+
+class Session:
+    """Brings up what a run needs, follows it to its end and takes everything down."""
+
+    def __init__(
+        self,
+        *,
+        out: TextIO,
+        err: TextIO,
+        as_json: bool = False,
+        keep: bool = False,
+        concurrency: int = 2,
+    ) -> None:
+        """Prepare; nothing is started."""
+        self.out, self.err = out, err
+        self.as_json, self.keep, self.concurrency = as_json, keep, concurrency
+        self.fleet = Fleet()
+        self.store: RedisStore | None = None
+        self.run: Run | None = None
+        self.view: View = view_for(err)
+        self.progress: Progress | None = None
+
+    def drive(self, name: str, queues: Sequence[str], begin: Begin) -> int:
+        """Carry one run to its end; returns the exit code, everything is told."""
+        with Interrupts(self.fleet.hurry) as interrupts:
+            try:
+                migrate()
+                with redis_place(keep=self.keep) as place:
+                    try:
+                        return self._carry(place, name, queues, begin)
+                    except KeyboardInterrupt:
+                        return self._interrupted()
+                    finally:
+                        interrupts.closing = True
+                        self._take_down()
+            except KeyboardInterrupt:
+                return self._interrupted()
+            except SetupFailed as error:
+                return self.refuse("SetupFailed", str(error))
+            except redis.RedisError as error:
+                again = self._hint()
+                text = f"Redis does not answer any more ({error}){again}"
+                return self.refuse("RedisUnreachable", text)
+            except DatabaseError as error:
+                reason = str(error).strip().partition("\n")[0]
+                text = f"the database failed ({reason}){self._hint()}"
+                return self.refuse("DatabaseFailed", text)
+
+    def _carry(
+        self, place: Place, name: str, queues: Sequence[str], begin: Begin
+    ) -> int:
+        # Workers take a second to start; the launch happens meanwhile.
+        if not (self.keep and served().issuperset(queues)):
+            self.fleet.start(
+                place,
+                queues,
+                name=f"{name}-{os.getpid()}",
+                concurrency=self.concurrency,
+                keep=self.keep,
+            )
+        store = self.store = make_store(patience_s=PATIENCE_S)
+        after = _journal_end(store)
+        self.run = run = begin(store)
+        program = Program.from_json(run.program)
+        kinds = {agent.name: agent.kind for agent in program.agents.values()}
+        self.progress = Progress(run.pk, program.blueprint_id, kinds)
+        self.progress.skew_ms = store.now_ms() - round(time.time() * 1000)
+        if run.archived_number or run.started_at is not None:
+            # It may have moved before we looked: the archive first, then all there is.
+            self.progress.seed(run_steps(run.pk))
+            after = "0"
+        self.view.open(self.progress)
+        try:
+            final = self._follow(place, store, self.progress, after)
+        finally:
+            self.view.close(self.progress)
+        return self._tell(final)
+
+    def _follow(
+        self, place: Place, store: RedisStore, progress: Progress, after: str
+    ) -> Run:
+        """Follow the journal until the archive knows the run's end."""
+        next_look = 0.0
+        while True:
+            entries = store.journal(after, PAGE, 0 if progress.ended else LOOK_MS)
+            for entry in entries:
+                if entry.run == progress.run:
+                    progress.apply(entry)
+            if entries:
+                after = entries[-1].id
+            self.view.update(progress)
+            now = time.monotonic()
+            if now >= next_look or progress.ended:
+                next_look = now + 1.0
+                run = run_get(progress.run)
+                if run.status in FINAL_RUN or run.status == RunStatus.INTERRUPTED:
+                    progress.ended = run.status
+                    return run
+                self.fleet.check()
+                if not progress.ended:
+                    watch_server(place)
+            if progress.ended and not entries:
+                time.sleep(0.05)
+
+    def _tell(self, run: Run) -> int:
+        """Print how the run ended, as far as a person or a program wants to know."""
+        report = run_report(run)
+        if self.as_json:
+            self._object(report)
+        else:
+            if run.result is not None:
+                self.out.write(json.dumps(run.result, indent=2, ensure_ascii=False))
+                self.out.write("\n")
+                self.out.flush()
+            if run.error:
+                self._say(f"{run.error.get('kind')}: {run.error.get('text')}")
+        words = self.progress.count() if self.progress else ""
+        self._say(f"run {run.pk} {run.status}: {words}")
+        if run.status == RunStatus.INTERRUPTED:
+            self._say("Redis lost this run's state; replay is not there yet")
+        return exit_code(run)
+
+    def _interrupted(self) -> int:
+        if self.progress is not None and not self.as_json:
+            self.view.close(self.progress)
+        if self.run is None:
+            return self.refuse("Interrupted", "interrupted; no run was started")
+        line = resume_line(self.run.pk)
+        if self.as_json:
+            report = run_report(run_get(self.run.pk))
+            text = f"interrupted; carry it on with: {line}"
+            self._object({**report, "error": {"kind": "Interrupted", "text": text}})
+        self._say(f"interrupted. The run is kept; carry it on with:\n  {line}")
+        return INTERRUPTED
+
+    def _take_down(self) -> None:
+        finished = self.progress is not None and self.progress.ended
+        if self.keep and finished:
+            self.fleet.leave()
+            self._say(
+                "server and workers stay up; end them with: python manage.py up --stop"
+            )
+            return
+        if finished and self._idle():
+            # Celery takes seconds to end a pool; there is nothing to wait for.
+            self.fleet.hurry()
+        self.fleet.stop()
+        await_steward()
+
+    def _idle(self) -> bool:
+        """Tell whether no worker holds a step of any run."""
+        try:
+            store = self.store
+            return store is not None and not store.wire.call("ZCARD", LEASES)
+        except redis.RedisError:
+            return False
+
+    def settled(self, run: Run, text: str) -> int:
+        """Tell how a run stands that nothing is to be done for."""
+        if self.as_json:
+            self._object(run_report(run))
+        self._say(text)
+        return exit_code(run)
+
+    def refuse(self, kind: str, text: str, **more: Any) -> int:
+        """Tell why nothing came of it."""
+        if self.as_json:
+            error = {"kind": kind, "text": text, **more}
+            run = self.run.pk if self.run else None
+            self._object(
+                {
+                    "run": run,
+                    "status": "refused",
+                    "ctx": None,
+                    "error": error,
+                    "steps": [],
+                }
+            )
+        self._say(text)
+        return INTERRUPTED if kind == "Interrupted" else REFUSED
+
+    def _hint(self) -> str:
+        if self.run is None:
+            return ""
+        return f"; when it is back, carry the run on with: {resume_line(self.run.pk)}"
+
+    def _object(self, value: Any) -> None:
+        self.out.write(json.dumps(value, ensure_ascii=False) + "\n")
+        self.out.flush()
+
+    def _say(self, text: str) -> None:
+        self.err.write(text + "\n")
+        self.err.flush()
+
+
+def exit_code(run: Run) -> int:
+    """Return the exit code that tells how a run ended."""
+    if run.status == RunStatus.DONE:
+        return DONE
+    if (run.error or {}).get("kind") == "RunDeadline":
+        return TIMED_OUT
+    return FAILED
+
+
+def resume_line(run: str) -> str:
+    """Return the command that carries a run on."""
+    return f"python manage.py runs resume {run}"
+
+
+def _journal_end(store: RedisStore) -> str:
+    newest: Any = store.wire.call("XREVRANGE", f"{STATE}j", "+", "-", "COUNT", 1)
+    return newest[0][0].decode() if newest else "0"
