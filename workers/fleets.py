@@ -232,11 +232,38 @@ def worker_env(url: str, concurrency: int) -> dict[str, str]:
 
 
 @dataclass
+class Member:
+    """One guarded worker and how to start its guard again."""
+
+    command: list[str]
+    env: dict[str, str]
+    log: Path
+    keep: bool
+    guard: subprocess.Popen[bytes]
+    starts: int = 1
+
+
+def spawn_guard(
+    command: list[str], env: dict[str, str], log: Path, keep: bool
+) -> subprocess.Popen[bytes]:
+    """Start a guard; without `keep` the end of its pipe is the end of its worker."""
+    with open(log, "ab") as output:
+        return subprocess.Popen(  # noqa: S603 - our own programs
+            command,
+            stdin=subprocess.DEVNULL if keep else subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env=env,
+            # Ctrl-C in a terminal is for the command, which then ends the worker.
+            start_new_session=True,
+        )
+
+
+@dataclass
 class Fleet:
     """Workers started by this command, each under its guard."""
 
-    guards: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    logs: list[Path] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
 
     def start(
         self,
@@ -248,74 +275,68 @@ class Fleet:
         keep: bool = False,
         tries: int = TRIES,
         recorded: bool = False,
-    ) -> None:
-        """Start a guarded worker; with `keep` it outlives this command."""
-        log = _log_file(name)
-        guard = [sys.executable, "-P", fleets_child.__file__, "--tries", str(tries)]
+    ) -> Path:
+        """Start a guarded worker, with `keep` one that outlives this command.
+
+        Returns its log.
+        """
+        command = [sys.executable, "-P", fleets_child.__file__, "--tries", str(tries)]
         if keep:
-            guard.append("--alone")
+            command.append("--alone")
         if keep or recorded:
             text = json.dumps({"pid": "PID", "name": name, "queues": list(queues)})
-            guard += ["--record", str(_records() / f"{name}.json"), "--text", text]
-        command = worker_command(queues, name=name, concurrency=concurrency)
-        with open(log, "ab") as output:
-            process = subprocess.Popen(  # noqa: S603 - our own programs
-                [*guard, "--", *command],
-                stdin=subprocess.DEVNULL if keep else subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                env=worker_env(place.url, concurrency),
-                # Ctrl-C in a terminal is for the command, which then ends the worker.
-                start_new_session=True,
-            )
-        self.guards.append(process)
-        self.logs.append(log)
+            command += ["--record", str(_records() / f"{name}.json"), "--text", text]
+        command.append("--")
+        command += worker_command(queues, name=name, concurrency=concurrency)
+        env, log = worker_env(place.url, concurrency), _log_file(name)
+        guard = spawn_guard(command, env, log, keep)
+        self.members.append(Member(command, env, log, keep, guard))
+        return log
 
     def check(self) -> None:
-        """SetupFailed when a worker could not be kept alive."""
-        for guard, log in zip(self.guards, self.logs, strict=True):
-            code = guard.poll()
-            if code is not None:
-                gave_up = code == fleets_child.GAVE_UP
-                why = "keeps exiting" if gave_up else f"was ended ({code})"
-                raise SetupFailed(f"a worker {why}; the end of {log}:\n{tail(log)}")
-
-    def ask_to_stop(self) -> None:
-        """Begin the end of every worker without waiting."""
-        for guard in self.guards:
-            if guard.stdin is not None:
-                with contextlib.suppress(OSError):
-                    guard.stdin.close()
-            elif guard.poll() is None:
-                guard.terminate()
+        """Replace a guard that was killed; SetupFailed if no worker can be kept up."""
+        for member in self.members:
+            code = member.guard.poll()
+            if code is None:
+                continue
+            if code == fleets_child.GAVE_UP or member.starts >= TRIES:
+                log = member.log
+                raise SetupFailed(f"a worker keeps exiting; {log} ends:\n{tail(log)}")
+            member.starts += 1
+            member.guard = spawn_guard(
+                member.command, member.env, member.log, member.keep
+            )
 
     def hurry(self) -> None:
         """Kill every worker at once; called from a signal handler."""
-        for guard in self.guards:
-            if guard.returncode is None:
+        for member in self.members:
+            if member.guard.returncode is None:
                 with contextlib.suppress(OSError):
-                    os.kill(guard.pid, signal.SIGQUIT)
+                    os.kill(member.guard.pid, signal.SIGQUIT)
 
     def stop(self) -> None:
         """End every worker: asked first, killed after ten seconds by its guard."""
-        self.ask_to_stop()
+        for member in self.members:
+            if member.guard.stdin is not None:
+                with contextlib.suppress(OSError):
+                    member.guard.stdin.close()
+            elif member.guard.poll() is None:
+                member.guard.terminate()
         until = time.monotonic() + STOP_S
-        for guard in self.guards:
+        for member in self.members:
             try:
-                guard.wait(max(0.1, until - time.monotonic()))
+                member.guard.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
-                guard.kill()
-                guard.wait()
-        self.guards.clear()
-        self.logs.clear()
+                member.guard.kill()
+                member.guard.wait()
+        self.members.clear()
 
     def leave(self) -> None:
         """Let go of workers that stay."""
-        for guard in self.guards:
+        for member in self.members:
             # They are not ours to wait for any more.
-            guard.returncode = 0
-        self.guards.clear()
-        self.logs.clear()
+            member.guard.returncode = 0
+        self.members.clear()
 
 
 # Fleets that outlive their command

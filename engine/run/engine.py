@@ -206,6 +206,7 @@ class Engine:
         return turn if moved and goes_on else None
 
     def goes_on(self, agent: Agent, budget: Budget) -> bool:
+        """Tell whether an agent's attempt may be made in this same delivery."""
         """Tell whether this delivery may make one more attempt of this agent."""
         return (
             self.serves(agent.queue)
@@ -369,11 +370,7 @@ class Engine:
         pending = engine_pending(turn, "")
         if turn.ref.addr == ROOT:
             end = ["run_failed", *error] if error else ["run_done"]
-            ending = b""
-            if turn.events:
-                ending = pack_entry(ROOT, turn.seq, self.who, [end])
-            else:
-                turn.events.append(end)
+            ending = pack_entry(ROOT, turn.seq, self.who, [*turn.events, end])
             status = "failed" if error else "done"
             self._write(turn, "d", pending, status=status, ending=ending)
             return None

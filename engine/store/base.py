@@ -110,8 +110,8 @@ class Move:
     consumed: str = ""
     """Address of the chord whose join this transition consumed; its fields go away."""
     ending: bytes = b""
-    """With `d`: a journal entry of its own, written when the run is over by this and
-    not parked by a pause."""
+    """With `d`: the journal entry to write instead when the run is over by this and not
+    parked by a pause; `entry` does not say that it is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,8 +183,6 @@ class MemoryStore(Chords, Steward):
         elif state == "d":
             run.status, run.why = move.status, move.nonce
             self.stop_deadline(ref.run, run)
-            if move.ending:
-                self.journal_entry(ref.run, run, move.ending)
         return Moved(held=held)
 
     def _write(self, move: Move, owned: Owned) -> Record:
@@ -199,7 +197,9 @@ class MemoryStore(Chords, Steward):
             run.signals.pop(addr, None)
         if move.consumed:
             run.forget_join(move.consumed)
-        self.journal_entry(move.ref.run, run, move.entry)
+        # Only what is not parked by a pause may say that the run is over.
+        over = move.what == "d" and run.status != "paused" and move.ending
+        self.journal_entry(move.ref.run, run, move.ending if over else move.entry)
         return chain.with_(
             seq=move.seq + 1,
             frames=move.pending.frames,

@@ -103,7 +103,7 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(shell: Shell):
 
 
 def test_kill_nine_of_the_command_leaves_no_worker(shell: Shell):
-    command = shell.start("run", shell.write(naps(60)))
+    command = shell.start("run", shell.write(naps(3)))
     shell.until(lambda: len(shell.calls()) == 1)
     os.killpg(command.pid, signal.SIGKILL)
     command.wait()

@@ -28,13 +28,14 @@ if ARGV[21] ~= '' then
   -- The constants stay: removal finds the chord's keys by them.
   call('HDEL', key, 'o:' .. k, 'n:' .. k)
 end
-local n = run.n + 1
-journal(R, gen, n, ARGV[15])
+-- Only what is not parked by a pause may say that the run is over.
+local over = what == 'd' and not held and ARGV[23] ~= ''
+journal(R, gen, run.n + 1, over and ARGV[23] or ARGV[15])
 
 if what == 'c' and not held then
   if sub(c.frames, 1, 1) == 's' then c.tries = c.tries + 1 end
   c.deadline = now + c.timeout
-  call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(n))
+  call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1))
   lease(R, a, tonumber(ARGV[16]), c.deadline)
   return {'ok', num(c.deadline), 0}
 end
@@ -53,12 +54,7 @@ elseif what == 'w' then
 else
   c.state = 'd'
 end
--- What says that the run is over is written only when it is, and not parked by a pause.
-if c.state == 'd' and ARGV[23] ~= '' then
-  n = n + 1
-  journal(R, gen, n, ARGV[23])
-end
-local fields = {'c:' .. a, pack_record(c), 'n', num(n)}
+local fields = {'c:' .. a, pack_record(c), 'n', num(run.n + 1)}
 if c.state == 'd' then
   for _, v in ipairs({'status', ARGV[17], 'by', nonce}) do fields[#fields + 1] = v end
   call('ZREM', S .. 't', R .. '|' .. gen .. '|0|0|deadline')

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -21,7 +22,7 @@ from workers.fleets import (
     watch_server,
 )
 from workers.management.commands.run import process_count
-from workers.server import read_server_info, stop_server
+from workers.server import acquire, read_server_info, release_server
 from workers.session import INTERRUPTED, REFUSED, Interrupts
 
 EVERY_S = 1.0
@@ -71,10 +72,14 @@ class Command(BaseCommand):
 def stop_all() -> None:
     """End the fleets and the server that were left up."""
     fleets = stop_kept()
-    server = read_server_info(settings.VAR_DIR)
-    if server is not None:
-        stop_server(settings.VAR_DIR)
-    print(f"ended {fleets} fleet(s), {'the' if server else 'no'} embedded server")
+    told = "no embedded server was running"
+    if read_server_info(settings.VAR_DIR) is not None:
+        # Whoever else holds it goes on; the last to let go stops it.
+        acquire(settings.VAR_DIR)
+        (Path(settings.VAR_DIR) / "redis.keep").unlink(missing_ok=True)
+        stopped = release_server(settings.VAR_DIR)
+        told = "the embedded server is " + ("stopped" if stopped else "still in use")
+    print(f"ended {fleets} fleet{'' if fleets == 1 else 's'}; {told}")
 
 
 def serve(queues: list[str], options: dict[str, Any]) -> int:
@@ -104,7 +109,7 @@ def _serve(
     fleet: Fleet, place: Place, queues: list[str], options: dict[str, Any]
 ) -> None:
     others = [kept.name for kept in kept_fleets()]
-    fleet.start(
+    log = fleet.start(
         place,
         queues,
         name=f"up-{os.getpid()}",
@@ -116,7 +121,7 @@ def _serve(
     )
     print(f"Redis    {masked(place.url)}")
     print(f"queues   {', '.join(queues)}")
-    print(f"workers  {options['concurrency']} processes, log {fleet.logs[0]}")
+    print(f"workers  {options['concurrency']} processes, log {log}")
     if others:
         print(f"also up  {', '.join(others)}")
     print("launch   python manage.py run FILE --keep    (Ctrl-C stops)", flush=True)

@@ -1,0 +1,95 @@
+"""The live view: what a person reads of a journal."""
+
+import io
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from engine.store.base import JournalEntry
+from workers.live import PlainView, Progress, duration, one_line, tree, view_for
+
+
+def entry(at_ms: int, *events: Any) -> JournalEntry:
+    data = orjson.dumps({"a": "0", "s": 1, "w": "w", "e": list(events)})
+    return JournalEntry(f"{at_ms}-0", "R-1", 1, 1, at_ms, data)
+
+
+def fed(*entries: JournalEntry) -> Progress:
+    progress = Progress("R-1", "demo", {"grade": "python_fn"})
+    for item in entries:
+        progress.apply(item)
+    return progress
+
+
+def drawn(progress: Progress) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(tree(progress))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_plain_lines_tell_each_finished_step_once():
+    progress = fed(
+        entry(1000, ["run_started", "p", 1], ["pending", "/a", "grade"]),
+        entry(2000, ["started", "/a", 1]),
+        entry(2012, ["retry", "/a", 1, "grade", "no\nluck", 100, "raised"]),
+    )
+    out = io.StringIO()
+    view = view_for(out)
+    assert isinstance(view, PlainView)
+    view.open(progress)
+    view.update(progress)
+    progress.apply(entry(3000, ["started", "/a", 2]))
+    progress.apply(entry(3500, ["passed", "/a", 2, "grade", 1], ["run_done"]))
+    view.close(progress)
+
+    assert out.getvalue().splitlines() == [
+        "run R-1 (demo)",
+        "  retry    grade  python_fn  attempt 1  12 ms  /a  no luck",
+        "  passed   grade  python_fn  attempt 2  500 ms  /a",
+    ]
+    assert progress.ended == "done"
+    assert progress.count().startswith("1 step, 1 retry, ")
+
+
+def test_a_wide_fanout_is_one_line():
+    lanes = [
+        entry(2000, ["passed", f"/f/lane[{n}]/b", 1, "grade", n]) for n in range(57)
+    ]
+    progress = fed(
+        entry(1000, ["opened", "/f", "all", 100]),
+        *lanes,
+        entry(2100, ["failed", "/f/lane[57]/b", 1, "grade", "broke"]),
+    )
+    assert "lane[0..99] 57/100 done, 1 failed" in drawn(progress)
+    assert drawn(progress).count("\n") == 2
+
+    out = io.StringIO()
+    PlainView(out).close(progress)
+    assert out.getvalue().splitlines() == [
+        "  failed   grade  python_fn  0 ms  /f/lane[57]/b  broke",
+        "  /f  lane[0..99] 57/100 done, 1 failed",
+    ]
+
+
+def test_markup_in_names_is_only_text():
+    progress = fed(entry(1, ["failed", "/a", 1, "[red]x[/red]", "[bold]no"]))
+    assert "[red]x[/red]" in drawn(progress)
+    assert "[bold]no" in drawn(progress)
+
+
+def test_only_the_latest_steps_are_drawn():
+    progress = fed(*(entry(n, ["passed", f"/{n}", 1, "grade", 0]) for n in range(50)))
+    assert "20 earlier lines" in drawn(progress)
+    assert "/49" in drawn(progress)
+
+
+def test_times_and_texts_are_short():
+    assert [duration(s) for s in (0.0121, 5, 600, 9000, 200000)] == [
+        "12 ms",
+        "5.0 s",
+        "10 min",
+        "2 h",
+        "2 d",
+    ]
+    assert one_line("a\n b" * 50, 10) == "a ba ba b…"

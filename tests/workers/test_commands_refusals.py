@@ -1,0 +1,169 @@
+"""What the commands refuse, before anything is started."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from engine.blueprint import Program
+from workers.fleets import SetupFailed, masked, pool_of, queues_of_kinds, reach
+from workers.management.commands.run import Refused, initial_ctx
+
+UNREACHABLE = "redis://user:s3cret@127.0.0.1:1/0"
+FLOW = {"kind": "seq", "children": []}
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        call_command("run", *args)
+    return int(ended.value.code)
+
+
+def test_a_broken_blueprint_is_told_with_every_place(tmp_path: Path, capsys: Any):
+    file = tmp_path / "broken.json"
+    step = {"kind": "step", "ref": "nobody", "in": {"op": "lit", "value": 1}}
+    step["out"] = {"op": "path", "at": "$.x"}
+    agents = [{"name": "nobodi", "kind": "pyton_fn"}]
+    document = {"schema_version": "0.1.0", "id": "b", "flow": step, "agents": agents}
+    file.write_text(json.dumps(document))
+
+    assert run(str(file)) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "2 findings" in told.err
+    assert "$.flow.ref: step names the agent 'nobody'" in told.err
+    assert "$.agents[0].kind: unknown kind 'pyton_fn'; did you mean" in told.err
+    assert told.err.endswith("nothing was started\n")
+
+    assert run(str(file), "--json") == 2
+    got = json.loads(capsys.readouterr().out)
+    assert (got["run"], got["status"], got["steps"]) == (None, "refused", [])
+    assert got["error"]["diagnostics"][0]["code"] == "step-without-agent"
+    assert not (Path(settings.VAR_DIR) / "redis.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "args", "reason"),
+    [
+        (None, [], "can't be read: No such file"),
+        ("{", [], "line 1"),
+        ("ok", ["--ctx", "{"], "--ctx: no JSON"),
+        ("ok", ["--ctx", "@/nowhere"], "can't be read: No such file"),
+        ("ok", ["--set", "novalue"], "expected a.b=VALUE"),
+        ("ok", ["--ctx", "[]", "--set", "a=1"], "needs a --ctx that is an object"),
+        ("ok", ["--set", "a=1", "--set", "a.b=1"], "a is not an object"),
+    ],
+)
+def test_what_makes_no_sense_is_exit_2(
+    tmp_path: Path, capsys: Any, content: str | None, args: list[str], reason: str
+):
+    file = tmp_path / "b.json"
+    if content == "ok":
+        document = {"schema_version": "0.1.0", "id": "b", "flow": FLOW, "agents": []}
+        content = json.dumps(document)
+    if content is not None:
+        file.write_text(content)
+
+    assert run(str(file), *args) == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "args", [["--timeout", "0"], ["--timeout", "nan"], ["--concurrency", "0"]]
+)
+def test_numbers_out_of_bounds_are_refused(args: list[str]):
+    with pytest.raises(CommandError, match="expected"):
+        call_command("run", "x.json", *args)
+
+
+def test_an_unreachable_redis_is_one_line_without_its_password():
+    with pytest.raises(SetupFailed) as refused:
+        reach(UNREACHABLE)
+
+    text = str(refused.value)
+    assert "\n" not in text
+    assert "s3cret" not in text
+    assert text.startswith("Redis at redis://127.0.0.1:1/0 does not answer")
+    assert "unset it to use the embedded server" in text
+    assert masked("unix:///a/b?db=0") == "unix:///a/b"
+
+
+@pytest.mark.django_db
+def test_run_with_an_unreachable_redis_starts_nothing(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "b.json"
+    document = {"schema_version": "0.1.0", "id": "b", "flow": FLOW, "agents": []}
+    file.write_text(json.dumps(document))
+    monkeypatch.setenv("SWARM_REDIS_URL", UNREACHABLE)
+    monkeypatch.setattr(settings, "SWARM_STATE_URL", UNREACHABLE)
+
+    assert run(str(file)) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "does not answer" in told
+
+
+def test_sets_keep_their_neighbours_of_the_default_ctx():
+    program = Program("b", FLOW, {}, default_init_ctx={"a": {"b": 1, "c": 2}, "d": 3})
+
+    assert initial_ctx(program, None, []) is None
+    sets = ["a.b=text", "$.e.f=[1]", 'g="1"']
+    assert initial_ctx(program, '{"d": 4}', sets) == {
+        "a": {"b": "text", "c": 2},
+        "d": 4,
+        "e": {"f": [1]},
+        "g": "1",
+    }
+    assert program.default_init_ctx["a"]["b"] == 1
+    with pytest.raises(Refused):
+        initial_ctx(program, None, ["=1"])
+
+
+def test_pools_suit_their_kinds():
+    assert pool_of(["python_fn", "subprocess"]) == "prefork"
+    assert pool_of(["operator"]) == "threads"
+    with pytest.raises(SetupFailed, match="one fleet each"):
+        pool_of(["operator", "python_fn"])
+    assert queues_of_kinds(["lua"]) == [
+        "swarm.lua.hi",
+        "swarm.lua",
+        "swarm.lua.lo",
+        "swarm.engine",
+    ]
+
+
+def test_fleet_names_the_kinds_it_knows():
+    with pytest.raises(CommandError, match="kinds with a spawner here: ") as refused:
+        call_command("fleet", "--kind", "pyton_fn")
+    assert refused.value.returncode == 2
+
+
+@pytest.mark.django_db
+def test_doctor_tells_a_missing_server_and_fails(capsys: Any):
+    with pytest.raises(SystemExit) as ended:
+        call_command("doctor", "--json")
+
+    assert ended.value.code == 1
+    got = json.loads(capsys.readouterr().out)
+    found = {f["name"]: f for f in got["findings"]}
+    assert not got["ok"]
+    assert found["migrations"]["level"] == "ok"
+    assert found["redis"]["level"] == "fail"
+    assert "manage.py up" in found["redis"]["hint"]
+
+
+@pytest.mark.django_db
+def test_runs_by_a_wrong_id_say_what_is_wrong():
+    for text, reason in (("T-1", "is a task id"), ("R-" + "0" * 32, "no run R-")):
+        with pytest.raises(CommandError, match=reason) as refused:
+            call_command("runs", "show", text)
+        assert refused.value.returncode == 2
+
+
+def test_the_parser_refuses_an_unknown_verb():
+    with pytest.raises(CommandError, match="invalid choice"):
+        call_command("runs", "drop")
