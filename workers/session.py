@@ -127,7 +127,8 @@ class Session:
         self, place: Place, name: str, queues: Sequence[str], begin: Begin
     ) -> int:
         # Workers take a second to start; the launch happens meanwhile.
-        if not (self.keep and served().issuperset(queues)):
+        there = self.keep and served().issuperset(queues)
+        if self.concurrency and not there:
             self.fleet.start(
                 place,
                 queues,

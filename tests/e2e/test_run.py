@@ -162,3 +162,27 @@ def test_a_run_that_waits_is_cancelled(shell: Shell):
     assert (cancelled.returncode, cancelled.stdout) == (0, f"run {run} is cancelled\n")
     assert command.wait(30) == 1
     assert "Cancelled: cancelled with" in shell.err
+
+
+def test_a_stock_celery_worker_works_off_a_run_of_another_terminal(shell: Shell):
+    command = shell.start("run", shell.write(naps(0, 0)), "--concurrency", "0")
+    shell.until(lambda: "run R-" in shell.err)
+    log = shell.var / "stock.log"
+    with open(log, "w") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "swarm_project", "worker"]
+            + ["-Q", "swarm.python_fn", "-c", "1", "-l", "INFO"],
+            cwd=REPO,
+            env=shell.env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        assert command.wait(40) == 0, shell.err
+        assert "swarm.run_step" in log.read_text()
+        assert "received" in log.read_text()
+    finally:
+        worker.terminate()
+        worker.wait(30)

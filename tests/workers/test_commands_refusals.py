@@ -72,7 +72,7 @@ def test_what_makes_no_sense_is_exit_2(
 
 
 @pytest.mark.parametrize(
-    "args", [["--timeout", "0"], ["--timeout", "nan"], ["--concurrency", "0"]]
+    "args", [["--timeout", "0"], ["--timeout", "nan"], ["--concurrency", "-1"]]
 )
 def test_numbers_out_of_bounds_are_refused(args: list[str]):
     with pytest.raises(CommandError, match="expected"):

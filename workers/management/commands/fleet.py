@@ -16,6 +16,7 @@ from workers.fleets import (
     worker_env,
 )
 from workers.management.commands.run import process_count
+from workers.server import read_server_info
 from workers.session import REFUSED
 
 POOLS = ("prefork", "threads", "solo")
@@ -61,7 +62,8 @@ class Command(BaseCommand):
             )
         try:
             pool = options["pool"] or pool_of(kinds)
-            if not os.environ.get("SWARM_REDIS_URL") and _none_running():
+            own = not os.environ.get("SWARM_REDIS_URL", "").strip()
+            if own and read_server_info(settings.VAR_DIR) is None:
                 raise SetupFailed(
                     "no embedded server is running: start `python manage.py up`, or set"
                     " SWARM_REDIS_URL"
@@ -78,7 +80,3 @@ class Command(BaseCommand):
         )
         environment = worker_env(settings.SWARM_STATE_URL, options["concurrency"])
         os.execvpe(command[0], command, environment)  # noqa: S606 - our own interpreter
-
-
-def _none_running() -> bool:
-    return str(settings.SWARM_STATE_URL).endswith("127.0.0.1:1/0")

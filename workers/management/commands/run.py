@@ -39,6 +39,11 @@ def positive_seconds(text: str) -> float:
     return value
 
 
+def process_count_or_none(text: str) -> int:
+    """Read a number of worker processes, or 0 for workers that others start."""
+    return 0 if text == "0" else process_count(text)
+
+
 def process_count(text: str) -> int:
     """Read a number of worker processes."""
     if not text.isdecimal() or not 1 <= int(text) <= MAX_CONCURRENCY:
@@ -56,10 +61,10 @@ def add_session_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--concurrency",
-        type=process_count,
+        type=process_count_or_none,
         default=2,
         metavar="N",
-        help="worker processes (2)",
+        help="worker processes (2); 0 leaves the work to workers started elsewhere",
     )
 
 

@@ -21,7 +21,7 @@ from workers.fleets import (
     stop_kept,
     watch_server,
 )
-from workers.management.commands.run import process_count
+from workers.management.commands.run import process_count_or_none
 from workers.server import acquire, read_server_info, release_server
 from workers.session import INTERRUPTED, REFUSED, Interrupts
 
@@ -40,10 +40,10 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument(
             "--concurrency",
-            type=process_count,
+            type=process_count_or_none,
             default=2,
             metavar="N",
-            help="worker processes (2)",
+            help="worker processes (2); 0 starts the server only",
         )
         parser.add_argument(
             "--queues", default="", metavar="a,b", help="further queues to serve"
@@ -109,19 +109,21 @@ def _serve(
     fleet: Fleet, place: Place, queues: list[str], options: dict[str, Any]
 ) -> None:
     others = [kept.name for kept in kept_fleets()]
-    log = fleet.start(
-        place,
-        queues,
-        name=f"up-{os.getpid()}",
-        concurrency=options["concurrency"],
-        keep=options["keep"],
-        # A fleet is worth waiting for: it is restarted for as long as this stands.
-        tries=0,
-        recorded=True,
-    )
+    count = options["concurrency"]
     print(f"Redis    {masked(place.url)}")
-    print(f"queues   {', '.join(queues)}")
-    print(f"workers  {options['concurrency']} processes, log {log}")
+    if count:
+        log = fleet.start(
+            place,
+            queues,
+            name=f"up-{os.getpid()}",
+            concurrency=count,
+            keep=options["keep"],
+            # It is restarted for as long as this command stands.
+            tries=0,
+            recorded=True,
+        )
+        print(f"queues   {', '.join(queues)}")
+        print(f"workers  {count} processes, log {log}")
     if others:
         print(f"also up  {', '.join(others)}")
     print("launch   python manage.py run FILE --keep    (Ctrl-C stops)", flush=True)
