@@ -5,6 +5,7 @@ Imported by workers.tasks, so that a stock `celery worker` has it too.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -81,6 +82,13 @@ def consume_engine_queue(sender: Any, instance: Any, **_: Any) -> None:
     if ENGINE_QUEUE not in queues.consume_from:
         queue = Queue(ENGINE_QUEUE, Exchange(""), routing_key=ENGINE_QUEUE)
         queues.select_add(queue)
+
+
+@signals.after_setup_logger.connect(weak=False)
+def be_as_loud_as_asked(loglevel: int | str | None = None, **_: Any) -> None:
+    """Let `celery worker -l INFO` name each Celery task; by itself it is quiet."""
+    if loglevel:
+        logging.getLogger("celery").setLevel(loglevel)
 
 
 @signals.worker_shutting_down.connect(weak=False)
