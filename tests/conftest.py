@@ -4,6 +4,12 @@ import os
 import shutil
 import tempfile
 
+from hypothesis import settings
+
+# No test fails for the time it took: a busy machine is no bug.
+settings.register_profile("swarm", deadline=None)
+settings.load_profile("swarm")
+
 # Set before pytest-django imports the settings: a test run leaves `var/` alone, and no
 # server or database of the developer's reaches it.
 _VAR = tempfile.mkdtemp(prefix="swarm-tests.")

@@ -42,6 +42,7 @@ RUN_ENDS: Final = {
     "run_failed": RunStatus.FAILED,
     "run_cancelled": RunStatus.CANCELLED,
 }
+RUN_FIELDS: Final = ["status", "archived_number", "started_at"]
 Key = tuple[str, int, str]
 
 
@@ -66,16 +67,13 @@ class Archiver:
         self._after: str | None = None
         self._trimmed = 0.0
 
-    def turn(self, *, wait_ms: int) -> int:
-        """Archive what there is, waiting up to `wait_ms` for the first entry.
-
-        Returns how many entries were archived.
-        """
+    def turn(self) -> int:
+        """Archive what there is; returns how many entries that were."""
         if self._after is None:
             mark = self._store.wire.call("GET", WATERMARK)
             self._after = mark.decode() if mark else "0"
         done = 0
-        entries = self._store.journal(self._after, BATCH, wait_ms)
+        entries = self._store.journal(self._after, BATCH)
         while entries:
             self._write(entries)
             self._after = entries[-1].id
@@ -287,11 +285,11 @@ class Archiver:
             unique_fields=["step", "number"],
             update_fields=["status", "started_at", "finished_at", "error", "worker"],
         )
+        live = [run for run in batch.runs.values() if run.status not in FINAL_RUN]
+        Run.objects.bulk_update(live, RUN_FIELDS, batch_size=100)
         for run in batch.runs.values():
-            fields = ["status", "archived_number", "started_at"]
             if run.status in FINAL_RUN:
-                fields += ["finished_at", "error", "result"]
-            run.save(update_fields=fields)
+                run.save(update_fields=[*RUN_FIELDS, "finished_at", "error", "result"])
 
     def _retire(self, run: Run) -> None:
         """Forget a run's keys once its last entry is archived."""

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any, Final, Protocol, cast
 
 import redis
+from hiredis import pack_command
 from redis.connection import ConnectionPool
 from redis.exceptions import (
     BusyLoadingError,
@@ -100,11 +101,9 @@ class Wire:
     def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send commands in one write and return their replies; errors are raised."""
         connection = self._connection()
-        packed = (
-            connection.pack_command(*commands[0])
-            if len(commands) == 1
-            else connection.pack_commands(commands)
-        )
+        # hiredis packs text, bytes and integers by itself; redis-py's own packing looks
+        # at every argument first.
+        packed = [b"".join([pack_command(tuple(args)) for args in commands])]
         tries, until = 0, time.monotonic() + self._patience
         while True:
             try:
