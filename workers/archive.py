@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, OperationalError, transaction
+from django.utils import timezone
 
 from blueprints.models import Attempt, Run, RunEvent, Step
 from engine.run.attempts import step_id
@@ -23,6 +25,7 @@ from engine.run.load import Loader, Vanished
 from engine.run.states import FINAL_RUN, OPEN_STEP, RunStatus, StepStatus
 from engine.store.base import ROOT, JournalEntry, Ref
 from engine.store.redis import STATE, RedisStore
+from workers.upsert import update_rows, upsert
 
 logger = logging.getLogger("workers.archive")
 
@@ -37,12 +40,19 @@ ENDS: Final = {
     "timed_out": StepStatus.FAILED,
     "step_lost": StepStatus.LOST,
 }
+RUN_MOVES: Final = {
+    "run_started": RunStatus.RUNNING,
+    "run_resumed": RunStatus.RUNNING,
+    "run_paused": RunStatus.PAUSED,
+}
 RUN_ENDS: Final = {
     "run_done": RunStatus.DONE,
     "run_failed": RunStatus.FAILED,
     "run_cancelled": RunStatus.CANCELLED,
 }
-RUN_FIELDS: Final = ["status", "archived_number", "started_at"]
+TURN_S: Final = 0.5
+IN_PAGE: Final = 500
+RUN_COLUMNS: Final = ["status", "archived_number", "started_at"]
 Key = tuple[str, int, str]
 
 
@@ -55,6 +65,7 @@ class Batch:
     attempts: dict[tuple[Key, int], Attempt] = field(default_factory=dict)
     events: list[RunEvent] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    retired: set[str] = field(default_factory=set)
 
 
 class Archiver:
@@ -72,13 +83,16 @@ class Archiver:
         if self._after is None:
             mark = self._store.wire.call("GET", WATERMARK)
             self._after = mark.decode() if mark else "0"
-        done = 0
+        done, until = 0, time.monotonic() + TURN_S
         entries = self._store.journal(self._after, BATCH)
         while entries:
-            self._write(entries)
+            self._write_all(entries)
             self._after = entries[-1].id
             self._store.wire.call("SET", WATERMARK, self._after)
             done += len(entries)
+            # The steward has other duties, and a lock to keep.
+            if time.monotonic() > until:
+                break
             entries = self._store.journal(self._after, BATCH)
         self._trim()
         return done
@@ -101,6 +115,25 @@ class Archiver:
         else:
             self._store.trim(f"{old}-0")
 
+    def _write_all(self, entries: list[JournalEntry]) -> None:
+        """Write a page; one entry that can't be written must not stop all others."""
+        try:
+            self._write(entries)
+        except OperationalError:
+            raise
+        except (DatabaseError, ValueError, TypeError, LookupError) as error:
+            if len(entries) == 1:
+                entry = entries[0]
+                logger.error(
+                    "journal entry %s of run %s can't be archived: %s",
+                    entry.number,
+                    entry.run,
+                    error,
+                )
+                return
+            for entry in entries:
+                self._write_all([entry])
+
     def _write(self, entries: list[JournalEntry]) -> None:
         with transaction.atomic():
             batch = self._batch(entries)
@@ -109,14 +142,18 @@ class Archiver:
                     self._apply(batch, entry)
             self._close(batch)
             self._save(batch)
-        for run in batch.ended:
+        for run in batch.retired.union(batch.ended):
             self._retire(batch.runs[run])
 
     def _batch(self, entries: list[JournalEntry]) -> Batch:
         ids = {entry.run for entry in entries}
         runs = {
             run.pk: run
-            for run in Run.objects.filter(pk__in=ids).defer("program", "ctx")
+            # Locked, so that a second archiver can't write an older view over ours.
+            for run in Run.objects.select_for_update()
+            .filter(pk__in=ids)
+            .order_by("pk")
+            .defer("program", "ctx", "result")
         }
         batch = Batch(runs)
         places: set[str] = set()
@@ -124,16 +161,21 @@ class Archiver:
             for event in _load(entry)["e"]:
                 if len(event) > 1 and isinstance(event[1], str):
                     places.add(event[1])
-        for step in Step.objects.filter(run_id__in=runs, place__in=places):
-            batch.steps[step.run_id, step.generation, step.place] = step
+        for page in _pages(places):
+            for step in Step.objects.filter(run_id__in=runs, place__in=page):
+                batch.steps[step.run_id, step.generation, step.place] = step
         known = {step.pk: key for key, step in batch.steps.items()}
-        for attempt in Attempt.objects.filter(step_id__in=known):
-            batch.attempts[known[attempt.step_id], attempt.number] = attempt
+        for pks in _pages(known):
+            for attempt in Attempt.objects.filter(step_id__in=pks):
+                batch.attempts[known[attempt.step_id], attempt.number] = attempt
         return batch
 
     def _apply(self, batch: Batch, entry: JournalEntry) -> None:
         run = batch.runs[entry.run]
         if entry.gen != run.generation or entry.number <= run.archived_number:
+            # Archived before: only its keys may still be there.
+            if run.status in FINAL_RUN:
+                batch.retired.add(run.pk)
             return
         run.archived_number = entry.number
         at = datetime.fromtimestamp(entry.at_ms / 1000, UTC)
@@ -157,25 +199,39 @@ class Archiver:
     ) -> None:
         kind = event[0]
         if kind in RUN_ENDS:
-            _end(run, event, at)
+            if run.status not in FINAL_RUN:
+                _end(run, event, at)
             batch.ended.append(run.pk)
-        elif kind in ("run_started", "run_resumed"):
-            run.status = RunStatus.RUNNING
+        elif run.status in FINAL_RUN and kind not in ENDS:
+            # A cancel is written at once: what the journal tells later reopens nothing.
+            return
+        elif kind in RUN_MOVES:
+            run.status = RUN_MOVES[kind]
             run.started_at = run.started_at or at
-        elif kind == "run_paused":
-            run.status = RunStatus.PAUSED
-        elif kind == "pending":
-            self._step(batch, run, event[1], event[2])
-        elif kind == "started":
-            self._started(batch, run, event[1], event[2], at, who)
         elif kind in ENDS or kind == "retry":
             self._tried(batch, run, event, at, who)
-        elif kind == "lost":
-            key = (run.pk, run.generation, event[1])
-            attempt = batch.attempts.get((key, event[2]))
-            if attempt is not None:
-                attempt.status, attempt.finished_at = "lost", at
-                attempt.error = "its worker died or lost its lease"
+        else:
+            self._moved(batch, run, event, at, who)
+
+    def _moved(
+        self, batch: Batch, run: Run, event: list[Any], at: datetime, who: str
+    ) -> None:
+        """Apply an event of a step or a chord that ends no attempt."""
+        match event:
+            case ["pending", place, agent]:
+                self._step(batch, run, place, agent)
+            case ["started", place, number]:
+                self._started(batch, run, place, number, at, who)
+            case ["joined", place, int(lane)] if lane >= 0:
+                _cancel(batch, run, at, place + "/lane[")
+            case ["lost", place, number, *_]:
+                key = (run.pk, run.generation, place)
+                attempt = batch.attempts.get((key, number))
+                if attempt is not None:
+                    attempt.status, attempt.finished_at = "lost", at
+                    attempt.error = "its worker died or lost its lease"
+            case _:
+                pass
 
     def _step(self, batch: Batch, run: Run, place: str, agent: str = "") -> Step:
         key = (run.pk, run.generation, place)
@@ -198,7 +254,10 @@ class Archiver:
         return step
 
     def _kind(self, run: Run, agent: str) -> str:
-        program = self._loader.prepared(run.pk, run.program_id).program
+        try:
+            program = self._loader.prepared(run.pk, run.program_id).program
+        except Vanished:
+            return ""
         found = program.agents.get(agent)
         return found.kind if found else ""
 
@@ -244,15 +303,7 @@ class Archiver:
         """Give what a run's end cut off its final status, and the run its result."""
         for pk in batch.ended:
             run = batch.runs[pk]
-            for step in batch.steps.values():
-                if step.run_id == pk and step.status in OPEN_STEP:
-                    step.status, step.finished_at = (
-                        StepStatus.CANCELLED,
-                        run.finished_at,
-                    )
-            Step.objects.filter(run_id=pk, status__in=OPEN_STEP).update(
-                status=StepStatus.CANCELLED, finished_at=run.finished_at
-            )
+            _cancel(batch, run, run.finished_at or timezone.now(), "")
             run.result = self._result(run)
 
     def _result(self, run: Run) -> Any:
@@ -267,29 +318,59 @@ class Archiver:
             }
         except Vanished:
             logger.info("run %s has no Ctx in Redis", run.pk)
+        except (ValueError, RecursionError) as error:
+            run.error = run.error or {
+                "kind": "ResultUnreadable",
+                "text": f"the final Ctx can't be kept as JSON: {error}",
+            }
         return None
 
     def _save(self, batch: Batch) -> None:
-        RunEvent.objects.bulk_create(batch.events, ignore_conflicts=True)
-        Step.objects.bulk_create(
-            batch.steps.values(),
-            update_conflicts=True,
-            unique_fields=["run", "generation", "place"],
-            update_fields=[
-                "agent", "kind", "status", "attempts", "started_at", "finished_at",
-            ],
-        )  # fmt: skip
-        Attempt.objects.bulk_create(
-            batch.attempts.values(),
-            update_conflicts=True,
-            unique_fields=["step", "number"],
-            update_fields=["status", "started_at", "finished_at", "error", "worker"],
+        upsert(
+            RunEvent,
+            batch.events,
+            unique=["run_id", "generation", "number"],
+            columns=["run_id", "generation", "number", "at", "kind", "data"],
         )
-        live = [run for run in batch.runs.values() if run.status not in FINAL_RUN]
-        Run.objects.bulk_update(live, RUN_FIELDS, batch_size=100)
-        for run in batch.runs.values():
-            if run.status in FINAL_RUN:
-                run.save(update_fields=[*RUN_FIELDS, "finished_at", "error", "result"])
+        changing = ["agent", "kind", "status", "attempts", "started_at", "finished_at"]
+        upsert(
+            Step,
+            batch.steps.values(),
+            unique=["run_id", "generation", "place"],
+            columns=["run_id", "generation", "place", "key", *changing],
+            update=changing,
+        )
+        self._save_attempts(batch)
+        update_rows(
+            Run,
+            [run for run in batch.runs.values() if run.status not in FINAL_RUN],
+            RUN_COLUMNS,
+        )
+        update_rows(
+            Run,
+            [batch.runs[pk] for pk in set(batch.ended)],
+            [*RUN_COLUMNS, "finished_at", "error", "result"],
+        )
+
+    def _save_attempts(self, batch: Batch) -> None:
+        new = {key: step for key, step in batch.steps.items() if step.pk is None}
+        for pages in _pages({key[2] for key in new}):
+            found = Step.objects.filter(
+                run_id__in={key[0] for key in new}, place__in=pages
+            )
+            for pk, *key in found.values_list("pk", "run_id", "generation", "place"):
+                if (step := new.get((key[0], key[1], key[2]))) is not None:
+                    step.pk = pk
+        for (key, _), attempt in batch.attempts.items():
+            attempt.step_id = batch.steps[key].pk
+        changing = ["status", "started_at", "finished_at", "error", "worker"]
+        upsert(
+            Attempt,
+            batch.attempts.values(),
+            unique=["step_id", "number"],
+            columns=["step_id", "number", *changing],
+            update=changing,
+        )
 
     def _retire(self, run: Run) -> None:
         """Forget a run's keys once its last entry is archived."""
@@ -298,6 +379,31 @@ class Archiver:
         head = self._store.head(run.pk)
         if head is not None and head.number == run.archived_number:
             self._store.remove(run.pk)
+
+
+def _cancel(batch: Batch, run: Run, at: datetime, below: str) -> None:
+    """Close the open steps and attempts of a run at or below a place."""
+    for (key, _), attempt in batch.attempts.items():
+        if key[0] == run.pk and key[2].startswith(below) and not attempt.finished_at:
+            attempt.status, attempt.finished_at = "cancelled", at
+    for step in batch.steps.values():
+        here = step.run_id == run.pk and step.place.startswith(below)
+        if here and step.status in OPEN_STEP:
+            step.status, step.finished_at = StepStatus.CANCELLED, at
+    open_steps = Step.objects.filter(
+        run_id=run.pk, status__in=OPEN_STEP, place__startswith=below
+    )
+    Attempt.objects.filter(step__in=open_steps, finished_at=None).update(
+        status="cancelled", finished_at=at
+    )
+    open_steps.update(status=StepStatus.CANCELLED, finished_at=at)
+
+
+def _pages(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """Return values in lists that fit into one statement's parameters."""
+    rest = list(values)
+    for at in range(0, len(rest), IN_PAGE):
+        yield rest[at : at + IN_PAGE]
 
 
 def _end(run: Run, event: list[Any], at: datetime) -> None:
