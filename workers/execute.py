@@ -42,7 +42,13 @@ def _watch() -> Watch:
     # solo pool has no index; threads share a process and count.
     index = getattr(current_process(), "index", None)
     slot = next(_threads) if index is None else index
-    return SlotWatch(_pages[0], slot) if slot < SLOTS else NoWatch()
+    if slot >= SLOTS:
+        # Unseen by the keeper its leases would end and every long step run twice.
+        raise RuntimeError(
+            f"this worker has more than {SLOTS} children: lower --concurrency and start"
+            " a second worker instead"
+        )
+    return SlotWatch(_pages[0], slot)
 
 
 def in_pool_child() -> bool:

@@ -62,6 +62,7 @@ class Keeper(threading.Thread):
         self._ended = threading.Event()
         self._vain: dict[tuple[int, str], float] = {}
         self._drain_since = 0.0
+        self._unreported: list[Shown] = []
 
     def stop(self) -> None:
         """End the thread after its tick."""
@@ -89,10 +90,21 @@ class Keeper(threading.Thread):
                 # Its lease ends by itself; the successor may not have started yet.
                 self._page.clear(item.slot)
             shown = [s for s in shown if s.pid in live]
-        self._renew(shown)
+        try:
+            self._renew(shown)
+        except Exception as error:
+            # Deadlines hold while Redis is away, too.
+            logger.warning("keeper: can't renew leases: %s", error)
         if pids is not None:
             for item in shown:
                 self._judge(item)
+        self._report_all()
+
+    def _report_all(self) -> None:
+        """Record the outcomes of killed attempts; what fails stays for the next tick."""
+        while self._unreported:
+            self._report(self._unreported[0])
+            self._unreported.pop(0)
 
     def _renew(self, shown: list[Shown]) -> None:
         leases: list[Lease] = []
@@ -149,9 +161,9 @@ class Keeper(threading.Thread):
         while _alive(item.pid) and time.monotonic() < until:
             time.sleep(0.01)
         end(left_behind)
-        if report:
-            self._report(item)
         self._page.clear(item.slot)
+        if report:
+            self._unreported.append(item)
 
     def _report(self, item: Shown) -> None:
         """Record the timeout of what the killed child was doing; the fence decides."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from engine.store.base import BatchRef, Ref
 
-SLOTS: Final = 64
+SLOTS: Final = 512
 HEADER: Final = 64
 SLOT: Final = 1280
 RUN_BYTES: Final = 48

@@ -35,7 +35,7 @@ LOCK_TTL_MS = 3000
 LOST_MESSAGE_MS = 5000
 NEVER_STARTED_S = 2.0
 TICK_S = 0.1
-ARCHIVE_S = 0.3
+ARCHIVE_S = 0.5
 
 
 @dataclass
@@ -114,10 +114,14 @@ class Steward:
         for run in Run.objects.filter(status=RunStatus.PENDING, created_at__lt=before)[
             :50
         ]:
-            if run.epoch == here:
-                start_run(self.store, run)
-            else:
+            if run.epoch != here:
                 self._interrupt(run)
+                continue
+            try:
+                start_run(self.store, run)
+            except (ValueError, LookupError) as error:
+                # One row that can't be started must not keep the others waiting.
+                logger.error("run %s can't be started: %s", run.pk, error)
 
     def find_interrupted(self) -> None:
         """Mark running runs whose Redis has lost them."""
@@ -166,14 +170,19 @@ def main() -> None:
     # Archiving must not slow the steps down that it archives.
     os.nice(15)
     steward = Steward(make_store(timeout=5.0))
+    said, pause = "", 0.5
     while not stop and not parent_is_gone(TICK_S):
         try:
             if not steward.turn():
                 time.sleep(0.5)
+            said, pause = "", 0.5
         except Exception as error:
-            logger.warning("steward: %s; trying again", error)
+            if str(error) != said:
+                said = str(error)
+                logger.warning("steward: %s; trying again", error)
             close_old_connections()
-            time.sleep(0.5)
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
     try:
         steward.archiver.turn()
         steward.leave()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import subprocess
 import sys
@@ -21,7 +22,9 @@ class StewardHost:
 
     def __init__(self, lock: Path | None = None) -> None:
         """Use `lock`, by default a file in the installation's var directory."""
-        self._lock = lock or Path(settings.VAR_DIR) / "steward.lock"
+        # One a Redis: a worker that was started for another must not be in the way.
+        place = hashlib.sha256(settings.SWARM_STATE_URL.encode()).hexdigest()[:12]
+        self._lock = lock or Path(settings.VAR_DIR) / f"steward-{place}.lock"
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: int | None = None
         self._stopping = False

@@ -272,7 +272,7 @@ class Engine:
         spec = spec_of(turn, fork, self.spawners, self.limits)
         opening = opening_of(turn, fork, spec, self.who)
         if sum(map(len, pages)) > UPLOAD_ABOVE:
-            self.store.upload_items(turn.ref.run, opening.chord, pages)
+            self.store.upload_items(turn.ref.run, opening.chord, turn.nonce, pages)
             pages = []
         chain = turn.chain
         if isinstance(

@@ -45,7 +45,8 @@ class Budget:
 
     def __init__(self, limits: Limits, timeout_ms: int) -> None:
         """Start counting; `timeout_ms` is that of the first attempt."""
-        self._steps = limits.steps
+        # A delivery that may not run the step it has come for would be made in vain.
+        self._steps = max(1, limits.steps)
         self._since = time.monotonic()
         self._seconds = limits.seconds
         self._net = timeout_ms / 1000 + TIME_LIMIT_NET_S

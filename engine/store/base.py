@@ -308,8 +308,10 @@ class RunStore(Protocol):
     def open_chord(self, opening: Open) -> Moved | Refused:
         """Write the transition that opens a chord and dispatch its first window."""
 
-    def upload_items(self, run: str, chord: str, pages: Sequence[bytes]) -> None:
-        """Store a chord's items before it opens (they are too large for one script)."""
+    def upload_items(
+        self, run: str, chord: str, nonce: str, pages: Sequence[bytes]
+    ) -> None:
+        """Store a chord's items before `nonce` opens it (too large for one script)."""
 
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
         """End an owned lane; the one that decides the chord gets the parent's join."""
@@ -404,4 +406,7 @@ class RunStore(Protocol):
         """Return how much memory the unarchived journal takes, in bytes."""
 
     def remove(self, run: str) -> None:
-        """Forget a final run and everything that belongs to it."""
+        """Forget a final run and everything that belongs to it.
+
+        For a while only a start of a higher generation is accepted under its id.
+        """

@@ -62,6 +62,8 @@ class MemoryStore(Chords, Steward):
         found = self.find(start.run)
         if found is not None:
             return "ok" if found.status == "running" else found.status
+        if start.run in self.removed and start.gen <= self.removed[start.run][1]:
+            return self.removed[start.run][0]
         run = Run("running", start.gen, program_id=start.program_id, at_ms=self.now)
         run.blobs[start.program_id] = start.program
         run.blobs[start.base_id] = start.base
@@ -331,7 +333,9 @@ class MemoryStore(Chords, Steward):
     @atomic
     def remove(self, run: str) -> None:
         """See RunStore.remove."""
-        self.runs.pop(run, None)
+        found = self.runs.pop(run, None)
+        if found is not None:
+            self.removed[run] = (found.status, found.gen)
         for owner, chord in list(self.pages):
             if owner == run:
                 del self.pages[owner, chord]

@@ -79,8 +79,9 @@ class Chords(Core):
             run.signals.pop(ref.addr, None)
         if opening.consumed:
             run.forget_join(opening.consumed)
-        if opening.pages:
-            self.write_pages(ref.run, opening.chord, opening.pages)
+        uploaded = self.pages.pop((ref.run, f"{opening.chord}:{opening.nonce}"), None)
+        if opening.pages or uploaded:
+            self.write_pages(ref.run, opening.chord, opening.pages or uploaded or [])
         self.unlease(ref.run, ref.addr)
         self.journal_entry(ref.run, run, opening.entry)
         run.chords[opening.chord] = Chord(opening.spec, opening.spec.size)
@@ -89,9 +90,11 @@ class Chords(Core):
         return Moved()
 
     @atomic
-    def upload_items(self, run: str, chord: str, pages: Sequence[bytes]) -> None:
+    def upload_items(
+        self, run: str, chord: str, nonce: str, pages: Sequence[bytes]
+    ) -> None:
         """See RunStore.upload_items."""
-        self.write_pages(run, chord, pages)
+        self.write_pages(run, f"{chord}:{nonce}", pages)
 
     @atomic
     def settle(self, settling: Settle) -> Moved | Joined | Refused:

@@ -245,6 +245,7 @@ class Core:
         self.now = self.clock()
         self.lease_ms = lease_ms
         self.runs: dict[str, Run] = {}
+        self.removed: dict[str, tuple[str, int]] = {}
         self.pages: dict[Member, list[bytes]] = {}
         self.leases: dict[Member, int] = {}
         self.timers: dict[Timer, int] = {}

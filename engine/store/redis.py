@@ -35,6 +35,7 @@ from engine.store.spec import journal_entry, pack_chord, unpack_chord
 from engine.store.wire import Scripts, Wire
 
 STATE: Final = "swarm:s:"
+REMOVED_MS: Final = 3600 * 1000
 TOMBSTONE_MS: Final = 7 * 24 * 3600 * 1000
 EVENT_PAGE: Final = 100
 
@@ -173,13 +174,13 @@ class RedisStore:
         )
         return self._moved(reply)
 
-    def upload_items(self, run: str, chord: str, pages: Sequence[bytes]) -> None:
+    def upload_items(
+        self, run: str, chord: str, nonce: str, pages: Sequence[bytes]
+    ) -> None:
         """See RunStore.upload_items."""
-        key = f"{STATE}r:{run}:i:{chord}"
-        # Should the chord never open, removal finds its items by this set.
-        self.wire.pipeline([("SADD", f"{STATE}r:{run}:u", chord), ("DEL", key)])
         for at in range(0, len(pages), 16):
-            self.wire.call("RPUSH", key, *pages[at : at + 16])
+            part = pages[at : at + 16]
+            self.wire.script("upload", run, f"{chord}:{nonce}", at, *part)
 
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
         """See RunStore.settle."""
@@ -382,9 +383,9 @@ class RedisStore:
     def head(self, run: str) -> RunHead | None:
         """See RunStore.head."""
         got = self.wire.call(
-            "HMGET", f"{STATE}r:{run}", "status", "gen", "n", "prog", "by"
+            "HMGET", f"{STATE}r:{run}", "status", "gen", "n", "prog", "by", "gone"
         )
-        if got[0] is None:
+        if got[0] is None or got[5] is not None:
             return None
         return RunHead(
             got[0].decode(),
@@ -475,7 +476,8 @@ class RedisStore:
                 keys.add(f"{key}:l:{addr}")
             elif what == "k":
                 keys.update((f"{key}:i:{addr}", f"{key}:k:{addr}"))
-        names = sorted(keys)
+        self.wire.script("remove", run, REMOVED_MS)
+        names = sorted(keys - {key})
         for at in range(0, len(names), 500):
             self.wire.call("UNLINK", *names[at : at + 500])
 

@@ -16,6 +16,7 @@ from redis.connection import ConnectionPool
 from redis.exceptions import (
     BusyLoadingError,
     NoScriptError,
+    ReadOnlyError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -116,6 +117,10 @@ class Wire:
                     raise
                 if tries > 1 and self._patience:
                     time.sleep(min(0.05 * (1 << min(tries, 5)), 1.0))
+            except BaseException:
+                # Half an answer may be left behind: the next call must not read it.
+                connection.disconnect()
+                raise
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
@@ -130,8 +135,9 @@ class Wire:
         for _ in range(count):
             try:
                 replies.append(connection.read_response())
-            except BusyLoadingError as error:
-                # The server is there but still reads its file: as good as away.
+            except (BusyLoadingError, ReadOnlyError) as error:
+                # The server still reads its file, or is no master any more: as good as
+                # away.
                 raise RedisConnectionError(str(error)) from None
             except redis.ResponseError as error:
                 replies.append(error)

@@ -25,8 +25,14 @@ if ARGV[17] ~= '' then
   if call('HGET', key, 'x:' .. done) == 'all' then call('HDEL', key, 'x:' .. done) end
   call('HDEL', key, 'o:' .. done, 'n:' .. done)
 end
-if #ARGV > 18 then
-  local items = S .. 'r:' .. R .. ':i:' .. k
+local items = S .. 'r:' .. R .. ':i:' .. k
+if #ARGV == 18 then
+  -- Uploaded under our nonce: nobody else's upload can be mixed in.
+  local mine = k .. ':' .. nonce
+  if call('EXISTS', S .. 'r:' .. R .. ':i:' .. mine) == 1 then
+    call('RENAME', S .. 'r:' .. R .. ':i:' .. mine, items)
+  end
+else
   call('DEL', items)
   for i = 19, #ARGV, 1000 do call('RPUSH', items, unpack(ARGV, i, math.min(i + 999, #ARGV))) end
 end

@@ -2,7 +2,12 @@
 local R, gen, prog = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local edits, frames, queue, place, timeout = ARGV[7], ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
 local key = S .. 'r:' .. R
-local status = call('HGET', key, 'status')
+local was = call('HMGET', key, 'status', 'gen', 'gone')
+local status = was[1]
+if status and was[3] and gen > tonumber(was[2]) then
+  call('DEL', key)
+  status = nil
+end
 if status then
   if status == 'running' then return {'ok'} end
   return {status}

@@ -325,5 +325,7 @@ def test_a_removed_run_is_forgotten(box: Box, store: RunStore) -> None:
     assert store.record(RUN, "0") is None
     assert store.base(RUN, "b" * 16) is None
     assert store.log(RUN, "0", 3) == b""
+    # A launcher that comes late, or a reply that was lost, does not begin it again.
+    assert store.start(starting()) == "done"
     assert store.start(starting(gen=2)) == "ok"
     assert claim(box, "0", B).record.seq == 0

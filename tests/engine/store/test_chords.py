@@ -59,10 +59,21 @@ def test_every_settled_lane_sends_the_next(box: Box, store: RunStore) -> None:
 
 
 def test_items_may_be_uploaded_before_opening(box: Box, store: RunStore) -> None:
-    store.upload_items(RUN, CHORD, [b"[0]"])
-    store.upload_items(RUN, CHORD, [b"[1]", b"[2]"])
+    pages = [b"[%d]" % n for n in range(40)]
+    store.upload_items(RUN, CHORD, C, [b"[99]"])
+    for _ in range(2):
+        store.upload_items(RUN, CHORD, A, pages)
     opened(box, pages=[])
-    assert [store.items(RUN, CHORD, n) for n in range(3)] == [b"[1]", b"[2]", b"[]"]
+    assert [store.items(RUN, CHORD, n) for n in range(41)] == [*pages, b"[]"]
+
+
+def test_another_workers_late_upload_changes_no_open_chord(
+    box: Box, store: RunStore
+) -> None:
+    store.upload_items(RUN, CHORD, A, [b"[1]", b"[2]"])
+    opened(box, pages=[])
+    store.upload_items(RUN, CHORD, C, [b"[7]", b"[8]"])
+    assert store.items(RUN, CHORD, 0) == b"[1]"
 
 
 def test_a_late_opening_is_stale(box: Box, store: RunStore) -> None:

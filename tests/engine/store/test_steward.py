@@ -141,14 +141,16 @@ def test_items_uploaded_for_a_chord_that_never_opened_are_removed(
     box: Box, store: RunStore
 ) -> None:
     begin(box)
-    store.upload_items(RUN, "0.k9", [b"[1]"] * 40)
-    assert store.items(RUN, "0.k9", 39) == b"[1]"
+    store.upload_items(RUN, "0.k9", "a" * 12, [b"[1]"] * 40)
+    assert store.items(RUN, "0.k9:" + "a" * 12, 39) == b"[1]"
     store.finish(RUN, "cancelled", "no")
     store.remove(RUN)
     assert store.items(RUN, "0.k9", 0) == b"[]"
     if isinstance(box, RedisBox):
+        # All that stays says for an hour that the run has been.
         left = [key.decode() for key in box.client.keys(f"*{RUN}*")]
-        assert left == []
+        assert left == [f"swarm:s:r:{RUN}"]
+        assert 0 < box.client.ttl(left[0]) <= 3600
 
 
 def test_losing_a_worker_is_no_try_but_is_capped(box: Box, store: RunStore) -> None:
