@@ -6,6 +6,7 @@ calls `deliver` is a worker; whatever goes wrong on the way, the store's fence d
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
@@ -21,7 +22,7 @@ from engine.run.chain import Chain, place_of
 from engine.run.chords import UPLOAD_ABOVE, opening_of, pages_of, spec_of
 from engine.run.ctx import FOLD_AT, TooLarge, base_id, fold, whole_edit
 from engine.run.events import Event, discards, pack_entry
-from engine.run.load import Loader, Origin, Prepared, Vanished, split_lane
+from engine.run.load import LeaseOver, Loader, Origin, Prepared, Vanished, split_lane
 from engine.run.machine import (
     Checkpoint,
     Ended,
@@ -179,6 +180,7 @@ class Engine:
             outcome, turn.signal = checked(turn.signal, self.limits), None
         else:
             budget.spend()
+            self.check_lease(turn.owned_at)
             outcome = make_attempt(
                 self.spawners,
                 agent,
@@ -190,6 +192,15 @@ class Engine:
                 self.watch.cancelled,
             )
         return judge(outcome, agent, request.place, turn.tries, turn.events)
+
+    def check_lease(self, owned_at: float) -> None:
+        """Raise LeaseOver if a claim may belong to another worker by now.
+
+        A process that was stopped between its claim and its agent must not run the
+        agent beside its successor.
+        """
+        if time.monotonic() - owned_at > self.limits.lease_s or self.watch.cancelled():
+            raise LeaseOver
 
     def _retry(self, turn: Turn, delay_ms: int, budget: Budget) -> Turn | None:
         assert turn.request is not None  # noqa: S101 - set by _step
@@ -345,6 +356,7 @@ class Engine:
             consumed=chain.consumed,
             ending=ending,
         )
+        asked_at = time.monotonic()
         answer = self.store.commit(move)
         if isinstance(answer, Refused):
             self.note_discarded(turn.ref, turn.seq, turn.events, answer)
@@ -355,6 +367,7 @@ class Engine:
         turn.seq += 1
         turn.events.clear()
         turn.had_signal, turn.new_base = False, None
+        turn.owned_at = asked_at
         if what == "c":
             self.watch.chain(turn.ref, turn.seq, turn.nonce, pending.timeout_ms)
         return True

@@ -134,6 +134,7 @@ def _lane(
         if not engine.serves(agent.queue) or not spawner or not spawner.in_process:
             return _promotion(engine, batch, chain, nxt, budget)
         budget.spend()
+        engine.check_lease(batch.since)
         engine.watch.lane(index, timeout_of(agent))
         ref = Ref(batch.ref.run, batch.ref.gen, f"{batch.ref.chord}.{index}")
         outcome = make_attempt(

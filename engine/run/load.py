@@ -39,6 +39,10 @@ class Vanished(Exception):
     """What a chain needs is no longer in the store: its run or chord is over."""
 
 
+class LeaseOver(Vanished):
+    """A claim is older than its lease before its agent has started."""
+
+
 class Cache(Generic[T]):
     """A small least-recently-used cache."""
 

@@ -81,6 +81,8 @@ class Turn:
     base_id: str = ""
     new_base: tuple[str, bytes] | None = None
     request: StepRequest | None = None
+    owned_at: float = field(default_factory=time.monotonic)
+    """When the claim or the last commit was asked for, in monotonic seconds."""
     events: list[Event] = field(default_factory=list)
 
 
