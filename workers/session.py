@@ -41,6 +41,7 @@ REFUSED: Final = 2
 TIMED_OUT: Final = 3
 INTERRUPTED: Final = 130
 
+ARCHIVE_PATIENCE_S: Final = 60.0
 PATIENCE_S: Final = 15.0
 LOOK_MS: Final = 100
 PAGE: Final = 500
@@ -96,13 +97,16 @@ class Session:
         self.run: Run | None = None
         self.view: View = view_for(err)
         self.progress: Progress | None = None
+        self.adopted = False
 
     def drive(self, name: str, queues: Sequence[str], begin: Begin) -> int:
         """Carry one run to its end; returns the exit code, everything is told."""
         with Interrupts(self.fleet.hurry) as interrupts:
             try:
                 migrate()
-                with redis_place(keep=self.keep) as place:
+                # Workers that serve these queues already are somebody else's to keep.
+                self.adopted = self.keep and served().issuperset(queues)
+                with redis_place(keep=self.keep and not self.adopted) as place:
                     try:
                         return self._carry(place, name, queues, begin)
                     except KeyboardInterrupt:
@@ -127,8 +131,7 @@ class Session:
         self, place: Place, name: str, queues: Sequence[str], begin: Begin
     ) -> int:
         # Workers take a second to start; the launch happens meanwhile.
-        there = self.keep and served().issuperset(queues)
-        if self.concurrency and not there:
+        if self.concurrency and not self.adopted:
             self.fleet.start(
                 place,
                 queues,
@@ -158,7 +161,8 @@ class Session:
         self, place: Place, store: RedisStore, progress: Progress, after: str
     ) -> Run:
         """Follow the journal until the archive knows the run's end."""
-        next_look = 0.0
+        next_look, ended_at = 0.0, 0.0
+        run = run_get(progress.run)
         while True:
             entries = store.journal(after, PAGE, 0 if progress.ended else LOOK_MS)
             for entry in entries:
@@ -178,6 +182,14 @@ class Session:
                 if not progress.ended:
                     watch_server(place)
             if progress.ended and not entries:
+                ended_at = ended_at or now
+                if now - ended_at > ARCHIVE_PATIENCE_S:
+                    self._say(
+                        "the run has ended but the archive is not there yet; its end:"
+                        f" python manage.py runs show {progress.run}"
+                    )
+                    run.status = progress.ended
+                    return run
                 time.sleep(0.05)
 
     def _tell(self, run: Run) -> int:
@@ -213,6 +225,8 @@ class Session:
 
     def _take_down(self) -> None:
         finished = self.progress is not None and self.progress.ended
+        if self.adopted:
+            return
         if self.keep and finished:
             self.fleet.leave()
             self._say(
