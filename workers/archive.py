@@ -22,7 +22,13 @@ from blueprints.models import Attempt, Run, RunEvent, Step
 from engine.run.attempts import step_id
 from engine.run.ctx import TooLarge, dump_expanded
 from engine.run.load import Loader, Vanished
-from engine.run.states import FINAL_RUN, OPEN_STEP, RunStatus, StepStatus
+from engine.run.states import (
+    FINAL_RUN,
+    OPEN_STEP,
+    RunStatus,
+    StepStatus,
+    can_move,
+)
 from engine.store.base import ROOT, JournalEntry, Ref
 from engine.store.redis import STATE, RedisStore
 from workers.upsert import update_rows, upsert
@@ -206,7 +212,8 @@ class Archiver:
             # A cancel is written at once: what the journal tells later reopens nothing.
             return
         elif kind in RUN_MOVES:
-            run.status = RUN_MOVES[kind]
+            if can_move(RunStatus(run.status), RUN_MOVES[kind]):
+                run.status = RUN_MOVES[kind]
             run.started_at = run.started_at or at
         elif kind in ENDS or kind == "retry":
             self._tried(batch, run, event, at, who)
