@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from engine.blueprint.program import Agent
 from engine.run.outcomes import Outcome
+from engine.run.outputs import OutputEvent, no_output
 from engine.store.base import BatchRef, Ref
 
 
@@ -35,6 +36,8 @@ class StepCall:
     """Seconds this attempt may take."""
     cancelled: Callable[[], bool] = never
     """Tells whether the run or an enclosing chord has ended, so that work is in vain."""
+    emit: Callable[[OutputEvent], None] = no_output
+    """Takes what the agent says while it works; never raises, never waits for long."""
 
 
 class Spawner(Protocol):
