@@ -44,7 +44,10 @@ def alive(pid: int) -> bool:
 
 def test_what_a_killed_worker_left_in_other_sessions_is_ended(tmp_path: Path) -> None:
     command = [sys.executable, "-P", fleets_child.__file__, "--tries", "1", "--alone"]
-    worker = [sys.executable, "-c", WORKER, str(tmp_path)]
+    script, folder = tmp_path / "worker.py", tmp_path / "pids"
+    script.write_text(WORKER)
+    folder.mkdir()
+    worker = [sys.executable, str(script), str(folder)]
     guard = subprocess.run(
         [*command, "--", *worker],
         stdin=subprocess.DEVNULL,
@@ -52,7 +55,7 @@ def test_what_a_killed_worker_left_in_other_sessions_is_ended(tmp_path: Path) ->
         start_new_session=True,
     )
     assert guard.returncode == fleets_child.GAVE_UP
-    stray, spared = pid_of(tmp_path, "stray"), pid_of(tmp_path, "spared")
+    stray, spared = pid_of(folder, "stray"), pid_of(folder, "spared")
     try:
         assert not alive(stray)
         assert alive(spared)
