@@ -14,12 +14,18 @@ from engine.blueprint.program import Agent, Program, Retry
 from engine.blueprint.schema import (
     KIND_ALIASES,
     KINDS,
-    SPECS,
     AgentDef,
     AgentHints,
     Blueprint,
+    spec_model,
 )
 from engine.blueprint.schema_errors import did_you_mean, read_errors
+from engine.blueprint.subprocess_spec import (
+    SubprocessDef,
+    applied,
+    check_runner,
+    check_templates,
+)
 from engine.flow import FlowError, dump_compact, load_json, parse_node
 from engine.flow.json_text import Json, find_fault
 
@@ -55,9 +61,14 @@ def compile_blueprint(
     if findings:
         raise BlueprintInvalid(findings)
     hints = blueprint.hints.per_agent
+    templates = _templates(blueprint)
     agents = {
         agent.name: _build_agent(
-            agent, hints.get(agent.name, AgentHints()), attempt_timeout_s, max_lost
+            agent,
+            _full_spec(agent, templates),
+            hints.get(agent.name, AgentHints()),
+            attempt_timeout_s,
+            max_lost,
         )
         for agent in blueprint.agents
     }
@@ -129,6 +140,8 @@ def _step_refs(flow: Json) -> Iterator[tuple[str, str]]:
 
 def _check_agents(blueprint: Blueprint, kinds: Collection[str]) -> Iterator[Diagnostic]:
     first: dict[str, int] = {}
+    templates = _templates(blueprint)
+    yield from check_templates(blueprint.subprocesses)
     for number, agent in enumerate(blueprint.agents):
         place = f"$.agents[{number}]"
         if agent.name in first:
@@ -141,7 +154,15 @@ def _check_agents(blueprint: Blueprint, kinds: Collection[str]) -> Iterator[Diag
         if finding is not None:
             yield finding
             continue
-        yield from _check_spec(agent, f"{place}.spec")
+        if agent.runner is None:
+            yield from _check_spec(agent, f"{place}.spec")
+        else:
+            kind = _kind_of(agent)
+            yield from check_runner(agent.runner, kind, agent.spec, templates, place)
+
+
+def _templates(blueprint: Blueprint) -> dict[str, SubprocessDef]:
+    return {template.name: template for template in blueprint.subprocesses}
 
 
 def _check_kind(written: str, place: str, kinds: Collection[str]) -> Diagnostic | None:
@@ -158,7 +179,7 @@ def _check_kind(written: str, place: str, kinds: Collection[str]) -> Diagnostic 
 
 
 def _check_spec(agent: AgentDef, place: str) -> list[Diagnostic]:
-    model = SPECS.get(_kind_of(agent))
+    model = spec_model(_kind_of(agent), agent.spec)
     if model is None:
         return []
     try:
@@ -181,7 +202,11 @@ def _check_hints(blueprint: Blueprint) -> Iterator[Diagnostic]:
 
 
 def _build_agent(
-    agent: AgentDef, hints: AgentHints, attempt_timeout_s: float, max_lost: int
+    agent: AgentDef,
+    spec: Mapping[str, Json],
+    hints: AgentHints,
+    attempt_timeout_s: float,
+    max_lost: int,
 ) -> Agent:
     kind = _kind_of(agent)
     retry = hints.retry
@@ -199,14 +224,18 @@ def _build_agent(
             budget_ms=0 if retry.budget_s is None else _milliseconds(retry.budget_s),
             never=tuple(retry.never),
         ),
-        spec=_full_spec(agent),
+        spec=spec,
         profile=None if agent.profile is None else agent.profile.model_dump(),
         max_lost=max_lost,
     )
 
 
-def _full_spec(agent: AgentDef) -> Mapping[str, Json]:
-    model = SPECS.get(_kind_of(agent))
+def _full_spec(
+    agent: AgentDef, templates: Mapping[str, SubprocessDef]
+) -> Mapping[str, Json]:
+    if agent.runner is not None:
+        return applied(templates[agent.runner.template], agent.runner)
+    model = spec_model(_kind_of(agent), agent.spec)
     if model is None:
         return agent.spec if isinstance(agent.spec, dict) else {}
     spec = {} if agent.spec is None else agent.spec

@@ -7,17 +7,20 @@ checks.
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from engine.blueprint.strict import Name, Strict
+from engine.blueprint.subprocess_spec import (
+    SubprocessDef,
+    SubprocessRunner,
+    subprocess_model,
+)
 from engine.flow.json_text import Json
 
 KINDS: Final = ("lua", "python_fn", "subprocess", "operator", "agent_block")
 KIND_ALIASES: Final[Mapping[str, str]] = {"rust_fn": "python_fn"}
 _A_YEAR_S: Final = 366 * 24 * 3600
 
-Name = Annotated[
-    str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
 Seconds = Annotated[float, Field(gt=0, le=_A_YEAR_S)]
 BlueprintId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 QueueName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
@@ -30,38 +33,20 @@ SemVer = Annotated[
 ]
 
 
-class Strict(BaseModel):
-    """The rules of all parts: exact types, no other fields, finite numbers."""
-
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        # With this engine `$` doesn't match before a final newline.
-        regex_engine="rust-regex",
-    )
-
-
 class PythonFnSpec(Strict):
     """`spec` of kind python_fn: the registered name of a function."""
 
     fn_id: Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class SubprocessSpec(Strict):
-    """`spec` of kind subprocess: the program to start, without a shell."""
-
-    program: Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
-    args: list[Annotated[str, Field(pattern=r"^[^\x00]*$")]] = []
-    use_stdin: bool = True
+SPECS: Final[Mapping[str, type[Strict]]] = {"python_fn": PythonFnSpec}
 
 
-# The spec of a kind that is not here is passed on as it is.
-SPECS: Final[Mapping[str, type[Strict]]] = {
-    "python_fn": PythonFnSpec,
-    "subprocess": SubprocessSpec,
-}
+def spec_model(kind: str, spec: Json) -> type[Strict] | None:
+    """Returns the model of a spec, None for a kind whose spec is passed on as it is."""
+    if kind == "subprocess":
+        return subprocess_model(spec)
+    return SPECS.get(kind)
 
 
 class AgentProfile(Strict):
@@ -92,6 +77,7 @@ class AgentDef(Strict):
     spec: Json = None
     profile: AgentProfile | None = None
     meta: AgentMeta | None = None
+    runner: SubprocessRunner | None = None
 
 
 class RetryHints(Strict):
@@ -153,6 +139,7 @@ class Blueprint(Strict):
     id: BlueprintId
     flow: Json
     agents: list[AgentDef] = []
+    subprocesses: list[SubprocessDef] = []
     hints: CompilerHints = CompilerHints()
     strategy: CompilerStrategy = CompilerStrategy()
     default_init_ctx: Json = None

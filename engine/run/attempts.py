@@ -100,7 +100,7 @@ def checked(outcome: Outcome, limits: Limits) -> Outcome:
             f" ({limits.ctx_bytes} bytes): return a path or an id instead",
             permanent=True,
         )
-    return Outcome(outcome.kind, value)
+    return Outcome(outcome.kind, value, stats=outcome.stats)
 
 
 def judge(
@@ -119,6 +119,8 @@ def judge(
     """
     if outcome.kind == "passed":
         events.append(["passed", place, attempt, agent.name, outcome.value])
+        if outcome.stats:
+            events.append(["stats", place, attempt, outcome.stats])
         return Passed(outcome.value)
     delay = retry_delay(agent.retry, outcome, tries, place)
     if delay is not None:
@@ -128,6 +130,8 @@ def judge(
         return delay
     if outcome.kind == "blocked":
         events.append(["blocked", place, attempt, agent.name, outcome.value])
+        if outcome.stats:
+            events.append(["stats", place, attempt, outcome.stats])
     else:
         kind = "step_lost" if outcome.kind == "lost" else outcome.kind
         events.append([kind, place, attempt, agent.name, outcome.text])
