@@ -161,8 +161,8 @@ def test_stats_survive_the_check_and_the_signal_and_are_told_once() -> None:
     assert unpack_outcome(outcome.pack()).stats == stats
     assert unpack_outcome(Outcome("passed", 1).pack()).stats is None
     events: list[Any] = []
-    judge(outcome, Agent("a", "k", "q", 1000), "/x", 2, events)
+    judge(outcome, Agent("a", "k", "q", 1000), "/x", 2, events, attempt=2)
     assert events == [["passed", "/x", 2, "a", 1], ["stats", "/x", 2, stats]]
     events = []
-    judge(Outcome("passed", 1), Agent("a", "k", "q", 1000), "/x", 1, events)
+    judge(Outcome("passed", 1), Agent("a", "k", "q", 1000), "/x", 1, events, attempt=1)
     assert events == [["passed", "/x", 1, "a", 1]]
