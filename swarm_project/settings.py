@@ -133,6 +133,10 @@ SWARM_CHILD_ENV = env_list(
 SWARM_ARCHIVE = env_text("SWARM_ARCHIVE", "async", choices=["async"])
 # The modules that are searched for @agent_function functions.
 SWARM_AGENT_MODULES = env_list("SWARM_AGENT_MODULES", ["blueprints.samples.functions"])
+# Folders searched for files that Blueprints name; a relative one is below the checkout.
+SWARM_BLUEPRINT_INCLUDES = [
+    str(BASE_DIR / folder) for folder in env_list("SWARM_BLUEPRINT_INCLUDES", [])
+]
 
 # Celery: a message is a hint, never the truth. docs/settings.md gives the reasons.
 
