@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from engine.flow.grammar import Dialect
 from engine.flow.json_text import Json
 
 KINDS: Final = ("lua", "python_fn", "subprocess", "operator", "agent_block")
@@ -151,6 +152,7 @@ class Blueprint(Strict):
 
     schema_version: SemVer = "0.1.0"
     id: BlueprintId
+    dialect: Dialect = "flow.ir"
     flow: Json
     agents: list[AgentDef] = []
     hints: CompilerHints = CompilerHints()

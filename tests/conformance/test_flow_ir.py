@@ -29,7 +29,7 @@ from engine.flow.errors import (
     path_not_found,
     type_error,
 )
-from engine.flow.expr import json_equal
+from engine.flow.values import json_equal
 
 Json = Any
 CASES = [

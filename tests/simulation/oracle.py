@@ -12,7 +12,6 @@ from typing import Any
 
 from engine.flow import FlowError
 from engine.flow.errors import dispatcher_error
-from engine.flow.expr import truthy
 from engine.flow.nodes import (
     Assign,
     Branch,
@@ -30,6 +29,7 @@ from engine.flow.nodes import (
     require_item,
     target_path,
 )
+from engine.flow.values import truthy
 
 ALL = -1
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.flow import FlowError, evaluate_expr, parse_expr
 from engine.flow.errors import path_not_found
-from engine.flow.expr import json_equal
+from engine.flow.values import json_equal
 
 Json = Any
 MISSING = {"op": "path", "at": "$.missing"}
