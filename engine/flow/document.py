@@ -40,7 +40,7 @@ class Document:
         # not owned itself holds none. One that was put together may hold any.
         if id(value) in self._owned:
             self._hand_out(value)
-        elif type(expr) in GATHERING and isinstance(value, (dict, list)):
+        elif type(value) is list and type(expr) in GATHERING:
             self._owned.clear()
         return value
 

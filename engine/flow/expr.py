@@ -399,7 +399,7 @@ Expr: TypeAlias = (
     | Map
 )
 
-# What these give may be a new container that holds parts of the document.
+# What these give may be a new list that holds parts of the document.
 GATHERING: Final = frozenset({Default, Filter, Map})
 
 

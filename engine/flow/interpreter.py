@@ -128,7 +128,9 @@ class _Interpreter:
             lane.write(target_path(node.bind), item)
             try:
                 self.run(node.body, lane)
-                value = self._result(node, lane)
+                value = lane.value
+                if node.select is not None:
+                    value = lane.evaluate(node.select, self._externs)
             except FlowError as error:
                 if node.join in (Join.ALL, Join.RACE):
                     raise
@@ -146,8 +148,3 @@ class _Interpreter:
         if failure is not None:
             raise failure
         document.write(target_path(node.out), joined)
-
-    def _result(self, node: Fanout, lane: Document) -> Json:
-        if node.select is None:
-            return lane.value
-        return lane.evaluate(node.select, self._externs)
