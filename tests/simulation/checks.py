@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -37,9 +38,14 @@ def decisions(simulator: Simulator) -> dict[str, int]:
     return found
 
 
-def check_end(simulator: Simulator, program: Program, ctx: Any) -> list[str]:
+def check_end(
+    simulator: Simulator,
+    program: Program,
+    ctx: Any,
+    dispatch: Callable[[str, Any], Any] = answer,
+) -> list[str]:
     """Hold a run's end against the oracle; return the places of the steps that count."""
-    oracle = Oracle(answer, decisions(simulator))
+    oracle = Oracle(dispatch, decisions(simulator))
     head = simulator.store.head("R-1")
     assert head is not None
     value, failure = None, None

@@ -132,7 +132,7 @@ def test_a_run_on_a_server_ends_as_the_language_says(
     for seed in range(part, REDIS, PARTS):
         box = RedisBox(redis_socket)
         simulate(box, seed, monkeypatch)
-        box.client.close()
+        box.close()
 
 
 @pytest.mark.slow
@@ -152,7 +152,7 @@ def test_many_runs_on_a_server_end_as_the_language_says(
     for seed in range(20_000 + part, 20_200, 20):
         box = RedisBox(redis_socket)
         simulate(box, seed, monkeypatch)
-        box.client.close()
+        box.close()
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -170,7 +170,7 @@ def test_a_run_of_the_dialect_on_a_server_ends_as_the_language_says(
     for seed in range(50_000 + part, 50_000 + REDIS, PARTS):
         box = RedisBox(redis_socket)
         simulate(box, seed, monkeypatch, "swarm")
-        box.client.close()
+        box.close()
 
 
 @pytest.mark.slow
