@@ -170,7 +170,7 @@ def lane_chain(
     """Return a lane's chain before its first node, its Ctx still to be set."""
     assert isinstance(prepared.layout.nodes[node], Fanout)  # noqa: S101 - opened a chord
     chain = Chain([], prepared.layout.children[node][0], "c", Document(None))
-    chain.prefix = f"{place}/lane[{index}]"
+    chain.prefix, chain.fanout = f"{place}/lane[{index}]", node
     chain.origin_size, chain.known = origin.size, dict(origin.known)
     return chain
 

@@ -168,7 +168,7 @@ def compiled(text: str) -> Program:
     "text", [text for _, text in blueprints_in_docs()], ids=dict(blueprints_in_docs())
 )
 def test_blueprints_in_the_docs_compile(text: str) -> None:
-    assert compiled(text).agents
+    assert compiled(text).flow
 
 
 def guide_blueprint() -> str:
