@@ -121,6 +121,9 @@ SWARM_INPUT_LIMIT = env_int("SWARM_INPUT_LIMIT", 32 * MIB)
 SWARM_INLINE_LIMIT = env_int("SWARM_INLINE_LIMIT", 16 * KIB)
 SWARM_JOURNAL_LIMIT = env_int("SWARM_JOURNAL_LIMIT", 256 * MIB)
 SWARM_OUTPUT_LIMIT = env_int("SWARM_OUTPUT_LIMIT", 8 * MIB)
+# What one attempt may emit: output events, and bytes of them in the journal.
+SWARM_EVENT_LIMIT = env_int("SWARM_EVENT_LIMIT", 10_000)
+SWARM_EVENT_BYTES_LIMIT = env_int("SWARM_EVENT_BYTES_LIMIT", 1 * MIB)
 SWARM_ARCHIVE = env_text("SWARM_ARCHIVE", "async", choices=["async"])
 # The modules that are searched for @agent_function functions.
 SWARM_AGENT_MODULES = env_list("SWARM_AGENT_MODULES", ["blueprints.samples.functions"])

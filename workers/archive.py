@@ -195,7 +195,7 @@ class Archiver:
                 generation=entry.gen,
                 number=entry.number,
                 at=at,
-                kind=data["e"][0][0] if data["e"] else "moved",
+                kind=_kind_of(data["e"]),
                 data=data,
             )
         )
@@ -421,6 +421,12 @@ def _end(run: Run, event: list[Any], at: datetime) -> None:
         run.error = {"kind": kind, "text": text}
     elif event[0] == "run_cancelled":
         run.error = {"kind": "Cancelled", "text": event[1]}
+
+
+def _kind_of(events: list[list[Any]]) -> str:
+    """Return what an entry is called: its first event, what was said coming last."""
+    kinds = [event[0] for event in events]
+    return next((kind for kind in kinds if kind != "output"), [*kinds, "moved"][0])
 
 
 def _load(entry: JournalEntry) -> dict[str, Any]:

@@ -38,6 +38,9 @@ class Limits:
     """Worker processes a small fanout is spread over."""
     ctx_bytes: int = 8 << 20
     input_bytes: int = 32 << 20
+    events: int = 10_000
+    """Output events an attempt may emit; beyond, its output is truncated."""
+    event_bytes: int = 1 << 20
 
 
 class Budget:
@@ -84,6 +87,10 @@ class Turn:
     owned_at: float = field(default_factory=time.monotonic)
     """When the claim or the last commit was asked for, in monotonic seconds."""
     events: list[Event] = field(default_factory=list)
+
+    def claim(self) -> tuple[Ref, int, str]:
+        """Return what its attempt runs under."""
+        return self.ref, self.seq, self.nonce
 
 
 def timeout_of(agent: Agent) -> int:

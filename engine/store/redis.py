@@ -31,7 +31,13 @@ from engine.store.base import (
 )
 from engine.store.entries import batch_broken_entry, finish_entry
 from engine.store.record import Record, unpack
-from engine.store.spec import journal_entry, pack_chord, unpack_chord
+from engine.store.spec import (
+    journal_entry,
+    member_of,
+    pack_chord,
+    ticket_of,
+    unpack_chord,
+)
 from engine.store.wire import Scripts, Wire
 
 STATE: Final = "swarm:s:"
@@ -345,6 +351,16 @@ class RedisStore:
         tickets = [ticket for ticket in map(ticket_of, messages) if ticket]
         return min(tickets, default=1 << 52)
 
+    def emit(
+        self, owner: Ref | BatchRef, seq: int, nonce: str, mark: int, entry: bytes
+    ) -> Literal["ok"] | Refusal:
+        """See RunStore.emit."""
+        addr = member_of(owner)
+        reply = self.wire.script(
+            "emit", owner.run, owner.gen, addr, seq, nonce, mark, entry
+        )
+        return cast('Literal["ok"] | Refusal', reply[0].decode())
+
     def discard(self, ref: Ref, entry: bytes) -> None:
         """See RunStore.discard."""
         self.wire.script("discard", ref.run, ref.gen, entry)
@@ -480,16 +496,3 @@ class RedisStore:
         names = sorted(keys - {key})
         for at in range(0, len(names), 500):
             self.wire.call("UNLINK", *names[at : at + 500])
-
-
-def ticket_of(message: bytes) -> int:
-    """Return the ticket inside a queue message, 0 when it carries none (not ours)."""
-    # The ticket is the last number of the argument list that opens the message's body.
-    mark = message.find(b"swarm-ticket:")
-    if mark < 0:
-        return 0
-    digits = message[mark + 13 : mark + 33]
-    end = 0
-    while end < len(digits) and digits[end : end + 1].isdigit():
-        end += 1
-    return int(digits[:end] or 0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.store.base import ChordSpec, JournalEntry
+from engine.store.base import BatchRef, ChordSpec, JournalEntry, Ref
 
 
 def pack_chord(spec: ChordSpec) -> bytes:
@@ -60,3 +60,23 @@ def journal_entry(key: bytes, pairs: Sequence[bytes]) -> JournalEntry:
         int(text.partition("-")[0]),
         got[b"e"],
     )
+
+
+def member_of(owner: Ref | BatchRef) -> str:
+    """Return the address under which a chain or a batch is dispatched and leased."""
+    if isinstance(owner, Ref):
+        return owner.addr
+    return f"{owner.chord}:{owner.lo}-{owner.hi}"
+
+
+def ticket_of(message: bytes) -> int:
+    """Return the ticket inside a queue message, 0 when it carries none (not ours)."""
+    # The ticket is the last number of the argument list that opens the message's body.
+    mark = message.find(b"swarm-ticket:")
+    if mark < 0:
+        return 0
+    digits = message[mark + 13 : mark + 33]
+    end = 0
+    while end < len(digits) and digits[end : end + 1].isdigit():
+        end += 1
+    return int(digits[:end] or 0)
