@@ -93,10 +93,13 @@ WHITENOISE_AUTOREFRESH = DEBUG
 REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
 }
+# The modules that are searched for @agent_function functions.
+SWARM_AGENT_MODULES = env_list("SWARM_AGENT_MODULES", ["blueprints.samples.functions"])
 LOGGING = logging_config(
     level=env_text(
         "SWARM_LOG_LEVEL", "INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"]
-    )
+    ),
+    agents=SWARM_AGENT_MODULES,
 )
 
 # Runs
@@ -125,8 +128,6 @@ SWARM_OUTPUT_LIMIT = env_int("SWARM_OUTPUT_LIMIT", 8 * MIB)
 SWARM_EVENT_LIMIT = env_int("SWARM_EVENT_LIMIT", 10_000)
 SWARM_EVENT_BYTES_LIMIT = env_int("SWARM_EVENT_BYTES_LIMIT", 1 * MIB)
 SWARM_ARCHIVE = env_text("SWARM_ARCHIVE", "async", choices=["async"])
-# The modules that are searched for @agent_function functions.
-SWARM_AGENT_MODULES = env_list("SWARM_AGENT_MODULES", ["blueprints.samples.functions"])
 
 # Celery: a message is a hint, never the truth. docs/settings.md gives the reasons.
 
