@@ -67,16 +67,3 @@ def member_of(owner: Ref | BatchRef) -> str:
     if isinstance(owner, Ref):
         return owner.addr
     return f"{owner.chord}:{owner.lo}-{owner.hi}"
-
-
-def ticket_of(message: bytes) -> int:
-    """Return the ticket inside a queue message, 0 when it carries none (not ours)."""
-    # The ticket is the last number of the argument list that opens the message's body.
-    mark = message.find(b"swarm-ticket:")
-    if mark < 0:
-        return 0
-    digits = message[mark + 13 : mark + 33]
-    end = 0
-    while end < len(digits) and digits[end : end + 1].isdigit():
-        end += 1
-    return int(digits[:end] or 0)

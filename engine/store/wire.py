@@ -152,3 +152,13 @@ class Wire:
             return cast(
                 list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args)
             )
+
+    def scripts(self, name: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
+        """Run a script once for each list of arguments, in one round trip."""
+        sha = self._scripts.sha[name]
+        commands = [("EVALSHA", sha, 0, *args) for args in calls]
+        try:
+            return self.pipeline(commands) if commands else []
+        except NoScriptError:
+            self.call("SCRIPT", "LOAD", self._scripts.text[name])
+            return self.pipeline(commands)
