@@ -48,6 +48,7 @@ WRITES: Final = frozenset(
         "claim_batch",
         "commit_batch",
         "release_batch",
+        "emit",
     }
 )
 

@@ -16,8 +16,11 @@ from blueprints.agent_inputs import AnnotationUnusable, input_check
 from blueprints.agents import Step, agent_function, blocked, find_prepared
 from engine.blueprint.program import Agent
 from engine.ports import StepCall
+from engine.run.emitter import Emitter, Outlet
 from engine.run.outcomes import Outcome
 from engine.run.outputs import Artifact, Log, OutputEvent, Partial, Progress
+from engine.run.turn import Limits
+from engine.store.base import Ref
 from workers.spawners.python_fn import PythonFunctionSpawner
 from workers.spawners.step_log import current
 
@@ -324,3 +327,41 @@ def test_check_deploy_tells_a_broken_agent_module(
     assert "RuntimeError: no licence" in told
     call_command("check")
     assert "swarm.W002" not in capsys.readouterr().err
+
+
+class Silent:
+    """A store that takes what is emitted."""
+
+    def emit(self, *args: Any) -> str:
+        return "ok"
+
+
+class Owner:
+    """A turn as an emitter sees it."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def claim(self) -> tuple[Ref, int, str]:
+        return Ref("R-1", 1, "0"), 0, "a" * 12
+
+
+def test_an_alarm_in_the_midst_of_speaking_leaves_no_lock_behind() -> None:
+    outlet = Outlet(Silent(), Limits(), "w")  # type: ignore[arg-type]
+    spawner = PythonFunctionSpawner()
+
+    def do(value: Any, step: Step) -> Any:
+        while True:
+            step.progress("round and round")
+            agent_logger.error("round")
+
+    DO["do"] = do
+    agent = Agent("grader", "python_fn", "q", 10_000, spec={"fn_id": "io-any"})
+    for number in range(50):
+        emit = Emitter(outlet, Owner(), "/a", 1, "grader")
+        timeout_s = 0.005 + number / 10_000
+        call = StepCall("R-1", 1, "/a", "ST", agent, 1, 1, timeout_s, emit=emit)
+        outcome = spawner.run(call)
+        assert outcome.kind == "timed_out"
+        assert emit.tail is not None
+        assert emit.tail.end(outcome) is outcome
