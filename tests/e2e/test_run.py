@@ -57,6 +57,8 @@ def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
         "status": "passed",
         "attempts": 1,
         "error": "",
+        "stage": "",
+        "note": "",
     }
     assert "passed   nap  python_fn" in shell.err
 
