@@ -74,16 +74,17 @@ def compile_blueprint(
     }
     return Program(
         blueprint_id=blueprint.id,
-        flow_json=parse_node(blueprint.flow).to_json(),
+        flow_json=parse_node(blueprint.flow, blueprint.dialect).to_json(),
         agents=agents,
         default_init_ctx=blueprint.default_init_ctx,
         run_deadline_s=blueprint.metadata.default_run_ttl_secs,
+        dialect=blueprint.dialect,
     )
 
 
 def _check_flow(blueprint: Blueprint) -> Iterator[Diagnostic]:
     try:
-        node = parse_node(blueprint.flow)
+        node = parse_node(blueprint.flow, blueprint.dialect)
     except FlowError as error:
         yield _flow_finding(error)
         return

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Final
 
-from engine.flow import dump_compact, parse_node
+from engine.flow import Dialect, dump_compact, parse_node
 from engine.flow.json_text import Json
 from engine.flow.nodes import Node
 
@@ -72,8 +72,8 @@ class Agent:
 class Program:
     """Everything a worker needs to know of a Blueprint to carry a run of it.
 
-    `flow_json` is the flow in its canonical spelling, `agents` is by name and
-    `run_deadline_s` is None where the Blueprint sets none. Not to be changed, its
+    `flow_json` is the flow in its canonical spelling of `dialect`, `agents` is by name
+    and `run_deadline_s` is None where the Blueprint sets none. Not to be changed, its
     JSON parts included: `program_id` is kept once computed.
     """
 
@@ -82,11 +82,12 @@ class Program:
     agents: Mapping[str, Agent]
     default_init_ctx: Json = None
     run_deadline_s: int | None = None
+    dialect: Dialect = "flow.ir"
 
     @cached_property
     def flow(self) -> Node:
         """The parsed flow."""
-        return parse_node(self.flow_json)
+        return parse_node(self.flow_json, self.dialect)
 
     @cached_property
     def program_id(self) -> str:
@@ -94,9 +95,11 @@ class Program:
         return hashlib.sha256(dump_compact(self.to_json()).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Json]:
-        """Writes the program as JSON."""
+        """Writes the program as JSON; the dialect only where it is not flow.ir."""
+        dialect = {} if self.dialect == "flow.ir" else {"dialect": self.dialect}
         return {
             "format": FORMAT,
+            **dialect,
             "blueprint_id": self.blueprint_id,
             "flow": self.flow_json,
             "agents": {name: agent.to_json() for name, agent in self.agents.items()},
@@ -117,6 +120,7 @@ class Program:
             agents={name: Agent.from_json(agent) for name, agent in agents.items()},
             default_init_ctx=value["default_init_ctx"],
             run_deadline_s=value["run_deadline_s"],
+            dialect=value.get("dialect", "flow.ir"),
         )
 
 

@@ -15,6 +15,7 @@ from engine.blueprint.subprocess_spec import (
     SubprocessRunner,
     subprocess_model,
 )
+from engine.flow.grammar import Dialect
 from engine.flow.json_text import Json
 
 KINDS: Final = ("lua", "python_fn", "subprocess", "operator", "agent_block")
@@ -137,6 +138,7 @@ class Blueprint(Strict):
 
     schema_version: SemVer = "0.1.0"
     id: BlueprintId
+    dialect: Dialect = "flow.ir"
     flow: Json
     agents: list[AgentDef] = []
     subprocesses: list[SubprocessDef] = []

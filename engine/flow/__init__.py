@@ -2,13 +2,17 @@
 
 from engine.flow.document import Document
 from engine.flow.errors import FlowError
-from engine.flow.expr import evaluate_expr, parse_expr
+from engine.flow.expr import evaluate_expr
+from engine.flow.expr_reader import parse_expr
+from engine.flow.grammar import DIALECTS, Dialect
 from engine.flow.interpreter import evaluate
 from engine.flow.json_text import JsonTextError, dump_compact, load_json
 from engine.flow.nodes import parse_node
 from engine.flow.path import parse_path
 
 __all__ = [
+    "DIALECTS",
+    "Dialect",
     "Document",
     "FlowError",
     "JsonTextError",

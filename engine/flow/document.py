@@ -1,10 +1,10 @@
 """The document of one run: a JSON value that is written many times.
 
-A write copies the objects along its path once and then changes those copies, which it
+A write copies the containers along its path once and then changes those copies, which it
 owns, in place: n writes cost n, not n documents. Handing a copy out disowns it.
 """
 
-from engine.flow.expr import Expr, Extern, Externs
+from engine.flow.expr import GATHERING, Expr, Extern, Externs
 from engine.flow.json_text import Json
 from engine.flow.path import Path, disown
 
@@ -16,7 +16,7 @@ class Document:
 
     def __init__(self, value: Json) -> None:
         self._value = value
-        # The objects stand beside their ids: an id stays taken as long as it is here.
+        # The containers stand beside their ids: an id stays taken as long as it is here.
         self._owned: dict[int, Json] = {}
 
     @property
@@ -36,10 +36,12 @@ class Document:
         if externs is not None:
             externs = _EscapeRoute(externs, self._owned)
         value = expr.evaluate(self._value, externs)
-        # Owned objects hang together from the root and stand in no list: a result
-        # that is not owned itself holds none.
+        # Owned containers hang together from the root: a result of the document that is
+        # not owned itself holds none. One that was put together may hold any.
         if id(value) in self._owned:
             self._hand_out(value)
+        elif type(value) is list and type(expr) in GATHERING:
+            self._owned.clear()
         return value
 
     def write(self, path: Path, value: Json) -> None:

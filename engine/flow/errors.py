@@ -4,7 +4,8 @@ The texts are data: a program stores them (`try.err_at`, `all_settled`), so they
 follow the tables of tests/conformance/README.md to the letter.
 """
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
 
 from engine.flow.json_text import Json, dump_compact
 
@@ -17,7 +18,21 @@ FlowErrorKind: TypeAlias = Literal[
     "DispatcherError",
     "ExternError",
     "ParseError",
+    "LoopLimit",
 ]
+
+# When each kind is raised, for the guide.
+KINDS: Final[Mapping[FlowErrorKind, str]] = {
+    "PathNotFound": "A path that is read leads to no value.",
+    "InvalidPath": "A path is malformed, or what is to be written to is no path.",
+    "NonBoolCond": "The `cond` of a branch is not a boolean.",
+    "TypeError": "A value is not of the type an operation needs.",
+    "ArithError": "Arithmetic has no finite result.",
+    "DispatcherError": "An agent failed for good.",
+    "ExternError": "An extern function is absent or failed.",
+    "ParseError": "The program is not of the language; nothing of it is run.",
+    "LoopLimit": "A loop with `on_max: fail` wants to go on after `max` iterations.",
+}
 
 
 class FlowError(Exception):
@@ -67,6 +82,12 @@ def dispatcher_error(ref: str, text: str) -> FlowError:
 def extern_error(ref: str, text: str) -> FlowError:
     """Returns the error of an extern function that is absent or failed with `text`."""
     return FlowError("ExternError", f"extern error for ref '{ref}': {text}")
+
+
+def loop_limit(most: int) -> FlowError:
+    """Returns the error of a loop that was to go on after `most` iterations."""
+    why = f"cond still holds after {most} iterations"
+    return FlowError("LoopLimit", f"loop limit reached: {why}")
 
 
 def parse_error(place: str, rule: str) -> FlowError:

@@ -6,18 +6,10 @@ left to right and checks types only after all operands have values.
 """
 
 import math
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
-from engine.flow.decode import (
-    read_array,
-    read_path,
-    read_string,
-    read_tag,
-    require_json,
-)
 from engine.flow.errors import (
     FlowError,
     arith_error,
@@ -26,8 +18,20 @@ from engine.flow.errors import (
 )
 from engine.flow.json_text import Json, dump_compact
 from engine.flow.path import Path
+from engine.flow.values import (
+    ARITHMETIC,
+    ORDERINGS,
+    as_double,
+    is_number,
+    json_equal,
+    operand,
+    truthy,
+)
 
 Extern: TypeAlias = Callable[[list[Json]], Json]
+
+MOST_ELEMENTS: Final = 1_000_000
+"""Elements that one expression may look at, all its loops over arrays together."""
 
 
 class Externs(Protocol):
@@ -81,10 +85,10 @@ class Arith:
         lhs = self.lhs.evaluate(ctx, externs)
         rhs = self.rhs.evaluate(ctx, externs)
         if type(lhs) is not float:
-            lhs = _operand(self.op, lhs)
+            lhs = operand(self.op, lhs)
         if type(rhs) is not float:
-            rhs = _operand(self.op, rhs)
-        result = _ARITHMETIC[self.op](lhs, rhs)
+            rhs = operand(self.op, rhs)
+        result = ARITHMETIC[self.op](lhs, rhs)
         if result - result != 0.0:
             shown = "NaN" if math.isnan(result) else str(result)
             raise arith_error(self.op, f"result not f64-representable: {shown}")
@@ -127,9 +131,9 @@ class Ordering:
         lhs = self.lhs.evaluate(ctx, externs)
         rhs = self.rhs.evaluate(ctx, externs)
         if is_number(lhs) and is_number(rhs):
-            return _ORDERINGS[self.op](as_double(lhs), as_double(rhs))
+            return ORDERINGS[self.op](as_double(lhs), as_double(rhs))
         if isinstance(lhs, str) and isinstance(rhs, str):
-            return _ORDERINGS[self.op](lhs, rhs)
+            return ORDERINGS[self.op](lhs, rhs)
         got = f"{dump_compact(lhs)} vs {dump_compact(rhs)}"
         why = f"cmp: both sides must be numbers or strings, got {got}"
         raise type_error("cmp", why)
@@ -261,6 +265,8 @@ class CallExtern:
     def evaluate(self, ctx: Json, externs: Externs | None) -> Json:
         """Returns the function's value; raises what it raises as a FlowError."""
         values = [arg.evaluate(ctx, externs) for arg in self.args]
+        if isinstance(externs, _Visits):
+            externs = externs.externs
         if externs is None:
             raise extern_error(self.ref, "no externs registry configured")
         if self.ref not in externs:
@@ -279,6 +285,101 @@ class CallExtern:
         return {"op": "call_extern", "ref": self.ref, "args": args}
 
 
+@dataclass(frozen=True, slots=True)
+class Default:
+    """`default` (dialect swarm): the argument, or `fallback` where it is absent."""
+
+    arg: "Expr"
+    fallback: "Expr"
+
+    def evaluate(self, ctx: Json, externs: Externs | None) -> Json:
+        """Returns a value; PathNotFound from anywhere inside means absent, null not."""
+        try:
+            return self.arg.evaluate(ctx, externs)
+        except FlowError as error:
+            if error.kind != "PathNotFound":
+                raise
+        return self.fallback.evaluate(ctx, externs)
+
+    def to_json(self) -> dict[str, Json]:
+        """Writes the expression back as JSON."""
+        arg, fallback = self.arg.to_json(), self.fallback.to_json()
+        return {"op": "default", "arg": arg, "fallback": fallback}
+
+
+@dataclass(frozen=True, slots=True)
+class Quantifier:
+    """`any`, `all` (dialect swarm): whether a condition holds for elements."""
+
+    op: Literal["any", "all"]
+    items: "Expr"
+    bind: Path
+    cond: "Expr"
+
+    def evaluate(self, ctx: Json, externs: Externs | None) -> bool:
+        """Returns a boolean; the elements after the one that decides are not seen."""
+        decides = self.op == "any"
+        visits = _visits(externs)
+        for _, scope in _elements(self, ctx, visits, {}):
+            if truthy(self.cond.evaluate(scope, visits)) is decides:
+                return decides
+        return not decides
+
+    def to_json(self) -> dict[str, Json]:
+        """Writes the expression back as JSON."""
+        return {**_loop_json(self), "cond": self.cond.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """`filter` (dialect swarm): the elements for which a condition holds."""
+
+    items: "Expr"
+    bind: Path
+    cond: "Expr"
+    op: Literal["filter"] = "filter"
+
+    def evaluate(self, ctx: Json, externs: Externs | None) -> Json:
+        """Returns a new array, its elements shared with the document."""
+        visits = _visits(externs)
+        return [
+            item
+            for item, scope in _elements(self, ctx, visits, {})
+            if truthy(self.cond.evaluate(scope, visits))
+        ]
+
+    def to_json(self) -> dict[str, Json]:
+        """Writes the expression back as JSON."""
+        return {**_loop_json(self), "cond": self.cond.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """`map` (dialect swarm): an array of what an expression gives for each element."""
+
+    items: "Expr"
+    bind: Path
+    value: "Expr"
+    op: Literal["map"] = "map"
+
+    def evaluate(self, ctx: Json, externs: Externs | None) -> Json:
+        """Returns a new array, its elements shared with the document."""
+        visits = _visits(externs)
+        owned: dict[int, Json] = {}
+        values: list[Json] = []
+        for _, scope in _elements(self, ctx, visits, owned):
+            value = self.value.evaluate(scope, visits)
+            if isinstance(value, (dict, list)):
+                # It may be, or hold, the scope that the next element is written into.
+                owned.clear()
+            values.append(value)
+        return values
+
+    def to_json(self) -> dict[str, Json]:
+        """Writes the expression back as JSON."""
+        return {**_loop_json(self), "value": self.value.to_json()}
+
+
 Expr: TypeAlias = (
     PathExpr
     | Lit
@@ -292,54 +393,14 @@ Expr: TypeAlias = (
     | Len
     | In
     | CallExtern
+    | Default
+    | Quantifier
+    | Filter
+    | Map
 )
 
-
-def parse_expr(value: Json) -> Expr:
-    """Reads an expression from its JSON value; raises ParseError."""
-    require_json(value)
-    return read_expr(value, "$")
-
-
-def read_expr(value: Json, place: str) -> Expr:
-    """Reads an expression that stands at `place` of a program already known as JSON."""
-    if place != "$" and _is_numbered_literal(value):
-        return Lit(value[1])
-    op = read_tag(value, place, "op", _FIELDS)
-    match op:
-        case "path":
-            return PathExpr(read_path(value["at"], f"{place}.at"))
-        case "lit":
-            return Lit(value["value"])
-        case "and":
-            return And(_read_args(value, place))
-        case "or":
-            return Or(_read_args(value, place))
-        case "call_extern":
-            ref = read_string(value["ref"], f"{place}.ref")
-            return CallExtern(ref, _read_args(value, place))
-        case "in":
-            needle = read_expr(value["needle"], f"{place}.needle")
-            return In(needle, read_expr(value["haystack"], f"{place}.haystack"))
-        case "not" | "exists" | "len":
-            return _UNARY[op](read_expr(value["arg"], f"{place}.arg"))
-        case _:
-            lhs = read_expr(value["lhs"], f"{place}.lhs")
-            return _BINARY[op](op, lhs, read_expr(value["rhs"], f"{place}.rhs"))
-
-
-def _is_numbered_literal(value: Json) -> bool:
-    """Tells `[1, value]`, the reference's other spelling of a literal inside a program.
-
-    Conformance case edge-parse-node-156 asks for it. A Blueprint that says it means an
-    array, so the Blueprint compiler refuses it.
-    """
-    return (
-        type(value) is list
-        and len(value) == 2
-        and type(value[0]) is int
-        and value[0] == 1
-    )
+# What these give may be a new list that holds parts of the document.
+GATHERING: Final = frozenset({Default, Filter, Map})
 
 
 def evaluate_expr(expr: Expr, ctx: Json, externs: Externs | None = None) -> Json:
@@ -351,115 +412,51 @@ def evaluate_expr(expr: Expr, ctx: Json, externs: Externs | None = None) -> Json
     return expr.evaluate(ctx, externs)
 
 
-def truthy(value: Json) -> bool:
-    """Tells whether a value counts as true: everything but null and false."""
-    return value is not None and value is not False
+class _Visits:
+    """The externs of an expression over arrays, and the elements it may still see.
 
-
-def is_number(value: Json) -> bool:
-    """Tells whether a value is a number; booleans are not."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def as_double(value: float) -> float:
-    """Returns a number as a double; integers beyond its range become infinite."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-
-
-def json_equal(lhs: Json, rhs: Json) -> bool:
-    """Tells whether two values are equal, numbers as doubles, booleans no numbers.
-
-    The walk keeps its own list, so values of any nesting can be compared.
+    Nested loops multiply, so without a bound a short text could run for years.
     """
-    pairs = [(lhs, rhs)]
-    while pairs:
-        a, b = pairs.pop()
-        if a is b:
-            continue
-        if isinstance(a, str):
-            if not isinstance(b, str) or a != b:
-                return False
-        elif is_number(a):
-            if not is_number(b) or as_double(a) != as_double(b):
-                return False
-        elif not _same_shape(a, b):
-            return False
-        elif isinstance(a, dict):
-            pairs.extend((item, b[key]) for key, item in a.items())
-        else:
-            pairs.extend(zip(a, b, strict=True))
-    return True
+
+    __slots__ = ("externs", "left")
+
+    def __init__(self, externs: Externs | None) -> None:
+        self.externs = externs
+        self.left = MOST_ELEMENTS
+
+    def __contains__(self, ref: object, /) -> bool:
+        return self.externs is not None and ref in self.externs
+
+    def __getitem__(self, ref: str, /) -> Extern:
+        assert self.externs is not None  # noqa: S101 - it contains the ref
+        return self.externs[ref]
 
 
-def _same_shape(a: Json, b: Json) -> bool:
-    """Tells whether two containers have the same keys, or the same length."""
-    if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys()
-    return isinstance(a, list) and isinstance(b, list) and len(a) == len(b)
+def _visits(externs: Externs | None) -> _Visits:
+    return externs if isinstance(externs, _Visits) else _Visits(externs)
 
 
-def _read_args(value: Json, place: str) -> tuple[Expr, ...]:
-    args = read_array(value["args"], f"{place}.args")
-    return tuple([read_expr(a, f"{place}.args[{n}]") for n, a in enumerate(args)])
+def _elements(
+    loop: Quantifier | Filter | Map, ctx: Json, visits: _Visits, owned: dict[int, Json]
+) -> Iterator[tuple[Json, Json]]:
+    """Yields each element and the document with the element at the loop's `as`.
+
+    The next element is written in place into what is still in `owned`.
+    """
+    items = loop.items.evaluate(ctx, visits)
+    op = f"expr.{loop.op}"
+    if not isinstance(items, list):
+        raise type_error(op, f"expected array, got {dump_compact(items)}")
+    for item in items:
+        visits.left -= 1
+        if visits.left < 0:
+            raise type_error(op, f"looks at more than {MOST_ELEMENTS} elements")
+        if visits.externs is not None:
+            # An extern may keep the document it was given.
+            owned.clear()
+        ctx = loop.bind.write_owned(ctx, item, owned)
+        yield item, ctx
 
 
-def _operand(op: str, value: Json) -> float:
-    if not is_number(value):
-        raise type_error(op, f"expected number, got {dump_compact(value)}")
-    return as_double(value)
-
-
-def _divide(a: float, b: float) -> float:
-    if b == 0.0:
-        raise arith_error("div", "arithmetic failure (e.g. division by zero)")
-    return a / b
-
-
-def _floored_mod(a: float, b: float) -> float:
-    """Returns a - floor(a/b)*b in doubles, which is not Python's `%`."""
-    if b == 0.0:
-        raise arith_error("mod", "arithmetic failure (e.g. division by zero)")
-    quotient = a / b
-    if math.isfinite(quotient):
-        # floor() gives an integer and so would lose the sign of -0.0.
-        quotient = math.copysign(float(math.floor(quotient)), quotient)
-    return a - quotient * b
-
-
-_ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "div": _divide,
-    "mod": _floored_mod,
-}
-_ORDERINGS: Mapping[str, Callable[[Json, Json], bool]] = {
-    "lt": operator.lt,
-    "lte": operator.le,
-    "gt": operator.gt,
-    "gte": operator.ge,
-}
-_UNARY: Mapping[str, type[Not | Exists | Len]] = {
-    "not": Not,
-    "exists": Exists,
-    "len": Len,
-}
-_BINARY: Mapping[str, type[Arith | Equality | Ordering]] = {
-    "eq": Equality,
-    "ne": Equality,
-    **dict.fromkeys(_ORDERINGS, Ordering),
-    **dict.fromkeys(_ARITHMETIC, Arith),
-}
-_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "path": ("at",),
-    "lit": ("value",),
-    "and": ("args",),
-    "or": ("args",),
-    "in": ("needle", "haystack"),
-    "call_extern": ("ref", "args"),
-    **dict.fromkeys(_UNARY, ("arg",)),
-    **dict.fromkeys(_BINARY, ("lhs", "rhs")),
-}
+def _loop_json(loop: Quantifier | Filter | Map) -> dict[str, Json]:
+    return {"op": loop.op, "in": loop.items.to_json(), "as": str(loop.bind)}

@@ -9,7 +9,7 @@ from typing import TypeAlias, assert_never
 
 from engine.flow.document import Document
 from engine.flow.errors import FlowError, dispatcher_error
-from engine.flow.expr import Externs, truthy
+from engine.flow.expr import Externs
 from engine.flow.json_text import Json
 from engine.flow.nodes import (
     Assign,
@@ -22,12 +22,15 @@ from engine.flow.nodes import (
     Step,
     Try,
     branch_taken,
+    check_loop_end,
+    error_record,
     fanout_items,
     fulfilled_record,
     rejected_record,
     require_item,
     target_path,
 )
+from engine.flow.values import truthy
 
 Dispatch: TypeAlias = Callable[[str, Json], Json]
 
@@ -94,10 +97,12 @@ class _Interpreter:
         document.write(counter, count)
         while count < node.max:
             if not truthy(document.evaluate(node.cond, self._externs)):
-                break
+                return
             self.run(node.body, document)
             count += 1
             document.write(counter, count)
+        if node.on_max == "fail":
+            check_loop_end(node, document.evaluate(node.cond, self._externs))
 
     def _try(self, node: Try, document: Document) -> None:
         before = document.snapshot()
@@ -105,10 +110,10 @@ class _Interpreter:
             self.run(node.body, document)
             return
         except FlowError as error:
-            text = str(error)
+            told = error_record(node, error)
         document.restore(before)
         if node.err_at is not None:
-            document.write(target_path(node.err_at), text)
+            document.write(target_path(node.err_at), told)
         self.run(node.catch, document)
 
     def _fanout(self, node: Fanout, document: Document) -> None:
@@ -123,6 +128,9 @@ class _Interpreter:
             lane.write(target_path(node.bind), item)
             try:
                 self.run(node.body, lane)
+                value = lane.value
+                if node.select is not None:
+                    value = lane.evaluate(node.select, self._externs)
             except FlowError as error:
                 if node.join in (Join.ALL, Join.RACE):
                     raise
@@ -133,10 +141,10 @@ class _Interpreter:
                     failure = error.with_traceback(None)
                 continue
             if node.join in (Join.ANY, Join.RACE):
-                joined, failure = lane.value, None
+                joined, failure = value, None
                 break
             settled = node.join is Join.ALL_SETTLED
-            joined.append(fulfilled_record(lane.value) if settled else lane.value)
+            joined.append(fulfilled_record(value) if settled else value)
         if failure is not None:
             raise failure
         document.write(target_path(node.out), joined)

@@ -4,25 +4,34 @@ Fields and their JSON spellings: reference-language 1.1. What a node does is wri
 the interpreter and, for live runs, in engine/run; the rules both need are below.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
 from engine.flow.decode import (
     read_array,
+    read_choice,
+    read_dialect,
+    read_integer,
     read_path,
     read_string,
     read_tag,
     require_json,
     suggestion,
 )
-from engine.flow.errors import invalid_path, non_bool_cond, parse_error, type_error
-from engine.flow.expr import Expr, PathExpr, read_expr
+from engine.flow.errors import (
+    FlowError,
+    invalid_path,
+    loop_limit,
+    non_bool_cond,
+    parse_error,
+    type_error,
+)
+from engine.flow.expr import Expr, PathExpr
+from engine.flow.expr_reader import read_expr
+from engine.flow.grammar import NODE_WORDS, Dialect
 from engine.flow.json_text import Json, dump_compact
 from engine.flow.path import Path
-
-_LARGEST_MAX = 2**32 - 1
 
 
 class Join(StrEnum):
@@ -79,16 +88,27 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Fanout:
-    """`fanout`: runs `body` once per item on its own document, joins the documents."""
+    """`fanout`: runs `body` once per item on its own document, joins the documents.
+
+    With `select` (dialect swarm) it joins what that gives of each final document;
+    at most `max_parallel` lanes are under way at once.
+    """
 
     items: Expr
     bind: Expr
     body: "Node"
     join: Join
     out: Expr
+    select: Expr | None = None
+    max_parallel: int | None = None
 
     def to_json(self) -> dict[str, Json]:
-        """Writes the node back as JSON."""
+        """Writes the node back as JSON, absent fields of the dialect not at all."""
+        own: dict[str, Json] = {}
+        if self.select is not None:
+            own["select"] = self.select.to_json()
+        if self.max_parallel is not None:
+            own["max_parallel"] = self.max_parallel
         return {
             "kind": "fanout",
             "items": self.items.to_json(),
@@ -96,26 +116,33 @@ class Fanout:
             "body": self.body.to_json(),
             "join": self.join.value,
             "out": self.out.to_json(),
+            **own,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`loop`: runs `body` while `cond` is truthy, at most `max` times."""
+    """`loop`: runs `body` while `cond` is truthy, at most `max` times.
+
+    With `on_max` `fail` (dialect swarm) it is an error to want more.
+    """
 
     counter: Expr
     cond: Expr
     body: "Node"
     max: int
+    on_max: Literal["continue", "fail"] | None = None
 
     def to_json(self) -> dict[str, Json]:
-        """Writes the node back as JSON."""
+        """Writes the node back as JSON, an absent `on_max` not at all."""
+        own = {} if self.on_max is None else {"on_max": self.on_max}
         return {
             "kind": "loop",
             "counter": self.counter.to_json(),
             "cond": self.cond.to_json(),
             "body": self.body.to_json(),
             "max": self.max,
+            **own,
         }
 
 
@@ -126,14 +153,17 @@ class Try:
     body: "Node"
     catch: "Node"
     err_at: Expr | None
+    err_as: Literal["text", "object"] | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Writes the node back as JSON; an absent `err_at` as null."""
+        own = {} if self.err_as is None else {"err_as": self.err_as}
         return {
             "kind": "try",
             "body": self.body.to_json(),
             "catch": self.catch.to_json(),
             "err_at": None if self.err_at is None else self.err_at.to_json(),
+            **own,
         }
 
 
@@ -155,71 +185,66 @@ class Assign:
 
 Node: TypeAlias = Step | Seq | Branch | Fanout | Loop | Try | Assign
 
-_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "step": ("ref", "in", "out"),
-    "seq": ("children",),
-    "branch": ("cond", "then", "else"),
-    "fanout": ("items", "bind", "body", "join", "out"),
-    "loop": ("counter", "cond", "body", "max"),
-    "try": ("body", "catch", "err_at"),
-    "assign": ("at", "value"),
-    "let": ("at", "value"),
-}
-_OPTIONAL = frozenset({"err_at"})
 
-
-def parse_node(value: Json) -> Node:
+def parse_node(value: Json, dialect: Dialect = "flow.ir") -> Node:
     """Reads a program from its JSON value; raises ParseError."""
     require_json(value)
-    return read_node(value, "$")
+    return read_node(value, "$", read_dialect(dialect))
 
 
-def read_node(value: Json, place: str) -> Node:
+def read_node(value: Json, place: str, dialect: Dialect) -> Node:
     """Reads a node that stands at `place` of a program already known as JSON."""
-    kind = read_tag(value, place, "kind", _FIELDS, _OPTIONAL)
+    kind = read_tag(value, place, NODE_WORDS[dialect])
+
+    def expr(field: str) -> Expr:
+        return read_expr(value[field], f"{place}.{field}", dialect)
+
+    def node(field: str) -> Node:
+        return read_node(value[field], f"{place}.{field}", dialect)
+
     match kind:
         case "step":
             ref = read_string(value["ref"], f"{place}.ref")
-            wires = [read_expr(value[key], f"{place}.{key}") for key in ("in", "out")]
-            return Step(ref, *wires)
+            return Step(ref, expr("in"), expr("out"))
         case "seq":
             rows = read_array(value["children"], f"{place}.children")
             nodes = [
-                read_node(row, f"{place}.children[{n}]") for n, row in enumerate(rows)
+                read_node(row, f"{place}.children[{n}]", dialect)
+                for n, row in enumerate(rows)
             ]
             return Seq(tuple(nodes))
         case "branch":
-            cond = read_expr(value["cond"], f"{place}.cond")
-            then = read_node(value["then"], f"{place}.then")
-            return Branch(cond, then, read_node(value["else"], f"{place}.else"))
+            return Branch(expr("cond"), node("then"), node("else"))
         case "fanout":
+            most = value.get("max_parallel")
             return Fanout(
-                items=read_expr(value["items"], f"{place}.items"),
-                bind=read_expr(value["bind"], f"{place}.bind"),
-                body=read_node(value["body"], f"{place}.body"),
+                items=expr("items"),
+                bind=expr("bind"),
+                body=node("body"),
                 join=_read_join(value["join"], f"{place}.join"),
-                out=read_expr(value["out"], f"{place}.out"),
+                out=expr("out"),
+                select=expr("select") if "select" in value else None,
+                max_parallel=read_integer(most, f"{place}.max_parallel", 1)
+                if "max_parallel" in value
+                else None,
             )
         case "loop":
             return Loop(
-                counter=read_expr(value["counter"], f"{place}.counter"),
-                cond=read_expr(value["cond"], f"{place}.cond"),
-                body=read_node(value["body"], f"{place}.body"),
-                max=_read_max(value["max"], f"{place}.max"),
+                counter=expr("counter"),
+                cond=expr("cond"),
+                body=node("body"),
+                max=read_integer(value["max"], f"{place}.max"),
+                on_max=_read_on_max(value, place),
             )
         case "try":
-            err_at = value.get("err_at")
-            return Try(
-                body=read_node(value["body"], f"{place}.body"),
-                catch=read_node(value["catch"], f"{place}.catch"),
-                err_at=None if err_at is None else read_expr(err_at, f"{place}.err_at"),
-            )
+            body, catch = node("body"), node("catch")
+            err_at = None if value.get("err_at") is None else expr("err_at")
+            return Try(body, catch, err_at, _read_err_as(value, place))
         case "let":
-            path = PathExpr(read_path(value["at"], f"{place}.at"))
-            return Assign(path, read_expr(value["value"], f"{place}.value"), "let")
+            path = PathExpr(read_path(value["at"], f"{place}.at", dialect))
+            return Assign(path, expr("value"), "let")
         case _:
-            at = read_expr(value["at"], f"{place}.at")
-            return Assign(at, read_expr(value["value"], f"{place}.value"))
+            return Assign(expr("at"), expr("value"))
 
 
 def target_path(expr: Expr) -> Path:
@@ -259,6 +284,19 @@ def rejected_record(reason: str) -> dict[str, Json]:
     return {"status": "rejected", "reason": reason}
 
 
+def error_record(node: Try, error: FlowError) -> Json:
+    """Returns what a try notes of an error: its text, or an object with its kind."""
+    if node.err_as == "object":
+        return {"kind": error.kind, "text": str(error)}
+    return str(error)
+
+
+def check_loop_end(node: Loop, cond: Json) -> None:
+    """Raises LoopLimit if a loop that is at its `max` would go on, as `cond` says."""
+    if cond is not None and cond is not False:
+        raise loop_limit(node.max)
+
+
 def _read_join(value: Json, place: str) -> Join:
     text = read_string(value, place)
     if text not in Join.__members__.values():
@@ -266,9 +304,19 @@ def _read_join(value: Json, place: str) -> Join:
     return Join(text)
 
 
-def _read_max(value: Json, place: str) -> int:
-    # `type` and not isinstance: true is an int to Python.
-    if type(value) is not int or not 0 <= value <= _LARGEST_MAX:
-        got = dump_compact(value)
-        raise parse_error(place, f"expected an integer 0 to {_LARGEST_MAX}, got {got}")
-    return value
+def _read_on_max(value: Json, place: str) -> Literal["continue", "fail"] | None:
+    if "on_max" not in value:
+        return None
+    words = ("continue", "fail")
+    found = read_choice(value["on_max"], f"{place}.on_max", words)
+    return "fail" if found == "fail" else "continue"
+
+
+def _read_err_as(value: Json, place: str) -> Literal["text", "object"] | None:
+    if "err_as" not in value:
+        return None
+    if value.get("err_at") is None:
+        raise parse_error(f"{place}.err_as", "'err_as' needs 'err_at' beside it")
+    words = ("text", "object")
+    found = read_choice(value["err_as"], f"{place}.err_as", words)
+    return "object" if found == "object" else "text"

@@ -58,6 +58,10 @@ class Chain:
     """With phase j: sequence number at which the awaited chord was opened."""
     origin_size: int = 0
     """Stored bytes of what the edit log starts from."""
+    fanout: int = -1
+    """Of a lane: the number of the fanout node whose body it runs."""
+    selected: bool = False
+    """A lane that has ended and whose Ctx is what its fanout's `select` gave."""
     folded: bool = False
     """A lane whose log starts from a base of its own, not from its chord's."""
     known: dict[str, Lanes] = field(default_factory=dict)
@@ -77,6 +81,19 @@ class Chain:
         """Write a value whose stored form is `line`, a reference to it."""
         self.doc.write(path, value)
         self.edits += line
+
+    def select(self, value: Any) -> None:
+        """Make the Ctx of an ended lane what is to be joined of it.
+
+        Its edit log is then one line, which `replace_log` writes.
+        """
+        self.doc = Document(value)
+        self.selected = True
+
+    def replace_log(self, line: bytes) -> None:
+        """Make `line`, an edit of the whole Ctx, the only one of the edit log."""
+        self.start = 0
+        self.edits[:] = line
 
     def roll_back(self, frame: Frame) -> None:
         """Take the Ctx and the edit log back to where a try began."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from engine.flow.nodes import Join
+from engine.flow.nodes import Fanout, Join
 from engine.ports import Spawner
 from engine.run.ctx import dump_expanded
 from engine.run.events import pack_entry
@@ -37,6 +37,23 @@ def lanes_a_message(size: int, limits: Limits) -> int:
     return 1 << (most.bit_length() - 1)
 
 
+def lanes_at_once(
+    node: Fanout, size: int, limits: Limits, *, batched: bool
+) -> tuple[int, int]:
+    """Return a chord's lanes a message and its window.
+
+    The store sends a message while fewer lanes than the window are under way, so up to
+    a batch less one beyond it: with `max_parallel` the window is that much smaller.
+    """
+    most = node.max_parallel
+    if most is None:
+        return lanes_a_message(size, limits) if batched else 1, limits.window
+    batch = lanes_a_message(min(size, most), limits) if batched else 1
+    # With few lanes at once, each is to have a worker of its own.
+    batch = min(batch, 1 << (most.bit_length() - 1))
+    return batch, min(limits.window, most - batch + 1)
+
+
 def spec_of(
     turn: Turn, fork: Fork, spawners: Mapping[str, Spawner], limits: Limits
 ) -> ChordSpec:
@@ -51,10 +68,11 @@ def spec_of(
         in_process = spawner is not None and spawner.in_process
     size = len(fork.items)
     batched = in_process and fork.node.join in BATCHED
+    batch, window = lanes_at_once(fork.node, size, limits, batched=batched)
     return ChordSpec(
         size=size,
-        batch=lanes_a_message(size, limits) if batched else 1,
-        window=limits.window,
+        batch=batch,
+        window=window,
         parent=turn.ref.addr,
         parent_len=turn.chain.offset,
         base_id=turn.base_id,

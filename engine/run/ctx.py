@@ -15,7 +15,7 @@ from typing import Any, Final, TypedDict
 import orjson
 
 from engine.flow.document import Document
-from engine.flow.path import Path
+from engine.flow.path import Key, Path, path_of
 
 # Subclasses reach the hook below: `Lanes` is a list that knows its short form.
 OPTIONS: Final = orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -43,7 +43,7 @@ class Lanes(list[Any]):
 
 
 @lru_cache(maxsize=4096)
-def _head(keys: tuple[str, ...]) -> bytes:
+def _head(keys: tuple[Key, ...]) -> bytes:
     return b"[" + orjson.dumps(keys) + b","
 
 
@@ -97,7 +97,7 @@ def replay(
         if not line:
             break
         edit = orjson.loads(line)
-        path = Path("$", tuple(edit[0]))
+        path = path_of("$", edit[0])
         if len(edit) == 2:
             doc.write(path, edit[1])
         elif edit[2] in ("lanes", "lane"):

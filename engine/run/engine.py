@@ -21,6 +21,7 @@ from engine.run.attempts import checked, judge, make_attempt
 from engine.run.chain import Chain, place_of
 from engine.run.chords import UPLOAD_ABOVE, opening_of, pages_of, spec_of
 from engine.run.ctx import FOLD_AT, TooLarge, base_id, fold, whole_edit
+from engine.run.emitter import Emitter, Outlet
 from engine.run.events import Event, discards, pack_entry
 from engine.run.load import LeaseOver, Loader, Origin, Prepared, Vanished, split_lane
 from engine.run.machine import (
@@ -78,6 +79,7 @@ class Engine:
         self.watch = watch or NoWatch()
         self.loader = loader or Loader(store)
         self.who = who
+        self.outlet = Outlet(store, self.limits, who)
 
     def deliver(self, ref: Ref, queue: str) -> str:
         """Claim a chain and drive it as far as the budget allows.
@@ -190,6 +192,7 @@ class Engine:
                 request.input,
                 self.limits,
                 self.watch.cancelled,
+                Emitter(self.outlet, turn, request.place, turn.tries, agent.name),
             )
         attempt = turn.attempt - (outcome.kind == "lost")
         return judge(
@@ -228,7 +231,20 @@ class Engine:
         )
 
     def within_limit(self, chain: Chain, nxt: Next) -> Next:
-        """Return what a chain needs next: its end, when its Ctx has grown too large."""
+        """Return what a chain needs next: its end, when its Ctx has grown too large.
+
+        What was selected of an ended lane is all that is stored of it.
+        """
+        if chain.selected and nxt == Ended(None):
+            try:
+                chain.replace_log(whole_edit(chain.doc.value, self.limits.input_bytes))
+            except TooLarge:
+                chain.end = self._too_large("what `select` gives of a lane is")
+                return Ended(chain.end)
+            except orjson.JSONEncodeError as error:
+                text = f"what `select` gives of a lane can't be held as JSON: {error}"
+                chain.end = ["TypeError", text]
+                return Ended(chain.end)
         if chain.origin_size + chain.offset <= self.limits.ctx_bytes:
             return nxt
         chain.edits.clear()
@@ -400,7 +416,7 @@ class Engine:
         chord, _ = split_lane(ref.addr)
         mode = self.loader.spec(ref.run, ref.gen, chord).mode
         offset, edits = chain.start, bytes(chain.edits)
-        if chain.folded and error is None:
+        if chain.folded and not chain.selected and error is None:
             # A result is read on top of the chord's base, so a lane that has a base of
             # its own says its whole Ctx as one edit of the root, its joins expanded:
             # their own lines are in the log that goes away.

@@ -240,15 +240,16 @@ class Loader:
     def _chain(
         self, ref: Ref, prepared: Prepared, record: Record, log: bytes | None
     ) -> Chain:
-        first, prefix = 0, ""
+        first, prefix, fanout = 0, "", -1
         if ref.addr != ROOT:
             chord, index = split_lane(ref.addr)
             spec = self.spec(ref.run, ref.gen, chord)
             first = prepared.layout.children[spec.node][0]
-            prefix = f"{spec.place}/lane[{index}]"
+            prefix, fanout = f"{spec.place}/lane[{index}]", spec.node
         phase, cursor, frames, end, opened = unpack_frames(record.frames, first)
         chain = Chain(frames, cursor, phase, Document(None), record.loglen)
         chain.prefix, chain.end, chain.opened = prefix, end, opened
+        chain.fanout = fanout
         chain.folded = bool(record.base_id) and ref.addr != ROOT
         marks = [frame.rollback for frame in frames if frame.rollback >= 0]
         if phase == "j" and not marks:

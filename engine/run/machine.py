@@ -14,7 +14,6 @@ from typing import Any, Final, assert_never, cast
 
 from engine.flow import FlowError
 from engine.flow.errors import FlowErrorKind, dispatcher_error
-from engine.flow.expr import truthy
 from engine.flow.nodes import (
     Assign,
     Branch,
@@ -25,15 +24,20 @@ from engine.flow.nodes import (
     Step,
     Try,
     branch_taken,
+    check_loop_end,
+    error_record,
     fanout_items,
     require_item,
     target_path,
 )
+from engine.flow.values import truthy
 from engine.run.chain import Chain, Frame, place_of
 from engine.run.layout import Layout
 
 FUEL_NODES: Final = 20_000
 FUEL_S: Final = 0.05
+# A node may look at a million elements, so the clock is looked at often.
+CLOCK_EVERY: Final = 16
 
 Externs = Mapping[str, Callable[[list[Any]], Any]]
 
@@ -144,7 +148,7 @@ class Machine:
                 elif entering:
                     used += 1
                     if used > self._fuel_nodes or (
-                        used % 256 == 0 and self._clock() > until
+                        used % CLOCK_EVERY == 0 and self._clock() > until
                     ):
                         chain.phase = "c"
                         return Checkpoint(place_of(self.layout, chain))
@@ -156,6 +160,7 @@ class Machine:
                 elif chain.frames:
                     entering = self._leave(chain)
                 else:
+                    self._select(chain)
                     return self._end(chain, None)
             except FlowError as raised:
                 error = raised
@@ -173,6 +178,15 @@ class Machine:
     def _end(self, chain: Chain, error: list[str] | None) -> Ended:
         chain.phase, chain.end = "e", error
         return Ended(error)
+
+    def _select(self, chain: Chain) -> None:
+        """Put what is to be joined of a lane in the place of its Ctx."""
+        if chain.fanout < 0:
+            return
+        node = self.layout.nodes[chain.fanout]
+        assert isinstance(node, Fanout)  # noqa: S101 - a lane is of a fanout
+        if node.select is not None:
+            chain.select(chain.doc.evaluate(node.select, self._externs))
 
     def _take(self, chain: Chain, signal: Signal) -> FlowError | None:
         node = self.layout.nodes[chain.cursor]
@@ -238,9 +252,12 @@ class Machine:
         return True
 
     def _loop(self, chain: Chain, node: Loop, frame: Frame) -> bool:
-        if frame.at < node.max and truthy(chain.doc.evaluate(node.cond, self._externs)):
-            chain.cursor = self.layout.children[frame.node][0]
-            return True
+        if frame.at < node.max:
+            if truthy(chain.doc.evaluate(node.cond, self._externs)):
+                chain.cursor = self.layout.children[frame.node][0]
+                return True
+        elif node.on_max == "fail":
+            check_loop_end(node, chain.doc.evaluate(node.cond, self._externs))
         chain.frames.pop()
         return False
 
@@ -293,6 +310,6 @@ class Machine:
             frame.at, frame.rollback, frame.snapshot = 1, -1, None
             chain.cursor = self.layout.children[frame.node][1]
             if node.err_at is not None:
-                chain.write(target_path(node.err_at), str(error))
+                chain.write(target_path(node.err_at), error_record(node, error))
             return True
         return False

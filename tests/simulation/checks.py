@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,7 +13,9 @@ from store_boxes import Box
 
 from engine.blueprint.program import Program
 from engine.flow import FlowError
+from engine.flow.nodes import Fanout
 from engine.run.ctx import dump_expanded
+from engine.run.layout import Layout
 from engine.testing import ScriptedSpawner, Simulator
 
 ENDS = {"passed", "failed", "blocked", "timed_out", "step_lost"}
@@ -35,9 +38,14 @@ def decisions(simulator: Simulator) -> dict[str, int]:
     return found
 
 
-def check_end(simulator: Simulator, program: Program, ctx: Any) -> list[str]:
+def check_end(
+    simulator: Simulator,
+    program: Program,
+    ctx: Any,
+    dispatch: Callable[[str, Any], Any] = answer,
+) -> list[str]:
     """Hold a run's end against the oracle; return the places of the steps that count."""
-    oracle = Oracle(answer, decisions(simulator))
+    oracle = Oracle(dispatch, decisions(simulator))
     head = simulator.store.head("R-1")
     assert head is not None
     value, failure = None, None
@@ -95,3 +103,19 @@ def check_empty(box: Box) -> None:
     assert view.held == set()
     assert view.messages == []
     assert {timer for timer in view.timers if timer[2] != "deadline"} == set()
+
+
+def check_chords(box: Box, layout: Layout) -> None:
+    """No more lanes under way than a fanout allows; of a lane only what is selected."""
+    view = box.view("R-1")
+    assert view is not None
+    for chord in view.chords.values():
+        node = layout.nodes[chord.spec.node]
+        assert isinstance(node, Fanout)
+        settled = chord.spec.size - chord.outstanding
+        if node.max_parallel is not None:
+            assert chord.next - settled <= node.max_parallel
+        for _, log, _ in chord.settled.values():
+            if node.select is not None and log is not None:
+                assert log.startswith(b"[[],")
+                assert log.count(b"\n") == 1

@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 # With --import-mode=importlib a test folder is on no path; its helpers need one.
-for folder in (HERE, HERE.parent / "engine" / "store"):
+for folder in (HERE, HERE.parent / "engine" / "store", HERE.parent / "conformance"):
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 

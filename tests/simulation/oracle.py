@@ -12,7 +12,6 @@ from typing import Any
 
 from engine.flow import FlowError
 from engine.flow.errors import dispatcher_error
-from engine.flow.expr import truthy
 from engine.flow.nodes import (
     Assign,
     Branch,
@@ -24,12 +23,15 @@ from engine.flow.nodes import (
     Step,
     Try,
     branch_taken,
+    check_loop_end,
+    error_record,
     fanout_items,
     fulfilled_record,
     rejected_record,
     require_item,
     target_path,
 )
+from engine.flow.values import truthy
 
 ALL = -1
 
@@ -86,15 +88,17 @@ class Oracle:
             ctx = self.run(node.body, ctx, f"{place}/body[{count}]")
             count += 1
             ctx = counter.write(ctx, count)
+        if node.on_max == "fail" and count == node.max:
+            check_loop_end(node, node.cond.evaluate(ctx, None))
         return ctx
 
     def _try(self, node: Try, ctx: Any, place: str) -> Any:
         try:
             return self.run(node.body, ctx, place + "/body")
         except FlowError as error:
-            text = str(error)
+            told = error_record(node, error)
         if node.err_at is not None:
-            ctx = target_path(node.err_at).write(ctx, text)
+            ctx = target_path(node.err_at).write(ctx, told)
         return self.run(node.catch, ctx, place + "/catch")
 
     def _fanout(self, node: Fanout, ctx: Any, place: str) -> Any:
@@ -118,7 +122,8 @@ class Oracle:
 
     def _lane(self, node: Fanout, start: Any, place: str) -> Any:
         try:
-            return self.run(node.body, start, place)
+            end = self.run(node.body, start, place)
+            return end if node.select is None else node.select.evaluate(end, None)
         except FlowError as error:
             return error
 

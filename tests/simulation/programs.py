@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.blueprint.program import Agent, Program, Retry
+from engine.flow import Dialect
 from engine.ports import StepCall
 from engine.run.outcomes import Outcome
 from engine.testing import ScriptedSpawner
@@ -74,9 +75,11 @@ def spawners(script: Any = attempt) -> dict[str, ScriptedSpawner]:
     }
 
 
-def program(flow: Any, agents: dict[str, Agent] | None = None) -> Program:
+def program(
+    flow: Any, agents: dict[str, Agent] | None = None, dialect: Dialect = "flow.ir"
+) -> Program:
     """Return a program of the agents of this page."""
-    return Program("simulated", flow, agents or AGENTS)
+    return Program("simulated", flow, agents or AGENTS, dialect=dialect)
 
 
 def lit(value: Any) -> Any:

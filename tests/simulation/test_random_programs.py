@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
-from checks import check_attempts, check_empty, check_end, check_journal, text
+from checks import (
+    check_attempts,
+    check_chords,
+    check_empty,
+    check_end,
+    check_journal,
+    text,
+)
 from oracle import Oracle
 from programs import CTX, Maker, answer, program, spawners
 from store_boxes import Box, MemoryBox, RedisBox, audit
+from swarm_programs import CTX as SWARM_CTX
+from swarm_programs import SwarmMaker
 
 from engine.blueprint.program import Program
-from engine.flow import FlowError, evaluate
+from engine.flow import DIALECTS, Dialect, FlowError, evaluate
 from engine.run import chords, engine, lanes
+from engine.run.layout import Layout
 from engine.run.turn import Limits
 from engine.testing import CALM, STORM, Chaos, Simulator
 
@@ -30,6 +42,11 @@ PARTS = 10
 MEMORY = 400
 REDIS = 40
 LARGEST = 100_000
+CONTEXTS: dict[Dialect, Any] = {"flow.ir": CTX, "swarm": SWARM_CTX}
+SWARM_WORDS = (
+    '"default"', '"any", "in"', '"all", "in"', '"filter"', '"map"', '"select"',
+    '"max_parallel"', '"on_max": "fail"', '"err_as": "object"', "[0]", "[-1]",
+)  # fmt: skip
 
 
 def ends(run: Any) -> tuple[str, Any]:
@@ -39,12 +56,15 @@ def ends(run: Any) -> tuple[str, Any]:
         return "failed", (error.kind, str(error))
 
 
-def made(seed: int) -> Program:
+def made(seed: int, dialect: Dialect = "flow.ir") -> Program:
     """Return a program small enough to be expanded."""
     dice = random.Random(seed)
+    maker = Maker if dialect == "flow.ir" else SwarmMaker
     while True:
-        found = program(Maker(dice, left=dice.choice((8, 16, 30))).flow())
-        how, what = ends(lambda: Oracle(answer).run(found.flow, CTX))  # noqa: B023
+        flow = maker(dice, left=dice.choice((8, 16, 30))).flow()
+        found = program(flow, dialect=dialect)
+        ctx = CONTEXTS[dialect]
+        how, what = ends(lambda: Oracle(answer).run(found.flow, ctx))  # noqa: B023
         if how == "failed" or len(what) < LARGEST:
             return found
 
@@ -58,7 +78,9 @@ def limits(dice: random.Random) -> Limits:
     )
 
 
-def simulate(box: Box, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def simulate(
+    box: Box, seed: int, monkeypatch: pytest.MonkeyPatch, dialect: Dialect = "flow.ir"
+) -> None:
     dice = random.Random(f"schedule {seed}")
     monkeypatch.setattr(engine, "FOLD_AT", dice.choice((20, 60, 300, 16 * 1024)))
     monkeypatch.setattr(chords, "UPLOAD_ABOVE", dice.choice((1, 256 * 1024)))
@@ -66,7 +88,7 @@ def simulate(box: Box, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = dice.choice((1, 2, 4))
     monkeypatch.setattr(chords, "lanes_a_message", lambda size, limits: batch)
     monkeypatch.setattr(lanes, "RESULTS", dice.choice((1, 2, 16)))
-    found, agents = made(seed), spawners()
+    found, agents, ctx = made(seed, dialect), spawners(), CONTEXTS[dialect]
     chaos = CHAOS[seed % len(CHAOS)]
     simulator = Simulator(
         box.store, box.pop, box.pass_time, agents, seed=seed, chaos=chaos,
@@ -74,7 +96,8 @@ def simulate(box: Box, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         workers=[lambda q: True, lambda q: q == "swarm.lua", lambda q: True],
     )  # fmt: skip
     try:
-        simulator.launch(found, CTX)
+        simulator.launch(found, ctx)
+        layout = Layout(found.flow)
         for _ in range(5_000):
             head = box.store.head("R-1")
             assert head is not None
@@ -82,8 +105,9 @@ def simulate(box: Box, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
                 break
             simulator.turn()
             audit(box, "R-1")
+            check_chords(box, layout)
         simulator.run(rounds=1)
-        steps = check_end(simulator, found, CTX)
+        steps = check_end(simulator, found, ctx)
         simulator.settle_down()
         check_journal(simulator, steps)
         check_empty(box)
@@ -108,7 +132,7 @@ def test_a_run_on_a_server_ends_as_the_language_says(
     for seed in range(part, REDIS, PARTS):
         box = RedisBox(redis_socket)
         simulate(box, seed, monkeypatch)
-        box.client.close()
+        box.close()
 
 
 @pytest.mark.slow
@@ -128,11 +152,54 @@ def test_many_runs_on_a_server_end_as_the_language_says(
     for seed in range(20_000 + part, 20_200, 20):
         box = RedisBox(redis_socket)
         simulate(box, seed, monkeypatch)
-        box.client.close()
+        box.close()
 
 
-def test_the_oracle_agrees_with_the_interpreter() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_run_of_the_dialect_in_memory_ends_as_the_language_says(
+    monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    for seed in range(40_000 + part, 40_000 + MEMORY, PARTS):
+        simulate(MemoryBox(), seed, monkeypatch, "swarm")
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_run_of_the_dialect_on_a_server_ends_as_the_language_says(
+    monkeypatch: pytest.MonkeyPatch, redis_socket: str, part: int
+) -> None:
+    for seed in range(50_000 + part, 50_000 + REDIS, PARTS):
+        box = RedisBox(redis_socket)
+        simulate(box, seed, monkeypatch, "swarm")
+        box.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(20))
+def test_many_runs_of_the_dialect_end_as_the_language_says(
+    monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    for seed in range(60_000 + part, 63_000, 20):
+        simulate(MemoryBox(), seed, monkeypatch, "swarm")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_oracle_agrees_with_the_interpreter(dialect: Dialect) -> None:
+    ctx = CONTEXTS[dialect]
     for seed in range(1_000):
-        found = made(seed)
-        ours = ends(lambda: Oracle(answer).run(found.flow, CTX))  # noqa: B023
-        assert ours == ends(lambda: evaluate(found.flow, CTX, answer)), seed  # noqa: B023
+        found = made(seed, dialect)
+        ours = ends(lambda: Oracle(answer).run(found.flow, ctx))  # noqa: B023
+        assert ours == ends(lambda: evaluate(found.flow, ctx, answer)), seed  # noqa: B023
+
+
+def test_the_programs_of_the_dialect_use_all_of_it() -> None:
+    words = Counter[str]()
+    good = 0
+    for seed in range(400):
+        found = made(seed, "swarm")
+        flow = found.flow
+        good += ends(lambda: Oracle(answer).run(flow, CONTEXTS["swarm"]))[0] == "done"  # noqa: B023
+        text = json.dumps(found.flow_json)
+        words.update(word for word in SWARM_WORDS if word in text)
+    assert set(words) == set(SWARM_WORDS)
+    assert min(words.values()) > 20, words
+    assert good > 200, f"{good} of 400 end well"
