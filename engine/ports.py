@@ -50,6 +50,11 @@ class Spawner(Protocol):
         """Make one attempt; never raises for what the agent does wrong."""
 
 
+def no_module(name: str) -> str:
+    """Raise LookupError."""
+    raise LookupError(f"no Lua module is named {name!r}")
+
+
 NO_INPUT: Final = object()
 """The input of a Lua script that is given none."""
 
@@ -85,9 +90,7 @@ class LuaScript:
     """A Lua source text and what it is given.
 
     `input` becomes `_PROMPT` (a text as it is, else its JSON text) and `_CTX` (its
-    value). `modules` are source texts that `require` finds; they come from us or the
-    caller, may use setmetatable, and never from who wrote the script. Integers beyond
-    2^53 are refused unless `big_integers_as_text`.
+    value). Integers beyond 2^53 are refused unless `big_integers_as_text`.
     """
 
     source: str
@@ -95,9 +98,13 @@ class LuaScript:
     """How error texts name the source."""
     input: Any = NO_INPUT
     globals: Mapping[str, Any] = field(default_factory=dict)
-    modules: Mapping[str, str] = field(default_factory=dict)
     functions: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     """What `host.NAME(value)` calls here, in this process: JSON to JSON."""
+    find_module: Callable[[str], str] = no_module
+    """Gives the source text of what a script requires; LookupError says there is none.
+
+    Modules may use setmetatable: don't give what the author of a script has written.
+    """
     big_integers_as_text: bool = False
 
 

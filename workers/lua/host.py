@@ -164,9 +164,9 @@ class _Talk:
             self.heard = True
             if kind == b"E":
                 self.emit(_event(_loads(text)))
-            elif kind == b"H":
+            elif kind in (b"H", b"Q"):
                 with until(deadline):
-                    answer = self._call(text)
+                    answer = self._call(text) if kind == b"H" else self._find(text)
                 link.send(len(answer).to_bytes(4, "big") + answer, deadline)
             elif kind == b"X":
                 what, said, place, permanent = _loads(text)
@@ -185,13 +185,24 @@ class _Talk:
             return b"v" + orjson.dumps(value)
         # SystemExit too: a host function must not end the worker.
         except (Exception, SystemExit) as error:
-            said = str(error)[:MAX_FUNCTION_TEXT]
-            fault = {
-                "kind": type(error).__name__,
-                "text": said.encode("utf-8", "replace").decode(),
-                "permanent": getattr(error, "permanent", False) is True,
-            }
-            return b"e" + orjson.dumps(fault)
+            return _as_table(error)
+
+    def _find(self, name: bytes) -> bytes:
+        """Return `v` and the source of a module, or `e` and why there is none."""
+        try:
+            return b"v" + self.script.find_module(name.decode()).encode()
+        except (LookupError, UnicodeError) as error:
+            return _as_table(error)
+
+
+def _as_table(error: BaseException) -> bytes:
+    said = str(error)[:MAX_FUNCTION_TEXT]
+    fault = {
+        "kind": type(error).__name__,
+        "text": said.encode("utf-8", "replace").decode(),
+        "permanent": getattr(error, "permanent", False) is True,
+    }
+    return b"e" + orjson.dumps(fault)
 
 
 def _request(script: LuaScript, limits: LuaLimits) -> bytes:
@@ -208,8 +219,8 @@ def _request(script: LuaScript, limits: LuaLimits) -> bytes:
         else:
             given = _dumps(script.input)
     extras = b""
-    if script.globals or script.modules:
-        extras = _dumps({"globals": script.globals, "modules": script.modules})
+    if script.globals:
+        extras = _dumps({"globals": script.globals})
     texts = [
         _utf8(script.label, "the label"),
         _utf8(script.source, "the source"),

@@ -25,7 +25,7 @@ local object_mt = { __metatable = false }
 -- State of the one call under way: neither decode nor encode ever yields.
 local path = {}
 local text, big_as_text
-local buffer, used, size, limit
+local buffer, used, chunks, done, size, limit
 
 local function place(depth)
   local parts = { "$" }
@@ -122,7 +122,7 @@ local function read_number(pos, depth)
     if number == INF or number == -INF then
       refuse(depth, "the number " .. sub(digits, 1, 40) .. " is beyond a double's range")
     end
-    return number + 0.0, stop + 1
+    return number, stop + 1
   end
   if digits == "-0" then return -0.0, stop + 1 end
   if math_type(number) == "integer" and number <= MAX_INT and number >= -MAX_INT then
@@ -214,6 +214,11 @@ local function put(piece)
   buffer[used] = piece
   size = size + #piece
   if size > limit then error({ json = "size", place = "$", rule = "larger than its limit" }, 0) end
+  if used == 4096 then -- a long text must not cost a table entry for each comma
+    done = done + 1
+    chunks[done] = concat(buffer, "", 1, used)
+    used = 0
+  end
 end
 
 local function put_string(value, depth)
@@ -332,10 +337,11 @@ end
 
 -- Writes one value in at most `most` bytes; raises a table {json, place, rule}.
 local function encode(value, most, big)
-  buffer, used, size, limit, big_as_text = {}, 0, 0, most, big
+  buffer, used, chunks, done, size, limit, big_as_text = {}, 0, {}, 0, 0, most, big
   put_value(value, 0)
-  local whole = concat(buffer, "", 1, used)
-  buffer = nil
+  chunks[done + 1] = concat(buffer, "", 1, used)
+  local whole = concat(chunks, "", 1, done + 1)
+  buffer, chunks = nil, nil
   return whole
 end
 

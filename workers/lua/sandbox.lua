@@ -11,11 +11,10 @@ local null, array_mt, object_mt, decode, encode = codec()
 local sub, format, gsub, gmatch = string.sub, string.format, string.gsub, string.gmatch
 local concat = table.concat
 local type, next, error, pcall, load, select = type, next, error, pcall, load, select
-local tostring, tonumber, setmetatable = tostring, tonumber, setmetatable
+local tostring, setmetatable = tostring, setmetatable
 local getmetatable, raw_getmetatable, rawget = getmetatable, debug.getmetatable, rawget
 
 local MAX_TEXT = 4000
-local nothing = {}
 local MEMORY = "not enough memory"
 
 -- Of the request under way.
@@ -171,32 +170,32 @@ local function host_table(names)
   })
 end
 
--- Modules are ours or a caller's, not a script's: they may use metatables of tables.
+-- Modules come from the worker by name. They are ours or the installation's, never the
+-- script's author's alone, so they may use metatables of tables.
 
-local function require_from(modules)
-  local module_env = setmetatable({
-    setmetatable = setmetatable,
-    getmetatable = function(value)
-      return type(value) == "table" and getmetatable(value) or nil
-    end,
-  }, { __index = env })
-  local loaded = { json = json }
-  return function(name)
-    local found = loaded[name]
-    if found == module_env then error("the module " .. name .. " requires itself", 2) end
-    if found ~= nil then return found end
-    local source = type(name) == "string" and rawget(modules, name)
-    if type(source) ~= "string" then
-      error("no module is named " .. format("%q", tostring(name)), 2)
-    end
-    local chunk, fault = load(source, "=" .. name, "t", module_env)
-    if not chunk then error(fault, 0) end
-    loaded[name] = module_env
-    found = chunk(name)
-    if found == nil then found = true end
-    loaded[name] = found
-    return found
-  end
+local module_env = setmetatable({
+  setmetatable = setmetatable,
+  getmetatable = function(value)
+    return type(value) == "table" and getmetatable(value) or nil
+  end,
+}, { __index = env })
+
+local loaded = { json = json }
+
+function env.require(name)
+  if type(name) ~= "string" then error("require: expected a name", 2) end
+  local found = loaded[name]
+  if found == module_env then error("the module " .. name .. " requires itself", 2) end
+  if found ~= nil then return found end
+  local answer = talk("Q" .. name)
+  if sub(answer, 1, 1) ~= "v" then error(decode(sub(answer, 2), false).text, 2) end
+  local chunk, fault = load(sub(answer, 2), "=" .. name, "t", module_env)
+  if not chunk then error(fault, 0) end
+  loaded[name] = module_env
+  found = chunk(name)
+  if found == nil then found = true end
+  loaded[name] = found
+  return found
 end
 
 -- One script
@@ -248,14 +247,11 @@ end
 local function start(call, label, source, input, names, extras)
   big, output_left, log_left, log_lost = call.big, call.output, call.log, 0
   env.host = host_table(names)
-  local modules = nothing
   if extras ~= "" then
     local fine, more = pcall(decode, extras, big)
     if not fine then return refused("input", more) end
     for name, value in next, more.globals do env[name] = value end
-    modules = more.modules
   end
-  env.require = require_from(modules)
   if call.has_input then
     local fault = set_input(input, call.is_text)
     if fault then return refused("input", fault) end

@@ -112,7 +112,7 @@ class Sandbox:
         """
         try:
             self.send(frame[:1], frame[1:])
-            if frame[:1] != b"H":
+            if frame[:1] not in (b"H", b"Q"):
                 return None
             (size,) = struct.unpack("!I", self.read(4))
             return self.read(size)

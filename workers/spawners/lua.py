@@ -70,8 +70,9 @@ def _script(call: StepCall) -> LuaScript:
     name = call.agent.name
     source = spec.get("source")
     fn_id = spec.get("fn_id")
+    registered = partial(find_script, folders=settings.SWARM_LUA_DIRS)
     if source is None:
-        source = find_script(str(fn_id), settings.SWARM_LUA_DIRS)
+        source = registered(str(fn_id))
     label = spec.get("label") or (f"{name}.lua" if fn_id is None else str(fn_id))
     about = {
         "task_id": call.step_id,
@@ -91,6 +92,7 @@ def _script(call: StepCall) -> LuaScript:
             "_AGENT_CTX": about,
         },
         functions=_functions(call),
+        find_module=registered,
         big_integers_as_text=spec.get("big_integers") == "text",
     )
 
