@@ -142,6 +142,9 @@ class LuaHost(Protocol):
         Host functions and `emit` are called in this thread, meanwhile.
         """
 
+    def close(self) -> None:
+        """End what runs below this process; a later script starts anew."""
+
 
 class Watch(Protocol):
     """Shows what this process owns to the keeper that renews its leases.

@@ -25,6 +25,17 @@ def test_a_sample_runs_to_its_end_and_leaves_nothing(shell: Shell):
     assert shell.workers() == []
 
 
+def test_lua_scripts_work_in_batches_and_leave_nothing(shell: Shell):
+    code = shell.run("run", "blueprints/samples/lua-words.json", "--set", "top=3")
+
+    assert code == 0, shell.err
+    ctx = json.loads(shell.out)
+    assert len(ctx["result"]["top"]) == 3
+    assert ctx["result"]["words"] > 100
+    assert "passed   rank  lua" in shell.err
+    assert shell.workers() == []
+
+
 def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
     file = shell.write(naps(0, 0), default_init_ctx={"a": {"b": 1, "c": 2}})
 

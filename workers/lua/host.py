@@ -63,6 +63,7 @@ class SandboxHost:
         data = _request(script, limits)
         talk = _Talk(script, limits, emit, cancelled)
         deadline = time.monotonic() + limits.seconds
+        again = True
         while True:
             link = self._take()
             healthy = False
@@ -78,8 +79,9 @@ class SandboxHost:
                 raise LuaFault("time", text) from None
             except Gone:
                 status = link.end_sandbox()
-                # Killed while idle (by the system, say): nothing has happened yet.
-                if not link.fresh and not talk.heard:
+                # It may have been killed while idle: nothing has happened yet.
+                if again and not talk.heard:
+                    again = False
                     continue
                 raise LuaFault("sandbox", _how_it_ended(status)) from None
             except LuaFault as fault:

@@ -49,6 +49,10 @@ class LuaSpawner:
         """Start nothing; the first script starts the sandbox."""
         self._host: LuaHost = lua_host()
 
+    def close(self) -> None:
+        """End the sandbox; a later attempt starts another."""
+        self._host.close()
+
     def run(self, call: StepCall) -> Outcome:
         """Run the agent's script once; never raises for what the script does."""
         try:
