@@ -1,10 +1,12 @@
 """System checks: what must hold before anything is started.
 
 swarm.E001: a dotted path of settings.SWARM can't be imported.
+swarm.E002: a Lua script's usual memory is more than the most it may ask for.
 """
 
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
 from blueprints.conf import wiring_faults
@@ -17,3 +19,13 @@ def check_wiring(**_: Any) -> list[CheckMessage]:
         Error(f"settings.{place}: {reason}", hint=hint, id="swarm.E001")
         for place, reason in wiring_faults()
     ]
+
+
+def check_lua_limits(**_: Any) -> list[CheckMessage]:
+    """Returns an error if the memory limits of Lua scripts contradict each other."""
+    usual, most = settings.SWARM_LUA_MEMORY, settings.SWARM_LUA_MEMORY_MAX
+    if usual <= most:
+        return []
+    text = f"SWARM_LUA_MEMORY ({usual}) is more than SWARM_LUA_MEMORY_MAX ({most})"
+    hint = "Raise the second or lower the first."
+    return [Error(text, hint=hint, id="swarm.E002")]

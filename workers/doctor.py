@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from django.db import DatabaseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from blueprints.conf import wiring_faults
+from blueprints.conf import lua_host, wiring_faults
+from engine.ports import LuaFault
 from engine.store.redis import STATE
 from workers.fleets import masked, unapplied
+from workers.lua.selftest import self_test
 from workers.server import read_server_info
 
 Level = Literal["ok", "warn", "fail"]
@@ -39,7 +42,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Return what every check found."""
-    found = [*_wiring(), _var(), *_database()]
+    found = [*_wiring(), _var(), *_database(), _lua()]
     client = redis.Redis.from_url(
         settings.SWARM_STATE_URL,
         socket_connect_timeout=3,
@@ -77,6 +80,23 @@ def _var() -> Finding:
         text = f"{settings.VAR_DIR} can't be written: {error.strerror}"
         return Finding("var", "fail", text, "free some space or set SWARM_VAR")
     return Finding("var", "ok", f"{settings.VAR_DIR} can be written")
+
+
+def _lua() -> Finding:
+    hint = "start no worker that serves swarm.lua until this is mended"
+    try:
+        with contextlib.closing(lua_host()) as host:
+            version, faults = self_test(host)
+    except (LuaFault, ImportError, OSError) as error:
+        text = f"no script runs in a sandbox: {_first_line(error)}"
+        return Finding("lua", "fail", text, "is lupa installed for this machine?")
+    if faults:
+        return Finding("lua", "fail", "; ".join(faults), hint)
+    text = f"{version} in a sandbox: nothing of the system in reach, limits hold"
+    if not sys.platform.startswith("linux"):
+        note = "its processes' own limits are not enforced here, Lua's memory limit is"
+        return Finding("lua", "warn", f"{text}; {note}", "run workers on Linux")
+    return Finding("lua", "ok", text)
 
 
 def _database() -> Iterator[Finding]:

@@ -12,6 +12,9 @@ from blueprints.agents import Step, find_function
 from blueprints.loaders.yaml_text import load_yaml
 from engine.blueprint import Program, compile_blueprint
 from engine.flow import FlowError, evaluate
+from engine.ports import StepCall
+from engine.run.outcomes import Outcome
+from workers.spawners.lua import LuaSpawner
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -201,6 +204,31 @@ def test_the_guides_example_catches_refusals(notes: list[str], why: str) -> None
     ctx = run_guide(notes)
     assert ctx["grade"] == {"verdict": "refused"}
     assert ctx["why"] == f"dispatcher error for ref 'grade': {why}"
+
+
+def test_the_guides_script_says_what_the_function_says() -> None:
+    (source,) = fenced(GUIDE, "lua agent")
+    program = compile_blueprint(
+        {
+            "id": "t",
+            "flow": {"kind": "seq", "children": []},
+            "agents": [{"name": "grade", "kind": "lua", "spec": {"source": source}}],
+        },
+        kinds=["lua"],
+    )
+    spawner = LuaSpawner()
+
+    def grade(*words: int) -> Outcome:
+        given = [{"words": count} for count in words]
+        agent = program.agents["grade"]
+        return spawner.run(StepCall("R-1", 1, "/", "ST-1", agent, 1, given, 30.0))
+
+    try:
+        assert grade(3, 4) == Outcome("passed", {"verdict": "good", "shortest": 3})
+        assert grade(3, 2).kind == "blocked"
+        assert (grade().text, grade().permanent) == ("there are no notes", True)
+    finally:
+        spawner.close()
 
 
 def test_a_flow_error_is_what_the_guide_says() -> None:
