@@ -22,14 +22,21 @@ def _ring(signum: int, frame: FrameType | None) -> None:
 def until(deadline: float) -> Iterator[None]:
     """Raise TimeoutError in the block at a time of the monotonic clock.
 
-    In other threads nothing is interrupted; there the keeper's net holds.
+    In other threads nothing is interrupted; there the keeper's net holds. An alarm that
+    was set before goes on, and is left alone if it is the earlier one.
     """
-    left = deadline - time.monotonic()
+    now = time.monotonic()
+    left = deadline - now
     if left <= 0:
         raise TimeoutError
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    outer, _ = signal.getitimer(signal.ITIMER_REAL)
+    if 0 < outer < left:
+        yield
+        return
+    handler = signal.getsignal(signal.SIGALRM)
     try:
         try:
             signal.signal(signal.SIGALRM, _ring)
@@ -37,5 +44,9 @@ def until(deadline: float) -> Iterator[None]:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, handler or signal.SIG_DFL)
+            if outer:
+                rest = outer - (time.monotonic() - now)
+                signal.setitimer(signal.ITIMER_REAL, max(rest, 0.001))
     except TimeIsUp:
         raise TimeoutError from None

@@ -20,6 +20,7 @@ from engine.ports import (
     LuaScript,
     never,
 )
+from engine.run.outcomes import as_json
 from engine.run.outputs import (
     Artifact,
     Log,
@@ -184,7 +185,7 @@ class _Talk:
         name, _, text = frame.partition(b"\0")
         try:
             value = self.script.functions[name.decode()](_loads(text))
-            return b"v" + orjson.dumps(value)
+            return b"v" + as_json(value)[1]
         # SystemExit too: a host function must not end the worker.
         except (Exception, SystemExit) as error:
             return _as_table(error)

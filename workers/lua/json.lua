@@ -4,11 +4,11 @@
 -- one stays one; an object is a plain table. Only locals are used: a script may change
 -- the library tables, not what is written here.
 
-local byte, char, find, format = string.byte, string.char, string.find, string.format
+local byte, find, format = string.byte, string.find, string.format
 local gsub, match, sub, concat = string.gsub, string.match, string.sub, table.concat
-local sort, math_type, floor = table.sort, math.type, math.floor
+local sort, math_type = table.sort, math.type
 local utf8_len, utf8_char = utf8.len, utf8.char
-local type, next, tonumber, error, rawlen = type, next, tonumber, error, rawlen
+local type, next, tonumber, error, rawequal = type, next, tonumber, error, rawequal
 local getmetatable, setmetatable = debug.getmetatable, setmetatable
 
 local MAX_DEPTH = 127
@@ -319,7 +319,7 @@ function put_value(value, depth)
     end
     local mark = getmetatable(value)
     local first = next(value)
-    if mark == array_mt or (mark ~= object_mt and type(first) == "number") then
+    if rawequal(mark, array_mt) or (type(first) == "number" and not rawequal(mark, object_mt)) then
       put_array(value, depth)
     else
       put_object(value, depth)

@@ -140,7 +140,7 @@ class Link:
             if not kind and len(data) >= need:
                 kind, size = REPLY.unpack_from(data)
                 if size > most:
-                    raise LuaFault("output", f"a frame of {size} bytes")
+                    raise LuaFault("output", f"gave {size} bytes at once", "", True)
                 need += size
             if kind and len(data) + sum(map(len, parts)) >= need:
                 break

@@ -174,7 +174,13 @@ end
 -- script's author's alone, so they may use metatables of tables.
 
 local module_env = setmetatable({
-  setmetatable = setmetatable,
+  setmetatable = function(value, mark)
+    -- A finalizer would run after the script, outside of its time.
+    if type(mark) == "table" and rawget(mark, "__gc") ~= nil then
+      error("setmetatable: __gc is not for scripts", 2)
+    end
+    return setmetatable(value, mark)
+  end,
   getmetatable = function(value)
     return type(value) == "table" and getmetatable(value) or nil
   end,
@@ -210,12 +216,6 @@ local function failure(kind, text, where, permanent)
   return failure(kind, gsub(text, "[\128-\255]", "?"), where, permanent)
 end
 
-local function refused(kind, fault)
-  if type(fault) ~= "table" or not fault.json then error(fault, 0) end
-  if fault.json == "size" then return failure("output", fault.rule) end
-  return failure(kind, fault.rule, fault.place, fault.json == "big")
-end
-
 local function raised(fault)
   if fault == MEMORY then return failure("memory", fault) end
   if type(fault) ~= "table" then
@@ -232,6 +232,13 @@ local function raised(fault)
   end
   local fine, shown = pcall(encode, fault, MAX_TEXT, true)
   return failure("error", fine and shown or "an error that is no text")
+end
+
+local function refused(kind, fault)
+  -- Memory or the stack may be short here as well.
+  if type(fault) ~= "table" or not fault.json then return raised(fault) end
+  if fault.json == "size" then return failure("output", fault.rule) end
+  return failure(kind, fault.rule, fault.place, fault.json == "big")
 end
 
 local function set_input(input, is_text)

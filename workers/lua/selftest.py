@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from engine.ports import LuaFault, LuaHost, LuaLimits, LuaScript
 
@@ -23,7 +23,7 @@ end
 if string.dump or (""):rep(1).dump then found[#found + 1] = "string.dump" end
 return {given = _CTX, found = found, version = _VERSION}
 """
-_GIVEN: Final = {"a": [1, 2.5, None, [], {}], "b": "ä"}
+_GIVEN: Final[dict[str, Any]] = {"a": [1, 2.5, None, [], {}], "b": "ä"}
 
 
 def self_test(host: LuaHost) -> tuple[str, list[str]]:

@@ -1,6 +1,7 @@
 """What a script may use: each excess ends in time, says why, and costs nobody else."""
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -223,3 +224,23 @@ def test_errors_say_where_and_what(fault: Callable[..., LuaFault]) -> None:
     assert (found.text, found.permanent) == ("no such order", True)
     assert fault(r"error('\xff', 0)").text == "?"
     assert len(fault("error(('x'):rep(1e6))").text) == 4000
+
+
+def test_an_alarm_of_the_caller_outlives_a_script(lua: Callable[..., Any]) -> None:
+    rung: list[float] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(time.monotonic()))
+    begun = time.monotonic()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 60.0)
+        nap = {"nap": lambda seconds: time.sleep(seconds)}
+        lua("host.nap(0.05)", functions=nap, limits=SHORT)
+        left, _ = signal.getitimer(signal.ITIMER_REAL)
+        assert 0 < left < 60.0
+        # The caller's comes first: it rings, and the script goes on.
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        assert lua("host.nap(0.2) return 1", functions=nap) == 1
+        assert len(rung) == 1
+        assert rung[0] - begun < 60
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
