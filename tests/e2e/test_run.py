@@ -26,7 +26,9 @@ def test_a_sample_runs_to_its_end_and_leaves_nothing(shell: Shell):
 
 
 def test_lua_scripts_work_in_batches_and_leave_nothing(shell: Shell):
-    code = shell.run("run", "blueprints/samples/lua-words.json", "--set", "top=3")
+    sample = "blueprints/samples/lua-words.json"
+    functions = {"SWARM_AGENT_MODULES": "blueprints.samples.functions"}
+    code = shell.run("run", sample, "--set", "top=3", **functions)
 
     assert code == 0, shell.err
     ctx = json.loads(shell.out)
