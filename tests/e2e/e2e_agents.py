@@ -23,3 +23,8 @@ def nap(value: Any, *, step: Any) -> Any:
 @agent_function("e2e-refuse")
 def refuse(value: Any, *, step: Any) -> Any:
     raise AgentFailed("not today", permanent=True)
+
+
+@agent_function("e2e-pid")
+def pid(value: Any, *, step: Any) -> Any:
+    return os.getpid()

@@ -84,6 +84,20 @@ def test_one_sandbox_is_reused(own: SandboxHost) -> None:
     assert processes(os.getpid()) == before
 
 
+def test_a_sandbox_is_replaced_before_it_grows_old(
+    own: SandboxHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.lua.host.MAX_CALLS", 2)
+    seen = []
+    for _ in range(4):
+        value(own, "host.look()", functions={"look": lambda _: seen.append(last())})
+    assert seen[0] == seen[1] != seen[2] == seen[3]
+
+
+def last() -> int:
+    return processes(os.getpid())[-1]
+
+
 def test_a_sandbox_has_no_rights_and_no_secrets(
     own: SandboxHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
