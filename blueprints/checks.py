@@ -2,6 +2,7 @@
 
 swarm.E001: a dotted path of settings.SWARM can't be imported.
 swarm.W002: an agent module can't be imported, or a function can't be called (--deploy).
+swarm.E002: a Lua script's usual memory is more than the most it may ask for.
 """
 
 from typing import Any
@@ -32,3 +33,13 @@ def check_agents(**_: Any) -> list[CheckMessage]:
     faults += [f"{name}: {fault}" for name, fault in function_faults().items()]
     hint = "Mend the module, or take it out of SWARM_AGENT_MODULES."
     return [Warning(fault, hint=hint, id="swarm.W002") for fault in faults]
+
+
+def check_lua_limits(**_: Any) -> list[CheckMessage]:
+    """Returns an error if the memory limits of Lua scripts contradict each other."""
+    usual, most = settings.SWARM_LUA_MEMORY, settings.SWARM_LUA_MEMORY_MAX
+    if usual <= most:
+        return []
+    text = f"SWARM_LUA_MEMORY ({usual}) is more than SWARM_LUA_MEMORY_MAX ({most})"
+    hint = "Raise the second or lower the first."
+    return [Error(text, hint=hint, id="swarm.E002")]

@@ -136,7 +136,16 @@ SWARM_CHILD_ENV = env_list(
 # What one attempt may emit: output events, and bytes of them in the journal.
 SWARM_EVENT_LIMIT = env_int("SWARM_EVENT_LIMIT", 10_000)
 SWARM_EVENT_BYTES_LIMIT = env_int("SWARM_EVENT_BYTES_LIMIT", 1 * MIB)
+# A Lua script's own bounds; an agent's spec may ask for less, or more up to the most.
+SWARM_LUA_TIME = env_seconds("SWARM_LUA_TIME", 60.0)
+SWARM_LUA_MEMORY = env_int("SWARM_LUA_MEMORY", 32 * MIB, least=MIB)
+SWARM_LUA_MEMORY_MAX = env_int("SWARM_LUA_MEMORY_MAX", 256 * MIB, least=MIB)
 SWARM_ARCHIVE = env_text("SWARM_ARCHIVE", "async", choices=["async"])
+# The folders of registered Lua scripts; a relative one is below the checkout.
+SWARM_LUA_DIRS = [
+    str(BASE_DIR / folder)
+    for folder in env_list("SWARM_LUA_DIRS", ["blueprints/samples"])
+]
 
 # Celery: a message is a hint, never the truth. docs/settings.md gives the reasons.
 
@@ -204,7 +213,11 @@ CELERY_TASK_QUEUES = [
 
 SWARM = {
     "SPAWNERS": {
+        "lua": "workers.spawners.lua.LuaSpawner",
         "python_fn": "workers.spawners.python_fn.PythonFunctionSpawner",
         "subprocess": "workers.spawners.subprocess.SubprocessSpawner",
     },
+    "LUA_HOST": "workers.lua.SandboxHost",
+    # What Lua scripts call as host.NAME(value): fn(value, *, step) -> JSON.
+    "LUA_FUNCTIONS": {},
 }

@@ -4,7 +4,7 @@ import fractions
 
 import pytest
 
-from blueprints.checks import check_wiring
+from blueprints.checks import check_lua_limits, check_wiring
 from blueprints.conf import resolve, spawner_class, spawner_kinds
 
 
@@ -63,3 +63,13 @@ def test_changed_settings_are_resolved_anew(settings):
     wire(settings, a="fractions.Fraction")
 
     assert not resolve.cache_info().currsize
+
+
+def test_memory_limits_of_lua_that_contradict_each_other_are_an_error(settings):
+    assert check_lua_limits() == []
+    settings.SWARM_LUA_MEMORY = settings.SWARM_LUA_MEMORY_MAX + 1
+
+    [error] = check_lua_limits()
+
+    assert error.id == "swarm.E002"
+    assert "is more than SWARM_LUA_MEMORY_MAX" in error.msg
