@@ -16,6 +16,17 @@ from django.core.exceptions import ImproperlyConfigured
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
+# The server's own timeouts never reach a client behind a broken network: TCP's do. A
+# vanished client's locks must go as well. Milliseconds but for connect and keepalives.
+_PATIENCE_WITH_POSTGRESQL = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "options": "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000",
+}
+
 
 def env_text(name: str, default: str, *, choices: Sequence[str] = ()) -> str:
     """Returns a text, one of `choices` where these are given."""
@@ -103,7 +114,8 @@ def database(*, url: str, var_dir: Path) -> dict[str, Any]:
     """Returns the default entry of DATABASES for a URL, or for SQLite in `var_dir`.
 
     Write transactions of SQLite begin IMMEDIATE: one that starts as a reader can't
-    wait for the lock later, it fails at once.
+    wait for the lock later, it fails at once. A PostgreSQL that hangs or can't be
+    reached any more is an error after seconds, not never; what the URL says goes first.
     """
     try:
         found: dict[str, Any] = dict(
@@ -124,6 +136,8 @@ def database(*, url: str, var_dir: Path) -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
         }
+    if found["ENGINE"] == "django.db.backends.postgresql":
+        found["OPTIONS"] = {**_PATIENCE_WITH_POSTGRESQL, **found.get("OPTIONS", {})}
     return found
 
 

@@ -111,6 +111,18 @@ def test_sqlite_is_opened_for_several_processes(tmp_path, url):
     assert "journal_mode=WAL" in found["OPTIONS"]["init_command"]
 
 
+def test_postgresql_that_hangs_is_an_error_after_seconds(tmp_path):
+    found = env.database(url="postgres://u:p@h/d", var_dir=tmp_path)["OPTIONS"]
+    assert found["connect_timeout"] == 5
+    assert "statement_timeout=30000" in found["options"]
+    assert found["tcp_user_timeout"] == 20_000
+
+    url = "postgres://u:p@h/d?sslmode=require&connect_timeout=9"
+    given = env.database(url=url, var_dir=tmp_path)["OPTIONS"]
+    assert (given["sslmode"], int(given["connect_timeout"])) == ("require", 9)
+    assert "statement_timeout" in given["options"]
+
+
 @pytest.mark.parametrize(
     ("url", "state", "broker"),
     [
