@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -95,12 +96,20 @@ class Session:
         self.fleet = Fleet()
         self.store: RedisStore | None = None
         self.run: Run | None = None
+        self.run_id = ""
         self.view: View = view_for(err)
         self.progress: Progress | None = None
         self.adopted = False
 
-    def drive(self, name: str, queues: Sequence[str], begin: Begin) -> int:
-        """Carry one run to its end; returns the exit code, everything is told."""
+    def drive(
+        self, name: str, queues: Sequence[str], begin: Begin, *, run_id: str
+    ) -> int:
+        """Carry one run to its end; returns the exit code, everything is told.
+
+        `run_id` is the run that `begin` makes or takes up: its row may be there although
+        `begin` was interrupted.
+        """
+        self.run_id = run_id
         with Interrupts(self.fleet.hurry) as interrupts:
             try:
                 migrate()
@@ -117,7 +126,10 @@ class Session:
             except KeyboardInterrupt:
                 return self._interrupted()
             except SetupFailed as error:
-                return self.refuse("SetupFailed", str(error))
+                text = str(error)
+                if self.run is not None:
+                    text += f"\nthe run is kept; carry it on with: {resume_line(self.run.pk)}"
+                return self.refuse("SetupFailed", text)
             except redis.RedisError as error:
                 again = self._hint()
                 text = f"Redis does not answer any more ({error}){again}"
@@ -213,11 +225,12 @@ class Session:
     def _interrupted(self) -> int:
         if self.progress is not None and not self.as_json:
             self.view.close(self.progress)
-        if self.run is None:
+        run = self._known()
+        if run is None:
             return self.refuse("Interrupted", "interrupted; no run was started")
-        line = resume_line(self.run.pk)
+        line = resume_line(run.pk)
         if self.as_json:
-            report = run_report(run_get(self.run.pk))
+            report = run_report(run_get(run.pk))
             text = f"interrupted; carry it on with: {line}"
             self._object({**report, "error": {"kind": "Interrupted", "text": text}})
         self._say(f"interrupted. The run is kept; carry it on with:\n  {line}")
@@ -258,10 +271,10 @@ class Session:
         """Tell why nothing came of it."""
         if self.as_json:
             error = {"kind": kind, "text": text, **more}
-            run = self.run.pk if self.run else None
+            run = self._known()
             self._object(
                 {
-                    "run": run,
+                    "run": run.pk if run else None,
                     "status": "refused",
                     "ctx": None,
                     "error": error,
@@ -271,10 +284,18 @@ class Session:
         self._say(text)
         return INTERRUPTED if kind == "Interrupted" else REFUSED
 
+    def _known(self) -> Run | None:
+        """Return the run if it has a row, also where `begin` did not come to its end."""
+        if self.run is None and self.run_id:
+            with contextlib.suppress(DatabaseError, Run.DoesNotExist):
+                self.run = run_get(self.run_id)
+        return self.run
+
     def _hint(self) -> str:
-        if self.run is None:
+        run = self._known()
+        if run is None:
             return ""
-        return f"; when it is back, carry the run on with: {resume_line(self.run.pk)}"
+        return f"; when it is back, carry the run on with: {resume_line(run.pk)}"
 
     def _object(self, value: Any) -> None:
         self.out.write(json.dumps(value, ensure_ascii=False) + "\n")

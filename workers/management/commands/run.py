@@ -15,6 +15,7 @@ from blueprints.loaders.documents import DocumentInvalid, load_document
 from blueprints.models import Run
 from engine.blueprint import BlueprintInvalid, Program, compile_blueprint
 from engine.flow import JsonTextError, load_json
+from engine.ids import new_id
 from engine.store.redis import RedisStore
 from workers.fleets import SetupFailed, queues_of
 from workers.launching import LaunchRefused, launch
@@ -116,14 +117,16 @@ class Command(BaseCommand):
             sys.exit(refuse_blueprint(session, path, error))
         except (DocumentInvalid, Refused) as error:
             sys.exit(session.refuse("Usage", str(error)))
+        run_id = new_id("R")
         begin = partial(
             begin_run,
+            run_id=run_id,
             program=program,
             ctx=ctx,
             title=Path(path).name[:200],
             deadline_s=options["timeout"],
         )
-        sys.exit(session.drive("run", queues_of(program), begin))
+        sys.exit(session.drive("run", queues_of(program), begin, run_id=run_id))
 
 
 def begin_run(store: RedisStore, **what: Any) -> Run:
