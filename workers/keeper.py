@@ -13,6 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from engine.run.outcomes import timed_out
 from engine.store.base import Lease, RunStore
 from workers.page import SLOTS, Page, Shown
@@ -23,6 +27,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 1.0
 GRACE_S = 2.0
 SHUTDOWN_S = 25.0
+AWAY = (RedisConnectionError, RedisTimeoutError, OSError)
 
 tick_lock = threading.Lock()
 _registered: list[bool] = []
@@ -100,11 +105,30 @@ class Keeper(threading.Thread):
                 self._judge(item)
         self._report_all()
 
+    @property
+    def waiting(self) -> int:
+        """Count the reports that Redis has not taken yet."""
+        return len(self._unreported)
+
     def _report_all(self) -> None:
-        """Record the outcomes of killed attempts; what fails stays for the next tick."""
-        while self._unreported:
-            self._report(self._unreported[0])
-            self._unreported.pop(0)
+        """Record the outcomes of killed attempts; what may yet succeed stays."""
+        reports, self._unreported = self._unreported, []
+        for at, item in enumerate(reports):
+            try:
+                self._report(item)
+            except AWAY as error:
+                logger.warning("keeper: can't report a killed attempt yet: %s", error)
+                self._unreported += reports[at:]
+                return
+            except OutOfMemoryError as error:
+                logger.warning("keeper: can't report a killed attempt yet: %s", error)
+                self._unreported.append(item)
+            except Exception as error:
+                # It would be refused for ever, and its lease ends by itself: the steward
+                # counts the attempt as lost.
+                logger.error(
+                    "keeper: a report of %s is dropped: %s", _runs(item), error
+                )
 
     def _renew(self, shown: list[Shown]) -> None:
         leases: list[Lease] = []
@@ -176,6 +200,11 @@ class Keeper(threading.Thread):
             spent = b.deadline - b.lane_started
             outcome = timed_out(round(spent * 1000))
             self._store.break_batch(b.ref, b.nonce, b.lane, outcome.pack())
+
+
+def _runs(item: Shown) -> str:
+    owned = (item.chain, item.batch)
+    return ", ".join(sorted({shown.ref.run for shown in owned if shown}))
 
 
 def _alive(pid: int) -> bool:
