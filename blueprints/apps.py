@@ -7,7 +7,7 @@ from django.core import checks
 from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 
-from blueprints.checks import check_wiring
+from blueprints.checks import check_numbers, check_wiring
 
 
 class BlueprintsConfig(AppConfig):
@@ -18,6 +18,7 @@ class BlueprintsConfig(AppConfig):
     def ready(self) -> None:
         """Registers what `manage.py check` has to prove."""
         checks.register(check_wiring)
+        checks.register(check_numbers)
         # A migration of a large table takes longer than any statement of a run may.
         pre_migrate.connect(_lift_statement_timeout, sender=self)
         post_migrate.connect(_restore_statement_timeout, sender=self)

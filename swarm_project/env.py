@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_YEAR_S = 366 * 24 * 3600
 
 # The server's own timeouts never reach a client behind a broken network: TCP's do. A
 # vanished client's locks must go as well. Milliseconds but for connect and keepalives.
@@ -64,8 +65,11 @@ def env_int(name: str, default: int, *, least: int = 1) -> int:
     return value
 
 
-def env_seconds(name: str, default: float) -> float:
-    """Returns a number of seconds greater than 0; unbounded is not on offer."""
+def env_seconds(name: str, default: float, *, least: float = 0.0) -> float:
+    """Returns seconds greater than 0, at least `least` and at most a year.
+
+    Unbounded is not on offer, and more than a year is as good as that.
+    """
     text = os.environ.get(name, "").strip()
     if not text:
         return default
@@ -76,6 +80,10 @@ def env_seconds(name: str, default: float) -> float:
     # Written so that NaN is refused too.
     if not 0 < value < float("inf"):
         raise _refusal(name, text, "a finite number of seconds greater than 0")
+    if value < least:
+        raise _refusal(name, text, f"at least {least:g} seconds")
+    if value > _YEAR_S:
+        raise _refusal(name, text, f"at most {_YEAR_S} seconds (a year)")
     return value
 
 

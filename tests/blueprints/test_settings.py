@@ -47,6 +47,11 @@ def test_good_values_are_read(value):
         (env.env_seconds, "1 s", "SWARM_X: expected a number of seconds"),
         (env.env_seconds, "0", "a finite number of seconds greater than 0"),
         (env.env_seconds, "nan", "a finite number of seconds greater than 0"),
+        (env.env_seconds, "-1", "a finite number of seconds greater than 0"),
+        (env.env_seconds, "inf", "a finite number of seconds greater than 0"),
+        (env.env_seconds, "1e300", "expected at most 31622400 seconds"),
+        (env.env_int, "-5", "expected an integer of at least 1, got '-5'"),
+        (env.env_int, "nan", "SWARM_X: expected an integer, got 'nan'"),
         (env.env_bool, "maybe", "SWARM_X: expected true or false, got 'maybe'"),
     ],
 )
@@ -57,6 +62,15 @@ def test_a_bad_value_is_refused_with_the_name_of_the_variable(
 
     with pytest.raises(ImproperlyConfigured, match=reason):
         read("SWARM_X", 1)
+
+
+def test_a_lease_that_no_renewal_could_keep_is_refused(value):
+    value("0.5")
+
+    with pytest.raises(
+        ImproperlyConfigured, match=r"SWARM_X: expected at least 2 seconds, got '0\.5'"
+    ):
+        env.env_seconds("SWARM_X", 10.0, least=2.0)
 
 
 def test_a_choice_outside_the_list_is_refused(value):
