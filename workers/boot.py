@@ -6,10 +6,12 @@ Imported by workers.tasks, so that a stock `celery worker` has it too.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery, bootsteps, signals
+from django.conf import settings
 from kombu import Exchange, Queue
 
 from engine.store.base import ENGINE_QUEUE
@@ -21,6 +23,9 @@ from workers.runtime import make_store
 from workers.steward_host import StewardHost
 
 KEEPER_TIMEOUT_S = 2.0
+REFUSED = 2
+NOWHERE = "redis://127.0.0.1:1/0"
+"""What swarm_project/env.py answers where neither SWARM_REDIS_URL nor a server is."""
 
 
 class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -73,6 +78,21 @@ _steps: list[KeeperStep] = []
 def add_to(app: Celery) -> None:
     """Make every worker of an app run the keeper."""
     app.steps["worker"].add(KeeperStep)
+
+
+@signals.celeryd_init.connect(weak=False)
+def refuse_without_redis(**_: Any) -> None:
+    """End a worker that has no Redis to work for.
+
+    Settings are read once, so it would ask for ever at an address where nobody answers.
+    """
+    if settings.SWARM_STATE_URL == NOWHERE:
+        sys.stderr.write(
+            "no embedded server is running: start `python manage.py up`, or set"
+            " SWARM_REDIS_URL, and start this worker again\n"
+        )
+        # Celery only logs exceptions of signal handlers; this one it lets through.
+        raise SystemExit(REFUSED)
 
 
 @signals.celeryd_after_setup.connect(weak=False)

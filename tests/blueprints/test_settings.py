@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from swarm_project import env
 from swarm_project.celery import app
+from workers.boot import NOWHERE
 
 
 @pytest.fixture
@@ -151,7 +152,8 @@ def test_state_and_broker_are_the_same_redis(tmp_path, url, state, broker):
 
 def test_the_embedded_server_is_found_by_its_file(tmp_path):
     nothing = env.redis_urls(url="", var_dir=tmp_path)
-    assert nothing == ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0")
+    # By this address a worker knows that it has no Redis.
+    assert nothing == (NOWHERE, NOWHERE)
 
     file = tmp_path / "redis.json"
     file.write_text(json.dumps({"socket": "/r/s", "url": "redis://127.0.0.1:5/0"}))
