@@ -22,6 +22,7 @@ from blueprints.models import Run
 from blueprints.selectors.runs import run_get, run_report, run_steps
 from engine.blueprint import Program
 from engine.run.states import FINAL_RUN, RunStatus
+from engine.store.base import JournalEntry
 from engine.store.redis import STATE, RedisStore
 from workers.fleets import (
     Fleet,
@@ -33,8 +34,9 @@ from workers.fleets import (
     served,
     watch_server,
 )
-from workers.live import Progress, View, view_for
+from workers.live import Progress, TreeView, View, view_for
 from workers.runtime import make_store
+from workers.unserved import UnservedQueues
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -100,6 +102,7 @@ class Session:
         self.view: View = view_for(err)
         self.progress: Progress | None = None
         self.adopted = False
+        self.unserved: UnservedQueues | None = None
 
     def drive(
         self, name: str, queues: Sequence[str], begin: Begin, *, run_id: str
@@ -162,6 +165,9 @@ class Session:
             # It may have moved before we looked: the archive first, then all there is.
             self.progress.seed(run_steps(run.pk))
             after = "0"
+        if not self.fleet.members:
+            # Workers of our own serve all it needs; others may not be there at all.
+            self.unserved = UnservedQueues(store, program)
         self.view.open(self.progress)
         try:
             final = self._follow(place, store, self.progress, after)
@@ -177,10 +183,8 @@ class Session:
         run = run_get(progress.run)
         while True:
             entries = store.journal(after, PAGE, 0 if progress.ended else LOOK_MS)
-            for entry in entries:
-                if entry.run == progress.run:
-                    progress.apply(entry)
             if entries:
+                self._take_in(entries, progress)
                 after = entries[-1].id
             self.view.update(progress)
             now = time.monotonic()
@@ -193,6 +197,7 @@ class Session:
                 self.fleet.check()
                 if not progress.ended:
                     watch_server(place)
+                    self._tell_unserved(progress)
             if progress.ended and not entries:
                 ended_at = ended_at or now
                 if now - ended_at > ARCHIVE_PATIENCE_S:
@@ -203,6 +208,25 @@ class Session:
                     run.status = progress.ended
                     return run
                 time.sleep(0.05)
+
+    def _take_in(self, entries: list[JournalEntry], progress: Progress) -> None:
+        for entry in entries:
+            if entry.run == progress.run:
+                progress.apply(entry)
+                if self.unserved is not None:
+                    self.unserved.moved()
+
+    def _tell_unserved(self, progress: Progress) -> None:
+        text = self.unserved.look() if self.unserved is not None else ""
+        if not text:
+            return
+        # A drawn tree can't be written into: it ends here and goes on below.
+        drawn = isinstance(self.view, TreeView)
+        if drawn:
+            self.view.close(progress)
+        self._say(text)
+        if drawn:
+            self.view.open(progress)
 
     def _tell(self, run: Run) -> int:
         """Print how the run ended, as far as a person or a program wants to know."""

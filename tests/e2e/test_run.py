@@ -166,7 +166,9 @@ def test_a_run_that_waits_is_cancelled(shell: Shell):
 
 def test_a_stock_celery_worker_works_off_a_run_of_another_terminal(shell: Shell):
     command = shell.start("run", shell.write(naps(0, 0)), "--concurrency", "0")
-    shell.until(lambda: "run R-" in shell.err)
+    # Until then nobody serves the queue, and the command says so.
+    missing = "no worker serves swarm.python_fn; start `python manage.py fleet"
+    shell.until(lambda: missing in shell.err)
     log = shell.var / "stock.log"
     with open(log, "w") as output:
         worker = subprocess.Popen(
@@ -184,6 +186,7 @@ def test_a_stock_celery_worker_works_off_a_run_of_another_terminal(shell: Shell)
     try:
         assert command.wait(40) == 0, shell.err
         assert "Task swarm.run_step[R-" in log.read_text()
+        assert shell.err.count("no worker serves") == 1
     finally:
         worker.terminate()
         worker.wait(30)

@@ -1,6 +1,7 @@
 """What the commands refuse, before anything is started."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,30 @@ def test_what_makes_no_sense_is_exit_2(
 
 
 @pytest.mark.parametrize(
-    "args", [["--timeout", "0"], ["--timeout", "nan"], ["--concurrency", "-1"]]
+    ("args", "reason"),
+    [
+        (["--timeout", "0"], "--timeout: expected seconds greater than 0, got '0'"),
+        (["--timeout", "nan"], "--timeout: expected seconds greater than 0, got 'nan'"),
+        (
+            ["--concurrency", "-1"],
+            "--concurrency: expected a whole number from 0 to 256",
+        ),
+        (["--concurrency", "257"], "got '257'"),
+        (["--concurrency", "two"], "got 'two'"),
+        (["--concurrency", "9" * 5000], "expected a whole number from 0 to 256"),
+        (["--concurrency", "²"], "got '²'"),
+    ],
 )
-def test_numbers_out_of_bounds_are_refused(args: list[str]):
-    with pytest.raises(CommandError, match="expected"):
+def test_numbers_out_of_bounds_are_refused(args: list[str], reason: str):
+    with pytest.raises(CommandError, match=re.escape(reason)):
         call_command("run", "x.json", *args)
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", ""])
+def test_a_fleet_of_no_processes_is_refused(count: str):
+    reason = f"--concurrency: expected a whole number from 1 to 256, got {count!r}"
+    with pytest.raises(CommandError, match=re.escape(reason)):
+        call_command("fleet", "--kind", "python_fn", "--concurrency", count)
 
 
 def test_an_unreachable_redis_is_one_line_without_its_password():

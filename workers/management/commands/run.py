@@ -42,13 +42,17 @@ def positive_seconds(text: str) -> float:
 
 def process_count_or_none(text: str) -> int:
     """Read a number of worker processes, or 0 for workers that others start."""
-    return 0 if text == "0" else process_count(text)
+    return process_count(text, least=0)
 
 
-def process_count(text: str) -> int:
+def process_count(text: str, least: int = 1) -> int:
     """Read a number of worker processes."""
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_CONCURRENCY:
-        raise ArgumentTypeError(f"expected 1 to {MAX_CONCURRENCY}, got {text!r}")
+    # Digits first: int() takes more spellings than a person would mean.
+    digits = text.isascii() and text.isdecimal() and len(text) <= 9
+    if not digits or not least <= int(text) <= MAX_CONCURRENCY:
+        raise ArgumentTypeError(
+            f"expected a whole number from {least} to {MAX_CONCURRENCY}, got {text!r}"
+        )
     return int(text)
 
 
