@@ -19,6 +19,7 @@ from engine.ids import new_id
 from engine.store.redis import RedisStore
 from workers.fleets import SetupFailed, queues_of
 from workers.launching import LaunchRefused, launch
+from workers.preflight import missing_functions
 from workers.session import Session
 
 MAX_CONCURRENCY: Final = 256
@@ -142,13 +143,17 @@ def begin_run(store: RedisStore, **what: Any) -> Run:
 
 
 def load_program(path: str) -> Program:
-    """Read and compile a Blueprint."""
-    return compile_blueprint(
-        load_document(path),
+    """Read and compile a Blueprint, and look for the functions it names."""
+    document = load_document(path)
+    program = compile_blueprint(
+        document,
         kinds=spawner_kinds(),
         attempt_timeout_s=settings.SWARM_ATTEMPT_TIMEOUT,
         max_lost=settings.SWARM_MAX_LOST,
     )
+    if missing := missing_functions(program, document):
+        raise BlueprintInvalid(missing)
+    return program
 
 
 def refuse_blueprint(session: Session, path: str, error: BlueprintInvalid) -> int:
