@@ -19,6 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from engine.run.outcomes import timed_out
 from engine.store.base import Lease, RunStore
+from workers.fleets_child import WARM_S
 from workers.page import SLOTS, Page, Shown
 from workers.process.offspring import end, offspring
 
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
 GRACE_S = 2.0
-SHUTDOWN_S = 25.0
 AWAY = (RedisConnectionError, RedisTimeoutError, OSError)
 
 tick_lock = threading.Lock()
@@ -169,7 +169,7 @@ class Keeper(threading.Thread):
         nonce = chain.nonce if chain else batch.nonce if batch else ""
         vain = self._vain.get((item.pid, nonce))
         useless = vain is not None and now - vain > GRACE_S
-        overdue = self._drain_since and now - self._drain_since > SHUTDOWN_S
+        overdue = self._drain_since and now - self._drain_since > WARM_S
         if late or useless or overdue:
             self._kill(item, report=late)
 

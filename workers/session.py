@@ -34,6 +34,7 @@ from workers.fleets import (
     served,
     watch_server,
 )
+from workers.fleets_child import WARM_S
 from workers.live import Progress, TreeView, View, view_for
 from workers.runtime import make_store
 from workers.unserved import UnservedQueues
@@ -257,7 +258,12 @@ class Session:
             report = run_report(run_get(run.pk))
             text = f"interrupted; carry it on with: {line}"
             self._object({**report, "error": {"kind": "Interrupted", "text": text}})
-        self._say(f"interrupted. The run is kept; carry it on with:\n  {line}")
+        told = "interrupted."
+        if self.fleet.members:
+            told += (
+                f" Steps under way have {WARM_S:.0f} s to end, Ctrl-C ends them now."
+            )
+        self._say(f"{told} The run is kept; carry it on with:\n  {line}")
         return INTERRUPTED
 
     def _take_down(self) -> None:
