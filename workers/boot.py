@@ -15,6 +15,7 @@ from django.conf import settings
 from kombu import Exchange, Queue
 
 from engine.store.base import ENGINE_QUEUE
+from workers.deaths import be_plain
 from workers.execute import use_page
 from workers.keeper import Keeper, no_fork_in_tick
 from workers.page import Page
@@ -50,6 +51,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: Any) -> None:
         """Start the keeper thread."""
         no_fork_in_tick()
+        be_plain()
         store = make_store(timeout=KEEPER_TIMEOUT_S)
         self.keeper = Keeper(store, self.page, self.pids, self.host.tick)
         self.keeper.start()

@@ -93,6 +93,10 @@ class Installation:
         self.workers.append(process)
         return process
 
+    def log(self, number: int) -> str:
+        """Return what a worker has logged."""
+        return (self.var / f"worker-{number}.log").read_text()
+
     def kill(self, worker: subprocess.Popen[bytes]) -> None:
         """Kill a worker's process group without warning."""
         os.killpg(worker.pid, signal.SIGKILL)

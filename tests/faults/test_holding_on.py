@@ -26,7 +26,8 @@ def test_an_agent_that_holds_the_gil_is_killed_after_its_timeout_and_the_next_is
     installation: Installation,
 ) -> None:
     worker = installation.worker(concurrency=1)
-    gil = agent("gil", "fault-gil", timeout_ms=2000)
+    # `sleep` ends at the alarm of the timeout; only the keeper ends this one.
+    gil = agent("gil", "fault-spin", timeout_ms=2000)
     quick = agent("quick", "fault-quick")
     [warm] = installation.launch(step("quick"), {"n": 1}, quick=quick)
     installation.wait([warm], 20)
@@ -41,6 +42,11 @@ def test_an_agent_that_holds_the_gil_is_killed_after_its_timeout_and_the_next_is
     [after] = installation.launch(step("quick"), {"n": 1}, quick=quick)
     assert installation.wait([after], 10) == {after: "done"}
     assert worker.poll() is None
+    log = installation.log(0)
+    assert log.count("keeper: killing child ") == 1
+    assert f"at run {run}: its time is up" in log
+    for noise in ("Traceback", "WorkerLostError", "exited with"):
+        assert noise not in log
 
 
 @pytest.mark.slow
