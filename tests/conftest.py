@@ -16,6 +16,9 @@ _VAR = tempfile.mkdtemp(prefix="swarm-tests.")
 os.environ["SWARM_VAR"] = _VAR
 for _name in ("SWARM_REDIS_URL", "DATABASE_URL", "SWARM_SECRET_KEY", "SWARM_DEBUG"):
     os.environ.pop(_name, None)
+# tests/postgres runs suites once more on a database of its own.
+if _URL := os.environ.pop("SWARM_TEST_DATABASE_URL", ""):
+    os.environ["DATABASE_URL"] = _URL
 
 
 def pytest_unconfigure() -> None:

@@ -35,6 +35,7 @@ class Installation:
         self.var = var
         self.workers: list[subprocess.Popen[bytes]] = []
         self.env: dict[str, str] = {}
+        self.store = RedisStore(f"unix://{var}/none", template=message_template(app))
         self.pace(0.0)
 
     def pace(self, seconds: float) -> None:
@@ -108,6 +109,8 @@ class Installation:
             if worker.poll() is None:
                 os.killpg(worker.pid, signal.SIGKILL)
                 worker.wait(10)
+        # An open socket that only the garbage collector closes is a warning.
+        self.store.wire.close()
         stop_server(self.var)
         until = time.monotonic() + 10
         while self.left_over() and time.monotonic() < until:

@@ -39,7 +39,9 @@ FLOW: Any = {
 def store() -> Iterator[RedisStore]:
     """A store on a server of its own."""
     with running_server() as socket:
-        yield RedisStore(f"unix://{socket}", template=message_template(app))
+        made = RedisStore(f"unix://{socket}", template=message_template(app))
+        yield made
+        made.wire.close()
 
 
 def late_child(page: Page, slot: int, ref: Ref) -> int:
