@@ -10,8 +10,9 @@ from hypothesis import settings
 settings.register_profile("swarm", deadline=None)
 settings.load_profile("swarm")
 
-# Set before pytest-django imports the settings: a test run leaves `var/` alone, and no
-# server or database of the developer's reaches it.
+# Set before the settings are imported: a test run leaves `var/` alone, and no server or
+# database of the developer's reaches it. pytest-django imports settings that pyproject
+# names before it reads this file, so they are named here.
 _VAR = tempfile.mkdtemp(prefix="swarm-tests.")
 os.environ["SWARM_VAR"] = _VAR
 for _name in ("SWARM_REDIS_URL", "DATABASE_URL", "SWARM_SECRET_KEY", "SWARM_DEBUG"):
@@ -19,6 +20,7 @@ for _name in ("SWARM_REDIS_URL", "DATABASE_URL", "SWARM_SECRET_KEY", "SWARM_DEBU
 # tests/postgres runs suites once more on a database of its own.
 if _URL := os.environ.pop("SWARM_TEST_DATABASE_URL", ""):
     os.environ["DATABASE_URL"] = _URL
+os.environ["DJANGO_SETTINGS_MODULE"] = "swarm_project.settings"
 
 
 def pytest_unconfigure() -> None:

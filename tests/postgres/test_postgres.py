@@ -15,6 +15,7 @@ from workers.server import stop_server
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SUITES = (
+    "tests/test_isolation.py",
     "tests/blueprints",
     "tests/workers/test_bookkeeper.py",
     "tests/workers/test_session.py",
