@@ -25,7 +25,8 @@ def test_an_agent_that_holds_the_gil_keeps_its_lease_within_its_timeout(
 def test_an_agent_that_holds_the_gil_is_killed_after_its_timeout_and_the_next_is_served(
     installation: Installation,
 ) -> None:
-    worker = installation.worker(concurrency=1)
+    # The second child tells the run; the first takes a moment to be replaced.
+    worker = installation.worker(concurrency=2)
     # `sleep` ends at the alarm of the timeout; only the keeper ends this one.
     gil = agent("gil", "fault-spin", timeout_ms=2000)
     quick = agent("quick", "fault-quick")
