@@ -107,7 +107,8 @@ LOGGING = logging_config(
 SWARM_STATE_URL, CELERY_BROKER_URL = redis_urls(
     url=env_text("SWARM_REDIS_URL", ""), var_dir=VAR_DIR
 )
-SWARM_LEASE = env_seconds("SWARM_LEASE", 10.0)
+# The keeper renews once a second: a lease has to outlive a renewal that comes late.
+SWARM_LEASE = env_seconds("SWARM_LEASE", 10.0, least=2.0)
 # How much one delivery may do before it queues again; 0 steps: each its own delivery.
 SWARM_STEP_BUDGET = env_int("SWARM_STEP_BUDGET", 100, least=0)
 SWARM_STEP_BUDGET_S = env_seconds("SWARM_STEP_BUDGET_S", 2.0)

@@ -163,6 +163,19 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(shell: Shell):
     assert (counts[0], counts[1], counts[3], counts[4]) == (1, 1, 1, 1)
 
 
+def test_ctrl_c_lets_a_step_end_that_takes_less_than_the_warm_shutdown(shell: Shell):
+    command = shell.start("run", shell.write(naps(0, 12, 0)))
+    shell.until(lambda: len(shell.calls()) == 2)
+    command.send_signal(signal.SIGINT)
+    shell.until(lambda: "Steps under way have 25 s to end" in shell.err)
+
+    assert command.wait(40) == 130
+    run = shell.err.split()[-1]
+    assert shell.run("runs", "resume", run) == 0, shell.err
+    # Killed, it would have been tried again.
+    assert [call.split()[0] for call in shell.calls()].count("/children/1") == 1
+
+
 def test_kill_nine_of_the_command_leaves_no_worker(shell: Shell):
     command = shell.start("run", shell.write(naps(3)))
     shell.until(lambda: len(shell.calls()) == 1)
@@ -227,7 +240,9 @@ def test_a_run_that_waits_is_cancelled(shell: Shell):
 
 def test_a_stock_celery_worker_works_off_a_run_of_another_terminal(shell: Shell):
     command = shell.start("run", shell.write(naps(0, 0)), "--concurrency", "0")
-    shell.until(lambda: "run R-" in shell.err)
+    # Until then nobody serves the queue, and the command says so.
+    missing = "no worker serves swarm.python_fn; start `python manage.py fleet"
+    shell.until(lambda: missing in shell.err)
     log = shell.var / "stock.log"
     with open(log, "w") as output:
         worker = subprocess.Popen(
@@ -245,6 +260,7 @@ def test_a_stock_celery_worker_works_off_a_run_of_another_terminal(shell: Shell)
     try:
         assert command.wait(40) == 0, shell.err
         assert "Task swarm.run_step[R-" in log.read_text()
+        assert shell.err.count("no worker serves") == 1
     finally:
         worker.terminate()
         worker.wait(30)
