@@ -9,7 +9,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from engine.blueprint.strict import Name, Strict
+from engine.blueprint.lua_spec import LuaSpec
+from engine.blueprint.strict import A_YEAR_S, Name, Seconds, Strict
 from engine.blueprint.subprocess_spec import (
     SubprocessDef,
     SubprocessRunner,
@@ -20,9 +21,6 @@ from engine.flow.json_text import Json
 
 KINDS: Final = ("lua", "python_fn", "subprocess", "operator", "agent_block")
 KIND_ALIASES: Final[Mapping[str, str]] = {"rust_fn": "python_fn"}
-_A_YEAR_S: Final = 366 * 24 * 3600
-
-Seconds = Annotated[float, Field(gt=0, le=_A_YEAR_S)]
 BlueprintId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 QueueName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
 SemVer = Annotated[
@@ -40,7 +38,7 @@ class PythonFnSpec(Strict):
     fn_id: Annotated[str, Field(min_length=1, max_length=256)]
 
 
-SPECS: Final[Mapping[str, type[Strict]]] = {"python_fn": PythonFnSpec}
+SPECS: Final[Mapping[str, type[Strict]]] = {"lua": LuaSpec, "python_fn": PythonFnSpec}
 
 
 def spec_model(kind: str, spec: Json) -> type[Strict] | None:
@@ -130,7 +128,7 @@ class BlueprintMetadata(Strict):
     description: str | None = None
     tags: list[str] = []
     version_label: SemVer | None = None
-    default_run_ttl_secs: Annotated[int, Field(gt=0, le=_A_YEAR_S)] | None = None
+    default_run_ttl_secs: Annotated[int, Field(gt=0, le=A_YEAR_S)] | None = None
 
 
 class Blueprint(Strict):

@@ -1,12 +1,15 @@
 """What every model of a document shares: exact types, no other fields, and names."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
+
+A_YEAR_S: Final = 366 * 24 * 3600
 
 Name = Annotated[
     str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
+Seconds = Annotated[float, Field(gt=0, le=A_YEAR_S)]
 
 
 class Strict(BaseModel):
