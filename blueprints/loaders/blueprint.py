@@ -14,10 +14,12 @@ from django.conf import settings
 
 from blueprints.loaders.cascade import Cascade, cascade_of
 from blueprints.loaders.documents import MAX_BYTES, DocumentInvalid, load_document
+from blueprints.loaders.lua_script import run_script
 from blueprints.loaders.references import ReferenceInvalid, escape, expand
 from engine.flow.json_text import Json, dump_compact
 
-FORMS: Final = (".json", ".yaml", ".yml", ".bp.lua")
+SCRIPT: Final = ".bp.lua"
+FORMS: Final = (".json", ".yaml", ".yml", SCRIPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def load_blueprint(
             rule = f"the folder to be searched is not there: {include}"
             raise DocumentInvalid(path, rule, code="includes")
     file = _file_in(Path(path))
-    loaded = _read(file)
+    loaded = _read(file, params)
     cascade = cascade_of(
         file.parent,
         (
@@ -83,10 +85,12 @@ def embedded_text(document: Json) -> str:
     return text if len(text.encode()) <= MAX_BYTES else dump_compact(escaped)
 
 
-def _read(file: Path) -> Loaded:
+def _read(file: Path, params: Json) -> Loaded:
     if not file.name.lower().endswith(FORMS):
         rule = f"a Blueprint's name ends in {', '.join(FORMS[:-1])} or {FORMS[-1]}"
         raise DocumentInvalid(file, rule, code="unknown-format")
+    if file.name.lower().endswith(SCRIPT):
+        return Loaded(file, *run_script(file, params))
     return Loaded(file, load_document(file))
 
 
