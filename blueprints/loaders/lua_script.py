@@ -48,9 +48,9 @@ def run_script(
     def hear(event: OutputEvent) -> None:
         match event:
             case Progress(stage, note) if stage == _WARNING:
-                warnings.append(note)
+                warnings.append(_shown(note))
             case Log(text):
-                log.append(text)
+                log.append(_shown(text))
 
     try:
         document = lua_host().run(script, limits, emit=hear)
@@ -97,7 +97,14 @@ def _invalid(path: Path, fault: LuaFault) -> DocumentInvalid:
             text = f"the script {text} (SWARM_LUA_MEMORY)"
         case "output":
             text = f"the document has more than {MAX_BYTES} bytes (4 MiB)"
-    return DocumentInvalid(path, text, place, f"lua-{fault.kind}")
+    return DocumentInvalid(path, _shown(text), place, f"lua-{fault.kind}")
+
+
+def _shown(text: str) -> str:
+    """Returns a script's text without what a terminal would obey."""
+    return "".join(
+        c if c.isprintable() or c in "\t\n" else ascii(c)[1:-1] for c in text
+    )
 
 
 def _checked(path: Path, document: Json) -> Json:
