@@ -1,0 +1,50 @@
+"""The agent kinds and how the spec of each is checked, one table line each."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pydantic import ValidationError
+
+from engine.blueprint.agent_block_spec import RULES as AGENT_BLOCK
+from engine.blueprint.binding import BoundAgent
+from engine.blueprint.diagnostics import Finding
+from engine.blueprint.kind_rules import KindRules
+from engine.blueprint.lua_spec import RULES as LUA
+from engine.blueprint.operator_spec import RULES as OPERATOR
+from engine.blueprint.python_fn_spec import RULES as PYTHON_FN
+from engine.blueprint.schema_errors import read_errors
+from engine.blueprint.subprocess_spec import RULES as SUBPROCESS
+from engine.flow.json_text import Json
+
+KINDS: Final[Mapping[str, KindRules]] = {
+    "lua": LUA,
+    "python_fn": PYTHON_FN,
+    "subprocess": SUBPROCESS,
+    "operator": OPERATOR,
+    "agent_block": AGENT_BLOCK,
+}
+
+
+def check_spec(bound: BoundAgent) -> Iterator[Finding]:
+    """Yields what is wrong with an agent's spec and runner for its kind."""
+    rules = KINDS.get(bound.kind)
+    if rules is None:
+        return
+    model = rules.model(bound)
+    try:
+        # An absent spec is read as an empty one, so that its missing fields are named.
+        model.model_validate({} if bound.agent.spec is None else bound.agent.spec)
+    except ValidationError as error:
+        for found in read_errors(error, model, f"{bound.place}.spec"):
+            yield Finding(found.place, found.message, found.help, element=bound.element)
+        return
+    yield from rules.check(bound)
+
+
+def full_spec(bound: BoundAgent) -> Mapping[str, Json]:
+    """Returns a checked spec with its defaults filled in."""
+    rules = KINDS.get(bound.kind)
+    spec = {} if bound.agent.spec is None else bound.agent.spec
+    if rules is None:
+        return spec if isinstance(spec, dict) else {}
+    return rules.model(bound).model_validate(spec).model_dump()
