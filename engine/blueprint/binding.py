@@ -122,6 +122,9 @@ def bind_requests(bound: tuple[BoundAgent, ...]) -> Iterator[BindRequest]:
         runner = one.runner
         if runner is None or isinstance(runner, SubprocessRunner):
             continue
+        if BACKENDS[runner.backend] != one.kind:
+            # Told by binding-resolution-error; nobody will use it.
+            continue
         spec = one.agent.spec if isinstance(one.agent.spec, dict) else {}
         target = spec.get("operator_ref")
         profile = one.agent.profile

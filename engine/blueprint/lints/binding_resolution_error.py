@@ -10,14 +10,13 @@ from engine.blueprint.view import View
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Yields each agent whose own runner is for another kind, or isn't found.
+    """Yields each agent whose own runner is for another kind.
 
-    A default runner is never given to a kind it isn't for.
+    A default runner is never given to a kind it isn't for, and a runner that isn't
+    there is an error: bound-agent-resolution.
     """
     for one in view.kept:
-        if one.fault is not None:
-            yield one.fault
-        elif one.runner is not None and BACKENDS[one.runner.backend] != one.kind:
+        if one.runner is not None and BACKENDS[one.runner.backend] != one.kind:
             expected = BACKENDS[one.runner.backend]
             field = "runner_ref" if one.source == "agent_ref" else "runner"
             if one.source == "legacy_worker_binding":

@@ -18,7 +18,8 @@ def check(view: View) -> Iterator[Finding]:
             continue
         cond = spot.node["cond"]
         value = constant_of(cond)
-        if cond["op"] in NUMBERS or not isinstance(value, bool | type(UNKNOWN)):
+        constant = value is not UNKNOWN and not isinstance(value, bool)
+        if cond["op"] in NUMBERS or constant:
             yield Finding(
                 f"{spot.place}.cond",
                 "a branch needs true or false, and this is neither: it will fail",

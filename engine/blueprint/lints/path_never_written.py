@@ -65,7 +65,11 @@ def check(view: View) -> Iterator[Finding]:
         keys = read.keys
         if not keys or _given(view, keys) or _is_told(keys, told):
             continue
-        why = _why(view, spot, keys, writes)
+        lanes, catches = _scopes(spot, "catch")
+        if read.place.startswith(f"{spot.place}.select"):
+            # The one field of a fanout that is read in its lanes.
+            lanes |= {spot.place}
+        why = _why(view, (lanes, catches), keys, writes)
         if why is not None:
             told.add(keys)
             yield Finding(f"{read.place}.at", f"nothing writes {show_keys(keys)}", why)
@@ -87,9 +91,9 @@ def _is_told(keys: Keys, told: set[Keys]) -> bool:
     return any(keys[:size] in told for size in range(len(keys) + 1))
 
 
-def _why(view: View, spot: Spot, keys: Keys, writes: _Writes) -> str | None:
+def _why(view: View, inside: Inside, keys: Keys, writes: _Writes) -> str | None:
     """Returns what is wrong with a read, or None if it may well find a value."""
-    lanes, catches = _scopes(spot, "catch")
+    lanes, catches = inside
     found = writes.of(keys)
     if any(lane <= lanes and not (bodies & catches) for lane, bodies in found):
         return None

@@ -8,7 +8,7 @@ from engine.blueprint.diagnostics import Element, Finding
 from engine.blueprint.lint_kind import LintKind
 from engine.blueprint.view import View
 
-SHAPES: Final = {"body": "the answer itself", "part": "its part 'verdict'"}
+SHAPES: Final = {"body": "the answer itself", "part": "the part 'verdict'"}
 
 
 def check(view: View) -> Iterator[Finding]:
