@@ -121,6 +121,15 @@ SWARM_INPUT_LIMIT = env_int("SWARM_INPUT_LIMIT", 32 * MIB)
 SWARM_INLINE_LIMIT = env_int("SWARM_INLINE_LIMIT", 16 * KIB)
 SWARM_JOURNAL_LIMIT = env_int("SWARM_JOURNAL_LIMIT", 256 * MIB)
 SWARM_OUTPUT_LIMIT = env_int("SWARM_OUTPUT_LIMIT", 8 * MIB)
+# Limits of one child process where its agent sets none: s, bytes, a count, bytes.
+SWARM_CHILD_CPU = env_int("SWARM_CHILD_CPU", 3600)
+SWARM_CHILD_MEMORY = env_int("SWARM_CHILD_MEMORY", 4096 * MIB)
+SWARM_CHILD_OPEN_FILES = env_int("SWARM_CHILD_OPEN_FILES", 1024, least=16)
+SWARM_CHILD_FILE_SIZE = env_int("SWARM_CHILD_FILE_SIZE", 1024 * MIB)
+# The variables of the worker that its child processes get; no secret is among them.
+SWARM_CHILD_ENV = env_list(
+    "SWARM_CHILD_ENV", ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"]
+)
 SWARM_ARCHIVE = env_text("SWARM_ARCHIVE", "async", choices=["async"])
 # The modules that are searched for @agent_function functions.
 SWARM_AGENT_MODULES = env_list("SWARM_AGENT_MODULES", ["blueprints.samples.functions"])

@@ -6,8 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import redis
 from celery import current_app
@@ -18,28 +17,19 @@ from redis.retry import Retry
 
 from blueprints.conf import wiring_faults
 from engine.store.redis import STATE
+from workers.doctor_processes import child_processes
+from workers.findings import Finding
 from workers.fleets import masked, unapplied
 from workers.server import read_server_info
 
-Level = Literal["ok", "warn", "fail"]
 LEAST_MAJOR: Final = 7
 PING_S: Final = 1.0
 DEEP: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was looked at, how it stands, what to do about it."""
-
-    name: str
-    level: Level
-    text: str
-    hint: str = ""
-
-
 def examine() -> list[Finding]:
     """Return what every check found."""
-    found = [*_wiring(), _var(), *_database()]
+    found = [*_wiring(), _var(), *_database(), *child_processes()]
     client = redis.Redis.from_url(
         settings.SWARM_STATE_URL,
         socket_connect_timeout=3,

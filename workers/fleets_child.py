@@ -2,7 +2,7 @@
 
 Run by path (`python -P fleets_child.py OPTIONS -- COMMAND`); standard library only.
 Standard input is a pipe from the command that started it: its end, however the command
-died, ends the worker and everything in the worker's process group.
+died, ends the worker, its process group, and what its agents left in other sessions.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ import time
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+# These see the end of their worker by themselves and have things to put in order.
+SPARED = (b"workers/process/launcher.py", b"\0django\0steward\0")
 TOO_SHORT_S = 5.0
 PATIENCE_S = 10.0
+SWEEP_S = 3.0
 GAVE_UP = 70
 
 
@@ -43,6 +47,8 @@ class Guard:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGQUIT, self._stop)
+        # What outlives the worker becomes a child of ours, whatever its session.
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
@@ -80,8 +86,7 @@ class Guard:
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGQUIT, signal.SIG_DFL)
             os.setsid()
-            with contextlib.suppress(OSError, AttributeError):
-                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             if os.getppid() != guard:
                 os._exit(1)
             null = os.open(os.devnull, os.O_RDONLY)
@@ -129,9 +134,46 @@ class Guard:
                 os.waitpid(self.pid, 0)
 
     def sweep(self) -> None:
-        """Kill what is left of the worker's process group."""
+        """Kill what is left of the worker: its process group, then its orphans."""
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
+        until = time.monotonic() + SWEEP_S
+        while time.monotonic() < until:
+            self.reap()
+            left = strays(os.getpid())
+            if not left:
+                return
+            for pid in left:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+    def reap(self) -> None:
+        """Collect every child that has ended."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def prctl(option: int, value: int) -> None:
+    """Call prctl(2) where there is one."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def strays(pid: int) -> list[int]:
+    """Return the pids below a process, without those that are spared; Linux only."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            below = [int(word) for word in file.read().split()]
+        for child in below:
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{child}/cmdline", "rb") as file:
+                    command = file.read()
+                if not any(mark in command for mark in SPARED):
+                    found += [child, *strays(child)]
+    return found
 
 
 def say(text: str) -> None:

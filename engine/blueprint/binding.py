@@ -10,13 +10,8 @@ from engine.blueprint.diagnostics import Element, Finding
 from engine.blueprint.schema import Blueprint
 from engine.blueprint.schema_agents import AgentDef, ContextPolicy
 from engine.blueprint.schema_errors import did_you_mean
-from engine.blueprint.schema_runners import (
-    Runner,
-    SubprocessDef,
-    SubprocessRunner,
-    WsClaudeCode,
-    WsOperator,
-)
+from engine.blueprint.schema_runners import Runner, WsClaudeCode, WsOperator
+from engine.blueprint.subprocess_spec import SubprocessDef, SubprocessRunner
 from engine.flow.json_text import Json
 
 # The kinds that a backend can serve; a default runner is for these only.
@@ -190,7 +185,9 @@ def _cascade(
         at = f"{place}.profile.worker_binding"
         return None, "none", Finding(at, message, hint, element=element)
     default = named.get(blueprint.default_runner or "")
-    if default is not None and BACKENDS[default.backend] == kind:
+    # Who says `spec` of a process says all; a default template is for the others.
+    says_all = kind == "subprocess" and bool(agent.spec)
+    if default is not None and BACKENDS[default.backend] == kind and not says_all:
         return default, "blueprint_default", None
     return None, "none", None
 

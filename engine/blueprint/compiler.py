@@ -15,8 +15,9 @@ from engine.blueprint.reading import read_blueprint, refuse
 from engine.blueprint.schema import Blueprint
 from engine.blueprint.schema_agents import AgentProfile
 from engine.blueprint.schema_hints import AgentHints, RetryHints
-from engine.blueprint.schema_runners import SubprocessRunner, WsClaudeCode, WsOperator
+from engine.blueprint.schema_runners import WsClaudeCode, WsOperator
 from engine.blueprint.strict import Strict
+from engine.blueprint.subprocess_spec import SubprocessRunner
 from engine.blueprint.view import View
 from engine.flow import parse_node
 from engine.flow.json_text import Json
@@ -102,7 +103,6 @@ def _build_agent(
         max_lost=max_lost,
         runner=None if one.runner is None else _dump(one.runner),
         runner_source=one.source,
-        template=None if one.template is None else _dump(one.template),
         verdict=None if agent.verdict is None else _dump(agent.verdict),
         context_policy=None
         if one.context_policy is None

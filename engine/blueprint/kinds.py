@@ -5,15 +5,15 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from engine.blueprint.agent_block_spec import RULES as AGENT_BLOCK
 from engine.blueprint.binding import BoundAgent
 from engine.blueprint.diagnostics import Finding
+from engine.blueprint.kind_agent_block import RULES as AGENT_BLOCK
+from engine.blueprint.kind_lua import RULES as LUA
+from engine.blueprint.kind_operator import RULES as OPERATOR
+from engine.blueprint.kind_python_fn import RULES as PYTHON_FN
 from engine.blueprint.kind_rules import KindRules
-from engine.blueprint.lua_spec import RULES as LUA
-from engine.blueprint.operator_spec import RULES as OPERATOR
-from engine.blueprint.python_fn_spec import RULES as PYTHON_FN
+from engine.blueprint.kind_subprocess import RULES as SUBPROCESS
 from engine.blueprint.schema_errors import read_errors
-from engine.blueprint.subprocess_spec import RULES as SUBPROCESS
 from engine.flow.json_text import Json
 
 KINDS: Final[Mapping[str, KindRules]] = {
@@ -47,4 +47,7 @@ def full_spec(bound: BoundAgent) -> Mapping[str, Json]:
     spec = {} if bound.agent.spec is None else bound.agent.spec
     if rules is None:
         return spec if isinstance(spec, dict) else {}
+    filled = rules.fill(bound)
+    if filled is not None:
+        return filled
     return rules.model(bound).model_validate(spec).model_dump()

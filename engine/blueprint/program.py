@@ -34,10 +34,10 @@ class Retry:
 class Agent:
     """Who does a step: its kind, the queue its steps go to and its policy.
 
-    `spec` is the kind's own part with its defaults filled in. `max_lost` caps the
-    attempts lost to dead workers, apart from `retry`. What follows is as the
-    Blueprint has it, with every reference resolved: `ctx` are its tiers merged,
-    `template` the child process of a runner, `binding_digest` names the snapshot.
+    `spec` is the kind's own part with its defaults, or a template, filled in.
+    `max_lost` caps the attempts lost to dead workers, apart from `retry`. What follows
+    is as the Blueprint has it, with every reference resolved: `ctx` are its tiers
+    merged, `binding_digest` names the snapshot of what the agent is bound to.
     """
 
     name: str
@@ -50,7 +50,6 @@ class Agent:
     max_lost: int = 3
     runner: Mapping[str, Json] | None = None
     runner_source: str = "none"
-    template: Mapping[str, Json] | None = None
     verdict: Mapping[str, Json] | None = None
     context_policy: Mapping[str, Json] | None = None
     ctx: Mapping[str, Json] = field(default_factory=dict)

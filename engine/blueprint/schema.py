@@ -18,8 +18,9 @@ from engine.blueprint.schema_agents import (
     OperatorKind,
 )
 from engine.blueprint.schema_hints import CompilerHints
-from engine.blueprint.schema_runners import RunnerDef, SubprocessDef
+from engine.blueprint.schema_runners import RunnerDef
 from engine.blueprint.strict import A_YEAR_S, BlueprintId, Name, SemVer, Strict
+from engine.blueprint.subprocess_spec import SubprocessDef
 from engine.flow import Dialect
 from engine.flow.json_text import Json
 

@@ -13,7 +13,6 @@ Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(gt=0, le=A_YEAR_S)]
 BlueprintId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 QueueName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
-JsonPointer = Annotated[str, Field(pattern=r"^(/([^~/]|~0|~1)*)+$")]
 SemVer = Annotated[
     str,
     Field(

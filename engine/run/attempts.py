@@ -100,7 +100,7 @@ def checked(outcome: Outcome, limits: Limits) -> Outcome:
             f" ({limits.ctx_bytes} bytes): return a path or an id instead",
             permanent=True,
         )
-    return Outcome(outcome.kind, value)
+    return Outcome(outcome.kind, value, stats=outcome.stats)
 
 
 def judge(
@@ -112,6 +112,8 @@ def judge(
     """
     if outcome.kind == "passed":
         events.append(["passed", place, tries, agent.name, outcome.value])
+        if outcome.stats:
+            events.append(["stats", place, tries, outcome.stats])
         return Passed(outcome.value)
     delay = retry_delay(agent.retry, outcome, tries, place)
     if delay is not None:
@@ -121,6 +123,8 @@ def judge(
         return delay
     if outcome.kind == "blocked":
         events.append(["blocked", place, tries, agent.name, outcome.value])
+        if outcome.stats:
+            events.append(["stats", place, tries, outcome.stats])
     else:
         kind = "step_lost" if outcome.kind == "lost" else outcome.kind
         events.append([kind, place, tries, agent.name, outcome.text])

@@ -27,6 +27,8 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "retry": ("place", "attempt", "agent", "text", "delay_ms", "reason"),
     "lost": ("place", "attempt", "lost"),
     "step_lost": ("place", "attempt", "agent", "text"),
+    # What an attempt that passed or was blocked cost: model, usage, num_turns.
+    "stats": ("place", "attempt", "stats"),
     # A chord's life. `decided` names the lane that decided, -1 when all settled.
     "opened": ("place", "mode", "size"),
     "joined": ("place", "lane"),

@@ -28,6 +28,7 @@ class Outcome:
 
     `passed` and `blocked` carry a JSON value; the others a text for people. `permanent`
     failures are not tried again; `error_type` is matched against a policy's `not` list.
+    `stats` tells what the work cost (model, usage, turns) where the agent knows it.
     """
 
     kind: Kind
@@ -35,18 +36,20 @@ class Outcome:
     text: str = ""
     permanent: bool = False
     error_type: str = ""
+    stats: dict[str, Any] | None = None
 
     def pack(self) -> bytes:
         """Return the signal that records this outcome in the store."""
-        return orjson.dumps(
-            {
-                "kind": self.kind,
-                "value": self.value,
-                "text": self.text,
-                "permanent": self.permanent,
-                "type": self.error_type,
-            }
-        )
+        signal = {
+            "kind": self.kind,
+            "value": self.value,
+            "text": self.text,
+            "permanent": self.permanent,
+            "type": self.error_type,
+        }
+        if self.stats is not None:
+            signal["stats"] = self.stats
+        return orjson.dumps(signal)
 
     @property
     def flow_text(self) -> str:
@@ -64,7 +67,12 @@ def unpack_outcome(data: bytes) -> Outcome:
     if "lost" in got:
         return Outcome("lost", text=f"lost after {got['lost']} attempts")
     return Outcome(
-        got["kind"], got["value"], got["text"], got["permanent"], got["type"]
+        got["kind"],
+        got["value"],
+        got["text"],
+        got["permanent"],
+        got["type"],
+        got.get("stats"),
     )
 
 

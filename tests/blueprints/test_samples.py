@@ -14,10 +14,11 @@ from engine.blueprint import Program, compile_blueprint, merge_init_ctx
 from engine.flow import FlowError, evaluate
 from engine.ports import StepCall
 from engine.run.outcomes import retry_delay
+from engine.run.outputs import Artifact, Log, OutputEvent, Progress
 
 REPO = Path(__file__).resolve().parents[2]
 SAMPLES = REPO / "blueprints" / "samples"
-NAMES = ["pure-ctx", "repo-digest", "unreliable", "verdict-loop"]
+NAMES = ["pure-ctx", "repo-digest", "stream-build", "unreliable", "verdict-loop"]
 
 
 def compiled(name: str) -> Program:
@@ -33,6 +34,7 @@ class Dispatcher:
         self.program = program
         self.spawners: dict[str, Any] = {}
         self.attempts: list[tuple[str, int]] = []
+        self.events: list[OutputEvent] = []
 
     def close(self) -> None:
         """End what the spawners keep running."""
@@ -47,7 +49,10 @@ class Dispatcher:
         while True:
             attempt += 1
             self.attempts.append((ref, attempt))
-            call = StepCall("R-t", 1, "/x", "ST-t", agent, attempt, value, 30.0)
+            call = StepCall(
+                "R-t", 1, "/x", "ST-t", agent, attempt, value, 30.0,
+                emit=self.events.append,
+            )  # fmt: skip
             outcome = self.spawners[agent.kind].run(call)
             if outcome.kind == "passed":
                 return outcome.value
@@ -169,3 +174,42 @@ def test_unreliable_is_retried_and_caught() -> None:
     assert dispatch.attempts == [
         ("flaky", 1), ("flaky", 2), ("flaky", 3), ("broken", 1),
     ]  # fmt: skip
+
+
+def test_stream_build_compiles_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inner").mkdir()
+    for n in range(30):
+        (tmp_path / "inner" / f"m{n}.py").write_text(f"x = {n}\n")
+    (tmp_path / "json.py").write_text("raise SystemExit('not this one')\n")
+    (tmp_path / "notes.txt").write_text("not Python\n")
+    end, dispatch = end_of("stream-build")
+    assert end["verdict"] == "built"
+    assert (end["build"]["files"], end["build"]["compiled"]) == (31, 31)
+    assert end["build"]["bytes"] > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "inner", "json.py", "notes.txt",
+    ]  # fmt: skip
+    said = [event for event in dispatch.events if isinstance(event, Progress)]
+    assert [event.stage for event in said] == ["scan", "compile", "compile"]
+    assert [event.note.split()[0] for event in said[1:]] == ["25/31", "31/31"]
+    assert dispatch.events[-1] == Artifact("broken", [])
+
+
+def test_stream_build_says_no_to_what_does_not_compile(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text("x = 1\n")
+    (tmp_path / "bad.py").write_text("def\n")
+    end, dispatch = end_of("stream-build", {"root": str(tmp_path)})
+    assert end["verdict"] == "broken"
+    assert '"broken":["bad.py"]' in end["why"]
+    assert Artifact("broken", ["bad.py"]) in dispatch.events
+    [log] = [event for event in dispatch.events if isinstance(event, Log)]
+    assert log.text.startswith("bad.py: SyntaxError")
+
+
+def test_stream_build_of_no_directory_says_so(tmp_path: Path) -> None:
+    end, _ = end_of("stream-build", {"root": str(tmp_path / "none")})
+    assert "exited with 1" in end["why"]
+    assert "none is not a directory" in end["why"]

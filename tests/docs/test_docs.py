@@ -12,6 +12,8 @@ from blueprints.agents import Step, find_function
 from blueprints.loaders.yaml_text import load_yaml
 from engine.blueprint import Program, compile_blueprint
 from engine.flow import FlowError, evaluate
+from engine.run.outputs import Artifact, Final, Log, Partial, Progress
+from workers.process.frames import read_event
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -169,10 +171,22 @@ def test_blueprints_in_the_docs_compile(text: str) -> None:
     assert compiled(text).agents
 
 
+def guide_blueprint() -> str:
+    """The Blueprint of the guide that uses its own function."""
+    texts = fenced(GUIDE, "yaml blueprint")
+    return next(text for text in texts if text.startswith("id: review-notes"))
+
+
+def test_the_guides_output_events_are_what_a_stream_may_hold() -> None:
+    (events,) = fenced(GUIDE, "json")
+    kinds = [type(read_event(line.encode())) for line in events.splitlines()]
+    assert kinds == [Progress, Partial, Artifact, Log, Final]
+
+
 def run_guide(notes: list[str]) -> Any:
     """The guide's Blueprint over its own function; `wc` is played by Python."""
     (source,) = fenced(GUIDE, "python agent")
-    (text,) = fenced(GUIDE, "yaml blueprint")
+    text = guide_blueprint()
     program = compiled(text)
     exec(compile(source, str(GUIDE), "exec"), {"__name__": "notes_agents"})
 
@@ -204,7 +218,7 @@ def test_the_guides_example_catches_refusals(notes: list[str], why: str) -> None
 
 
 def test_a_flow_error_is_what_the_guide_says() -> None:
-    (text,) = fenced(GUIDE, "yaml blueprint")
+    text = guide_blueprint()
     with pytest.raises(FlowError, match="dispatcher error for ref 'count': exited"):
         evaluate(compiled(text).flow, {"notes": ["a"]}, _exits)
 

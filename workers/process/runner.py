@@ -37,9 +37,14 @@ _PROGRAM = str(Path(__file__).with_name("launcher.py"))
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Resource limits of one process: seconds, bytes, a count, bytes; None: as ours."""
+    """Resource limits of one process: seconds, bytes, a count, bytes; None: as ours.
+
+    `memory` counts what a process has for itself and writes to, which is what it can
+    use up; `address_space` also what runtimes such as Node's only reserve.
+    """
 
     cpu_s: int | None = None
+    memory: int | None = None
     address_space: int | None = None
     open_files: int | None = None
     file_size: int | None = None
@@ -54,6 +59,8 @@ class Limits:
             found.append((resource.RLIMIT_NOFILE, self.open_files, self.open_files))
         if self.file_size is not None:
             found.append((resource.RLIMIT_FSIZE, self.file_size, self.file_size))
+        if self.memory is not None:
+            found.append((resource.RLIMIT_DATA, self.memory, self.memory))
         if self.address_space is not None:  # last: it binds the launcher's child too
             size = self.address_space
             found.append((resource.RLIMIT_AS, size, size))

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from programs import AGENTS
 
-from engine.blueprint.program import Retry
+from engine.blueprint.program import Agent, Retry
 from engine.ports import StepCall
-from engine.run.attempts import judge, make_attempt
+from engine.run.attempts import checked, judge, make_attempt
 from engine.run.machine import Failed, Passed
 from engine.run.outcomes import (
     Outcome,
@@ -151,3 +151,16 @@ def test_a_timeout_fits_the_record() -> None:
     assert timeout_of(agent) == agent.timeout_ms
     endless = type(agent)("x", "quick", "q", 10**12)
     assert timeout_of(endless) == LONGEST_MS == 999_999_999
+
+
+def test_stats_survive_the_check_and_the_signal_and_are_told_once() -> None:
+    stats = {"worker_kind": "subprocess", "usage": {"total": 3}}
+    outcome = checked(Outcome("passed", 1, stats=stats), Limits())
+    assert unpack_outcome(outcome.pack()).stats == stats
+    assert unpack_outcome(Outcome("passed", 1).pack()).stats is None
+    events: list[Any] = []
+    judge(outcome, Agent("a", "k", "q", 1000), "/x", 2, events)
+    assert events == [["passed", "/x", 2, "a", 1], ["stats", "/x", 2, stats]]
+    events = []
+    judge(Outcome("passed", 1), Agent("a", "k", "q", 1000), "/x", 1, events)
+    assert events == [["passed", "/x", 1, "a", 1]]

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,7 +85,8 @@ def test_a_non_zero_exit_fails_with_its_number_and_last_line(
 ) -> None:
     code = "import sys; sys.stderr.write('one\\ntwo\\n'); sys.exit(7)"
     outcome = run(spawner, code)
-    assert (outcome.kind, outcome.text) == ("failed", "exited with 7: two")
+    assert outcome.kind == "failed"
+    assert outcome.text == ("exited with 7: two\nstandard error ended with:\none\ntwo")
     assert not outcome.permanent
 
 
@@ -162,3 +164,114 @@ def test_work_in_vain_is_ended(spawner: SubprocessSpawner) -> None:
     call = StepCall("R-1", 1, "/x", "ST-1", agent, 1, None, 10.0, lambda: True)
     outcome = spawner.run(call)
     assert (outcome.kind, outcome.text) == ("failed", "cancelled")
+
+
+def test_a_flood_on_both_pipes_and_a_stdin_that_is_never_read(
+    spawner: SubprocessSpawner,
+) -> None:
+    code = (
+        "import os, json\n"
+        "for _ in range(60): os.write(1, b' ' * 65536); os.write(2, b'e' * 65536)\n"
+        "print(json.dumps('through'))"
+    )
+    outcome = run(spawner, code, "x" * (8 << 20))
+    assert (outcome.kind, outcome.value) == ("passed", "through")
+
+
+def test_what_was_forked_twice_ends_with_the_step(
+    spawner: SubprocessSpawner, tmp_path: Path
+) -> None:
+    code = (
+        "import os, sys, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork(): os._exit(0)\n"
+        "    os.setsid()\n"
+        "    os.close(1)\n"
+        f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+        "    os.rename(*[p + '/pid' + s for p in "
+        f"[{str(tmp_path)!r}] for s in ('', '-whole')])\n"
+        "    time.sleep(60)\n"
+        f"while not os.path.exists({str(tmp_path / 'pid-whole')!r}): time.sleep(0.01)\n"
+        "print(1)"
+    )
+    assert run(spawner, code).value == 1
+    assert not Path(f"/proc/{(tmp_path / 'pid-whole').read_text()}").exists()
+
+
+def test_the_end_of_standard_error_is_in_the_text(spawner: SubprocessSpawner) -> None:
+    code = (
+        "import sys\n"
+        "for n in range(100000): print('line', n, file=sys.stderr)\n"
+        "sys.exit(2)"
+    )
+    outcome = run(spawner, code)
+    first, _, *tail = outcome.text.splitlines()
+    assert first == "exited with 2: line 99999"
+    assert tail == [f"line {n}" for n in range(99980, 100000)]
+
+
+def test_standard_error_is_in_the_text_of_a_timeout(
+    spawner: SubprocessSpawner,
+) -> None:
+    code = (
+        "import sys, time; print('stuck', file=sys.stderr, flush=True); time.sleep(60)"
+    )
+    outcome = run(spawner, code, timeout_s=1.0)
+    assert outcome.kind == "timed_out"
+    assert outcome.text == "timed out after 1 s\nstandard error ended with:\nstuck"
+
+
+LIMITED = {
+    # limit of the agent: setting, what breaks it, how it ends
+    "cpu_s": (
+        1,
+        "SWARM_CHILD_CPU",
+        "while True: pass",
+        "killed by signal 24: used more than 1 s of CPU time (limits.cpu_s of the agent,"
+        " else SWARM_CHILD_CPU)",
+    ),
+    "memory_bytes": (
+        256 << 20,
+        "SWARM_CHILD_MEMORY",
+        "b = bytearray(1 << 30)",
+        "exited with 1: MemoryError",
+    ),
+    "open_files": (
+        20,
+        "SWARM_CHILD_OPEN_FILES",
+        "f = [open('/dev/null') for _ in range(30)]",
+        "exited with 1: OSError: [Errno 24] Too many open files: '/dev/null'",
+    ),
+    "file_bytes": (
+        1000,
+        "SWARM_CHILD_FILE_SIZE",
+        "import os, signal, tempfile; signal.signal(signal.SIGXFSZ, signal.SIG_DFL);"
+        "f = tempfile.TemporaryFile(buffering=0); f.write(b'x' * 1000); f.write(b'x')",
+        "killed by signal 25: wrote a file of more than 1000 bytes (limits.file_bytes of"
+        " the agent, else SWARM_CHILD_FILE_SIZE)",
+    ),
+    "output_bytes": (
+        1000,
+        "SWARM_OUTPUT_LIMIT",
+        "print('x' * 2000)",
+        "printed more than 1000 bytes (limits.output_bytes of the agent, else"
+        " SWARM_OUTPUT_LIMIT): write large results to a file and print its path",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", ["agent", "settings"])
+@pytest.mark.parametrize("name", LIMITED)
+def test_a_limit_of_the_agent_or_of_the_settings_ends_the_step_with_its_name(
+    spawner: SubprocessSpawner, settings: Any, name: str, where: str
+) -> None:
+    value, setting, code, text = LIMITED[name]
+    if where == "agent":
+        outcome = run(spawner, code, limits={name: value})
+    else:
+        setattr(settings, setting, value)
+        outcome = run(spawner, code, limits={name: None})
+    assert outcome.kind == "failed"
+    assert outcome.text.splitlines()[0] == text
+    assert run(spawner, "print(1)", limits={name: 1 << 30}).value == 1

@@ -1,0 +1,66 @@
+"""The doctor's look at child processes, with real children that overstep limits."""
+
+import contextlib
+import resource
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from workers.doctor_processes import (
+    PROBES,
+    ceilings,
+    child_processes,
+    launcher,
+    unenforced,
+)
+from workers.process import ProcessRunner
+
+
+@pytest.fixture
+def runner() -> Iterator[ProcessRunner]:
+    with contextlib.closing(ProcessRunner()) as made:
+        yield made
+
+
+def test_a_host_that_enforces_everything_is_told_so() -> None:
+    found = child_processes()
+    assert [(f.name, f.level) for f in found] == [
+        ("launcher", "ok"),
+        ("child limits", "ok"),
+    ]
+    assert found[1].text == "enforced: CPU time, memory, open files, file size"
+
+
+def test_a_launcher_that_cannot_be_started_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    found = child_processes()
+    assert [f.level for f in found] == ["fail"]
+    assert found[0].text.startswith("can't be started: ")
+
+
+def test_a_limit_that_does_not_hold_is_named(
+    runner: ProcessRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Limits are taken out on their way, as a host without them would.
+    monkeypatch.setattr("workers.process.runner.Limits.rlimits", lambda self: [])
+    found = list(unenforced(runner))
+    assert {f.level for f in found} == {"warn"}
+    assert [f.text.split(" (")[0] for f in found] == [probe.name for probe in PROBES]
+    assert found[1].text == ("memory (SWARM_CHILD_MEMORY) is not enforced on this host")
+
+
+def test_a_setting_above_the_hosts_own_limit_is_named(settings: Any) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    settings.SWARM_CHILD_OPEN_FILES = hard + 1
+    [found] = [f for f in ceilings() if "OPEN_FILES" in f.text]
+    assert found.level == "warn"
+    assert found.text == (
+        f"SWARM_CHILD_OPEN_FILES is {hard + 1}, this host allows {hard}"
+    )
+
+
+def test_the_launcher_sweeps_what_a_child_leaves(runner: ProcessRunner) -> None:
+    assert launcher(runner).level == "ok"

@@ -1,0 +1,66 @@
+"""The guard of a worker: what a killed worker's agents left behind is ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from workers import fleets_child
+
+# A worker whose agents left a process in a session of its own, forked twice, and one
+# that looks like a launcher; then everything in its own group is killed.
+WORKER = """
+import os, signal, subprocess, sys, time
+folder = sys.argv[1]
+if os.fork() == 0:
+    os.setsid()
+    if os.fork(): os._exit(0)
+    os.setsid()
+    open(os.path.join(folder, f'stray.{os.getpid()}'), 'w').close()
+    time.sleep(60)
+spared = subprocess.Popen(
+    [sys.executable, '-c', 'import time; time.sleep(60)', 'workers/process/launcher.py'],
+    start_new_session=True)
+open(os.path.join(folder, f'spared.{spared.pid}'), 'w').close()
+while len(os.listdir(folder)) < 2: time.sleep(0.01)
+os.killpg(0, signal.SIGKILL)
+"""
+
+
+def pid_of(folder: Path, name: str) -> int:
+    [path] = folder.glob(f"{name}.*")
+    return int(path.suffix[1:])
+
+
+def alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_what_a_killed_worker_left_in_other_sessions_is_ended(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", fleets_child.__file__, "--tries", "1", "--alone"]
+    script, folder = tmp_path / "worker.py", tmp_path / "pids"
+    script.write_text(WORKER)
+    folder.mkdir()
+    worker = [sys.executable, str(script), str(folder)]
+    guard = subprocess.run(
+        [*command, "--", *worker],
+        stdin=subprocess.DEVNULL,
+        timeout=30,
+        start_new_session=True,
+    )
+    assert guard.returncode == fleets_child.GAVE_UP
+    stray, spared = pid_of(folder, "stray"), pid_of(folder, "spared")
+    try:
+        assert not alive(stray)
+        assert alive(spared)
+    finally:
+        os.kill(spared, signal.SIGKILL)
+    until = time.monotonic() + 5
+    while alive(spared) and time.monotonic() < until:
+        time.sleep(0.01)

@@ -1,0 +1,188 @@
+"""From an agent's spec and one attempt to what is started: words, stdin, environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+
+from engine.blueprint.placeholders import fill, placeholders_in
+from engine.flow.json_text import dump_compact
+from engine.ports import StepCall
+from workers.process.runner import Limits, environment
+
+STALE_S: Final = 24 * 3600.0
+
+
+class SourceAbsent(Exception):
+    """A placeholder has nothing to be filled with; the text is for the author."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What one attempt starts, and the most it may print (bytes)."""
+
+    argv: list[str]
+    stdin: bytes | None
+    env: dict[str, str]
+    cwd: str | None
+    limits: Limits
+    max_output: int
+
+
+@contextlib.contextmanager
+def command_for(call: StepCall) -> Iterator[Command]:
+    """Give what an attempt starts; its files are removed afterwards.
+
+    Raises SourceAbsent.
+    """
+    spec = call.agent.spec
+    templates = [spec.get("cwd"), *spec.get("env", {}).values()]
+    templates += [*spec.get("argv", []), spec.get("stdin")]
+    wanted = {name for text in templates if text for name in placeholders_in(text)}
+    with contextlib.ExitStack() as undo:
+        values = {name: _value(name, call, undo) for name in sorted(wanted)}
+        if "argv" in spec:
+            argv = [fill(word, values) for word in spec["argv"]]
+            stdin = spec.get("stdin")
+            given = None if stdin is None else _encoded(fill(stdin, values))
+        else:
+            argv, given = _plain(spec, prompt(call))
+        env = {name: fill(text, values) for name, text in spec.get("env", {}).items()}
+        cwd = spec.get("cwd")
+        yield Command(
+            argv,
+            given,
+            environment(settings.SWARM_CHILD_ENV, {**env, **_about(call)}),
+            None if cwd is None else fill(cwd, values),
+            *_limits(spec.get("limits") or {}),
+        )
+
+
+def prompt(call: StepCall) -> str:
+    """Return the input as the child gets it: a text as it is, anything else as JSON."""
+    return call.input if isinstance(call.input, str) else dump_compact(call.input)
+
+
+def _plain(spec: Mapping[str, Any], given: str) -> tuple[list[str], bytes | None]:
+    argv = [str(spec["program"]), *map(str, spec.get("args", []))]
+    if spec.get("use_stdin", True):
+        return argv, _encoded(given)
+    return [*argv, given], None
+
+
+def _encoded(text: str) -> bytes:
+    # A text of the flow has no lone surrogates, so nothing is lost.
+    return text.encode("utf-8", "replace")
+
+
+def _value(name: str, call: StepCall, undo: contextlib.ExitStack) -> str:
+    """Return what a placeholder stands for; raises SourceAbsent."""
+    match name:
+        case "prompt":
+            return prompt(call)
+        case "task_id":
+            return call.step_id
+        case "attempt":
+            return str(call.attempt)
+        case "tools_csv":
+            profile = call.agent.profile or {}
+            return ",".join(call.agent.spec.get("tools") or profile.get("tools") or [])
+        case "system_file":
+            return undo.enter_context(_system_file(_needed(name, call), call))
+        case _:
+            return _needed(name, call)
+
+
+NEEDED: Final = {
+    "model": "set profile.model, or overrides.model of the runner",
+    "system": "set profile.system_prompt",
+    "system_file": "set profile.system_prompt",
+    "work_dir": "give the step an input with a text in 'work_dir'",
+}
+
+
+def _needed(name: str, call: StepCall) -> str:
+    """Return the text of a source that may be absent; raises SourceAbsent."""
+    if name not in NEEDED:
+        # The compiler knows the set; a program of a later version may know more.
+        raise SourceAbsent(f"this worker does not know the placeholder {{{name}}}")
+    spec, profile = call.agent.spec, call.agent.profile or {}
+    found: Any
+    if name == "model":
+        found = spec.get("model") or profile.get("model")
+    elif name == "work_dir":
+        found = call.input.get("work_dir") if isinstance(call.input, dict) else None
+    else:
+        found = profile.get("system_prompt")
+    if not isinstance(found, str) or not found:
+        raise SourceAbsent(
+            f"agent {call.agent.name!r} has nothing to fill {{{name}}} with;"
+            f" {NEEDED[name]}"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _system_file(text: str, call: StepCall) -> Iterator[str]:
+    """Keep a system prompt in a file of its own while the attempt lasts."""
+    folder = Path(settings.VAR_DIR) / "system"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _remove_stale(folder)
+    path = folder / f"{call.step_id}-{call.attempt}.md"
+    # An earlier try at this attempt may have been killed: its file is replaced.
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        yield str(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove the files of attempts whose worker was killed, a day later."""
+    before = time.time() - STALE_S
+    for entry in os.scandir(folder):
+        with contextlib.suppress(OSError):
+            if entry.stat().st_mtime < before:
+                os.unlink(entry.path)
+
+
+def _about(call: StepCall) -> dict[str, str]:
+    """Tell the child its step: ids, never a token. The MSE names are the reference's."""
+    return {
+        "SWARM_RUN_ID": call.run,
+        "SWARM_STEP_ID": call.step_id,
+        "SWARM_PLACE": call.place,
+        "SWARM_ATTEMPT": str(call.attempt),
+        "SWARM_AGENT": call.agent.name,
+        "MSE_TASK_ID": call.step_id,
+        "MSE_ATTEMPT": str(call.attempt),
+        "MSE_CTX_AGENT": call.agent.name,
+    }
+
+
+def _limits(own: Mapping[str, Any]) -> tuple[Limits, int]:
+    """Return the limits of an agent, those of the settings where it says nothing."""
+
+    def limit(name: str, default: int) -> int:
+        said = own.get(name)
+        return default if said is None else int(said)
+
+    limits = Limits(
+        cpu_s=limit("cpu_s", settings.SWARM_CHILD_CPU),
+        memory=limit("memory_bytes", settings.SWARM_CHILD_MEMORY),
+        open_files=limit("open_files", settings.SWARM_CHILD_OPEN_FILES),
+        file_size=limit("file_bytes", settings.SWARM_CHILD_FILE_SIZE),
+    )
+    return limits, limit("output_bytes", settings.SWARM_OUTPUT_LIMIT)

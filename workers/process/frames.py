@@ -1,0 +1,297 @@
+"""The three ways in which a child streams output events, read as the bytes come.
+
+A frame that is no output event is skipped and told; where the framing itself is lost
+there is nothing to skip to, and FrameLost says where.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
+
+from engine.flow.json_text import JsonTextError, load_json
+from engine.run.outputs import Artifact, Log, OutputEvent, Partial, Progress
+from engine.run.outputs import Final as FinalEvent
+
+MAX_FRAME: Final = 16 * 1024 * 1024
+_LENGTH: Final = struct.Struct("!I")
+
+
+class FrameLost(Exception):
+    """The stream can't be read on; the text names the frame and the byte."""
+
+
+class NotAnEvent(ValueError):
+    """A frame that holds no output event; the text says why."""
+
+
+class Framing(Protocol):
+    """Cuts a stream into frames."""
+
+    word: str
+    """What a frame is called in messages."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the frames that are complete; raises FrameLost."""
+
+    def end(self) -> Iterator[bytes]:
+        """Yield the last frame where the end of the stream completes it; FrameLost."""
+
+
+class _Lines:
+    """Yields lines without their end."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        start = len(self._rest)
+        self._rest += data
+        taken = 0
+        while (at := self._rest.find(b"\n", max(start, taken))) >= 0:
+            yield bytes(self._rest[taken:at])
+            taken = at + 1
+        del self._rest[:taken]
+
+    def end(self) -> bytes:
+        rest, self._rest = bytes(self._rest), bytearray()
+        return rest
+
+
+class NdjsonLines:
+    """One event a line; blank lines are nothing."""
+
+    word = "line"
+
+    def __init__(self) -> None:
+        self._lines = _Lines()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield each line, blank ones too: they count."""
+        yield from self._lines.feed(data)
+
+    def end(self) -> Iterator[bytes]:
+        """Yield a last line that has no end."""
+        rest = self._lines.end()
+        if rest:
+            yield rest
+
+
+class SseEvents:
+    """Server-sent events: `data:` lines up to a blank line, joined by newlines.
+
+    Other fields and comments are nothing. The end of the stream ends an event, too.
+    """
+
+    word = "event"
+
+    def __init__(self) -> None:
+        self._lines = _Lines()
+        self._data: list[bytes] = []
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the data of each event that a blank line ended."""
+        for line in self._lines.feed(data):
+            yield from self._line(line)
+
+    def end(self) -> Iterator[bytes]:
+        """Yield the data of an event that only the end of the stream ended."""
+        rest = self._lines.end()
+        if rest:
+            yield from self._line(rest)
+        yield from self._line(b"")
+
+    def _line(self, line: bytes) -> Iterator[bytes]:
+        line = line.removesuffix(b"\r")
+        if not line:
+            if self._data:
+                yield b"\n".join(self._data)
+            self._data = []
+            return
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            self._data.append(value.removeprefix(b" "))
+
+
+class LengthPrefixed:
+    """Four bytes of length, most significant first, then so many bytes of JSON."""
+
+    word = "frame"
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._count = 0
+        self._at = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield each frame whose bytes are all there."""
+        self._rest += data
+        taken = 0
+        while len(self._rest) - taken >= _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(self._rest, taken)
+            if not 0 < size <= MAX_FRAME:
+                raise FrameLost(
+                    f"frame {self._count + 1} at byte {self._at} has a length of {size}"
+                    f" bytes, which must be 1 to {MAX_FRAME}"
+                )
+            end = taken + _LENGTH.size + size
+            if end > len(self._rest):
+                break
+            self._count += 1
+            self._at += _LENGTH.size + size
+            yield bytes(self._rest[taken + _LENGTH.size : end])
+            taken = end
+        del self._rest[:taken]
+
+    def end(self) -> Iterator[bytes]:
+        """Yield nothing; raises FrameLost for a frame that was cut off."""
+        if self._rest:
+            raise FrameLost(
+                f"frame {self._count + 1} at byte {self._at} was cut off: the output"
+                f" ended after {len(self._rest)} bytes of it"
+            )
+        yield from ()
+
+
+FRAMINGS: Final[dict[str, Callable[[], Framing]]] = {
+    "ndjson_lines": NdjsonLines,
+    "sse_events": SseEvents,
+    "length_prefixed": LengthPrefixed,
+}
+
+
+class EventReader:
+    """Reads a child's stream: events are emitted as they come, finals are kept."""
+
+    def __init__(self, mode: str, emit: Callable[[OutputEvent], None]) -> None:
+        """Read frames of a stream mode."""
+        self._framing = FRAMINGS[mode]()
+        self._emit = emit
+        self._count = 0
+        self.events = 0
+        self.final: FinalEvent | None = None
+        """The last final so far. Not emitted: the exit code has a say in it."""
+        self.broken: list[str] = []
+        """What is wrong with the first frames that were skipped."""
+        self.skipped = 0
+        self.lost = ""
+        """Why the stream can't be read on, empty while it can."""
+
+    def feed(self, data: bytes) -> None:
+        """Take in what the child printed; never raises."""
+        if not self.lost:
+            self._take(self._framing.feed(data))
+
+    def end(self) -> None:
+        """Take in the end of the stream; never raises."""
+        if not self.lost:
+            self._take(self._framing.end())
+
+    def _take(self, frames: Iterator[bytes]) -> None:
+        try:
+            for frame in frames:
+                self._count += 1
+                if frame.strip():
+                    self._frame(frame)
+        except FrameLost as error:
+            self.lost = str(error)
+
+    def _frame(self, frame: bytes) -> None:
+        try:
+            event = read_event(frame)
+        except NotAnEvent as error:
+            self.skipped += 1
+            place = f"{self._framing.word} {self._count}"
+            text = f"{place} is no output event and was skipped: {error}"
+            if len(self.broken) < MOST_BROKEN:
+                self.broken.append(text)
+                self._emit(Log(text))
+            return
+        self.events += 1
+        if isinstance(event, FinalEvent):
+            self.final = event
+        else:
+            self._emit(event)
+
+
+MOST_BROKEN: Final = 20
+"""A child that prints anything else must not fill the journal with complaints."""
+
+
+def read_event(frame: bytes) -> OutputEvent:
+    """Return the output event that a frame holds; raises NotAnEvent.
+
+    The wire form is the reference's, an object tagged by `type`; `log` is ours.
+    """
+    try:
+        event = load_json(frame.strip())
+    except JsonTextError as error:
+        raise NotAnEvent(f"not JSON: {error}") from None
+    if not isinstance(event, dict):
+        raise NotAnEvent("expected an object with 'type'")
+    match event.get("type"):
+        case "progress":
+            fields = _fields(event, {"stage": str}, {"note": str})
+            return Progress(fields["stage"], fields.get("note") or "")
+        case "partial":
+            return Partial(_content(_fields(event, {"chunk": dict})["chunk"], "chunk"))
+        case "artifact":
+            fields = _fields(event, {"name": str, "content": dict})
+            return Artifact(fields["name"], _content(fields["content"], "content"))
+        case "final":
+            fields = _fields(event, {"content": dict}, {"ok": bool})
+            ok = fields.get("ok")
+            return FinalEvent(_content(fields["content"], "content"), ok is not False)
+        case "log":
+            return Log(_fields(event, {"text": str})["text"])
+        case other:
+            raise NotAnEvent(
+                f"type is {_shown(other)}; it must be progress, partial, artifact,"
+                " final or log"
+            )
+
+
+_WORDS: Final = {str: "a string", dict: "an object", bool: "true or false"}
+
+
+def _fields(
+    event: dict[str, Any],
+    needed: dict[str, type],
+    optional: dict[str, type] | None = None,
+) -> dict[str, Any]:
+    """Check an event's fields and return it; an optional one may be null."""
+    optional = optional or {}
+    for name in event:
+        if name != "type" and name not in needed and name not in optional:
+            known = ", ".join([*needed, *optional])
+            raise NotAnEvent(f"unknown field {_shown(name)}; known: {known}")
+    for name, kind in (needed | optional).items():
+        if name not in event or (name in optional and event[name] is None):
+            if name in needed:
+                raise NotAnEvent(f"missing field '{name}'")
+        elif not isinstance(event[name], kind):
+            raise NotAnEvent(f"'{name}' must be {_WORDS[kind]}")
+    return event
+
+
+def _content(content: dict[str, Any], place: str) -> Any:
+    """Return the value of a content; a file stays a reference."""
+    kind = content.get("kind")
+    if kind == "inline" and content.keys() == {"kind", "value"}:
+        return content["value"]
+    if (
+        kind == "file_ref"
+        and isinstance(content.get("path"), str)
+        and content.keys() <= {"kind", "path", "mime", "size_hint"}
+    ):
+        return content
+    raise NotAnEvent(
+        f'\'{place}\' must be {{"kind":"inline","value":…}} or'
+        ' {"kind":"file_ref","path":…}'
+    )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "…"

@@ -1,0 +1,190 @@
+"""From how a child ended and what it printed to the outcome of the attempt."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.flow.json_text import JsonTextError, load_json
+from engine.run.outcomes import Outcome, timed_out
+from workers.process.command import Command
+from workers.process.frames import EventReader
+from workers.process.pointer import MISSING, at_pointer
+from workers.process.runner import Finished
+
+LAST_LINE: Final = 300
+TAIL_LINES: Final = 20
+TAIL_CHARS: Final = 2000
+SHOWN_OUTPUT: Final = 200
+USAGE: Final = {
+    "input": ("input", "input_tokens", "prompt_tokens"),
+    "output": ("output", "output_tokens", "completion_tokens"),
+    "total": ("total", "total_tokens"),
+}
+
+
+def outcome_of(
+    finished: Finished,
+    command: Command,
+    spec: Mapping[str, Any],
+    reader: EventReader | None,
+    timeout_s: float,
+) -> Outcome:
+    """Return the outcome of an attempt whose process has ended.
+
+    `reader` has read the whole stream, None for a child that prints its result.
+    """
+    errors = finished.stderr.decode(errors="replace").strip()
+    if finished.timed_out:
+        ended = timed_out(round(timeout_s * 1000))
+        return Outcome("timed_out", text=ended.text + _tail(errors))
+    if finished.output_exceeded:
+        return Outcome(
+            "failed",
+            text=f"printed more than {_named('output_bytes', command.max_output)}:"
+            " write large results to a file and print its path",
+            permanent=True,
+        )
+    if reader is not None and reader.lost:
+        text = f"the stream on standard output can't be read: {reader.lost}"
+        if finished.exit_code:
+            text = f"exited with {finished.exit_code}; {text}"
+        return Outcome("failed", text=text + _tail(errors), error_type="Output")
+    if finished.cancelled:
+        return Outcome("failed", text="cancelled", permanent=True)
+    if finished.error is not None:
+        # A program that can't be run stays so; a launcher that died does not.
+        never = finished.error.startswith("cannot run ")
+        return Outcome(
+            "failed", text=finished.error, permanent=never, error_type="Launch"
+        )
+    if finished.signal is not None:
+        text = _signal_text(finished.signal, command) + _tail(errors)
+        return Outcome("failed", text=text, error_type="Signal")
+    if reader is not None:
+        return _of_stream(finished, reader, errors)
+    if finished.exit_code:
+        return _bad_exit(finished, errors)
+    return _of_document(finished, spec.get("output"), errors)
+
+
+def _bad_exit(finished: Finished, errors: str) -> Outcome:
+    last = errors.splitlines()[-1][:LAST_LINE] if errors else ""
+    text = f"exited with {finished.exit_code}" + (f": {last}" if last else "")
+    more = _tail(errors) if "\n" in errors or len(errors) > LAST_LINE else ""
+    return Outcome("failed", text=text + more, error_type="ExitCode")
+
+
+def _tail(errors: str) -> str:
+    """Return the end of standard error as further lines of a failure's text."""
+    if not errors:
+        return ""
+    tail = "\n".join(errors.splitlines()[-TAIL_LINES:])[-TAIL_CHARS:]
+    return f"\nstandard error ended with:\n{tail}"
+
+
+def _signal_text(number: int, command: Command) -> str:
+    text = f"killed by signal {number}"
+    limits = command.limits
+    if number == signal.SIGXCPU and limits.cpu_s is not None:
+        return f"{text}: used more than {_named('cpu_s', limits.cpu_s)}"
+    if number == signal.SIGXFSZ and limits.file_size is not None:
+        return f"{text}: wrote a file of more than {_named('file_bytes', limits.file_size)}"
+    return text
+
+
+SETTINGS: Final = {
+    "output_bytes": ("SWARM_OUTPUT_LIMIT", "bytes"),
+    "cpu_s": ("SWARM_CHILD_CPU", "s of CPU time"),
+    "file_bytes": ("SWARM_CHILD_FILE_SIZE", "bytes"),
+}
+
+
+def _named(limit: str, value: int) -> str:
+    """Return a limit in words: its value and the two places where it is set."""
+    setting, unit = SETTINGS[limit]
+    return f"{value} {unit} (limits.{limit} of the agent, else {setting})"
+
+
+def _of_stream(finished: Finished, reader: EventReader, errors: str) -> Outcome:
+    final = reader.final
+    if finished.exit_code and (final is None or final.ok):
+        return _bad_exit(finished, errors)
+    if final is not None:
+        return Outcome("passed" if final.ok else "blocked", final.content)
+    text = f"ended without a final event; events read: {reader.events}"
+    if reader.skipped:
+        text += f", skipped: {reader.skipped} ({reader.broken[0]})"
+    return Outcome("failed", text=text + _tail(errors), error_type="Output")
+
+
+def _of_document(
+    finished: Finished, output: Mapping[str, Any] | None, errors: str
+) -> Outcome:
+    try:
+        document = load_json(finished.stdout.strip())
+    except JsonTextError as error:
+        printed = finished.stdout.decode(errors="replace").rstrip()
+        if not _needs_json(output):
+            return Outcome("passed", {"raw": printed, "stderr": errors})
+        begun = printed[:SHOWN_OUTPUT] + ("…" if len(printed) > SHOWN_OUTPUT else "")
+        text = f"the output is not the JSON that was declared: {error}; "
+        text += f"it began with: {begun}" if begun.strip() else "it was empty"
+        return Outcome("failed", text=text + _tail(errors), error_type="Output")
+    output = output or {}
+    ok_from = output.get("ok_from") or "exit_code"
+    ok = ok_from == "exit_code" or at_pointer(document, ok_from) is True
+    stats = _stats(document, output.get("stats"), finished)
+    pointer = output.get("result_ptr")
+    value = document if pointer is None else at_pointer(document, pointer)
+    if value is MISSING:
+        if ok:
+            text = f"the output has nothing at {pointer} (output.result_ptr)"
+            return Outcome("failed", text=text + _tail(errors), error_type="Output")
+        # Who says no seldom has the result; the whole tells why.
+        value = document
+    return Outcome("passed" if ok else "blocked", value, stats=stats)
+
+
+def _needs_json(output: Mapping[str, Any] | None) -> bool:
+    if output is None:
+        return False
+    pointers = (output.get("result_ptr"), output.get("format"), output.get("stats"))
+    return any(pointers) or output.get("ok_from", "exit_code") != "exit_code"
+
+
+def _stats(
+    document: Any, pointers: Mapping[str, Any] | None, finished: Finished
+) -> dict[str, Any] | None:
+    """Return what the work cost as far as the output tells; None if nobody asks."""
+    if pointers is None:
+        return None
+
+    def found(name: str) -> Any:
+        return at_pointer(document, pointers[name]) if pointers.get(name) else MISSING
+
+    stats: dict[str, Any] = {"worker_kind": "subprocess"}
+    model, turns, usage = (
+        found("model_ptr"), found("num_turns_ptr"), found("usage_ptr")
+    )  # fmt: skip
+    if isinstance(model, str):
+        stats["model"] = model[:LAST_LINE]
+    if _is_count(turns):
+        stats["num_turns"] = turns
+    if isinstance(usage, dict):
+        counts = {
+            name: next((usage[key] for key in keys if _is_count(usage.get(key))), None)
+            for name, keys in USAGE.items()
+        }
+        # What is there is taken: some tools tell only a total.
+        stats["usage"] = {name: n for name, n in counts.items() if n is not None}
+    stats["adapter_data"] = {
+        "exit_code": finished.exit_code,
+        "seconds": round(finished.seconds, 3),
+    }
+    return stats
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
