@@ -7,6 +7,7 @@ action is idempotent, so two stewards at once are harmless.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from django.conf import settings
 from django.db import close_old_connections, connections
@@ -159,6 +161,15 @@ def parent_is_gone(wait_s: float) -> bool:
     return bool(ready) and not os.read(sys.stdin.fileno(), 1)
 
 
+def be_modest() -> None:
+    """Give way to the steps: archiving must not slow down what it archives."""
+    os.nice(15)
+    # A session of its own is a scheduling group of its own on Linux, and niceness counts
+    # only within a group; the group has one too (man 7 sched, autogroup).
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text("15")
+
+
 def main() -> None:
     """Run until the parent is gone; what fails is logged and tried again."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -167,8 +178,7 @@ def main() -> None:
     # Under DEBUG Django keeps every statement, with its parameters quoted by the
     # database: that costs more than archiving itself.
     settings.DEBUG = False
-    # Archiving must not slow the steps down that it archives.
-    os.nice(15)
+    be_modest()
     steward = Steward(make_store(timeout=5.0))
     said, pause = "", 0.5
     while not stop and not parent_is_gone(TICK_S):

@@ -7,6 +7,9 @@ from typing import Any
 
 import kombu.transport.redis
 import redis
+from kombu.transport import virtual
+
+from workers.queue import TICKET_MARK
 
 logger = logging.getLogger(__name__)
 
@@ -14,8 +17,59 @@ REQUIRED_HEADERS = ("id", "task")
 REQUIRED_PROPERTIES = ("delivery_tag", "delivery_info")
 
 
+class QoS(kombu.transport.redis.QoS):
+    """Keeps what a worker was handed of our messages in its memory alone.
+
+    kombu writes every message into Redis once more until it is acknowledged, which is
+    more than half of a delivery's cost. Ours need no such copy: the store knows which
+    tickets were never claimed and dispatches those again (ADR 0011). Other messages are
+    kept as ever.
+    """
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a message that was handed out."""
+        if is_ours(delivery_tag):
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a message that was worked off."""
+        if is_ours(delivery_tag):
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Forget a message, or put it back at the head of its queue."""
+        if not is_ours(delivery_tag):
+            super().reject(delivery_tag, requeue)
+            return
+        if requeue:
+            self.restore_by_tag(delivery_tag, leftmost=True)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def restore_by_tag(
+        self, tag: str, client: Any = None, leftmost: bool = False
+    ) -> None:
+        """Put one message back into its queue."""
+        if not is_ours(tag):
+            super().restore_by_tag(tag, client, leftmost)
+            return
+        message = self._delivered.get(tag)
+        if message is None:
+            return
+        to = message.delivery_info
+        with self.channel.conn_or_acquire(client) as client:
+            self.channel._do_restore_message(
+                message._raw, to["exchange"], to["routing_key"], client, leftmost
+            )
+
+
 class Channel(kombu.transport.redis.Channel):
     """A channel that survives a Redis restart with unacknowledged messages in hand."""
+
+    QoS = QoS
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         """Return one client for a connection pool, where kombu makes one an operation.
@@ -54,6 +108,11 @@ class Transport(kombu.transport.redis.Transport):
             logger.error("dropped a malformed message from %s: %s", queue, fault)
             return
         super()._deliver(message, queue)
+
+
+def is_ours(delivery_tag: Any) -> bool:
+    """Tell whether a message was dispatched by the store and carries its ticket."""
+    return isinstance(delivery_tag, str) and delivery_tag.startswith(TICKET_MARK)
 
 
 def is_control(queue: str) -> bool:

@@ -6,31 +6,33 @@ archiver writes three rows a step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import orjson
 from django.db import connection
-from django.db.models import JSONField, Model
+from django.db.models import CharField, DateTimeField, JSONField, Model, TextField
 
 NUL = "\0"
+Convert = Callable[[Any], Any]
 
 
 def upsert(
     model: type[Model],
-    rows: Iterable[Model],
+    rows: Iterable[Any],
     *,
     unique: Sequence[str],
     columns: Sequence[str],
     update: Sequence[str] = (),
 ) -> None:
-    """Insert model instances; where `unique` is taken, set `update` (or leave the row).
+    """Insert rows; where `unique` is taken, set `update` (or leave the row).
 
-    Names are database columns, which are attribute names too. Works on SQLite 3.24 and
-    PostgreSQL, whose syntax for this is the same.
+    Names are database columns of `model` and attributes of each row; a JSON column may
+    be given as bytes, which are its text. Works on SQLite 3.24 and PostgreSQL, whose
+    syntax for this is the same.
     """
-    values = _values(rows, columns)
+    values = _values(model, rows, columns)
     if not values:
         return
     quote = connection.ops.quote_name
@@ -49,12 +51,12 @@ def upsert(
 
 
 def update_rows(
-    model: type[Model], rows: Iterable[Model], columns: Sequence[str]
+    model: type[Model], rows: Iterable[Any], columns: Sequence[str]
 ) -> None:
-    """Set columns of existing rows from model instances, by their primary key."""
+    """Set columns of existing rows, by their primary key; values as in `upsert`."""
     key = model._meta.pk.column if model._meta.pk else "id"
     names = [*columns, key]
-    values = _values(rows, names)
+    values = _values(model, rows, names)
     if not values:
         return
     quote = connection.ops.quote_name
@@ -64,34 +66,52 @@ def update_rows(
         cursor.executemany(sql, values)
 
 
-def _values(rows: Iterable[Model], columns: Sequence[str]) -> list[list[Any]]:
-    found: list[list[Any]] = []
-    holds_json: list[bool] | None = None
-    for row in rows:
-        if holds_json is None:
-            fields = map(row._meta.get_field, columns)
-            holds_json = [isinstance(field, JSONField) for field in fields]
-        found.append(
-            [
-                _stored(getattr(row, name), is_json)
-                for name, is_json in zip(columns, holds_json, strict=True)
-            ]
-        )
-    return found
+def _values(
+    model: type[Model], rows: Iterable[Any], columns: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """Return the rows' values as the database takes them, column by column."""
+    found = list(map(attrgetter(*columns), rows))
+    if not found:
+        return []
+    turned = [
+        found_column
+        if (convert := _converter(model, name)) is None
+        else [convert(value) for value in found_column]
+        for name, found_column in zip(columns, zip(*found, strict=True), strict=True)
+    ]
+    return list(zip(*turned, strict=True))
 
 
-def _stored(value: Any, is_json: bool) -> Any:
+def _converter(model: type[Model], column: str) -> Convert | None:
+    """Return what makes a column's values the database's own; None: they are already."""
+    field = model._meta.get_field(column)
+    if isinstance(field, JSONField):
+        return _json_text
+    if isinstance(field, DateTimeField):
+        adapted: dict[Any, Any] = {None: None}
+        adapt = connection.ops.adapt_datetimefield_value
+
+        def date(value: Any) -> Any:
+            # One journal entry's time stands in many rows.
+            if value not in adapted:
+                adapted[value] = adapt(value)
+            return adapted[value]
+
+        return date
+    if isinstance(field, CharField | TextField) and connection.vendor == "postgresql":
+        return storable
+    return None
+
+
+def _json_text(value: Any) -> str | None:
     if value is None:
         return None
-    if is_json:
-        return storable(orjson.dumps(value).decode())
-    if isinstance(value, datetime):
-        return connection.ops.adapt_datetimefield_value(value)
-    return storable(value) if isinstance(value, str) else value
+    text = value if isinstance(value, bytes) else orjson.dumps(value)
+    return storable(text.decode())
 
 
-def storable(text: str) -> str:
+def storable(text: Any) -> Any:
     """Return a text as this database can hold it: PostgreSQL knows no NUL."""
-    if connection.vendor != "postgresql":
+    if not isinstance(text, str) or connection.vendor != "postgresql":
         return text
     return text.replace(NUL, "\ufffd").replace("\\u0000", "\\ufffd")

@@ -104,28 +104,35 @@ def checked(outcome: Outcome, limits: Limits) -> Outcome:
 
 
 def judge(
-    outcome: Outcome, agent: Agent, place: str, tries: int, events: list[Event]
+    outcome: Outcome,
+    agent: Agent,
+    place: str,
+    tries: int,
+    events: list[Event],
+    *,
+    attempt: int,
 ) -> Passed | Failed | int:
     """Decide what an outcome means: a signal for the machine, or a wait before a retry.
 
-    Returns Passed, Failed, or the milliseconds to wait; notes the journal event.
+    `tries` counts what the retry policy is charged with, `attempt` is the attempt's
+    number. Returns Passed, Failed, or the milliseconds to wait; notes the journal event.
     """
     if outcome.kind == "passed":
-        events.append(["passed", place, tries, agent.name, outcome.value])
+        events.append(["passed", place, attempt, agent.name, outcome.value])
         if outcome.stats:
-            events.append(["stats", place, tries, outcome.stats])
+            events.append(["stats", place, attempt, outcome.stats])
         return Passed(outcome.value)
     delay = retry_delay(agent.retry, outcome, tries, place)
     if delay is not None:
         events.append(
-            ["retry", place, tries, agent.name, outcome.text, delay, outcome.kind]
+            ["retry", place, attempt, agent.name, outcome.text, delay, outcome.kind]
         )
         return delay
     if outcome.kind == "blocked":
-        events.append(["blocked", place, tries, agent.name, outcome.value])
+        events.append(["blocked", place, attempt, agent.name, outcome.value])
         if outcome.stats:
-            events.append(["stats", place, tries, outcome.stats])
+            events.append(["stats", place, attempt, outcome.stats])
     else:
         kind = "step_lost" if outcome.kind == "lost" else outcome.kind
-        events.append([kind, place, tries, agent.name, outcome.text])
+        events.append([kind, place, attempt, agent.name, outcome.text])
     return Failed(outcome.flow_text)

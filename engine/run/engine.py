@@ -106,7 +106,7 @@ class Engine:
         record = claimed.record
         prepared = self.loader.prepared(ref.run, claimed.program_id)
         chain = self.loader.chain(ref, prepared, record, claimed.log)
-        turn = Turn(ref, nonce, prepared, chain, record.seq, record.tries)
+        turn = Turn(ref, nonce, prepared, chain, record.seq, record.tries, record.lost)
         turn.base_id, turn.timeout_ms = record.base_id, record.timeout_ms
         if claimed.signal is not None:
             turn.signal, turn.had_signal = unpack_outcome(claimed.signal), True
@@ -186,12 +186,15 @@ class Engine:
                 agent,
                 turn.ref,
                 request.place,
-                turn.tries,
+                turn.attempt,
                 request.input,
                 self.limits,
                 self.watch.cancelled,
             )
-        return judge(outcome, agent, request.place, turn.tries, turn.events)
+        attempt = turn.attempt - (outcome.kind == "lost")
+        return judge(
+            outcome, agent, request.place, turn.tries, turn.events, attempt=attempt
+        )
 
     def check_lease(self, owned_at: float) -> None:
         """Raise LeaseOver if a claim may belong to another worker by now.
@@ -207,7 +210,7 @@ class Engine:
         agent = turn.prepared.program.agents[turn.request.ref]
         goes_on = delay_ms == 0 and self.goes_on(agent, budget)
         if goes_on:
-            turn.events.append(["started", turn.request.place, turn.tries + 1])
+            turn.events.append(["started", turn.request.place, turn.attempt + 1])
         pending = Pending(
             turn.chain.pack(), agent.queue, turn.request.place, timeout_of(agent)
         )
@@ -217,7 +220,6 @@ class Engine:
         return turn if moved and goes_on else None
 
     def goes_on(self, agent: Agent, budget: Budget) -> bool:
-        """Tell whether an agent's attempt may be made in this same delivery."""
         """Tell whether this delivery may make one more attempt of this agent."""
         return (
             self.serves(agent.queue)
@@ -281,7 +283,7 @@ class Engine:
         moved = self._write(turn, "c" if goes_on else "p", pending)
         if not moved or not goes_on:
             return None
-        turn.tries, turn.timeout_ms = 1, timeout_ms
+        turn.tries, turn.lost, turn.timeout_ms = 1, 0, timeout_ms
         return turn
 
     def _fork(self, turn: Turn, fork: Fork) -> Turn | None:

@@ -147,7 +147,7 @@ def _lane(
             engine.limits,
             engine.watch.cancelled,
         )
-        decided = judge(outcome, agent, nxt.place, 1, batch.events)
+        decided = judge(outcome, agent, nxt.place, 1, batch.events, attempt=1)
         if isinstance(decided, int):
             pending = Pending(chain.pack(), agent.queue, nxt.place, timeout_of(agent))
             what = "w" if decided else "p"

@@ -165,6 +165,12 @@ class Loader:
 
         return self._bases.get((run, base_id), read)
 
+    def keep_base(self, run: str, base_id: str, data: bytes) -> None:
+        """Note a base that was read along with other things."""
+        self._bases.put(
+            (run, base_id), Origin(orjson.loads(data), len(data), len(data))
+        )
+
     def lane_origin(
         self, prepared: Prepared, ref: Ref, chord: str, spec: ChordSpec
     ) -> Origin:

@@ -75,6 +75,9 @@ class Turn:
     chain: Chain
     seq: int
     tries: int = 0
+    """Attempts charged to the retry policy."""
+    lost: int = 0
+    """Attempts lost to dead workers, capped apart."""
     timeout_ms: int = ENGINE_TIMEOUT_MS
     signal: Outcome | None = None
     had_signal: bool = False
@@ -84,6 +87,11 @@ class Turn:
     owned_at: float = field(default_factory=time.monotonic)
     """When the claim or the last commit was asked for, in monotonic seconds."""
     events: list[Event] = field(default_factory=list)
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt in hand, lost ones counted."""
+        return self.tries + self.lost
 
 
 def timeout_of(agent: Agent) -> int:

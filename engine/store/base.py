@@ -281,6 +281,16 @@ class RunHead:
 
 
 @dataclass(frozen=True, slots=True)
+class RunEnd:
+    """What a run's final Ctx is read from: its root chain as the store has it."""
+
+    head: RunHead
+    record: Record
+    log: bytes
+    base: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChordResults:
     """Settled lanes: index -> (edit log or None, failure or None), and who decided."""
 

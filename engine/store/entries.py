@@ -14,14 +14,17 @@ def escaped(text: str) -> str:
 
 
 def started_entry(addr: str, chain: Record) -> bytes:
-    """Return the entry of an attempt that begins with its claim."""
-    what = f'["started","{escaped(chain.place)}",{chain.tries}]'
+    """Return the entry of an attempt that begins with its claim.
+
+    Attempts are numbered through: tries are what is charged, lost ones come on top.
+    """
+    what = f'["started","{escaped(chain.place)}",{chain.tries + chain.lost}]'
     return f'{{"a":"{addr}","s":{chain.seq},"w":"{chain.owner}","e":[{what}]}}'.encode()
 
 
 def lost_entry(addr: str, chain: Record, lost: int) -> bytes:
-    """Return the entry of an attempt whose worker is gone."""
-    what = f'["lost","{escaped(chain.place)}",{chain.tries},{lost}]'
+    """Return the entry of an attempt whose worker is gone, the `lost`-th of its step."""
+    what = f'["lost","{escaped(chain.place)}",{chain.tries + lost - 1},{lost}]'
     return f'{{"a":"{addr}","s":{chain.seq},"e":[{what}]}}'.encode()
 
 

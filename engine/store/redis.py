@@ -13,11 +13,8 @@ from engine.store.base import (
     BatchClaimed,
     BatchCommit,
     BatchRef,
-    ChordResults,
-    ChordSpec,
     Claimed,
     Joined,
-    JournalEntry,
     Lease,
     Move,
     Moved,
@@ -25,17 +22,15 @@ from engine.store.base import (
     Ref,
     Refusal,
     Refused,
-    RunHead,
     Settle,
     Start,
 )
 from engine.store.entries import batch_broken_entry, finish_entry
-from engine.store.record import Record, unpack
-from engine.store.spec import journal_entry, pack_chord, unpack_chord
+from engine.store.record import unpack
+from engine.store.redis_reads import STATE, RedisReads
+from engine.store.spec import pack_chord, unpack_chord
 from engine.store.wire import Scripts, Wire
 
-STATE: Final = "swarm:s:"
-REMOVED_MS: Final = 3600 * 1000
 TOMBSTONE_MS: Final = 7 * 24 * 3600 * 1000
 EVENT_PAGE: Final = 100
 
@@ -48,7 +43,7 @@ def _flag(value: bool) -> str:
     return "1" if value else "0"
 
 
-class RedisStore:
+class RedisStore(RedisReads):
     """RunStore over Redis or Valkey 7 and newer.
 
     `template` is the queue message of workers/queue.py: list prefix, a newline, text
@@ -68,11 +63,6 @@ class RedisStore:
         self.wire = Wire(url, Scripts(), timeout, patience_s)
         self._template = template
         self._lease = lease_ms
-
-    def now_ms(self) -> int:
-        """Return Redis TIME in milliseconds."""
-        seconds, micros = self.wire.call("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
 
     def start(self, start: Start) -> str:
         """See RunStore.start."""
@@ -379,107 +369,6 @@ class RedisStore:
             str,
             self.wire.script("finish", run, status, entry, TOMBSTONE_MS)[0].decode(),
         )
-
-    def head(self, run: str) -> RunHead | None:
-        """See RunStore.head."""
-        got = self.wire.call(
-            "HMGET", f"{STATE}r:{run}", "status", "gen", "n", "prog", "by", "gone"
-        )
-        if got[0] is None or got[5] is not None:
-            return None
-        return RunHead(
-            got[0].decode(),
-            int(got[1]),
-            int(got[2]),
-            (got[3] or b"").decode(),
-            (got[4] or b"").decode(),
-        )
-
-    def record(self, run: str, addr: str) -> Record | None:
-        """See RunStore.record."""
-        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"c:{addr}")
-        return unpack(raw) if raw else None
-
-    def program(self, run: str, program_id: str) -> bytes | None:
-        """See RunStore.program."""
-        return self.base(run, program_id)
-
-    def base(self, run: str, base_id: str) -> bytes | None:
-        """See RunStore.base."""
-        return cast(
-            "bytes | None", self.wire.call("HGET", f"{STATE}r:{run}:b", base_id)
-        )
-
-    def log(self, run: str, addr: str, length: int) -> bytes:
-        """See RunStore.log."""
-        if not length:
-            return b""
-        return cast(
-            bytes, self.wire.call("GETRANGE", f"{STATE}r:{run}:l:{addr}", 0, length - 1)
-        )
-
-    def chord(self, run: str, chord: str) -> ChordSpec | None:
-        """See RunStore.chord."""
-        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"k:{chord}")
-        return unpack_chord(raw) if raw else None
-
-    def decided(self, run: str, chord: str) -> str | None:
-        """See RunStore.decided."""
-        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"x:{chord}")
-        return raw.decode() if raw else None
-
-    def items(self, run: str, chord: str, page: int) -> bytes:
-        """See RunStore.items."""
-        return self.wire.call("LINDEX", f"{STATE}r:{run}:i:{chord}", page) or b"[]"
-
-    def results(self, run: str, chord: str, lo: int, hi: int) -> ChordResults:
-        """See RunStore.results."""
-        lanes: dict[int, tuple[bytes | None, bytes | None]] = {}
-        key = f"{STATE}r:{run}:k:{chord}"
-        for at in range(lo, hi, 2000):
-            page = range(at, min(at + 2000, hi))
-            for i, raw in zip(page, self.wire.call("HMGET", key, *page), strict=True):
-                if raw is None:
-                    continue
-                lanes[i] = (raw[13:], None) if raw[12:13] == b"F" else (None, raw[13:])
-        return ChordResults(lanes)
-
-    def journal(self, after: str, count: int, block_ms: int = 0) -> list[JournalEntry]:
-        """See RunStore.journal."""
-        args: list[Any] = ["XREAD", "COUNT", count]
-        if block_ms:
-            args += ["BLOCK", block_ms]
-        reply = self.wire.call(*args, "STREAMS", f"{STATE}j", after)
-        if not reply:
-            return []
-        rows = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))
-        return [journal_entry(key, pairs) for key, pairs in rows]
-
-    def trim(self, upto: str) -> None:
-        """See RunStore.trim."""
-        ms, _, number = upto.partition("-")
-        self.wire.call("XTRIM", f"{STATE}j", "MINID", f"{ms}-{int(number or 0) + 1}")
-
-    def journal_bytes(self) -> int:
-        """See RunStore.journal_bytes."""
-        return int(self.wire.call("MEMORY", "USAGE", f"{STATE}j") or 0)
-
-    def remove(self, run: str) -> None:
-        """See RunStore.remove."""
-        key = f"{STATE}r:{run}"
-        keys = {key, f"{key}:b", f"{key}:h", f"{key}:u", f"{key}:l:0"}
-        for chord in self.wire.call("SMEMBERS", f"{key}:u"):
-            keys.add(f"{key}:i:{chord.decode()}")
-        for field in self.wire.call("HKEYS", key):
-            what, _, addr = field.decode().partition(":")
-            if what == "c":
-                keys.add(f"{key}:l:{addr}")
-            elif what == "k":
-                keys.update((f"{key}:i:{addr}", f"{key}:k:{addr}"))
-        self.wire.script("remove", run, REMOVED_MS)
-        names = sorted(keys - {key})
-        for at in range(0, len(names), 500):
-            self.wire.call("UNLINK", *names[at : at + 500])
 
 
 def ticket_of(message: bytes) -> int:

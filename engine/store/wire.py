@@ -29,6 +29,8 @@ SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
 # These make room or save what is at stake, so they run when Redis is out of memory too.
 ALLOW_OOM: Final = frozenset({"renew", "expire", "finish", "remove"})
 RESENDS: Final = 3
+PRELUDE: Final = "-- PRELUDE\n"
+"""Where a script wants the prelude, if not at its very beginning."""
 
 
 class RawConnection(Protocol):
@@ -44,7 +46,7 @@ class Scripts:
     """The Lua scripts of this store, by name, with their SHA-1."""
 
     def __init__(self) -> None:
-        """Read every script once and put the shared prelude in front."""
+        """Read every script once and put the shared prelude into it."""
         folder = resources.files("engine.store").joinpath("scripts")
         prelude = folder.joinpath("prelude.lua").read_text()
         self.text: dict[str, bytes] = {}
@@ -54,7 +56,8 @@ class Scripts:
             if ext != "lua" or name == "prelude":
                 continue
             flags = ",allow-oom" if name in ALLOW_OOM else ""
-            text = SHEBANG.format(extra=flags) + prelude + entry.read_text()
+            before, mark, after = entry.read_text().rpartition(PRELUDE)
+            text = SHEBANG.format(extra=flags) + before + prelude + mark + after
             self.text[name] = text.encode()
             self.sha[name] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis names scripts so
 
@@ -152,3 +155,13 @@ class Wire:
             return cast(
                 list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args)
             )
+
+    def scripts(self, name: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
+        """Run a script once for each list of arguments, in one round trip."""
+        sha = self._scripts.sha[name]
+        commands = [("EVALSHA", sha, 0, *args) for args in calls]
+        try:
+            return self.pipeline(commands) if commands else []
+        except NoScriptError:
+            self.call("SCRIPT", "LOAD", self._scripts.text[name])
+            return self.pipeline(commands)

@@ -45,7 +45,7 @@ local packed = pack_record(c)
 if attempt then
   call('HSET', key, 'c:' .. a, packed, 'n', num(run.n + 1))
   journal(R, gen, run.n + 1, '{"a":"' .. a .. '","s":' .. num(c.seq) .. ',"w":"' .. nonce ..
-    '","e":[["started","' .. string.gsub(c.place, '[\\"]', '\\%0') .. '",' .. num(c.tries) .. ']]}')
+    '","e":[["started","' .. string.gsub(c.place, '[\\"]', '\\%0') .. '",' .. num(c.tries + c.lost) .. ']]}')
 else
   call('HSET', key, 'c:' .. a, packed)
 end

@@ -1,5 +1,31 @@
 -- R gen a seq nonce what offset edits frames queue place timeout keep_tries delay entry
 -- lease status base_id base had_signal consumed tpl ending
+-- The fast path: a root chain that goes on with its next step in the same delivery. It
+-- stands before the prelude, whose closures cost more than all of it, and writes what
+-- the full path below would write (the record's layout is in the prelude).
+if ARGV[6] == 'c' and ARGV[13] == '0' and ARGV[18] == '' and ARGV[20] == '0' and ARGV[21] == ''
+  and not string.find(ARGV[3], '.', 1, true) then
+  local call, sub, fmt, nonce = redis.call, string.sub, string.format, ARGV[5]
+  local key, field = 'swarm:s:r:' .. ARGV[1], 'c:' .. ARGV[3]
+  local got = call('HMGET', key, 'status', 'gen', 'n', field)
+  local raw, offset = got[4], tonumber(ARGV[7])
+  if raw and got[1] == 'running' and got[2] == ARGV[2] and sub(raw, 33, 33) == 'r'
+    and sub(raw, 1, 20) == fmt('%08d', ARGV[4]) .. nonce and offset <= tonumber(sub(raw, 60, 68)) then
+    local clock, n = call('TIME'), fmt('%.0f', got[3] + 1)
+    local now, timeout = clock[1] * 1000 + math.floor(clock[2] / 1000), tonumber(ARGV[12])
+    local edits, frames = ARGV[8], ARGV[9]
+    local deadline = fmt('%013.0f', now + timeout)
+    if edits ~= '' then call('SETRANGE', key .. ':l:' .. ARGV[3], offset, edits) end
+    call('XADD', 'swarm:s:j', '*', 'r', ARGV[1], 'g', ARGV[2], 'n', n, 'e', ARGV[15])
+    call('HSET', key, field, fmt('%08d%s%sr%s00%s%09d%09d%s', ARGV[4] + 1, nonce, sub(raw, 21, 32),
+      string.byte(frames) == 115 and '01' or '00', deadline, timeout, offset + #edits, sub(raw, 69, 84))
+      .. ARGV[10] .. '\n' .. ARGV[11] .. '\n' .. frames, 'n', n)
+    -- GRACE of the prelude.
+    call('ZADD', 'swarm:s:leases', fmt('%.0f', now + math.min(ARGV[16], timeout + 5000)), ARGV[1] .. '|' .. ARGV[3])
+    return {'ok', deadline, 0}
+  end
+end
+-- PRELUDE
 local R, gen, a, seq, nonce, what = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local offset, edits = tonumber(ARGV[7]), ARGV[8]
 local key = S .. 'r:' .. R

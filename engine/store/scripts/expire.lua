@@ -38,7 +38,7 @@ for _, member in ipairs(due) do
         call('HSET', key, 's:' .. a, signal)
       end
       journal(R, gen, run.n + 1, '{"a":"' .. a .. '","s":' .. num(c.seq) .. ',"e":[["lost","' ..
-        string.gsub(c.place, '[\\"]', '\\%0') .. '",' .. num(c.tries) .. ',' .. num(c.lost) .. ']]}')
+        string.gsub(c.place, '[\\"]', '\\%0') .. '",' .. num(c.tries + c.lost - 1) .. ',' .. num(c.lost) .. ']]}')
       if signal then
         c.state, c.queue = 's', ENGINE
         call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1))

@@ -138,10 +138,12 @@ def test_an_agent_may_change_its_input() -> None:
 def test_an_outcome_becomes_a_signal_or_a_wait_and_an_event() -> None:
     events: list[Any] = []
     agent = AGENTS["bad"]
-    assert judge(Outcome("passed", 3), agent, "/p", 1, events) == Passed(3)
-    assert judge(FAILED, agent, "/p", 1, events) == 0
-    assert judge(FAILED, agent, "/p", 2, events) == Failed("no")
-    assert judge(Outcome("lost", text="x"), agent, "/p", 1, events) == Failed("x")
+    assert judge(Outcome("passed", 3), agent, "/p", 1, events, attempt=1) == Passed(3)
+    assert judge(FAILED, agent, "/p", 1, events, attempt=1) == 0
+    assert judge(FAILED, agent, "/p", 2, events, attempt=2) == Failed("no")
+    assert judge(
+        Outcome("lost", text="x"), agent, "/p", 1, events, attempt=1
+    ) == Failed("x")
     kinds = [event[0] for event in events]
     assert kinds == ["passed", "retry", "failed", "step_lost"]
 
@@ -159,8 +161,8 @@ def test_stats_survive_the_check_and_the_signal_and_are_told_once() -> None:
     assert unpack_outcome(outcome.pack()).stats == stats
     assert unpack_outcome(Outcome("passed", 1).pack()).stats is None
     events: list[Any] = []
-    judge(outcome, Agent("a", "k", "q", 1000), "/x", 2, events)
+    judge(outcome, Agent("a", "k", "q", 1000), "/x", 2, events, attempt=2)
     assert events == [["passed", "/x", 2, "a", 1], ["stats", "/x", 2, stats]]
     events = []
-    judge(Outcome("passed", 1), Agent("a", "k", "q", 1000), "/x", 1, events)
+    judge(Outcome("passed", 1), Agent("a", "k", "q", 1000), "/x", 1, events, attempt=1)
     assert events == [["passed", "/x", 1, "a", 1]]

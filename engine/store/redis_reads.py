@@ -1,0 +1,154 @@
+"""What is read from Redis without changing a run, and the removal of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, cast
+
+from engine.store.base import ChordResults, ChordSpec, JournalEntry, RunEnd, RunHead
+from engine.store.record import Record, unpack
+from engine.store.spec import journal_entry, unpack_chord
+from engine.store.wire import Wire
+
+STATE: Final = "swarm:s:"
+REMOVED_MS: Final = 3600 * 1000
+IN_PIPELINE: Final = 100
+HEAD: Final = ("status", "gen", "n", "prog", "by", "gone")
+
+
+class RedisReads:
+    """The reading half of the RedisStore."""
+
+    wire: Wire
+
+    def now_ms(self) -> int:
+        """Return Redis TIME in milliseconds."""
+        seconds, micros = self.wire.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def head(self, run: str) -> RunHead | None:
+        """See RunStore.head."""
+        return _head(self.wire.call("HMGET", f"{STATE}r:{run}", *HEAD))
+
+    def record(self, run: str, addr: str) -> Record | None:
+        """See RunStore.record."""
+        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"c:{addr}")
+        return unpack(raw) if raw else None
+
+    def program(self, run: str, program_id: str) -> bytes | None:
+        """See RunStore.program."""
+        return self.base(run, program_id)
+
+    def base(self, run: str, base_id: str) -> bytes | None:
+        """See RunStore.base."""
+        return cast(
+            "bytes | None", self.wire.call("HGET", f"{STATE}r:{run}:b", base_id)
+        )
+
+    def log(self, run: str, addr: str, length: int) -> bytes:
+        """See RunStore.log."""
+        if not length:
+            return b""
+        return cast(
+            bytes, self.wire.call("GETRANGE", f"{STATE}r:{run}:l:{addr}", 0, length - 1)
+        )
+
+    def chord(self, run: str, chord: str) -> ChordSpec | None:
+        """See RunStore.chord."""
+        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"k:{chord}")
+        return unpack_chord(raw) if raw else None
+
+    def decided(self, run: str, chord: str) -> str | None:
+        """See RunStore.decided."""
+        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"x:{chord}")
+        return raw.decode() if raw else None
+
+    def items(self, run: str, chord: str, page: int) -> bytes:
+        """See RunStore.items."""
+        return self.wire.call("LINDEX", f"{STATE}r:{run}:i:{chord}", page) or b"[]"
+
+    def results(self, run: str, chord: str, lo: int, hi: int) -> ChordResults:
+        """See RunStore.results."""
+        lanes: dict[int, tuple[bytes | None, bytes | None]] = {}
+        key = f"{STATE}r:{run}:k:{chord}"
+        for at in range(lo, hi, 2000):
+            page = range(at, min(at + 2000, hi))
+            for i, raw in zip(page, self.wire.call("HMGET", key, *page), strict=True):
+                if raw is None:
+                    continue
+                lanes[i] = (raw[13:], None) if raw[12:13] == b"F" else (None, raw[13:])
+        return ChordResults(lanes)
+
+    def journal(self, after: str, count: int, block_ms: int = 0) -> list[JournalEntry]:
+        """See RunStore.journal."""
+        args: list[Any] = ["XREAD", "COUNT", count]
+        if block_ms:
+            args += ["BLOCK", block_ms]
+        reply = self.wire.call(*args, "STREAMS", f"{STATE}j", after)
+        if not reply:
+            return []
+        rows = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))
+        return [journal_entry(key, pairs) for key, pairs in rows]
+
+    def trim(self, upto: str) -> None:
+        """See RunStore.trim."""
+        ms, _, number = upto.partition("-")
+        self.wire.call("XTRIM", f"{STATE}j", "MINID", f"{ms}-{int(number or 0) + 1}")
+
+    def journal_bytes(self) -> int:
+        """See RunStore.journal_bytes."""
+        return int(self.wire.call("MEMORY", "USAGE", f"{STATE}j") or 0)
+
+    def ends(self, runs: Sequence[str]) -> list[RunEnd | None]:
+        """Return head, root record, its log and base of runs, in their order.
+
+        None for a run that Redis doesn't have. Two round trips for up to IN_PIPELINE.
+        """
+        found: list[RunEnd | None] = []
+        for at in range(0, len(runs), IN_PIPELINE):
+            found += self._ends(runs[at : at + IN_PIPELINE])
+        return found
+
+    def _ends(self, runs: Sequence[str]) -> list[RunEnd | None]:
+        keys = [f"{STATE}r:{run}" for run in runs]
+        rows = self.wire.pipeline([("HMGET", key, *HEAD, "c:0") for key in keys])
+        commands: list[tuple[Any, ...]] = []
+        found: list[tuple[RunHead, Record] | None] = []
+        for key, row in zip(keys, rows, strict=True):
+            head = _head(row)
+            if head is None or row[-1] is None:
+                found.append(None)
+                continue
+            record = unpack(row[-1])
+            found.append((head, record))
+            # A length of 0 would be read as the whole log.
+            last = record.loglen - 1 if record.loglen else -(1 << 40)
+            commands.append(("GETRANGE", f"{key}:l:0", 0, last))
+            commands.append(("HGET", f"{key}:b", record.base_id))
+        parts = iter(self.wire.pipeline(commands) if commands else ())
+        return [
+            None if one is None else RunEnd(*one, log=next(parts), base=next(parts))
+            for one in found
+        ]
+
+    def remove(self, run: str) -> None:
+        """See RunStore.remove."""
+        self.wire.script("remove", run, REMOVED_MS, "")
+
+    def remove_all(self, runs: Iterable[tuple[str, int]]) -> None:
+        """Forget final runs whose last journal entry has the given number."""
+        calls = [(run, REMOVED_MS, number) for run, number in runs]
+        for at in range(0, len(calls), IN_PIPELINE):
+            self.wire.scripts("remove", calls[at : at + IN_PIPELINE])
+
+
+def _head(got: Sequence[Any]) -> RunHead | None:
+    if got[0] is None or got[5] is not None:
+        return None
+    return RunHead(
+        got[0].decode(),
+        int(got[1]),
+        int(got[2]),
+        (got[3] or b"").decode(),
+        (got[4] or b"").decode(),
+    )
