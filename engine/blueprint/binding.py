@@ -9,7 +9,7 @@ from typing import Final
 from engine.blueprint.diagnostics import Element, Finding
 from engine.blueprint.schema import Blueprint
 from engine.blueprint.schema_agents import AgentDef, ContextPolicy
-from engine.blueprint.schema_errors import did_you_mean
+from engine.blueprint.schema_errors import did_you_mean, listed
 from engine.blueprint.schema_runners import Runner, WsClaudeCode, WsOperator
 from engine.blueprint.subprocess_spec import SubprocessDef, SubprocessRunner
 from engine.flow.json_text import Json
@@ -204,7 +204,7 @@ def default_runner_fault(blueprint: Blueprint) -> Finding | None:
 
 
 def _defined(names: Mapping[str, Runner] | list[str]) -> tuple[str, ...]:
-    return (f"defined: {', '.join(names) or 'none'}",)
+    return (f"defined: {listed(names)}",)
 
 
 def _dumped(policy: ContextPolicy | None) -> Json:

@@ -4,11 +4,19 @@ The order of effects is the interpreter's. Passes over the flow are repeated unt
 loops carry back has stopped growing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from engine.blueprint.flow_walk import Keys, Spot, children_of, is_empty, keys_of
+from engine.blueprint.flow_walk import (
+    Keys,
+    Spot,
+    children_of,
+    is_empty,
+    keys_of,
+    targets_of,
+    walk_nodes,
+)
 from engine.flow.json_text import Json
 
 VERDICT: Final[Keys] = ("parts", "verdict")
@@ -45,7 +53,7 @@ class Test:
 
 def find_tests(root: Spot) -> list[Test]:
     """Returns every test of a step's answer in a flow, in the order of the walk."""
-    walker = _Walker()
+    walker = _Walker(root)
     while walker.grown:
         walker.grown = False
         walker.run(root, {})
@@ -55,23 +63,23 @@ def find_tests(root: Spot) -> list[Test]:
 class _Walker:
     """Carries what reaches each node through the flow, once a pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Spot) -> None:
         self.tests: dict[str, Test] = {}
         self.grown = True
         self._back: dict[str, State] = {}
+        self._written = 0
+        self._below = _asked_for(root)
 
     def run(self, spot: Spot, state: State) -> State:
         """Returns what holds after a node; `state` is the node's own to change."""
         node = spot.node
         match spot.kind:
             case "step":
-                _write(state, node["out"], frozenset({node["ref"]}))
+                self._write(state, node["out"], frozenset({node["ref"]}))
                 return state
-            case "assign":
-                _write(state, node["at"], NOBODY)
-                return state
-            case "let":
-                _write(state, {"op": "path", "at": node["at"]}, NOBODY)
+            case "assign" | "let":
+                for _, target in targets_of(spot):
+                    self._write(state, target, NOBODY)
                 return state
             case "seq":
                 for child in children_of(spot):
@@ -81,32 +89,54 @@ class _Walker:
         match spot.kind:
             case "branch":
                 self._cond(spot, state)
+                before = self._written
                 then = self.run(below["then"], state.copy())
-                _merge(then, self.run(below["else"], state))
-                return then
+                other = self.run(below["else"], state)
+                if self._written != before:
+                    _merge(other, then)
+                return other
             case "loop":
                 return self._loop(spot, below["body"], state)
             case "fanout":
                 inner = state.copy()
-                _write(inner, node["bind"], NOBODY)
+                self._write(inner, node["bind"], NOBODY)
                 self.run(below["body"], inner)
-                _write(state, node["out"], NOBODY)
+                self._write(state, node["out"], NOBODY)
                 return state
             case _:
                 body = self.run(below["body"], state.copy())
                 if node.get("err_at") is not None:
-                    _write(state, node["err_at"], NOBODY)
+                    self._write(state, node["err_at"], NOBODY)
                 _merge(body, self.run(below["catch"], state))
                 return body
 
     def _loop(self, spot: Spot, body: Spot, state: State) -> State:
-        _write(state, spot.node["counter"], NOBODY)
+        self._write(state, spot.node["counter"], NOBODY)
         back = self._back.setdefault(spot.place, {})
         _merge(state, back)
         self._cond(spot, state)
         if _merge(back, self.run(body, state.copy())):
             self.grown = True
         return state
+
+    def _write(self, state: State, target: Json, by: frozenset[str]) -> None:
+        if target["op"] != "path":
+            return
+        keys = keys_of(target["at"])
+        gone = self._below.get(keys)
+        if gone is None:
+            # No condition asks for anything at or below this path.
+            return
+        self._written += 1
+        if not keys:
+            state.clear()
+        first = keys[0] if keys else None
+        group = dict(state.get(first, {}))
+        for at in gone:
+            group.pop(at, None)
+        if by:
+            group[keys] = by
+        state[first] = group
 
     def _cond(self, spot: Spot, state: State) -> None:
         skip = spot.kind == "branch" and is_empty(spot.node["then"])
@@ -148,30 +178,30 @@ def _comparisons(
                     yield place, at, keys_of(needle["at"]), tuple(values)
 
 
+def _asked_for(root: Spot) -> Mapping[Keys, list[Keys]]:
+    """Returns the answers that conditions look at, by each path that writes over them.
+
+    Only those are carried along. A path below an answer writes over its verdict.
+    """
+    below: dict[Keys, list[Keys]] = {}
+    seen: set[Keys] = set()
+    for spot in walk_nodes(root.node):
+        if spot.kind not in ("branch", "loop"):
+            continue
+        for _, _, path, _ in _comparisons("$", spot.node["cond"]):
+            for answer in {path, path[:-2]} if path[-2:] == VERDICT else {path}:
+                if answer in seen:
+                    continue
+                seen.add(answer)
+                for size in range(len(answer) + 1):
+                    below.setdefault(answer[:size], []).append(answer)
+                below.setdefault((*answer, VERDICT[0]), []).append(answer)
+                below.setdefault((*answer, *VERDICT), []).append(answer)
+    return below
+
+
 def _producers(state: State, path: Keys) -> frozenset[str]:
     return state.get(path[0] if path else None, {}).get(path, NOBODY)
-
-
-def _write(state: State, target: Json, by: frozenset[str]) -> None:
-    if target["op"] != "path":
-        return
-    keys = keys_of(target["at"])
-    if not keys:
-        state.clear()
-    first, size = (keys[0] if keys else None), len(keys)
-    group = {
-        at: refs
-        for at, refs in state.get(first, {}).items()
-        if at[:size] != keys and not _overwrites_verdict(keys, at)
-    }
-    if by:
-        group[keys] = by
-    state[first] = group
-
-
-def _overwrites_verdict(keys: Keys, at: Keys) -> bool:
-    size = len(at)
-    return keys[:size] == at and keys[size:] in (VERDICT, VERDICT[:1])
 
 
 def _merge(into: State, other: State) -> bool:

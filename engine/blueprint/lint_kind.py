@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final, Literal, TypeAlias
 
 from engine.blueprint.diagnostics import Diagnostic, Finding, Level
@@ -11,6 +12,8 @@ Category: TypeAlias = Literal[
     "correctness", "suspicious", "style", "contract", "migration"
 ]
 Check: TypeAlias = Callable[[View], Iterator[Finding]]
+# A document may break a rule at every step, and each finding costs a search.
+MOST: Final = 100
 CATEGORIES: Final = ("correctness", "suspicious", "style", "contract", "migration")
 
 
@@ -42,12 +45,12 @@ class LintKind:
 
     def compile_findings(self, view: View) -> Iterator[Diagnostic]:
         """Yields what the compiler finds."""
-        for found in self.compile(view):
+        for found in _first(self.compile(view)):
             yield self._stamped(found, Level.ERROR, "")
 
     def lint_findings(self, view: View) -> Iterator[Diagnostic]:
         """Yields what the lint finds, at its own level."""
-        for found in self.lint(view):
+        for found in _first(self.lint(view)):
             yield self._stamped(found, self.level, self.family)
 
     def _stamped(self, found: Finding, level: Level, family: str) -> Diagnostic:
@@ -64,6 +67,10 @@ class LintKind:
         )
 
 
-def at_level(found: Diagnostic, level: Level) -> Diagnostic:
-    """Returns the same finding at another level."""
-    return replace(found, level=level)
+def _first(findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yields as many findings as anyone reads, and says so where there are more."""
+    yield from islice(findings, MOST)
+    more = next(findings, None)
+    if more is not None:
+        message = f"and more of this kind, from here on; the first {MOST} are told"
+        yield replace(more, message=message, help="mend those first", notes=())

@@ -33,6 +33,8 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "string_pattern_mismatch": "a string that matches {pattern}",
 }
 _LONGEST_SHOWN: Final = 80
+_MOST_COMPARED: Final = 500
+_MOST_LISTED: Final = 30
 _REFERENCES: Final = frozenset({"$file", "$agent_md", "$literal"})
 
 
@@ -49,10 +51,18 @@ def read_errors(
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns `did you mean 'x'?`, the list of what is known, or nothing."""
     choices = sorted(known)
-    near = difflib.get_close_matches(word, choices, n=1)
+    near = difflib.get_close_matches(word, choices[:_MOST_COMPARED], n=1)
     if near:
         return f"did you mean '{near[0]}'?"
-    return f"known: {', '.join(choices)}" if choices else ""
+    return f"known: {listed(choices)}" if choices else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Returns names as a text, only the first of very many; `none` without any."""
+    every = list(names)
+    more = len(every) - _MOST_LISTED
+    text = ", ".join(every[:_MOST_LISTED]) or "none"
+    return f"{text} and {more} more" if more > 0 else text
 
 
 def show(value: Json) -> str:

@@ -88,10 +88,11 @@ class _Writer:
             return [self.flow(part, f"{place}[{n}]") for n, part in enumerate(value)]
         if not isinstance(value, dict) or value.get("op") == "lit":
             return value
-        value = self._expr(value, place) if isinstance(value.get("op"), str) else value
-        return {
+        # What is inside first, while the places are those of the given document.
+        value = {
             key: self.flow(part, place_in(place, [key])) for key, part in value.items()
         }
+        return self._expr(value, place) if isinstance(value.get("op"), str) else value
 
     def _expr(self, expr: dict[str, Json], place: str) -> dict[str, Json]:
         op = expr["op"]

@@ -5,7 +5,7 @@ from typing import Final
 
 from engine.blueprint.diagnostics import Element, Finding, Level
 from engine.blueprint.lint_kind import LintKind
-from engine.blueprint.schema_errors import did_you_mean
+from engine.blueprint.schema_errors import did_you_mean, listed
 from engine.blueprint.view import View
 
 
@@ -40,7 +40,7 @@ def _findings(view: View) -> Iterator[Finding]:
             f"{spot.place}.ref",
             message,
             hint,
-            (f"defined: {', '.join(names) or 'none'}",),
+            (f"defined: {listed(names)}",),
             element=Element("Step", ref),
         )
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from engine.blueprint.diagnostics import ROOT, Finding
 from engine.blueprint.lint_kind import LintKind
-from engine.blueprint.schema_errors import did_you_mean
+from engine.blueprint.schema_errors import did_you_mean, listed
 from engine.blueprint.view import View
 
 
@@ -17,7 +17,7 @@ def check(view: View) -> Iterator[Finding]:
                 f"$.audits[{number}].agent",
                 f"the audit names the agent {audit.agent!r}, which isn't there",
                 did_you_mean(audit.agent, view.agents) or "add it to $.agents",
-                (f"defined: {', '.join(view.agents) or 'none'}",),
+                (f"defined: {listed(view.agents)}",),
                 element=ROOT,
             )
 

@@ -7,7 +7,7 @@ from engine.blueprint.diagnostics import Element, Finding
 from engine.blueprint.flow_walk import Spot
 from engine.blueprint.lint_kind import LintKind
 from engine.blueprint.schema_agents import AgentMeta
-from engine.blueprint.schema_errors import did_you_mean
+from engine.blueprint.schema_errors import did_you_mean, listed
 from engine.blueprint.view import View
 
 ENVELOPE: Final = "$step_meta"
@@ -61,7 +61,7 @@ def _dangling(
         place,
         f"{who} names the meta {ref!r}, which isn't there",
         did_you_mean(ref, names) or "add it to $.metas",
-        (f"defined: {', '.join(names) or 'none'}",),
+        (f"defined: {listed(names)}",),
         element=element,
     )
 

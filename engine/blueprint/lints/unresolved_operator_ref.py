@@ -5,7 +5,7 @@ from typing import Final
 
 from engine.blueprint.diagnostics import Finding
 from engine.blueprint.lint_kind import LintKind
-from engine.blueprint.schema_errors import did_you_mean
+from engine.blueprint.schema_errors import did_you_mean, listed
 from engine.blueprint.view import View
 
 
@@ -21,7 +21,7 @@ def check(view: View) -> Iterator[Finding]:
             f"{one.place}.spec.operator_ref",
             f"agent {one.agent.name!r} names the operator {ref!r}, which isn't there",
             did_you_mean(ref, names) or "add it to $.operators",
-            (f"defined: {', '.join(names) or 'none'}",),
+            (f"defined: {listed(names)}",),
             element=one.element,
         )
 
