@@ -88,13 +88,7 @@ class _Walker:
         below = {child.arm: child for child in children_of(spot)}
         match spot.kind:
             case "branch":
-                self._cond(spot, state)
-                before = self._written
-                then = self.run(below["then"], state.copy())
-                other = self.run(below["else"], state)
-                if self._written != before:
-                    _merge(other, then)
-                return other
+                return self._branch(spot, below, state)
             case "loop":
                 return self._loop(spot, below["body"], state)
             case "fanout":
@@ -109,6 +103,15 @@ class _Walker:
                     self._write(state, node["err_at"], NOBODY)
                 _merge(body, self.run(below["catch"], state))
                 return body
+
+    def _branch(self, spot: Spot, below: Mapping[str, Spot], state: State) -> State:
+        self._cond(spot, state)
+        before = self._written
+        then = self.run(below["then"], state.copy())
+        other = self.run(below["else"], state)
+        if self._written != before:
+            _merge(other, then)
+        return other
 
     def _loop(self, spot: Spot, body: Spot, state: State) -> State:
         self._write(state, spot.node["counter"], NOBODY)

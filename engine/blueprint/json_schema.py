@@ -24,13 +24,8 @@ def json_schema() -> dict[str, Json]:
     schema = Blueprint.model_json_schema(by_alias=True, ref_template=REF)
     defs = schema.setdefault("$defs", {})
     for dialect in DIALECTS:
-        node, expr = _name("Node", dialect), _name("Expr", dialect)
-        defs[node] = {
-            "oneOf": [_word("kind", word, dialect) for word in _of(NODES, dialect)]
-        }
-        defs[expr] = {
-            "oneOf": [_word("op", word, dialect) for word in _of(OPS, dialect)]
-        }
+        _add_words(defs, "Node", "kind", NODES, dialect)
+        _add_words(defs, "Expr", "op", OPS, dialect)
     schema["properties"]["flow"] = True
     schema["allOf"] = [_for_dialect(dialect) for dialect in DIALECTS]
     for kind, rules in KINDS.items():
@@ -41,9 +36,35 @@ def json_schema() -> dict[str, Json]:
     return {"$schema": DRAFT, **schema}
 
 
-def _of(words: tuple[Word, ...], dialect: Dialect) -> list[Word]:
+def _add_words(
+    defs: dict[str, Json],
+    model: str,
+    tag: str,
+    words: tuple[Word, ...],
+    dialect: Dialect,
+) -> None:
+    """Adds the schema of one sort of object, told apart by its tag.
+
+    `if` and not `oneOf`: so a validator goes down one way only, and says what is wrong
+    there.
+    """
+    name = _name(model, dialect)
     known = [word for word in words if word.dialect in ("flow.ir", dialect)]
-    return [word.in_dialect(dialect) for word in known]
+    cases = []
+    for word in known:
+        one = f"{name}.{word.name}"
+        defs[one] = _word(tag, word.in_dialect(dialect), dialect)
+        cases.append({"if": _tagged(tag, word.name), "then": _ref(one)})
+    defs[name] = {
+        "type": "object",
+        "properties": {tag: {"enum": [word.name for word in known]}},
+        "required": [tag],
+        "allOf": cases,
+    }
+
+
+def _tagged(tag: str, word: str) -> dict[str, Json]:
+    return {"properties": {tag: {"const": word}}, "required": [tag]}
 
 
 def _name(model: str, dialect: Dialect) -> str:
@@ -90,7 +111,7 @@ def _field(field: Field, dialect: Dialect) -> Json:
         "`text` or `object`": {"enum": ["text", "object"]},
     }
     if field.name == "err_at":
-        return {"anyOf": [expr, {"type": "null"}]}
+        return {"if": {"type": "object"}, "then": expr, "else": {"type": "null"}}
     return sorts[field.sort]
 
 

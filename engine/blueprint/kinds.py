@@ -31,12 +31,16 @@ def check_spec(bound: BoundAgent) -> Iterator[Finding]:
     if rules is None:
         return
     model = rules.model(bound)
+    spec, place, what = bound.agent.spec, f"{bound.place}.spec", ""
+    if spec is None:
+        # It is read as an empty one, so that its missing fields are named.
+        spec, place, what = {}, bound.place, "spec: "
     try:
-        # An absent spec is read as an empty one, so that its missing fields are named.
-        model.model_validate({} if bound.agent.spec is None else bound.agent.spec)
+        model.model_validate(spec)
     except ValidationError as error:
-        for found in read_errors(error, model, f"{bound.place}.spec"):
-            yield Finding(found.place, found.message, found.help, element=bound.element)
+        for found in read_errors(error, model, place):
+            message = f"{what}{found.message}"
+            yield Finding(found.place, message, found.help, element=bound.element)
         return
     yield from rules.check(bound)
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.blueprint.schema_runners import Runner
 from engine.blueprint.strict import Name, Strict
@@ -52,7 +52,15 @@ class VerdictContract(Strict):
     """The closed set of tokens an agent may answer, and where they stand."""
 
     channel: Literal["body", "part"]
-    values: list[str]
+    values: Annotated[list[str], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def check_values(self) -> "VerdictContract":
+        """Refuses a token that stands there twice."""
+        for number, value in enumerate(self.values):
+            if value in self.values[:number]:
+                raise ValueError(f"values has {value!r} twice; drop one")
+        return self
 
 
 class AgentDef(Strict):

@@ -31,6 +31,7 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "string_too_short": "a string of at least {min_length} character(s)",
     "string_too_long": "a string of at most {max_length} characters",
     "string_pattern_mismatch": "a string that matches {pattern}",
+    "too_short": "an array of at least {min_length} item(s)",
 }
 _LONGEST_SHOWN: Final = 80
 _MOST_COMPARED: Final = 500

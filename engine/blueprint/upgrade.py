@@ -64,7 +64,7 @@ def older_words(value: Json, place: str) -> str | None:
         owner = resolve_place(value, place.rpartition(".")[0]) if "." in place else None
     except LookupError:
         return None
-    if place.endswith(".op") and found in RENAMED_OPS:
+    if place.endswith(".op") and isinstance(found, str) and found in RENAMED_OPS:
         return f"an older word for '{RENAMED_OPS[found]}'"
     if place.endswith(".at") and isinstance(found, str) and _old_path(found) != found:
         return f"an older spelling of {_old_path(found)!r}"
@@ -133,11 +133,13 @@ class _Writer:
             place = f"$.agents[{number}]"
             self._worker_binding(agent, place)
             name = agent.get("name")
-            own = per_agent.get(name) if isinstance(per_agent, dict) else None
+            if not isinstance(per_agent, dict) or not isinstance(name, str):
+                continue
+            own = per_agent.get(name)
             if isinstance(own, dict) and isinstance(
                 own.get("subprocess_template"), str
             ):
-                self._template(agent, own, place_in("$.hints.per_agent", [str(name)]))
+                self._template(agent, own, place_in("$.hints.per_agent", [name]))
 
     def _worker_binding(self, agent: dict[str, Json], place: str) -> None:
         profile = agent.get("profile")

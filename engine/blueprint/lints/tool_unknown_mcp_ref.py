@@ -38,7 +38,8 @@ def _servers(one: BoundAgent) -> list[str] | None:
     rows = spec.get("mcp_servers", []) if isinstance(spec, dict) else []
     if one.kind != "agent_block" or not isinstance(rows, list):
         return None
-    return [row["name"] for row in rows if isinstance(row, dict) and "name" in row]
+    names = [row.get("name") for row in rows if isinstance(row, dict)]
+    return [name for name in names if isinstance(name, str)]
 
 
 def _hint(

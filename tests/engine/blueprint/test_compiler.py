@@ -188,7 +188,7 @@ def test_all_findings_are_told_at_once_and_in_one_text():
         ("$.agents[0].kind", "kind-without-spawner"),
         ("$.agents[1].spec", "invalid-agent-spec"),
         ("$.agents[1].spec", "invalid-agent-spec"),
-        ("$.agents[3].spec", "invalid-agent-spec"),
+        ("$.agents[3]", "invalid-agent-spec"),
         ("$.hints.per_agent.gret", "hint-without-agent"),
     ]
     assert found[2].help == "kinds with a spawner here: python_fn, subprocess"
