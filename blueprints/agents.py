@@ -1,21 +1,34 @@
 """Agents that are Python functions: the decorator, what a function may raise and return.
 
-A function is `fn(input, *, step) -> JSON`. It lives in a module that
+A function is `fn(input, *, step) -> JSON`, plain or async. It lives in a module that
 settings.SWARM_AGENT_MODULES names.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, TypeVar
+
+from blueprints.agent_inputs import AnnotationUnusable, Check, input_check
+from engine.run.outcomes import as_json
+from engine.run.outputs import (
+    Artifact,
+    OutputEvent,
+    Partial,
+    Progress,
+    name_fault,
+    no_output,
+)
 
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
 
 _functions: dict[str, Function] = {}
+_prepared: dict[str, Prepared] = {}
 _loaded: set[str] = set()
 
 
@@ -45,7 +58,7 @@ class Step:
     """The step a function is called for.
 
     `step_id` is the same for every attempt: hand it on as idempotency key to whatever
-    the function changes outside.
+    the function changes outside. What it says with the methods is seen while it works.
     """
 
     run: str
@@ -54,6 +67,47 @@ class Step:
     agent: str
     attempt: int
     timeout_s: float
+    emit: Callable[[OutputEvent], None] = field(
+        default=no_output, repr=False, compare=False
+    )
+
+    def progress(self, stage: str, note: str = "") -> None:
+        """Say how far it is: a stage and a note for people, cut where they are long."""
+        self.emit(Progress(str(stage), str(note)))
+
+    def partial(self, chunk: Any) -> None:
+        """Show a piece of the result before the whole is there; ValueError if no JSON."""
+        self.emit(Partial(_json("a partial", chunk)))
+
+    def artifact(self, name: str, content: Any) -> None:
+        """Add a named part to the result; the last of a name counts.
+
+        Raises ValueError for a name that is blank or too long and for what is no JSON.
+        """
+        fault = name_fault(name)
+        if fault:
+            raise ValueError(fault)
+        self.emit(Artifact(name, _json(f"artifact {name!r}", content)))
+
+
+def _json(what: str, value: Any) -> Any:
+    try:
+        return as_json(value)[0]
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A function as it is called: `check` makes its input of a JSON value, if any does.
+
+    `fault` says why it can't be called at all.
+    """
+
+    function: Function
+    is_async: bool
+    check: Check | None = None
+    fault: str = ""
 
 
 def blocked(value: Any) -> Outcome:
@@ -72,6 +126,7 @@ def agent_function(name: str) -> Callable[[F], F]:
                 f" in {_origin(other)} and in {_origin(fn)}"
             )
         _functions[name] = fn
+        _prepared.pop(name, None)
         return fn
 
     return register
@@ -86,7 +141,14 @@ def load_modules(modules: Iterable[str]) -> None:
 
     A broken module does not keep those after it from being loaded.
     """
-    faults = []
+    faults = broken_modules(modules)
+    if faults:
+        raise AgentModuleBroken("; ".join(faults.values()))
+
+
+def broken_modules(modules: Iterable[str]) -> dict[str, str]:
+    """Import modules of agent functions, each once; why by name for those that can't be."""
+    faults = {}
     for module in modules:
         if module in _loaded:
             continue
@@ -95,14 +157,35 @@ def load_modules(modules: Iterable[str]) -> None:
         # Importing runs any code at all, so anything may come out of it; a module that
         # asks Python to exit must not end the worker.
         except (Exception, SystemExit) as error:
-            faults.append(
+            faults[module] = (
                 f"the agent module {module!r} (SWARM_AGENT_MODULES) can't be imported:"
                 f" {type(error).__name__}: {error}"
             )
             continue
         _loaded.add(module)
-    if faults:
-        raise AgentModuleBroken("; ".join(faults))
+    return faults
+
+
+def find_prepared(name: str) -> Prepared | None:
+    """Return the function registered under a name, ready to be called."""
+    found = _prepared.get(name)
+    if found is None and name in _functions:
+        found = _prepared[name] = _prepare(_functions[name])
+    return found
+
+
+def _prepare(function: Function) -> Prepared:
+    is_async = inspect.iscoroutinefunction(function)
+    try:
+        return Prepared(function, is_async, input_check(function))
+    except AnnotationUnusable as error:
+        return Prepared(function, is_async, fault=str(error))
+
+
+def function_faults() -> dict[str, str]:
+    """Return why registered functions can't be called, by their name."""
+    found = {name: find_prepared(name) for name in _functions}
+    return {name: each.fault for name, each in found.items() if each and each.fault}
 
 
 def registered() -> dict[str, Function]:

@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.core import checks
 
-from blueprints.checks import check_wiring
+from blueprints.checks import check_agents, check_wiring
 
 
 class BlueprintsConfig(AppConfig):
@@ -14,3 +14,4 @@ class BlueprintsConfig(AppConfig):
     def ready(self) -> None:
         """Registers what `manage.py check` has to prove."""
         checks.register(check_wiring)
+        checks.register(check_agents, deploy=True)

@@ -15,6 +15,7 @@ import orjson
 
 from engine.blueprint.program import Program
 from engine.ports import Spawner, StepCall
+from engine.run.emitter import Outlet
 from engine.run.engine import Engine
 from engine.run.lanes import deliver_batch
 from engine.run.load import Loader
@@ -47,6 +48,7 @@ WRITES: Final = frozenset(
         "claim_batch",
         "commit_batch",
         "release_batch",
+        "emit",
     }
 )
 
@@ -231,7 +233,7 @@ class Simulator:
     def _engine(self, number: int) -> Engine:
         store = cast(RunStore, _Unreliable(self))
         serves = self._serves[number]
-        return Engine(
+        engine = Engine(
             store,
             self._spawners,
             serves=lambda queue: queue == ENGINE_QUEUE or serves(queue),
@@ -239,6 +241,9 @@ class Simulator:
             loader=Loader(store, fuel_nodes=self._fuel_nodes),
             who=f"worker-{number}",
         )
+        # No thread of its own: what a seed does is the same every time.
+        engine.outlet = Outlet(store, engine.limits, engine.who, threaded=False)
+        return engine
 
     def launch(
         self, program: Program, ctx: Any, run: str = "R-1", *, deadline_ms: int = 0

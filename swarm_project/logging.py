@@ -1,13 +1,17 @@
 """How the processes log: one line a record on stderr, quiet below the chosen level."""
 
+from collections.abc import Iterable
 from typing import Any
 
 # These report every delivery or connection at INFO; a step must not cost a log line.
 _QUIET = ("celery", "kombu", "amqp", "billiard", "asyncio")
 
 
-def logging_config(*, level: str) -> dict[str, Any]:
-    """Returns the LOGGING setting; `level` is that of our own loggers."""
+def logging_config(*, level: str, agents: Iterable[str] = ()) -> dict[str, Any]:
+    """Returns the LOGGING setting; `level` is that of our own and the agents' loggers.
+
+    What an agent logs also goes into its step's log (workers/spawners/step_log.py).
+    """
     own = {"level": level, "handlers": ["stderr"], "propagate": False}
     names = ("engine", "blueprints", "workers", "swarm_project")
     return {
@@ -23,6 +27,7 @@ def logging_config(*, level: str) -> dict[str, Any]:
         },
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
+            **{name: {"level": level} for name in agents},
             **dict.fromkeys(names, own),
             **{name: {"level": "WARNING"} for name in _QUIET},
         },

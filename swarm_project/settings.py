@@ -93,10 +93,13 @@ WHITENOISE_AUTOREFRESH = DEBUG
 REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
 }
+# The modules that are searched for @agent_function functions.
+SWARM_AGENT_MODULES = env_list("SWARM_AGENT_MODULES", ["blueprints.samples.functions"])
 LOGGING = logging_config(
     level=env_text(
         "SWARM_LOG_LEVEL", "INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"]
-    )
+    ),
+    agents=SWARM_AGENT_MODULES,
 )
 
 # Runs
@@ -130,9 +133,10 @@ SWARM_CHILD_FILE_SIZE = env_int("SWARM_CHILD_FILE_SIZE", 1024 * MIB)
 SWARM_CHILD_ENV = env_list(
     "SWARM_CHILD_ENV", ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"]
 )
+# What one attempt may emit: output events, and bytes of them in the journal.
+SWARM_EVENT_LIMIT = env_int("SWARM_EVENT_LIMIT", 10_000)
+SWARM_EVENT_BYTES_LIMIT = env_int("SWARM_EVENT_BYTES_LIMIT", 1 * MIB)
 SWARM_ARCHIVE = env_text("SWARM_ARCHIVE", "async", choices=["async"])
-# The modules that are searched for @agent_function functions.
-SWARM_AGENT_MODULES = env_list("SWARM_AGENT_MODULES", ["blueprints.samples.functions"])
 
 # Celery: a message is a hint, never the truth. docs/settings.md gives the reasons.
 

@@ -141,7 +141,9 @@ class Page:
         events = data["e"]
         for event in events:
             self._event(run, event, at, who)
-        kind = events[0][0] if events else "moved"
+        # What was said comes first in an entry, but is not what it is called by.
+        kinds = [event[0] for event in events]
+        kind = next((kind for kind in kinds if kind != "output"), [*kinds, "moved"][0])
         self.events.append(
             EventRow(run.id, entry.gen, entry.number, at, kind, entry.data)
         )

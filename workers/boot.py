@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery, bootsteps, signals
+from django.conf import settings
 from kombu import Exchange, Queue
 
+from blueprints.agents import broken_modules, function_faults
+from blueprints.conf import spawner_kinds
 from engine.store.base import ENGINE_QUEUE
 from workers.execute import use_page
 from workers.keeper import Keeper, no_fork_in_tick
@@ -20,7 +23,10 @@ from workers.process.offspring import adopt_orphans
 from workers.runtime import make_store
 from workers.steward_host import StewardHost
 
+logger = logging.getLogger(__name__)
+
 KEEPER_TIMEOUT_S = 2.0
+AGENT_KIND = "python_fn"
 
 
 class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -82,6 +88,21 @@ def consume_engine_queue(sender: Any, instance: Any, **_: Any) -> None:
     if ENGINE_QUEUE not in queues.consume_from:
         queue = Queue(ENGINE_QUEUE, Exchange(""), routing_key=ENGINE_QUEUE)
         queues.select_add(queue)
+
+
+@signals.celeryd_after_setup.connect(weak=False)
+def load_agents(**_: Any) -> None:
+    """Import the agent modules before the pool forks; a broken one is told and left out.
+
+    The worker serves what works; a step that needs a function of a broken module fails
+    with the same text.
+    """
+    if AGENT_KIND not in spawner_kinds():
+        return
+    for text in broken_modules(settings.SWARM_AGENT_MODULES).values():
+        logger.error("%s", text)
+    for name, fault in function_faults().items():
+        logger.error("the agent function %r can't be called: %s", name, fault)
 
 
 @signals.after_setup_logger.connect(weak=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import redis
@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from blueprints.agents import broken_modules, function_faults, registered
 from blueprints.conf import wiring_faults
 from engine.store.redis import STATE
 from workers.doctor_processes import child_processes
@@ -29,7 +30,7 @@ DEEP: Final = 10_000
 
 def examine() -> list[Finding]:
     """Return what every check found."""
-    found = [*_wiring(), _var(), *_database(), *child_processes()]
+    found = [*_wiring(), *_agents(), _var(), *_database(), *child_processes()]
     client = redis.Redis.from_url(
         settings.SWARM_STATE_URL,
         socket_connect_timeout=3,
@@ -48,7 +49,7 @@ def examine() -> list[Finding]:
                 found.append(
                     Finding(name, "warn", f"can't be read: {_first_line(error)}")
                 )
-    found.append(_workers())
+    found += _workers()
     return found
 
 
@@ -56,6 +57,18 @@ def _wiring() -> Iterator[Finding]:
     for place, reason in wiring_faults():
         hint = "correct the path in settings.py or install the extra it belongs to"
         yield Finding("settings", "fail", f"{place}: {reason}", hint)
+
+
+def _agents() -> Iterator[Finding]:
+    """Import the agent modules as a worker does at its start."""
+    faults = list(broken_modules(settings.SWARM_AGENT_MODULES).values())
+    faults += [f"{name}: {fault}" for name, fault in function_faults().items()]
+    for fault in faults:
+        hint = "mend the module or take it out of SWARM_AGENT_MODULES"
+        yield Finding("agents", "fail", _first_line(fault), hint)
+    if not faults:
+        count = len(registered())
+        yield Finding("agents", "ok", f"{count} Python functions")
 
 
 def _var() -> Finding:
@@ -176,17 +189,38 @@ def _steward(client: Any) -> Iterator[Finding]:
         yield Finding("steward", "warn", text, "any worker brings one: `manage.py up`")
 
 
-def _workers() -> Finding:
+def _workers() -> Iterator[Finding]:
     try:
-        answers = current_app.control.ping(timeout=PING_S)
+        stats = current_app.control.inspect(timeout=PING_S).stats() or {}
     # kombu raises what its transport raises, and wraps it in errors of its own.
     except Exception as error:
-        return Finding("workers", "warn", f"can't be asked: {_first_line(error)}")
-    names = sorted(name for answer in answers or [] for name in answer)
+        yield Finding("workers", "warn", f"can't be asked: {_first_line(error)}")
+        return
+    names = sorted(stats)
     if not names:
         hint = "`manage.py up` or `celery -A swarm_project worker` starts one"
-        return Finding("workers", "warn", "none answers", hint)
-    return Finding("workers", "ok", f"{len(names)} answer: {', '.join(names[:5])}")
+        yield Finding("workers", "warn", "none answers", hint)
+        return
+    yield Finding("workers", "ok", f"{len(names)} answer: {', '.join(names[:5])}")
+    yield from pool_findings(
+        {name: stats[name].get("pool", {}).get("implementation", "") for name in names}
+    )
+
+
+def pool_findings(pools: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield a finding for each worker, by name, whose pool can't hold all limits."""
+    for name, pool in pools.items():
+        hint = "start it with `--pool prefork`"
+        if "prefork" in pool:
+            continue
+        if "solo" in pool:
+            text = f"{name} is solo: an agent that holds the GIL ends at no timeout"
+        else:
+            text = (
+                f"{name} has a pool ({pool}) in which no timeout of a Python function"
+                " can be enforced: it refuses their steps"
+            )
+        yield Finding("pool", "warn", text, hint)
 
 
 CHECKS: Final[dict[str, Callable[[Any], Iterator[Finding]]]] = {

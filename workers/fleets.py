@@ -190,8 +190,18 @@ def all_queues() -> list[str]:
     return queues_of_kinds(spawner_kinds())
 
 
-def pool_of(kinds: Sequence[str]) -> str:
-    """Return the pool that suits kinds: threads for those that only wait."""
+def pool_of(kinds: Sequence[str], asked: str | None = None) -> str:
+    """Return the pool that suits kinds, or the one asked for: threads only wait.
+
+    Raises SetupFailed for one in which a kind's timeouts can't be enforced.
+    """
+    if asked == "threads" and "python_fn" in kinds:
+        raise SetupFailed(
+            "in a threads pool nothing can end a Python function at its timeout: leave"
+            " --pool out or choose prefork"
+        )
+    if asked is not None:
+        return asked
     waiting = THREADED.intersection(kinds)
     if not waiting:
         return "prefork"

@@ -60,6 +60,8 @@ class StepLine:
     began_ms: int = 0
     ended_ms: int = 0
     text: str = ""
+    stage: str = ""
+    note: str = ""
 
     def seconds(self, now_ms: int) -> float | None:
         """Return how long its latest attempt took or takes."""
@@ -102,6 +104,16 @@ class Group:
         return ", ".join(parts)
 
 
+@dataclass(frozen=True)
+class Line:
+    """Something a step said: its progress, a line of its log, a part it staged."""
+
+    step: StepLine
+    sort: str
+    text: str
+    stage: str = ""
+
+
 class Progress:
     """What is known of a run; fed with rows of the archive and entries of the journal."""
 
@@ -114,6 +126,8 @@ class Progress:
         self.groups: dict[str, Group] = {}
         self.finished: list[StepLine | Group] = []
         """Steps and fanouts that ended since a view last took them."""
+        self.said: list[Line] = []
+        """What steps said since a view last took it."""
         self.retries = 0
         self.ended = ""
         self.began = time.monotonic()
@@ -150,7 +164,10 @@ class Progress:
         elif kind == "started":
             step = self._step(event[1])
             step.attempt, step.began_ms, step.ended_ms = event[2], at_ms, 0
+            step.stage = step.note = ""
             self._set(step, "running")
+        elif kind == "output":
+            self._output(self._step(event[1]), event, at_ms)
         elif kind in STEP_ENDS or kind == "retry":
             step = self._step(event[1])
             step.attempt, step.agent = max(step.attempt, event[2]), event[3]
@@ -169,6 +186,31 @@ class Progress:
         elif kind == "joined" and event[1] in self.groups:
             self.groups[event[1]].joined = True
             self.finished.append(self.groups[event[1]])
+
+    def _output(self, step: StepLine, event: list[Any], at_ms: int) -> None:
+        if step.status == "pending":
+            # A lane of a batch does not tell its beginning.
+            step.attempt, step.began_ms = event[2], at_ms
+            self._set(step, "running")
+        for wire in event[4]:
+            match wire["type"]:
+                case "progress":
+                    step.stage, step.note = wire["stage"], wire["note"]
+                    text = stage_text(step.stage, step.note)
+                    self.said.append(Line(step, "running", text, step.stage))
+                case "log":
+                    self.said.append(Line(step, "log", wire["text"]))
+                case "artifact":
+                    self.said.append(Line(step, "part", wire["name"]))
+                case "truncated":
+                    text = f"output truncated: {wire['why']}"
+                    self.said.append(Line(step, "log", text))
+
+    def new_lines(self) -> list[Line]:
+        """Take what was said since the last time, but for the lanes of wide fanouts."""
+        lines, self.said = self.said, []
+        groups = ((line, self.group_of(line.step)) for line in lines)
+        return [line for line, group in groups if group is None or not group.wide]
 
     def _step(self, place: str) -> StepLine:
         return self.steps.setdefault(place, StepLine(place))
@@ -208,19 +250,26 @@ class View(Protocol):
 
 
 class PlainView:
-    """One line a finished step; a wide fanout tells its count once a second."""
+    """One line a finished step; a wide fanout tells its count once a second.
+
+    Notes of one stage are told once a second, too; log lines as they come.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         """Write to a stream."""
         self._stream = stream
         self._told: dict[str, tuple[float, str]] = {}
+        self._stages: dict[str, tuple[float, str]] = {}
 
     def open(self, progress: Progress) -> None:
         """Name the run."""
         self._say(f"run {progress.run} ({progress.title})")
 
     def update(self, progress: Progress) -> None:
-        """Tell what finished."""
+        """Tell what was said, then what finished."""
+        for line in progress.new_lines():
+            if line.sort != "running" or self._new_stage(line):
+                self._say(said_line(progress, line))
         wide: dict[str, Group] = {}
         for ended in progress.finished:
             if isinstance(ended, Group):
@@ -243,6 +292,14 @@ class PlainView:
         for group in progress.groups.values():
             if group.wide:
                 self._tell(group, float("inf"))
+
+    def _new_stage(self, line: Line) -> bool:
+        at, stage = self._stages.get(line.step.place, (0.0, None))
+        now = time.monotonic()
+        if stage == line.stage and now - at < GROUP_EVERY_S:
+            return False
+        self._stages[line.step.place] = (now, line.stage)
+        return True
 
     def _tell(self, group: Group, now: float) -> None:
         at, said = self._told.get(group.place, (0.0, ""))
@@ -271,6 +328,14 @@ class TreeView:
     def update(self, progress: Progress) -> None:
         """Draw what is known now."""
         progress.finished.clear()
+        for line in progress.new_lines():
+            if line.sort == "log":
+                self._live.console.print(
+                    Text.assemble(
+                        (f"{line.step.agent or '?'}  ", "dim"),
+                        one_line(line.text, 300),
+                    )
+                )
         self._live.update(tree(progress), refresh=True)
 
     def close(self, progress: Progress) -> None:
@@ -326,6 +391,8 @@ def _line(progress: Progress, step: StepLine) -> Text:
     if taken is not None:
         parts.append(f"  {duration(taken)}")
     parts.append((f"  {step.place}", "dim"))
+    if step.stage and step.status == "running":
+        parts.append((f"  {one_line(stage_text(step.stage, step.note), 100)}", style))
     if step.text and step.status != "running":
         parts.append((f"  {one_line(step.text, 100)}", style))
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
@@ -353,6 +420,19 @@ def plain_line(progress: Progress, step: StepLine) -> str:
     if step.text:
         parts.append(one_line(step.text, 300))
     return "  ".join(part for part in parts if part)
+
+
+def said_line(progress: Progress, line: Line) -> str:
+    """Return the line for something a step said, without colour."""
+    agent = line.step.agent or "?"
+    parts = [f"  {line.sort:<8} {agent}", progress.kinds.get(agent, "")]
+    parts += [line.step.place, one_line(line.text, 300)]
+    return "  ".join(part for part in parts if part)
+
+
+def stage_text(stage: str, note: str) -> str:
+    """Return stage and note of a step in a few words."""
+    return f"{stage}: {note}" if stage and note else stage or note
 
 
 def duration(seconds: float) -> str:

@@ -45,6 +45,8 @@ def limits() -> Limits:
         consumers=settings.SWARM_CONSUMERS,
         ctx_bytes=settings.SWARM_CTX_LIMIT,
         input_bytes=settings.SWARM_INPUT_LIMIT,
+        events=settings.SWARM_EVENT_LIMIT,
+        event_bytes=settings.SWARM_EVENT_BYTES_LIMIT,
     )
 
 

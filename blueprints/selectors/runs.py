@@ -5,7 +5,9 @@ from typing import Any
 from django.db.models import QuerySet
 
 from blueprints.models import Attempt, Run, Step
+from blueprints.selectors.outputs import run_progress
 from engine.ids import check_id
+from engine.run.outputs import Progress
 from engine.run.states import RunStatus
 
 
@@ -39,8 +41,10 @@ def run_report(run: Run) -> dict[str, Any]:
     """Returns how a run stands, as one JSON object for programs.
 
     A step's `seconds` are from its first start to its end, None while it has none;
-    `error` is that of its last attempt.
+    `error` is that of its last attempt; `stage` and `note` are its latest progress,
+    empty where it told none.
     """
+    told, none = run_progress(run), Progress("")
     tries = Attempt.objects.filter(step__run=run, step__generation=run.generation)
     # By number, so that the last attempt's error is the one that stays.
     errors = dict(tries.order_by("number").values_list("step_id", "error"))
@@ -58,6 +62,8 @@ def run_report(run: Run) -> dict[str, Any]:
                 "attempts": step.attempts,
                 "seconds": _seconds(step),
                 "error": errors.get(step.pk, ""),
+                "stage": told.get(step.place, none).stage,
+                "note": told.get(step.place, none).note,
             }
             for step in run_steps(run.pk, generation=run.generation)
         ],

@@ -21,7 +21,7 @@ from engine.blueprint.schema_hints import CompilerHints
 from engine.blueprint.schema_runners import RunnerDef
 from engine.blueprint.strict import A_YEAR_S, BlueprintId, Name, SemVer, Strict
 from engine.blueprint.subprocess_spec import SubprocessDef
-from engine.flow import Dialect
+from engine.flow.grammar import Dialect
 from engine.flow.json_text import Json
 
 SCHEMA_VERSION: Final = "0.1.0"

@@ -12,9 +12,11 @@ import orjson
 from engine.blueprint.program import Agent
 from engine.ports import Spawner, StepCall, never
 from engine.run.ctx import TooLarge, dump_expanded
+from engine.run.emitter import Emitter
 from engine.run.events import Event
 from engine.run.machine import Failed, Passed
 from engine.run.outcomes import Outcome, as_json, as_text, retry_delay
+from engine.run.outputs import no_output
 from engine.run.turn import Limits
 from engine.store.base import Ref
 
@@ -44,8 +46,13 @@ def make_attempt(
     value: Any,
     limits: Limits,
     cancelled: Callable[[], bool] = never,
+    emit: Emitter | None = None,
 ) -> Outcome:
-    """Make one attempt of an agent and return its outcome; never raises."""
+    """Make one attempt of an agent and return its outcome; never raises.
+
+    What it emitted is folded into the outcome; what of it is not in the journal yet is
+    among its owner's events.
+    """
     spawner = spawners.get(agent.kind)
     if spawner is None:
         return Outcome(
@@ -75,6 +82,7 @@ def make_attempt(
         given,
         agent.timeout_ms / 1000,
         cancelled,
+        emit or no_output,
     )
     try:
         outcome = spawner.run(call)
@@ -82,6 +90,8 @@ def make_attempt(
         # A spawner's own fault must not look like a dead worker.
         text = f"{type(error).__name__}: {error}"
         outcome = Outcome("failed", text=text, error_type=type(error).__name__)
+    if emit is not None and emit.tail is not None:
+        outcome = emit.tail.end(outcome)
     return checked(outcome, limits)
 
 

@@ -21,6 +21,7 @@ from engine.run.attempts import checked, judge, make_attempt
 from engine.run.chain import Chain, place_of
 from engine.run.chords import UPLOAD_ABOVE, opening_of, pages_of, spec_of
 from engine.run.ctx import FOLD_AT, TooLarge, base_id, fold, whole_edit
+from engine.run.emitter import Emitter, Outlet
 from engine.run.events import Event, discards, pack_entry
 from engine.run.load import LeaseOver, Loader, Origin, Prepared, Vanished, split_lane
 from engine.run.machine import (
@@ -78,6 +79,7 @@ class Engine:
         self.watch = watch or NoWatch()
         self.loader = loader or Loader(store)
         self.who = who
+        self.outlet = Outlet(store, self.limits, who)
 
     def deliver(self, ref: Ref, queue: str) -> str:
         """Claim a chain and drive it as far as the budget allows.
@@ -190,6 +192,7 @@ class Engine:
                 request.input,
                 self.limits,
                 self.watch.cancelled,
+                Emitter(self.outlet, turn, request.place, turn.tries, agent.name),
             )
         attempt = turn.attempt - (outcome.kind == "lost")
         return judge(

@@ -38,6 +38,9 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     # What the runtime throws into a flow, such as a join that killed worker after worker.
     "raised": ("place", "kind", "text"),
     "discarded": ("place", "attempt", "outcome"),
+    # What an attempt said while it worked: `events` in wire form (engine/run/outputs.py),
+    # the first of them being number `first` of the attempt.
+    "output": ("place", "attempt", "first", "events"),
 }
 
 Event = list[Any]

@@ -16,6 +16,7 @@ from engine.flow.document import Document
 from engine.flow.nodes import Fanout
 from engine.run.attempts import judge, make_attempt
 from engine.run.chain import Chain
+from engine.run.emitter import Emitter
 from engine.run.engine import Engine, lane_decides
 from engine.run.events import Event, pack_entry
 from engine.run.load import Origin, Prepared, Vanished, lane_start
@@ -56,6 +57,10 @@ class Batch:
     since: float
     results: list[LaneResult] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+
+    def claim(self) -> tuple[BatchRef, int, str]:
+        """Return what its attempts run under."""
+        return self.ref, 0, self.nonce
 
     @property
     def full(self) -> bool:
@@ -146,6 +151,7 @@ def _lane(
             nxt.input,
             engine.limits,
             engine.watch.cancelled,
+            Emitter(engine.outlet, batch, nxt.place, 1, agent.name),
         )
         decided = judge(outcome, agent, nxt.place, 1, batch.events, attempt=1)
         if isinstance(decided, int):

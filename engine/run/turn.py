@@ -38,6 +38,9 @@ class Limits:
     """Worker processes a small fanout is spread over."""
     ctx_bytes: int = 8 << 20
     input_bytes: int = 32 << 20
+    events: int = 10_000
+    """Output events an attempt may emit; beyond, its output is truncated."""
+    event_bytes: int = 1 << 20
 
 
 class Budget:
@@ -92,6 +95,10 @@ class Turn:
     def attempt(self) -> int:
         """The number of the attempt in hand, lost ones counted."""
         return self.tries + self.lost
+
+    def claim(self) -> tuple[Ref, int, str]:
+        """Return what its attempt runs under."""
+        return self.ref, self.seq, self.nonce
 
 
 def timeout_of(agent: Agent) -> int:

@@ -364,6 +364,14 @@ class RunStore(Protocol):
     def repeat(self, age_ms: int) -> int:
         """Dispatch again what was dispatched longer ago than `age_ms` and left no message."""
 
+    def emit(
+        self, owner: Ref | BatchRef, seq: int, nonce: str, mark: int, entry: bytes
+    ) -> Literal["ok"] | Refusal:
+        """Append what a running attempt says to the journal, if it still owns its claim.
+
+        `mark` is distinct for each call under a nonce; a batch has no `seq` (0).
+        """
+
     def discard(self, ref: Ref, entry: bytes) -> None:
         """Note in the journal of an open run that a result came too late."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from engine.store.base import (
     ENGINE_QUEUE,
@@ -14,6 +15,8 @@ from engine.store.base import (
     Moved,
     Open,
     Promote,
+    Ref,
+    Refusal,
     Refused,
     Settle,
 )
@@ -38,6 +41,7 @@ from engine.store.memory_core import (
     new_lane,
 )
 from engine.store.record import Record
+from engine.store.spec import member_of
 
 
 class Chords(Core):
@@ -127,6 +131,7 @@ class Chords(Core):
         run.logs.pop(ref.addr, None)
         run.signals.pop(ref.addr, None)
         del run.chains[ref.addr]
+        run.emitted.pop(ref.addr, None)
         self.unlease(ref.run, ref.addr)
         self.journal_entry(ref.run, run, settling.entry)
         if chord.outstanding == 0 or settling.decides:
@@ -244,6 +249,39 @@ class Chords(Core):
             return self.close_chord(batch.run, run, batch.chord, why, nonce)
         self.send_lanes(batch.run, run, batch.chord)
         return reply
+
+    @atomic
+    def emit(
+        self, owner: Ref | BatchRef, seq: int, nonce: str, mark: int, entry: bytes
+    ) -> Literal["ok"] | Refusal:
+        """See RunStore.emit."""
+        run, addr = self.find(owner.run), member_of(owner)
+        if run is None:
+            return "gone"
+        if run.gen == owner.gen and run.emitted.get(addr) == (nonce, mark):
+            return "ok"
+        refused = self._not_owned(owner, seq, nonce)
+        if refused is not None:
+            return refused
+        run.emitted[addr] = (nonce, mark)
+        self.journal_entry(owner.run, run, entry)
+        return "ok"
+
+    def _not_owned(self, owner: Ref | BatchRef, seq: int, nonce: str) -> Refusal | None:
+        if isinstance(owner, Ref):
+            fence = self.fence(owner, seq, nonce)
+            if isinstance(fence, Refused):
+                return fence.why
+            return "stale" if isinstance(fence, Again) else None
+        found = self._batch(owner)
+        if isinstance(found, Refused):
+            return found.why
+        run, _, mark = found
+        if mark.state != "running" or mark.nonce != nonce:
+            return "stale"
+        if run.status in FINAL:
+            return "over"
+        return "closed" if run.closed(member_of(owner)) else None
 
     def _batch(self, batch: BatchRef) -> tuple[Run, Chord, Mark] | Refused:
         """Find a batch that somebody has claimed at some time."""

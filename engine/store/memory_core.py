@@ -116,6 +116,8 @@ class Run:
     signals: dict[str, bytes] = field(default_factory=dict)
     chords: dict[str, Chord] = field(default_factory=dict)
     held: set[tuple[str, str]] = field(default_factory=set)
+    emitted: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """The last emission of a chain or batch: its nonce and mark."""
 
     def closed(self, addr: str) -> bool:
         """Return whether a chord around this address is decided."""

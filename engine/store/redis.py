@@ -28,7 +28,7 @@ from engine.store.base import (
 from engine.store.entries import batch_broken_entry, finish_entry
 from engine.store.record import unpack
 from engine.store.redis_reads import STATE, RedisReads
-from engine.store.spec import pack_chord, unpack_chord
+from engine.store.spec import member_of, pack_chord, unpack_chord
 from engine.store.wire import Scripts, Wire
 
 TOMBSTONE_MS: Final = 7 * 24 * 3600 * 1000
@@ -334,6 +334,16 @@ class RedisStore(RedisReads):
     def _oldest_ticket(self, messages: list[bytes]) -> int:
         tickets = [ticket for ticket in map(ticket_of, messages) if ticket]
         return min(tickets, default=1 << 52)
+
+    def emit(
+        self, owner: Ref | BatchRef, seq: int, nonce: str, mark: int, entry: bytes
+    ) -> Literal["ok"] | Refusal:
+        """See RunStore.emit."""
+        addr = member_of(owner)
+        reply = self.wire.script(
+            "emit", owner.run, owner.gen, addr, seq, nonce, mark, entry
+        )
+        return cast('Literal["ok"] | Refusal', reply[0].decode())
 
     def discard(self, ref: Ref, entry: bytes) -> None:
         """See RunStore.discard."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.store.base import ChordSpec, JournalEntry
+from engine.store.base import BatchRef, ChordSpec, JournalEntry, Ref
 
 
 def pack_chord(spec: ChordSpec) -> bytes:
@@ -60,3 +60,10 @@ def journal_entry(key: bytes, pairs: Sequence[bytes]) -> JournalEntry:
         int(text.partition("-")[0]),
         got[b"e"],
     )
+
+
+def member_of(owner: Ref | BatchRef) -> str:
+    """Return the address under which a chain or a batch is dispatched and leased."""
+    if isinstance(owner, Ref):
+        return owner.addr
+    return f"{owner.chord}:{owner.lo}-{owner.hi}"

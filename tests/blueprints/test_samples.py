@@ -20,10 +20,11 @@ from engine.flow import FlowError, evaluate
 from engine.ports import StepCall
 from engine.run.outcomes import retry_delay
 from engine.run.outputs import Artifact, Log, OutputEvent, Progress
+from engine.testing import Simulator
 
 REPO = Path(__file__).resolve().parents[2]
 SAMPLES = REPO / "blueprints" / "samples"
-NAMES = ["pure-ctx", "repo-digest", "stream-build", "unreliable", "verdict-loop"]
+NAMES = sorted(path.stem for path in SAMPLES.glob("*.json"))
 
 
 def compiled(name: str) -> Program:
@@ -121,6 +122,57 @@ def test_repo_digest_writes_a_report_on_a_real_directory(
     assert "7 text files, 921 lines" in text
     assert "1 to do;" in text
     assert "| large.txt | 900 |" in text
+
+
+def simulated(name: str, ctx: Any) -> Any:
+    """Return the final Ctx of a sample on the machine, with the real spawners."""
+    program = compiled(name)
+    made = {kind: spawner_class(kind)() for kind in ("python_fn", "subprocess")}
+    simulator = Simulator.over_memory(made)
+    try:
+        simulator.launch(program, merge_init_ctx(program.default_init_ctx, ctx))
+        assert simulator.run().status == "done"
+    finally:
+        made["subprocess"].close()
+    return simulator.final()
+
+
+@pytest.mark.parametrize("how", ["evaluated", "simulated"])
+@pytest.mark.parametrize(("files", "outliers"), [(0, 0), (1, 0), (40, 5)])
+def test_repo_digest_gives_the_same_report_in_both_dialects(
+    tmp_path: Path, settings: Any, how: str, files: int, outliers: int
+) -> None:
+    settings.VAR_DIR = tmp_path / "var"
+    root = tmp_path / "tree"
+    root.mkdir()
+    for n in range(files):
+        lines = 900 + n if n % 6 == 0 else n
+        (root / f"file{n:02}.txt").write_text("some words TODO\n" * lines)
+    ends, texts = [], []
+    for name in ("repo-digest", "repo-digest-swarm"):
+        given = {"root": str(root)}
+        end = end_of(name, given)[0] if how == "evaluated" else simulated(name, given)
+        ends.append({key: end[key] for key in ("report", "picked", "files", "digest")})
+        texts.append(Path(end["report"]["path"]).read_text())
+        Path(end["report"]["path"]).unlink()
+    assert ends[0] == ends[1]
+    assert texts[0] == texts[1]
+    assert texts[0].count("| file") == outliers
+
+
+def test_repo_digest_is_shorter_in_the_dialect(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ("repo-digest", "repo-digest-swarm")
+    texts = [(SAMPLES / f"{name}.json").read_text() for name in names]
+    # Both are laid out alike, so that lines can be compared.
+    assert [json.dumps(json.loads(t), indent=2, ensure_ascii=False) for t in texts] == [
+        text.rstrip("\n") for text in texts
+    ]
+    plain, swarm = (text.count("\n") for text in texts)
+    with capsys.disabled():
+        print(f"\nrepo-digest: {plain} lines in flow.ir, {swarm} in swarm")
+    assert swarm < plain
 
 
 def test_repo_digest_runs_without_arguments_in_any_directory(

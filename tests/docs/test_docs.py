@@ -1,8 +1,10 @@
 """The documents say what is so: links, names, settings, commands and examples."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,8 +14,10 @@ from blueprints.agents import Step, find_function
 from blueprints.loaders.yaml_text import load_yaml
 from engine.blueprint import Program, compile_blueprint
 from engine.flow import FlowError, evaluate
-from engine.run.outputs import Artifact, Final, Log, Partial, Progress
+from engine.ports import StepCall
+from engine.run.outputs import Artifact, Final, Log, OutputEvent, Partial, Progress
 from workers.process.frames import read_event
+from workers.spawners.python_fn import PythonFunctionSpawner
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -168,7 +172,7 @@ def compiled(text: str) -> Program:
     "text", [text for _, text in blueprints_in_docs()], ids=dict(blueprints_in_docs())
 )
 def test_blueprints_in_the_docs_compile(text: str) -> None:
-    assert compiled(text).agents
+    assert compiled(text).flow
 
 
 def guide_blueprint() -> str:
@@ -215,6 +219,34 @@ def test_the_guides_example_catches_refusals(notes: list[str], why: str) -> None
     ctx = run_guide(notes)
     assert ctx["grade"] == {"verdict": "refused"}
     assert ctx["why"] == f"dispatcher error for ref 'grade': {why}"
+
+
+def test_the_function_that_talks_says_what_the_guide_shows() -> None:
+    page = DOCS / "guides" / "output-events.md"
+    (source,) = fenced(page, "python agent output")
+    (text,) = fenced(page, "yaml blueprint")
+    # As a module: a class that is an annotation is looked up in it.
+    module = ModuleType("notes_index")
+    exec(compile(source, str(page), "exec"), module.__dict__)
+    program = compiled(text)
+    agent = program.agents["index"]
+    said: list[OutputEvent] = []
+    given = program.default_init_ctx["shelf"]
+    call = StepCall("R-1", 1, "/", "ST-1", agent, 1, given, 30.0, emit=said.append)
+    assert PythonFunctionSpawner().run(call).value == {"notes": 2}
+
+    session = page.read_text()
+    stages = [event for event in said if isinstance(event, Progress)]
+    assert [f"{e.stage}: {e.note}".rstrip(": ") for e in stages] == [
+        "reading: 1 of 3",
+        "reading: 2 of 3",
+        "reading: 3 of 3",
+        "writing",
+    ]
+    (part,) = (event for event in said if isinstance(event, Artifact))
+    assert f'"index.md": {json.dumps(part.content)}' in session
+    assert "WARNING note 2 is too long" in session
+    assert Log("WARNING note 2 is too long") in said
 
 
 def test_a_flow_error_is_what_the_guide_says() -> None:

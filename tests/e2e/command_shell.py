@@ -64,7 +64,7 @@ class Shell:
         """Write a Blueprint of the test agents."""
         agents = [
             {"name": name, "kind": "python_fn", "spec": {"fn_id": f"e2e-{name}"}}
-            for name in ("nap", "refuse")
+            for name in ("nap", "refuse", "talk")
         ]
         path = self.var / "blueprint.json"
         document = {"schema_version": "0.1.0", "id": "e2e", "flow": flow}

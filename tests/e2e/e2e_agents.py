@@ -1,11 +1,14 @@
 """Agents of the end-to-end tests; every call is noted in a file."""
 
+import logging
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 from blueprints.agents import AgentFailed, agent_function
+
+logger = logging.getLogger(__name__)
 
 
 def note(text: str) -> None:
@@ -23,3 +26,14 @@ def nap(value: Any, *, step: Any) -> Any:
 @agent_function("e2e-refuse")
 def refuse(value: Any, *, step: Any) -> Any:
     raise AgentFailed("not today", permanent=True)
+
+
+@agent_function("e2e-talk")
+def talk(value: Any, *, step: Any) -> Any:
+    step.progress("reading", "1 of 2")
+    logger.info("read %s", value)
+    note(f"{step.place} {step.attempt}")
+    time.sleep(float(value))
+    step.progress("writing")
+    step.artifact("plan.md", "# Plan")
+    return "done"

@@ -25,6 +25,19 @@ def test_a_sample_runs_to_its_end_and_leaves_nothing(shell: Shell):
     assert shell.workers() == []
 
 
+def test_both_dialects_give_the_same_report_on_a_fleet(shell: Shell):
+    samples = {"SWARM_AGENT_MODULES": "blueprints.samples.functions"}
+    reports = []
+    for name in ("repo-digest", "repo-digest-swarm"):
+        file = f"blueprints/samples/{name}.json"
+        code = shell.run("run", file, "--set", "root=docs", **samples)
+        assert code == 0, shell.err
+        with open(json.loads(shell.out)["report"]["path"]) as report:
+            reports.append(report.read())
+    assert reports[0] == reports[1]
+    assert "text files" in reports[0]
+
+
 def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
     file = shell.write(naps(0, 0), default_init_ctx={"a": {"b": 1, "c": 2}})
 
@@ -44,6 +57,8 @@ def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
         "status": "passed",
         "attempts": 1,
         "error": "",
+        "stage": "",
+        "note": "",
     }
     assert "passed   nap  python_fn" in shell.err
 

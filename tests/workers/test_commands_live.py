@@ -7,7 +7,15 @@ import orjson
 from rich.console import Console
 
 from engine.store.base import JournalEntry
-from workers.live import PlainView, Progress, duration, one_line, tree, view_for
+from workers.live import (
+    PlainView,
+    Progress,
+    TreeView,
+    duration,
+    one_line,
+    tree,
+    view_for,
+)
 
 
 def entry(at_ms: int, *events: Any) -> JournalEntry:
@@ -93,3 +101,78 @@ def test_times_and_texts_are_short():
         "2 d",
     ]
     assert one_line("a\n b" * 50, 10) == "a ba ba b…"
+
+
+def said(place: str, *events: Any, first: int = 1) -> list[Any]:
+    return ["output", place, 1, first, list(events)]
+
+
+def stage(name: str, note: str = "") -> dict[str, Any]:
+    return {"type": "progress", "stage": name, "note": note}
+
+
+BEGUN = (["pending", "/a", "grade"], ["started", "/a", 1])
+
+
+def test_plain_lines_tell_stages_logs_and_parts_as_they_come():
+    progress = fed(entry(1000, *BEGUN), entry(1100, said("/a", stage("read", "1/2"))))
+    out = io.StringIO()
+    view = PlainView(out)
+    view.update(progress)
+    log = {"type": "log", "text": "hm\nwell"}
+    part = {"type": "artifact", "name": "plan.md", "content": {"kind": "omitted"}}
+    partial = {"type": "partial", "chunk": {"kind": "inline", "value": 1}}
+    progress.apply(entry(1200, said("/a", stage("read", "2/2"), log, partial, part)))
+    progress.apply(entry(1300, said("/a", stage("write"))))
+    mark = {"type": "truncated", "why": "more than SWARM_EVENT_LIMIT (5 events)"}
+    progress.apply(entry(1400, said("/a", mark), ["passed", "/a", 1, "grade", 1]))
+    view.update(progress)
+
+    assert out.getvalue().splitlines() == [
+        "  running  grade  python_fn  /a  read: 1/2",
+        "  log      grade  python_fn  /a  hm well",
+        "  part     grade  python_fn  /a  plan.md",
+        "  running  grade  python_fn  /a  write",
+        "  log      grade  python_fn  /a  output truncated: more than"
+        " SWARM_EVENT_LIMIT (5 events)",
+        "  passed   grade  python_fn  400 ms  /a",
+    ]
+
+
+def test_the_tree_shows_the_stage_of_a_running_step_only():
+    progress = fed(entry(1000, *BEGUN, said("/a", stage("read", "[b]1/2[/b]"))))
+    assert "read: [b]1/2[/b]" in drawn(progress)
+    progress.apply(entry(1200, ["retry", "/a", 1, "grade", "no", 0, "failed"]))
+    progress.apply(entry(1300, ["started", "/a", 2]))
+    assert "read" not in drawn(progress)
+
+
+def test_the_tree_prints_log_lines_above_itself():
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    view = TreeView(console)
+    progress = fed(entry(1000, *BEGUN))
+    view.open(progress)
+    line = {"type": "log", "text": "[red]file 1[/red]"}
+    progress.apply(entry(1100, said("/a", line)))
+    view.close(progress)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("[red]file 1[/red]") == 1
+
+
+def test_a_lane_that_speaks_is_running():
+    progress = fed(
+        entry(1000, ["opened", "/f", "all", 3]),
+        entry(1100, said("/f/lane[1]", stage("one"))),
+    )
+    assert progress.steps["/f/lane[1]"].status == "running"
+    assert progress.steps["/f/lane[1]"].stage == "one"
+
+
+def test_lanes_of_a_wide_fanout_do_not_flood_the_view():
+    progress = fed(
+        entry(1000, ["opened", "/f", "all", 100]),
+        *(entry(1100, said(f"/f/lane[{n}]", stage("x"))) for n in range(100)),
+    )
+    out = io.StringIO()
+    PlainView(out).update(progress)
+    assert out.getvalue() == ""

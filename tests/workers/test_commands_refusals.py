@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from engine.blueprint import Program
+from workers.doctor import pool_findings
 from workers.fleets import SetupFailed, masked, pool_of, queues_of_kinds, reach
 from workers.management.commands.run import Refused, initial_ctx
 
@@ -128,6 +129,9 @@ def test_pools_suit_their_kinds():
     assert pool_of(["operator"]) == "threads"
     with pytest.raises(SetupFailed, match="one fleet each"):
         pool_of(["operator", "python_fn"])
+    assert pool_of(["subprocess"], "threads") == "threads"
+    with pytest.raises(SetupFailed, match="nothing can end a Python function"):
+        pool_of(["subprocess", "python_fn"], "threads")
     assert queues_of_kinds(["lua"]) == [
         "swarm.lua.hi",
         "swarm.lua",
@@ -154,6 +158,41 @@ def test_doctor_tells_a_missing_server_and_fails(capsys: Any):
     assert found["migrations"]["level"] == "ok"
     assert found["redis"]["level"] == "fail"
     assert "manage.py up" in found["redis"]["hint"]
+
+
+@pytest.mark.django_db
+def test_doctor_names_each_broken_agent_module(
+    capsys: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "doctor_broken.py").write_text("import nowhere_to_be_found\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings.SWARM_AGENT_MODULES = ["blueprints.samples.functions", "doctor_broken"]
+    with pytest.raises(SystemExit):
+        call_command("doctor", "--json")
+
+    got = json.loads(capsys.readouterr().out)
+    agents = [f for f in got["findings"] if f["name"] == "agents"]
+    (found,) = [f for f in agents if "doctor_broken" in f["text"]]
+    assert found["level"] == "fail"
+    assert "'doctor_broken' (SWARM_AGENT_MODULES) can't be imported" in found["text"]
+    assert "nowhere_to_be_found" in found["text"]
+
+
+def test_doctor_tells_pools_that_hold_no_timeouts():
+    found = list(
+        pool_findings(
+            {
+                "a@h": "celery.concurrency.prefork:TaskPool",
+                "b@h": "celery.concurrency.thread:TaskPool",
+                "c@h": "celery.concurrency.solo:TaskPool",
+            }
+        )
+    )
+    assert [(f.level, f.text.partition(" ")[0]) for f in found] == [
+        ("warn", "b@h"),
+        ("warn", "c@h"),
+    ]
+    assert "no timeout of a Python function can be enforced" in found[0].text
 
 
 @pytest.mark.django_db

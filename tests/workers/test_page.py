@@ -2,8 +2,11 @@
 
 import os
 
+import pytest
+
 from engine.store.base import BatchRef, Ref
-from workers.page import HEADER, SLOT, Page, SlotWatch
+from workers import execute
+from workers.page import HEADER, SLOT, SLOTS, Page, SlotWatch
 
 CHAIN = Ref("R-" + "a" * 32, 3, "0.k12.345.k3.17")
 BATCH = BatchRef("R-" + "b" * 32, 1, "0.k5", 64, 128)
@@ -81,3 +84,11 @@ def test_draining_reaches_every_slot() -> None:
     page.drain()
     assert all(watch.draining() for watch in watches)
     assert len(page.map) >= HEADER + 64 * SLOT
+
+
+def test_more_children_than_slots_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "_pages", [Page()])
+    monkeypatch.setattr(execute, "_threads", iter([SLOTS - 1, SLOTS]))
+    assert isinstance(execute._watch(), SlotWatch)
+    with pytest.raises(RuntimeError, match="start a second worker instead"):
+        execute._watch()

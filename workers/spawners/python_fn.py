@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 
@@ -12,18 +13,23 @@ from typing import Any
 
 from django.conf import settings
 
+from blueprints.agent_inputs import InputRefused
 from blueprints.agents import (
     AgentFailed,
     AgentModuleBroken,
+    Function,
     Step,
-    find_function,
+    find_prepared,
     load_modules,
     nearest_name,
 )
 from engine.ports import StepCall
 from engine.run.outcomes import Outcome, timed_out
+from workers.spawners.step_log import attach, current
 
 MAX_TEXT = 2000
+ASYNC_GRACE_S = 1.0
+"""How long after its timeout an async function that does not give way is interrupted."""
 
 
 class _TimeIsUp(BaseException):
@@ -35,25 +41,42 @@ def _ring(signum: int, frame: FrameType | None) -> None:
 
 
 class PythonFunctionSpawner:
-    """Calls registered functions.
+    """Calls registered functions, in the main thread of a process only.
 
-    In a main thread an alarm ends a function at its timeout. One that catches the
-    alarm or holds the GIL is killed by the keeper two seconds later.
+    There an alarm ends a function at its timeout. One that catches the alarm or holds
+    the GIL is killed by the keeper two seconds later.
     """
 
     in_process = True
 
+    def __init__(self) -> None:
+        """Hear what agent modules log."""
+        attach(settings.SWARM_AGENT_MODULES)
+
     def run(self, call: StepCall) -> Outcome:
         """Call the agent's function once; never raises."""
+        if threading.current_thread() is not threading.main_thread():
+            return Outcome("failed", text=NO_ALARM, permanent=True)
         name = str(call.agent.spec.get("fn_id", ""))
-        function = find_function(name)
-        if function is None:
-            # Not at the start: a broken module is told to the step that needs it.
+        found = find_prepared(name)
+        if found is None:
+            # A module that was broken at the start may have been mended since.
             broken = _load_modules()
-            function = find_function(name)
-            if function is None:
+            found = find_prepared(name)
+            if found is None:
                 text = _short(broken or _unknown(name))
                 return Outcome("failed", text=text, permanent=True)
+        if found.fault:
+            return Outcome("failed", text=_short(found.fault), permanent=True)
+        value = call.input
+        if found.check is not None:
+            try:
+                value = found.check(value)
+            except InputRefused as error:
+                text = _short(f"the input does not fit {name!r}: {error}")
+                return Outcome(
+                    "failed", text=text, permanent=True, error_type="InputRefused"
+                )
         step = Step(
             call.run,
             call.place,
@@ -61,38 +84,64 @@ class PythonFunctionSpawner:
             call.agent.name,
             call.attempt,
             call.timeout_s,
+            call.emit,
         )
-        return self._timed(function, call, step)
+        if found.is_async:
+            return _timed(_to_its_end, (found.function, value), step, ASYNC_GRACE_S)
+        return _timed(found.function, value, step, 0.0)
 
-    def _timed(self, function: Any, call: StepCall, step: Step) -> Outcome:
-        alarm = threading.current_thread() is threading.main_thread()
+
+NO_ALARM = (
+    "in this worker's pool nothing can end a Python function at its timeout, so none is"
+    " called: start the worker with `--pool prefork` or `--pool solo`"
+)
+
+
+def _timed(function: Function, value: Any, step: Step, grace_s: float) -> Outcome:
+    """Call a function under an alarm, its log captured."""
+    token = current.set(step.emit)
+    try:
         try:
-            try:
-                if alarm:
-                    _arm(call.timeout_s)
-                value = function(call.input, step=step)
-            finally:
-                if alarm:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
-        except _TimeIsUp:
-            return timed_out(round(call.timeout_s * 1000))
-        except AgentFailed as error:
-            return Outcome(
-                "failed",
-                text=_short(_text_of(error)),
-                permanent=error.permanent,
-                error_type="AgentFailed",
-            )
-        # SystemExit too: a function must not end the worker.
-        except BaseException as error:
-            kind = type(error).__name__
-            said = _text_of(error)
-            text = f"{kind}: {said}" if said else kind
-            return Outcome("failed", text=_short(text), error_type=kind)
-        ok = getattr(value, "ok", None)
-        if ok is None or not hasattr(value, "value"):
-            return Outcome("passed", value)
-        return Outcome("blocked" if ok is False else "passed", value.value)
+            _arm(step.timeout_s + grace_s)
+            value = function(value, step=step)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            current.reset(token)
+    except _TimeIsUp:
+        return timed_out(round(step.timeout_s * 1000))
+    except AgentFailed as error:
+        return Outcome(
+            "failed",
+            text=_short(_text_of(error)),
+            permanent=error.permanent,
+            error_type="AgentFailed",
+        )
+    # SystemExit too: a function must not end the worker.
+    except BaseException as error:
+        kind = type(error).__name__
+        said = _text_of(error)
+        text = f"{kind}: {said}" if said else kind
+        return Outcome("failed", text=_short(text), error_type=kind)
+    ok = getattr(value, "ok", None)
+    if ok is None or not hasattr(value, "value"):
+        return Outcome("passed", value)
+    return Outcome("blocked" if ok is False else "passed", value.value)
+
+
+def _to_its_end(call: tuple[Function, Any], *, step: Step) -> Any:
+    """Run an async function in an event loop of its own."""
+    return asyncio.run(_bounded(*call, step))
+
+
+async def _bounded(function: Function, value: Any, step: Step) -> Any:
+    scope = asyncio.timeout(step.timeout_s)
+    try:
+        async with scope:
+            return await function(value, step=step)
+    except TimeoutError:
+        if scope.expired():
+            raise _TimeIsUp from None
+        raise
 
 
 def _load_modules() -> str:

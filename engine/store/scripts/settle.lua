@@ -43,7 +43,7 @@ end
 local outstanding = tonumber(run.extra[2]) - 1
 call('HSET', results, i, result)
 call('UNLINK', log_key(R, a))
-call('HDEL', key, 'c:' .. a, 's:' .. a)
+call('HDEL', key, 'c:' .. a, 's:' .. a, 'e:' .. a)
 unlease(R, a)
 journal(R, gen, run.n + 1, ARGV[9])
 local writes = {'n', num(run.n + 1), 'o:' .. k, num(outstanding)}

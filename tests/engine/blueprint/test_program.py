@@ -73,3 +73,14 @@ def test_a_program_of_another_format_is_refused():
 )
 def test_the_initial_ctx_is_merged_by_top_level_key(tiers, merged):
     assert merge_init_ctx(*tiers) == merged
+
+
+def test_the_dialect_is_part_of_a_program_and_of_its_id():
+    let = {"kind": "let", "at": "$.a[0]", "value": {"op": "lit", "value": 1}}
+    program = Program("list", let, {}, dialect="swarm")
+    assert program.flow.to_json() == let
+    back = Program.from_json(orjson.loads(orjson.dumps(program.to_json())))
+    assert (back, back.program_id) == (program, program.program_id)
+    other = dataclasses.replace(PROGRAM, dialect="swarm")
+    assert other.program_id != PROGRAM.program_id
+    assert "dialect" not in PROGRAM.to_json()

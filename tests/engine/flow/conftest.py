@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from engine.flow import DIALECTS, Dialect
+
 Json = Any
 KEYS = ["a", "b", "n", "k.v"]
 PATHS = ["$", "ctx", "$.a", "$.b", "ctx.a.b", "$.n", '$["k.v"].a', "$.a.b.n"]
+INDEXED = ["$[0]", "$.a[0]", "$.a[-1]", "ctx.a[1].b", "$.b[0][-1]", '$["k.v"][0].n']
 BINARY = ["eq", "ne", "lt", "lte", "gt", "gte", "add", "sub", "mul", "div", "mod"]
 
 SCALARS = (
@@ -25,89 +28,107 @@ VALUES = st.recursive(
     ),
     max_leaves=8,
 )
-PATH_EXPRS = st.fixed_dictionaries(
-    {"op": st.just("path"), "at": st.sampled_from(PATHS)}
-)
-LEAVES = PATH_EXPRS | st.fixed_dictionaries({"op": st.just("lit"), "value": VALUES})
 
 
-def _larger_expr(inner: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
-    fields = st.fixed_dictionaries
-    return st.one_of(
-        fields({"op": st.sampled_from(BINARY), "lhs": inner, "rhs": inner}),
-        fields({"op": st.sampled_from(["not", "exists", "len"]), "arg": inner}),
-        fields(
-            {"op": st.sampled_from(["and", "or"]), "args": st.lists(inner, max_size=3)}
-        ),
-        fields({"op": st.just("in"), "needle": inner, "haystack": inner}),
-        fields(
-            {
-                "op": st.just("call_extern"),
-                "ref": st.sampled_from(["list", "keep", "absent"]),
-                "args": st.lists(inner, max_size=2),
-            }
-        ),
-    )
+class Programs:
+    """Strategies of one dialect: path texts, expressions and nodes as JSON."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.swarm = dialect == "swarm"
+        self.paths = st.sampled_from([*PATHS, *INDEXED] if self.swarm else PATHS)
+        self.path_exprs = record(op=st.just("path"), at=self.paths)
+        leaves = self.path_exprs | record(op=st.just("lit"), value=VALUES)
+        self.exprs = st.recursive(leaves, self._larger_expr, max_leaves=4)
+        self.targets = st.sampled_from(range(10)).flatmap(
+            lambda n: self.exprs if n == 0 else self.path_exprs
+        )
+        self.nodes = st.recursive(self._simple_nodes(), self._larger_node, max_leaves=8)
+
+    def own(self, **fields: st.SearchStrategy[Json]) -> dict[str, Json]:
+        """Return optional fields that only the dialect swarm has."""
+        return fields if self.swarm else {}
+
+    def _larger_expr(self, inner: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
+        exprs = [
+            record(op=st.sampled_from(BINARY), lhs=inner, rhs=inner),
+            record(op=st.sampled_from(["not", "exists", "len"]), arg=inner),
+            record(op=st.sampled_from(["and", "or"]), args=st.lists(inner, max_size=3)),
+            record(op=st.just("in"), needle=inner, haystack=inner),
+            record(
+                op=st.just("call_extern"),
+                ref=st.sampled_from(["list", "keep", "absent"]),
+                args=st.lists(inner, max_size=2),
+            ),
+        ]
+        if self.swarm:
+            loop = {"in": inner, "as": self.paths}
+            tests = st.sampled_from(["any", "all", "filter"])
+            exprs += [
+                record(op=st.just("default"), arg=inner, fallback=inner),
+                record(op=tests, cond=inner, **loop),
+                record(op=st.just("map"), value=inner, **loop),
+            ]
+        return st.one_of(exprs)
+
+    def _simple_nodes(self) -> st.SearchStrategy[Json]:
+        return st.one_of(
+            record(kind=st.just("let"), at=self.paths, value=self.exprs),
+            record(kind=st.just("assign"), at=self.targets, value=self.exprs),
+            record(
+                kind=st.just("step"),
+                ref=st.sampled_from(["echo", "fail", "same"]),
+                out=self.targets,
+                **{"in": self.exprs},
+            ),
+        )
+
+    def _larger_node(self, inner: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
+        lists = record(op=st.just("lit"), value=st.lists(VALUES, max_size=3))
+        noted = {"err_at": self.targets}
+        words = st.sampled_from(["text", "object"])
+        return st.one_of(
+            record(kind=st.just("seq"), children=st.lists(inner, max_size=4)),
+            record(
+                kind=st.just("branch"),
+                cond=self.exprs,
+                then=inner,
+                **{"else": inner},
+            ),
+            record(kind=st.just("try"), body=inner, catch=inner, err_at=st.none()),
+            st.fixed_dictionaries(
+                {"kind": st.just("try"), "body": inner, "catch": inner, **noted},
+                optional=self.own(err_as=words),
+            ),
+            st.fixed_dictionaries(
+                {
+                    "kind": st.just("loop"),
+                    "counter": self.targets,
+                    "cond": self.exprs,
+                    "body": inner,
+                    "max": st.integers(0, 3),
+                },
+                optional=self.own(on_max=st.sampled_from(["continue", "fail"])),
+            ),
+            st.fixed_dictionaries(
+                {
+                    "kind": st.just("fanout"),
+                    "items": self.exprs | lists,
+                    "bind": self.targets,
+                    "body": inner,
+                    "join": st.sampled_from(["all", "any", "race", "all_settled"]),
+                    "out": self.targets,
+                },
+                optional=self.own(
+                    select=self.exprs, max_parallel=st.integers(1, 2**32 - 1)
+                ),
+            ),
+        )
 
 
-EXPRS = st.recursive(LEAVES, _larger_expr, max_leaves=4)
-TARGETS = st.sampled_from(range(10)).flatmap(lambda n: EXPRS if n == 0 else PATH_EXPRS)
-SIMPLE_NODES = st.one_of(
-    st.fixed_dictionaries(
-        {"kind": st.just("let"), "at": st.sampled_from(PATHS), "value": EXPRS}
-    ),
-    st.fixed_dictionaries({"kind": st.just("assign"), "at": TARGETS, "value": EXPRS}),
-    st.fixed_dictionaries(
-        {
-            "kind": st.just("step"),
-            "ref": st.sampled_from(["echo", "fail", "same"]),
-            "in": EXPRS,
-            "out": TARGETS,
-        }
-    ),
-)
-
-
-def _larger_node(inner: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
-    items = EXPRS | st.fixed_dictionaries(
-        {"op": st.just("lit"), "value": st.lists(VALUES, max_size=3)}
-    )
-    join = st.sampled_from(["all", "any", "race", "all_settled"])
-    body = {"body": inner}
-    return st.one_of(
-        st.fixed_dictionaries(
-            {"kind": st.just("seq"), "children": st.lists(inner, max_size=4)}
-        ),
-        st.fixed_dictionaries(
-            {"kind": st.just("branch"), "cond": EXPRS, "then": inner, "else": inner}
-        ),
-        st.fixed_dictionaries(
-            {"kind": st.just("try"), "catch": inner, "err_at": st.none() | TARGETS}
-            | body
-        ),
-        st.fixed_dictionaries(
-            {
-                "kind": st.just("loop"),
-                "counter": TARGETS,
-                "cond": EXPRS,
-                "max": st.integers(0, 3),
-            }
-            | body
-        ),
-        st.fixed_dictionaries(
-            {
-                "kind": st.just("fanout"),
-                "items": items,
-                "bind": TARGETS,
-                "join": join,
-                "out": TARGETS,
-            }
-            | body
-        ),
-    )
-
-
-NODES = st.recursive(SIMPLE_NODES, _larger_node, max_leaves=8)
+def record(**fields: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
+    """Return a strategy of objects with these fields."""
+    return st.fixed_dictionaries(fields)
 
 
 @pytest.fixture(scope="session")
@@ -116,19 +137,7 @@ def json_values() -> st.SearchStrategy[Json]:
     return VALUES
 
 
-@pytest.fixture(scope="session")
-def path_texts() -> st.SearchStrategy[str]:
-    """Paths that often name a place of the small JSON values."""
-    return st.sampled_from(PATHS)
-
-
-@pytest.fixture(scope="session")
-def expr_programs() -> st.SearchStrategy[Json]:
-    """Expressions as JSON."""
-    return EXPRS
-
-
-@pytest.fixture(scope="session")
-def node_programs() -> st.SearchStrategy[Json]:
-    """Programs as JSON."""
-    return NODES
+@pytest.fixture(scope="session", params=DIALECTS)
+def programs(request: pytest.FixtureRequest) -> Programs:
+    """Strategies of each dialect; paths often name a place of the small values."""
+    return Programs(request.param)

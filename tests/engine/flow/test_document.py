@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.flow import Document, FlowError, parse_expr, parse_path
+from engine.flow.expr import PathExpr
+from engine.flow.path import Path
 
 Json = Any
 
@@ -128,13 +130,16 @@ OPERATIONS = ["write", "move", "read", "snapshot", "restore"]
 @settings(max_examples=300)
 @given(data=st.data())
 def test_a_document_is_what_deep_copies_would_make_it(
-    data: st.DataObject, json_values: Json, path_texts: st.SearchStrategy[str]
+    data: st.DataObject, json_values: Json, programs: Any
 ) -> None:
+    def path() -> Path:
+        return parse_path(data.draw(programs.paths), programs.dialect)
+
     document = Document(data.draw(json_values))
     model = copy.deepcopy(document.value)
     kept = [(document.value, copy.deepcopy(document.value))]
     for operation in data.draw(st.lists(st.sampled_from(OPERATIONS), max_size=20)):
-        at = parse_path(data.draw(path_texts))
+        at = path()
         try:
             if operation == "write":
                 value = data.draw(json_values)
@@ -142,9 +147,9 @@ def test_a_document_is_what_deep_copies_would_make_it(
                 model = at.write(copy.deepcopy(model), copy.deepcopy(value))
                 document.write(at, value)
             elif operation == "move":
-                source = data.draw(path_texts)
-                moved = copy.deepcopy(parse_path(source).read(model))
-                value = document.evaluate(read(source))
+                source = path()
+                moved = copy.deepcopy(source.read(model))
+                value = document.evaluate(PathExpr(source))
                 kept.append((value, moved))
                 model = at.write(copy.deepcopy(model), copy.deepcopy(moved))
                 document.write(at, value)

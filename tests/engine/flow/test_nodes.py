@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.blueprint import Program
 from engine.flow import FlowError, parse_expr, parse_node
 from engine.flow.expr import Lit, PathExpr
 from engine.flow.nodes import Join, fulfilled_record, require_item, target_path
@@ -123,10 +124,33 @@ def test_what_is_no_json_is_refused() -> None:
 
 @given(data=st.data())
 def test_a_program_reads_back_what_it_writes(
-    data: st.DataObject, node_programs: Json
+    data: st.DataObject, programs: Any
 ) -> None:
-    node = parse_node(data.draw(node_programs))
+    program = data.draw(programs.nodes)
+    node = parse_node(program, programs.dialect)
     written = node.to_json()
-    again = parse_node(json.loads(json.dumps(written)))
+    again = parse_node(json.loads(json.dumps(written)), programs.dialect)
     assert json.dumps(again.to_json()) == json.dumps(written)
     assert again == node
+    ids = {
+        Program("p", flow, {}, dialect=programs.dialect).program_id
+        for flow in (written, again.to_json())
+    }
+    assert len(ids) == 1
+    # What the author wrote is all there; only an absent err_at is written as null.
+    assert words(written) - words(program) <= {"err_at"}
+    assert words(program) <= words(written)
+
+
+def words(value: Json) -> set[str]:
+    if isinstance(value, list):
+        return set().union(*map(words, value))
+    if not isinstance(value, dict):
+        return set()
+    return set(value) | words(list(value.values()))
+
+
+def test_an_unknown_dialect_is_refused() -> None:
+    for parse, value in ((parse_node, LET), (parse_expr, ONE)):
+        with pytest.raises(FlowError, match="unknown dialect 'swrm'; did you mean"):
+            parse(value, "swrm")  # type: ignore[arg-type]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.flow import FlowError, parse_path
+from engine.flow import Document, FlowError, parse_path
+from engine.flow.path import Path, path_of
 
 
 def failure(text: str) -> str:
@@ -121,3 +122,33 @@ def test_any_text_is_a_path_or_an_invalid_path(text: str) -> None:
         kind = error.kind
     assert kind in ("", "InvalidPath")
     assert all(keys)
+
+
+def test_a_path_with_indices_reads_back_from_its_keys() -> None:
+    path = parse_path('$.a[0]["b.c"][-1]', "swarm")
+    assert path.keys == ("a", 0, "b.c", -1)
+    assert path_of("$", path.keys) == path
+    assert parse_path(str(path), "swarm") == path
+    assert type(parse_path("$.a", "swarm")) is Path
+
+
+def test_writing_elements_copies_an_array_once() -> None:
+    given = {"xs": [{"n": n} for n in range(100)]}
+    document = Document(given)
+    document.write(parse_path("$.xs[0].n", "swarm"), -1)
+    array = document.value["xs"]
+    assert array is not given["xs"]
+    for n in range(100):
+        document.write(parse_path(f"$.xs[{n}].n", "swarm"), 0)
+        assert document.value["xs"] is array
+    kept = document.read(parse_path("$.xs[3]", "swarm"))
+    document.write(parse_path("$.xs[3].n", "swarm"), 1)
+    assert (kept, given["xs"][3]) == ({"n": 0}, {"n": 3})
+
+
+def test_an_array_of_another_class_becomes_a_plain_one_when_written_to() -> None:
+    class Shared(list[int]):
+        pass
+
+    after = parse_path("$[0]", "swarm").write(Shared([1, 2]), 5)
+    assert (type(after), after) == (list, [5, 2])

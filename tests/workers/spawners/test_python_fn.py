@@ -97,16 +97,19 @@ def test_an_alarm_that_another_has_changed_is_set_up_again() -> None:
     assert run(lambda value, step: time.sleep(30), timeout_s=0.2).kind == "timed_out"
 
 
-def test_a_function_in_another_thread_has_no_alarm() -> None:
+def test_where_no_alarm_can_end_it_a_function_is_not_called() -> None:
     found: list[Outcome] = []
+    called: list[int] = []
     work = threading.Thread(
-        target=lambda: found.append(
-            run(lambda value, step: time.sleep(0.3), timeout_s=0.1)
-        )
+        target=lambda: found.append(run(lambda value, step: called.append(1)))
     )
     work.start()
     work.join(10)
-    assert [outcome.kind for outcome in found] == ["passed"]
+    assert [(outcome.kind, outcome.permanent) for outcome in found] == [
+        ("failed", True)
+    ]
+    assert "`--pool prefork`" in found[0].text
+    assert called == []
 
 
 def test_an_error_without_a_text_still_fails() -> None:

@@ -61,7 +61,7 @@ class Command(BaseCommand):
                 returncode=REFUSED,
             )
         try:
-            pool = options["pool"] or pool_of(kinds)
+            pool = pool_of(kinds, options["pool"])
             own = not os.environ.get("SWARM_REDIS_URL", "").strip()
             if own and read_server_info(settings.VAR_DIR) is None:
                 raise SetupFailed(

@@ -12,18 +12,21 @@ from rich.console import Console
 from rich.table import Table
 
 from blueprints.models import Run, Step
+from blueprints.selectors.outputs import log_text, run_log
 from blueprints.selectors.runs import run_get, run_list, run_report, run_steps
 from engine.blueprint import Program
 from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
 from engine.store.redis import RedisStore
 from workers.fleets import SetupFailed, database_ready, queues_of, redis_place
-from workers.live import duration, one_line
+from workers.live import duration, one_line, stage_text
 from workers.management.commands.run import add_session_arguments
 from workers.runtime import epoch, make_store
 from workers.session import FAILED, REFUSED, Session
 
 NEWEST = 20
 SHOWN_STEPS = 200
+SHOWN_LINES = 20
+JSON_LINES = 1000
 WHY = "cancelled with `manage.py runs cancel`"
 
 
@@ -88,7 +91,7 @@ def table(*columns: str) -> Table:
     """Return an empty table without lines."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        made.add_column(name, overflow="fold" if name == "error" else "ignore")
+        made.add_column(name, overflow="fold" if name == "says" else "ignore")
     return made
 
 
@@ -131,13 +134,18 @@ def list_runs(*, as_json: bool) -> None:
 
 
 def show_run(run: Run, *, as_json: bool) -> None:
-    """Print a run, its steps and how it ended."""
+    """Print a run, its steps, what they say and how it ended."""
     report = run_report(run)
     if as_json:
+        log, total = run_log(run, newest=JSON_LINES)
+        lines = [
+            {"at": s.at.isoformat(), "place": s.place, "text": log_text(s)} for s in log
+        ]
+        report |= {"log": lines, "log_total": total}
         print(json.dumps(report, ensure_ascii=False))
         return
     print(f"run {run.pk}  {run.status}  {run.task.blueprint_id}")
-    made = table("place", "agent", "kind", "status", "attempts", "time", "error")
+    made = table("place", "agent", "kind", "status", "attempts", "time", "says")
     for step in report["steps"][:SHOWN_STEPS]:
         taken = step["seconds"]
         made.add_row(
@@ -147,17 +155,35 @@ def show_run(run: Run, *, as_json: bool) -> None:
             step["status"],
             str(step["attempts"]),
             "" if taken is None else duration(taken),
-            one_line(step["error"], 200),
+            _says(step),
         )
     if report["steps"]:
         console().print(made)
     more = len(report["steps"]) - SHOWN_STEPS
     if more > 0:
         print(f"... and {more} more steps: --json has them all")
+    show_log(run)
     if run.result is not None:
         print(json.dumps(run.result, indent=2, ensure_ascii=False))
     if run.error:
         print(f"{run.error.get('kind')}: {run.error.get('text')}")
+
+
+def _says(step: dict[str, Any]) -> str:
+    """Return a step's error, or the stage and note of one that is under way."""
+    if step["error"] or step["status"] not in OPEN_STEP:
+        return one_line(step["error"], 200)
+    return one_line(stage_text(step["stage"], step["note"]), 200)
+
+
+def show_log(run: Run) -> None:
+    """Print the newest log lines of a run's steps."""
+    lines, total = run_log(run, newest=SHOWN_LINES)
+    if total > len(lines):
+        print(f"the last {len(lines)} of {total} log lines (--json has more):")
+    for said in lines:
+        text = one_line(log_text(said), 300)
+        print(f"  {said.at:%H:%M:%S}  {said.place}  {text}")
 
 
 def cancel_run(run: Run, *, as_json: bool) -> int:

@@ -1,0 +1,22 @@
+-- R gen a seq nonce mark entry: notes what an attempt says while it works; nothing else
+-- changes. `a` is a chain, or a batch of lanes. `mark` is distinct for each call of a
+-- nonce, so that a resend is known.
+local R, gen, a, nonce, mark = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[5], ARGV[5] .. ARGV[6]
+local key = S .. 'r:' .. R
+local run = fetch(R, a, 'e:' .. a)
+if run.status and run.gen == gen and run.extra[1] == mark then return {'ok'} end
+local k, span = string.match(a, '^(.*):(%d+%-%d+)$')
+if k then
+  if not run.status then return {'gone'} end
+  local mine = call('HGET', results_key(R, k), 'b:' .. span)
+  if run.gen ~= gen or not mine or sub(mine, 1, 12) ~= nonce then return {'stale'} end
+  if FINAL[run.status] then return {'over'} end
+  if run.closed then return {'closed'} end
+else
+  local no = fence(run, gen, tonumber(ARGV[4]), nonce)
+  if no == 'closed' or no == 'over' then unlease(R, a) end
+  if no then return {no == 'again' and 'stale' or no} end
+end
+call('HSET', key, 'n', num(run.n + 1), 'e:' .. a, mark)
+journal(R, gen, run.n + 1, ARGV[7])
+return {'ok'}

@@ -1,0 +1,108 @@
+"""What agents said, read back from the archived journal."""
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from blueprints.models import Run, RunEvent, Step, Task
+from blueprints.selectors.outputs import (
+    log_text,
+    run_log,
+    run_outputs,
+    run_progress,
+    step_parts,
+)
+from blueprints.selectors.runs import run_report
+from engine.run.outputs import Artifact, Log, OutputEvent, Progress, to_wire
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def run() -> Run:
+    task = Task.objects.create(blueprint_id="b")
+    return Run.objects.create(task=task, program={}, ctx={})
+
+
+def journal(run: Run, *entries: list[Any], generation: int = 1) -> None:
+    """Archive entries of a run."""
+    for events in entries:
+        number = run.events.count() + 1
+        RunEvent.objects.create(
+            run=run,
+            generation=generation,
+            number=number,
+            at=timezone.now(),
+            kind=events[0][0],
+            data={"a": "0", "s": 1, "w": "w", "e": events},
+        )
+
+
+def said(
+    place: str, *events: OutputEvent, attempt: int = 1, first: int = 1
+) -> list[Any]:
+    return ["output", place, attempt, first, [to_wire(event) for event in events]]
+
+
+def test_outputs_come_in_order_and_by_place(run: Run) -> None:
+    journal(
+        run,
+        [["started", "/a", 1]],
+        [said("/a", Progress("one"))],
+        [
+            said("/a", Log("x"), Log("y"), first=2),
+            ["passed", "/a", 1, "g", '"output"'],
+            said("/a/b", Log("z")),
+        ],
+    )
+    found = [(s.place, s.number, s.wire["type"]) for s in run_outputs(run)]
+    assert found == [
+        ("/a", 1, "progress"),
+        ("/a", 2, "log"),
+        ("/a", 3, "log"),
+        ("/a/b", 1, "log"),
+    ]
+    assert [s.place for s in run_outputs(run, place="/a/b")] == ["/a/b"]
+
+
+def test_another_run_or_generation_is_not_told(run: Run) -> None:
+    other = Run.objects.create(task=run.task, program={}, ctx={})
+    journal(other, [said("/a", Log("other"))])
+    journal(run, [said("/a", Log("old"))], generation=7)
+    assert list(run_outputs(run)) == []
+
+
+def test_the_latest_progress_is_in_the_report(run: Run) -> None:
+    for place in ("/a", "/b"):
+        Step.objects.create(run=run, generation=1, place=place, agent="g", kind="k")
+    journal(
+        run,
+        [said("/a", Progress("read", "1"), Log("x"))],
+        [said("/a", Progress("read", "2"), first=3)],
+    )
+    assert run_progress(run) == {"/a": Progress("read", "2")}
+    told = [(step["stage"], step["note"]) for step in run_report(run)["steps"]]
+    assert told == [("read", "2"), ("", "")]
+
+
+def test_the_newest_log_lines_and_how_many_there_are(run: Run) -> None:
+    journal(run, *([said("/a", Log(str(n)))] for n in range(30)))
+    journal(run, [["output", "/a", 1, 31, [{"type": "truncated", "why": "too much"}]]])
+    lines, total = run_log(run, newest=3)
+    assert total == 31
+    assert [log_text(s) for s in lines] == [
+        "28",
+        "29",
+        "(output truncated: too much)",
+    ]
+
+
+def test_the_parts_are_those_of_the_latest_attempt(run: Run) -> None:
+    journal(
+        run,
+        [said("/a", Artifact("draft", 1), Artifact("plan", 1))],
+        [said("/a", Artifact("plan", 2), Artifact("plan", 3), attempt=2)],
+    )
+    assert step_parts(run, "/a") == {"plan": {"kind": "inline", "value": 3}}
+    assert step_parts(run, "/b") == {}

@@ -1,0 +1,183 @@
+"""The dialect `swarm` in live runs: what is stored of a lane, how many run at once."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from programs import at, fanout, let, lit, program, seq, spawners, step
+
+from engine.flow import parse_node
+from engine.flow.nodes import Fanout
+from engine.run import chords
+from engine.run import engine as engine_module
+from engine.run.chords import lanes_at_once
+from engine.run.turn import Limits
+from engine.testing import Simulator
+
+INC = step("inc", at("$.item"), "$.r")
+BIG = let("$.big", lit(["x" * 100] * 50))
+
+
+def launched(flow: Any, ctx: Any = None, **options: Any) -> Simulator:
+    made = Simulator.over_memory(options.pop("spawners", None) or spawners(), **options)
+    made.launch(program(flow, dialect="swarm"), {"a": 1} if ctx is None else ctx)
+    return made
+
+
+def ended(flow: Any, ctx: Any = None, **options: Any) -> Simulator:
+    made = launched(flow, ctx, **options)
+    made.run()
+    return made
+
+
+def logs(made: Simulator) -> list[bytes]:
+    results = made.store.results("R-1", "0.k0", 0, 10_000)
+    return [log for log, _ in results.lanes.values() if log is not None]
+
+
+@pytest.mark.parametrize("steps", [0, 100])
+@pytest.mark.parametrize("body", ["at once", "batched", "alone", "folded"])
+def test_of_a_lane_only_what_was_selected_is_stored(
+    monkeypatch: pytest.MonkeyPatch, body: str, steps: int
+) -> None:
+    monkeypatch.setattr(engine_module, "FOLD_AT", 1 if body == "folded" else 1 << 20)
+    inner = {
+        "at once": seq(BIG, let("$.r", lit(7))),
+        "batched": seq(BIG, INC),
+        "alone": seq(BIG, INC, BIG, INC),
+        "folded": seq(BIG, *[INC] * 6),
+    }[body]
+    flow = fanout(lit(list(range(30))), inner)
+    plain = ended(flow, limits=Limits(steps=steps))
+    assert body == "at once" or min(map(len, logs(plain))) > 5_000
+    made = ended({**flow, "select": at("$.r")}, limits=Limits(steps=steps))
+    assert len(logs(made)) == 30
+    assert max(map(len, logs(made))) < 12
+    assert list(made.final()["out"]) == [lane["r"] for lane in plain.final()["out"]]
+
+
+def test_a_select_of_a_join_is_stored_by_value() -> None:
+    inner = fanout(lit([1, 2]), INC, out="$.inner") | {"select": at("$.r")}
+    outer = fanout(lit([5, 6]), inner) | {"select": at("$.inner")}
+    made = ended(seq(outer, let("$.copy", at("$.out[0]")), INC), {"item": 0})
+    assert list(made.final()["out"]) == [[2, 3], [2, 3]]
+    assert made.final()["copy"] == [2, 3]
+
+
+def test_what_is_selected_is_bounded_as_any_result_of_a_lane() -> None:
+    twice = {
+        "op": "map", "in": lit(list(range(50))), "as": "$.x", "value": at("$.big"),
+    }  # fmt: skip
+    flow = fanout(lit([1, 2]), BIG) | {"select": twice}
+    error = ended(flow, limits=Limits(input_bytes=100_000)).error()
+    assert error is not None
+    assert error[0] == "InputLimit"
+    assert error[1].startswith("what `select` gives of a lane is larger than")
+    error = ended(flow, limits=Limits(ctx_bytes=100_000)).error()
+    assert error is not None
+    assert error[0] == "CtxLimit"
+
+
+def test_a_select_may_make_a_lane_fit_that_would_be_too_large() -> None:
+    flow = fanout(lit([1, 2]), seq(BIG, let("$.r", lit(1))))
+    limits = Limits(ctx_bytes=2_000)
+    assert ended(flow, limits=limits).error() is not None
+    assert list(ended({**flow, "select": at("$.r")}, limits=limits).final()["out"]) == [
+        1, 1,
+    ]  # fmt: skip
+
+
+def test_what_json_text_can_not_hold_fails_the_lane() -> None:
+    deep: Any = 1
+    for _ in range(240):
+        deep = [deep]
+    select = at("$.deep")
+    for _ in range(20):
+        select = {"op": "map", "in": lit([0]), "as": "$.x", "value": select}
+    flow = fanout(lit([1]), seq(), "all_settled") | {"select": select}
+    [lane] = ended(flow, {"deep": deep}).final()["out"]
+    assert lane["status"] == "rejected"
+    assert "can't be held as JSON" in lane["reason"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_pause_does_not_select_twice(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    dice = random.Random(seed)
+    batch = dice.choice((1, 2))
+    monkeypatch.setattr(chords, "lanes_a_message", lambda size, limits: batch)
+    flow = fanout(lit([1, 2, 3]), seq(INC, INC)) | {
+        "select": {"op": "default", "arg": at("$.r"), "fallback": lit("twice")},
+        "max_parallel": dice.choice((1, 2, 9)),
+    }
+    agents = spawners()
+    made = launched(flow, spawners=agents, seed=seed, limits=Limits(steps=1))
+    store = made.store
+    for attempt in ("settle", "commit_batch", "commit"):
+        inner = getattr(store, attempt)
+
+        def paused(*args: Any, inner: Any = inner) -> Any:
+            if dice.random() < 0.3:
+                store.pause("R-1")
+            return inner(*args)
+
+        setattr(store, attempt, paused)
+    for _ in range(500):
+        store.resume("R-1")
+        made.turn()
+        head = store.head("R-1")
+        assert head is not None
+        if head.status == "done":
+            break
+    assert list(made.final()["out"]) == [2, 3, 4]
+
+
+def node(most: int | None) -> Fanout:
+    own = {} if most is None else {"max_parallel": most}
+    made = parse_node({**fanout(lit([]), seq()), **own}, "swarm")
+    assert isinstance(made, Fanout)
+    return made
+
+
+@pytest.mark.parametrize("size", [1, 3, 64, 1_000, 100_000])
+@pytest.mark.parametrize("batched", [True, False])
+def test_no_window_and_batch_together_exceed_what_is_allowed(
+    size: int, batched: bool
+) -> None:
+    limits = Limits(consumers=2)
+    free = lanes_at_once(node(None), size, limits, batched=batched)
+    assert free[1] == limits.window
+    for most in [*range(1, 130), 1_000, 2**32 - 1]:
+        batch, window = lanes_at_once(node(most), size, limits, batched=batched)
+        assert batch & (batch - 1) == 0, "so that none spans two pages of items"
+        assert 1 <= batch <= free[0]
+        assert 1 <= window <= limits.window
+        # A message goes out while fewer lanes than the window are under way.
+        assert window - 1 + batch <= max(most, 1)
+        assert batched or batch == 1
+
+
+def test_few_lanes_at_once_each_have_a_message() -> None:
+    limits = Limits(consumers=2)
+    assert lanes_at_once(node(4), 1_000, limits, batched=True) == (1, 4)
+    assert lanes_at_once(node(512), 1_000, limits, batched=True) == (64, 449)
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_never_more_lanes_are_under_way_than_allowed(most: int) -> None:
+    flow = fanout(lit(list(range(40))), seq(INC, step("far", at("$.r"), "$.r")))
+    agents = spawners()
+    made = launched(
+        {**flow, "max_parallel": most}, spawners=agents, limits=Limits(steps=1)
+    )
+    widest = 0
+    while made.store.head("R-1").status == "running":  # type: ignore[union-attr]
+        made.turn()
+        begun = {call.place.split("/")[1] for call in agents["quick"].calls}
+        over = made.store.results("R-1", "0.k0", 0, 40).lanes
+        widest = max(widest, len(begun) - len(over))
+    assert 1 <= widest <= most
+    assert made.final()["out"][39]["r"]["far"] == 80

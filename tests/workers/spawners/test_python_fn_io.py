@@ -1,0 +1,367 @@
+"""The kind python_fn: checked inputs, async functions, logs, and what steps say."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any, Literal
+
+import pytest
+from django.core.management import call_command
+from pydantic import BaseModel, Field
+
+from blueprints.agent_inputs import AnnotationUnusable, input_check
+from blueprints.agents import Step, agent_function, blocked, find_prepared
+from engine.blueprint.program import Agent
+from engine.ports import StepCall
+from engine.run.emitter import Emitter, Outlet
+from engine.run.outcomes import Outcome
+from engine.run.outputs import Artifact, Log, OutputEvent, Partial, Progress
+from engine.run.turn import Limits
+from engine.store.base import Ref
+from workers.spawners.python_fn import PythonFunctionSpawner
+from workers.spawners.step_log import current
+
+DO: dict[str, Any] = {}
+agent_logger = logging.getLogger("test_io_agents")
+
+
+class Lane(BaseModel):
+    """A pydantic model as an input."""
+
+    words: Annotated[int, Field(ge=0)]
+    title: str = "untitled"
+
+
+@dataclass
+class Order:
+    """A dataclass as an input."""
+
+    customer: str
+    due: date
+    lanes: list[Lane]
+
+
+@agent_function("io-order")
+def order(value: Order, *, step: Any) -> Any:
+    return [type(value).__name__, value.due.year, [lane.title for lane in value.lanes]]
+
+
+@agent_function("io-words")
+def words(value: list[int], *, step: Any) -> Any:
+    return sum(value)
+
+
+@agent_function("io-mode")
+def mode(value: Literal["fast", "slow"] | None, *, step: Any) -> Any:
+    return value
+
+
+@agent_function("io-later")
+def later(value: "Later", *, step: "OnlyForMypy") -> Any:  # noqa: F821
+    return value.n
+
+
+class Later(BaseModel):
+    """Defined after the function that names it."""
+
+    n: int
+
+
+class Opaque:
+    """What pydantic knows nothing about."""
+
+
+@agent_function("io-opaque")
+def opaque(value: Opaque, *, step: Any) -> Any:
+    return 1
+
+
+@agent_function("io-any")
+def anything(value: Any, *, step: Any) -> Any:
+    return DO["do"](value, step)
+
+
+@agent_function("io-async")
+async def in_time(value: Any, *, step: Any) -> Any:
+    return await DO["do"](value, step)
+
+
+def run(
+    fn: str, value: Any = None, do: Any = None, *, timeout_s: float = 10.0
+) -> tuple[Outcome, list[OutputEvent]]:
+    """Call a function as an agent; its outcome and what it emitted."""
+    DO["do"] = do
+    said: list[OutputEvent] = []
+    agent = Agent("grader", "python_fn", "q", 10_000, spec={"fn_id": fn})
+    call = StepCall(
+        "R-1", 1, "/a", "ST-1", agent, 1, value, timeout_s, emit=said.append
+    )
+    return PythonFunctionSpawner().run(call), said
+
+
+ORDER = {"customer": "x", "due": "2026-03-01", "lanes": [{"words": 3}]}
+
+
+def test_an_input_becomes_what_its_annotation_says() -> None:
+    assert run("io-order", ORDER)[0].value == ["Order", 2026, ["untitled"]]
+    assert run("io-words", [1, 2])[0].value == 3
+    assert run("io-mode", None)[0].value is None
+    assert run("io-later", {"n": 4})[0].value == 4
+
+
+@pytest.mark.parametrize(
+    ("fn", "value", "told"),
+    [
+        ("io-order", {**ORDER, "lanes": [{"words": -1}]}, "$.lanes[0].words: Input"),
+        ("io-order", {**ORDER, "due": "soon"}, "$.due: "),
+        ("io-order", {"due": "2026-03-01", "lanes": []}, "$.customer: Field required"),
+        ("io-order", "text", "$: "),
+        ("io-words", [1, "2"], "$[1]: Input should be a valid integer"),
+        ("io-words", [1.5], "$[0]: "),
+        ("io-mode", "quick", "Input should be 'fast' or 'slow'"),
+    ],
+)
+def test_an_input_that_does_not_fit_fails_for_good_and_names_the_field(
+    fn: str, value: Any, told: str
+) -> None:
+    outcome, _ = run(fn, value)
+    assert (outcome.kind, outcome.permanent) == ("failed", True)
+    assert outcome.error_type == "InputRefused"
+    assert outcome.text.startswith(f"the input does not fit {fn!r}: ")
+    assert told in outcome.text
+
+
+def test_a_refusal_does_not_repeat_what_was_given() -> None:
+    outcome, _ = run("io-words", ["secret-token"])
+    assert "secret-token" not in outcome.text
+
+
+def test_many_faults_are_counted() -> None:
+    outcome, _ = run("io-words", ["x"] * 12)
+    assert outcome.text.endswith("; and 7 more")
+
+
+def test_an_annotation_that_can_not_be_checked_is_named() -> None:
+    outcome, _ = run("io-opaque", {})
+    assert outcome.permanent
+    assert "the annotation of 'value' of" in outcome.text
+    assert "Opaque" in outcome.text
+    with pytest.raises(AnnotationUnusable):
+        input_check(opaque)
+
+
+@pytest.mark.parametrize("fn", ["io-any", "identity"])
+def test_without_an_annotation_every_input_is_taken(fn: str) -> None:
+    found = find_prepared(fn)
+    assert found is not None
+    assert found.check is None
+
+
+async def _answers(value: Any, step: Step) -> Any:
+    await asyncio.sleep(0.01)
+    return blocked([value, step.place]) if value == "no" else value
+
+
+def test_an_async_function_runs_to_its_end() -> None:
+    assert run("io-async", "yes", _answers)[0].value == "yes"
+    outcome, _ = run("io-async", "no", _answers)
+    assert (outcome.kind, outcome.value) == ("blocked", ["no", "/a"])
+
+
+async def _sleeps(value: Any, step: Step) -> Any:
+    try:
+        await asyncio.sleep(30)
+    finally:
+        DO["cleaned"] = True
+
+
+async def _blocks(value: Any, step: Step) -> Any:
+    time.sleep(30)
+
+
+@pytest.mark.parametrize("do", [_sleeps, _blocks])
+def test_an_async_function_ends_at_its_timeout(do: Any) -> None:
+    outcome, _ = run("io-async", None, do, timeout_s=0.2)
+    assert (outcome.kind, outcome.text) == ("timed_out", "timed out after 0.2 s")
+
+
+def test_an_async_function_may_clean_up_at_its_timeout() -> None:
+    DO.pop("cleaned", None)
+    run("io-async", None, _sleeps, timeout_s=0.1)
+    assert DO["cleaned"]
+
+
+def test_a_timeout_of_an_async_functions_own_is_a_failure() -> None:
+    async def do(value: Any, step: Step) -> Any:
+        raise TimeoutError("the shop does not answer")
+
+    outcome, _ = run("io-async", None, do)
+    assert outcome.text == "TimeoutError: the shop does not answer"
+    assert outcome.kind == "failed"
+
+
+def test_a_step_says_how_far_it_is() -> None:
+    def do(value: Any, step: Step) -> Any:
+        step.progress("reading", "3 of 7")
+        step.progress("writing")
+        step.partial({"line": 1})
+        step.artifact("plan.md", "# Plan")
+        return "done"
+
+    outcome, said = run("io-any", None, do)
+    assert outcome.value == "done"
+    assert said == [
+        Progress("reading", "3 of 7"),
+        Progress("writing"),
+        Partial({"line": 1}),
+        Artifact("plan.md", "# Plan"),
+    ]
+
+
+def test_what_a_step_showed_does_not_change_afterwards() -> None:
+    def do(value: Any, step: Step) -> Any:
+        chunk = [1]
+        step.partial(chunk)
+        chunk.append(2)
+
+    assert run("io-any", None, do)[1] == [Partial([1])]
+
+
+@pytest.mark.parametrize(
+    ("say", "told"),
+    [
+        (lambda step: step.artifact("", 1), "the name of a part must not be blank"),
+        (lambda step: step.artifact("plan", {1}), "artifact 'plan': "),
+        (lambda step: step.partial(float("nan")), "a partial: "),
+    ],
+)
+def test_what_can_not_be_said_is_an_error_where_it_is_said(say: Any, told: str) -> None:
+    outcome, said = run("io-any", None, lambda value, step: say(step))
+    assert outcome.text.startswith(f"ValueError: {told}")
+    assert said == []
+
+
+@pytest.fixture
+def loud() -> Iterator[None]:
+    """Agents log at INFO, as LOGGING has it for the modules of SWARM_AGENT_MODULES."""
+    agent_logger.setLevel(logging.INFO)
+    yield
+    agent_logger.setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("loud")
+def test_what_a_function_logs_goes_into_its_steps_log() -> None:
+    def do(value: Any, step: Step) -> Any:
+        agent_logger.info("read %d files", 3)
+        agent_logger.debug("not this")
+        agent_logger.warning("slow")
+        try:
+            1 / 0  # noqa: B018
+        except ZeroDivisionError:
+            agent_logger.exception("broke")
+
+    assert run("io-any", None, do)[1] == [
+        Log("read 3 files"),
+        Log("WARNING slow"),
+        Log("ERROR broke: ZeroDivisionError: division by zero"),
+    ]
+
+
+@pytest.mark.usefixtures("loud")
+def test_an_async_functions_tasks_log_too() -> None:
+    async def child() -> None:
+        agent_logger.info("from a task")
+
+    async def do(value: Any, step: Step) -> Any:
+        await asyncio.gather(child(), asyncio.to_thread(agent_logger.info, "a thread"))
+
+    assert set(run("io-async", None, do)[1]) == {Log("from a task"), Log("a thread")}
+
+
+@pytest.mark.usefixtures("loud")
+def test_nothing_is_captured_outside_a_call() -> None:
+    _, said = run("io-any", None, lambda value, step: agent_logger.info("in"))
+    agent_logger.info("out")
+    assert said == [Log("in")]
+    assert current.get() is None
+    run("io-any", None, lambda value, step: 1 / 0)
+    assert current.get() is None
+
+
+def test_a_log_line_that_can_not_be_formatted_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+
+    def do(value: Any, step: Step) -> Any:
+        agent_logger.error("%d files", "three")
+        return "done"
+
+    assert run("io-any", None, do)[0].value == "done"
+
+
+def test_the_loggers_of_agent_modules_are_as_loud_as_our_own(settings: Any) -> None:
+    module = settings.LOGGING["loggers"]["blueprints.samples.functions"]
+    assert module["level"] == settings.LOGGING["loggers"]["engine"]["level"]
+
+
+def test_the_sample_modules_log_reaches_the_step() -> None:
+    sample = logging.getLogger("blueprints.samples.functions")
+    _, said = run("io-any", None, lambda value, step: sample.error("x"))
+    assert said == [Log("ERROR x")]
+
+
+def test_check_deploy_tells_a_broken_agent_module(
+    settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (tmp_path / "check_broken.py").write_text("raise RuntimeError('no licence')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings.SWARM_AGENT_MODULES = ["check_broken"]
+    call_command("check", deploy=True)
+    told = capsys.readouterr().err
+    assert "swarm.W002" in told
+    assert "'check_broken' (SWARM_AGENT_MODULES) can't be imported" in told
+    assert "RuntimeError: no licence" in told
+    call_command("check")
+    assert "swarm.W002" not in capsys.readouterr().err
+
+
+class Silent:
+    """A store that takes what is emitted."""
+
+    def emit(self, *args: Any) -> str:
+        return "ok"
+
+
+class Owner:
+    """A turn as an emitter sees it."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def claim(self) -> tuple[Ref, int, str]:
+        return Ref("R-1", 1, "0"), 0, "a" * 12
+
+
+def test_an_alarm_in_the_midst_of_speaking_leaves_no_lock_behind() -> None:
+    outlet = Outlet(Silent(), Limits(), "w")  # type: ignore[arg-type]
+    spawner = PythonFunctionSpawner()
+
+    def do(value: Any, step: Step) -> Any:
+        while True:
+            step.progress("round and round")
+            agent_logger.error("round")
+
+    DO["do"] = do
+    agent = Agent("grader", "python_fn", "q", 10_000, spec={"fn_id": "io-any"})
+    for number in range(50):
+        emit = Emitter(outlet, Owner(), "/a", 1, "grader")
+        timeout_s = 0.005 + number / 10_000
+        call = StepCall("R-1", 1, "/a", "ST", agent, 1, 1, timeout_s, emit=emit)
+        outcome = spawner.run(call)
+        assert outcome.kind == "timed_out"
+        assert emit.tail is not None
+        assert emit.tail.end(outcome) is outcome

@@ -1,0 +1,58 @@
+"""The step's log: what an agent logs with Python's logging goes into the journal too.
+
+The handler is passive: outside a call it looks at one context variable and is done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+
+from engine.run.outputs import Log, OutputEvent
+
+Emit = Callable[[OutputEvent], None]
+
+current: ContextVar[Emit | None] = ContextVar("current", default=None)
+"""Takes the log of the step that this thread, or this asyncio task, works on."""
+
+
+class StepLog(logging.Handler):
+    """Hands records to the step they belong to."""
+
+    def createLock(self) -> None:
+        """Have no lock: an alarm between taking and holding it would keep it for ever."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a record to the step in whose context it was logged, if there is one."""
+        take = current.get()
+        if take is None:
+            return
+        try:
+            take(Log(_line(record)))
+        # A record that can't be formatted must not fail the step that logged it.
+        except Exception:
+            self.handleError(record)
+
+
+_handler = StepLog()
+
+
+def attach(modules: Iterable[str]) -> None:
+    """Hear what these modules log, and all that reaches the root logger."""
+    for name in ("", *modules):
+        logger = logging.getLogger(name)
+        while logger.propagate and logger.parent is not None:
+            logger = logger.parent
+        if _handler not in logger.handlers:
+            logger.addHandler(_handler)
+
+
+def _line(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    if record.levelno >= logging.WARNING:
+        text = f"{record.levelname} {text}"
+    error = record.exc_info[1] if record.exc_info else None
+    # Its type and text, no stack trace: the journal is read by people.
+    return text if error is None else f"{text}: {type(error).__name__}: {error}"
