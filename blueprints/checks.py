@@ -1,10 +1,6 @@
-"""System checks: what must hold before anything is started.
-
-swarm.E001: a dotted path of settings.SWARM can't be imported. swarm.E002: a number of
-the settings is out of bounds. swarm.E003: a Lua script's usual memory is more than the
-most it may ask for. swarm.W001: the lease is so short that a renewal that comes late
-makes a step run twice. swarm.W002: an agent module can't be imported, or a function
-can't be called (--deploy).
+"""System checks, made before anything is started: swarm.E001 the wiring, E002 a number out
+of bounds, E003 Lua's usual memory above the most, W001 a lease so short that steps may
+run twice, W002 an agent module or function that can't be used (--deploy).
 """
 
 import math

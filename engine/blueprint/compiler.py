@@ -3,75 +3,70 @@
 Nothing of the document is carried out or imported here: it may come from anyone.
 """
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
-from pydantic import ValidationError
-
-from engine.blueprint.diagnostics import BlueprintInvalid, Diagnostic, place_in
+from engine.blueprint.binding import BoundAgent
+from engine.blueprint.diagnostics import Diagnostic
+from engine.blueprint.kinds import full_spec
+from engine.blueprint.lints import TABLE
 from engine.blueprint.program import Agent, Program, Retry
-from engine.blueprint.schema import (
-    KIND_ALIASES,
-    KINDS,
-    AgentDef,
-    AgentHints,
-    Blueprint,
-    spec_model,
-)
-from engine.blueprint.schema_errors import did_you_mean, read_errors
-from engine.blueprint.subprocess_spec import (
-    SubprocessDef,
-    applied,
-    check_runner,
-    check_templates,
-)
-from engine.flow import FlowError, dump_compact, load_json, parse_node
-from engine.flow.json_text import Json, find_fault
+from engine.blueprint.reading import read_blueprint, refuse
+from engine.blueprint.schema import Blueprint
+from engine.blueprint.schema_agents import AgentProfile
+from engine.blueprint.schema_hints import AgentHints, RetryHints
+from engine.blueprint.schema_runners import WsClaudeCode, WsOperator
+from engine.blueprint.strict import Strict
+from engine.blueprint.subprocess_spec import SubprocessRunner
+from engine.blueprint.view import View
+from engine.flow import parse_node
+from engine.flow.json_text import Json
 
-_PARSE_ERROR: Final = re.compile(r"parse error at \$(\S*): (.*)", re.DOTALL)
+ATTEMPT_TIMEOUT_S: Final = 600.0
+MAX_LOST: Final = 3
+DIR_TEMPLATE: Final = "workspace/tasks/{task_id}/ctx"
 _QUEUE_SUFFIX: Final[Mapping[str, str]] = {"hi": ".hi", "std": "", "lo": ".lo"}
-_CHILD_KEYS: Final = ("then", "else", "body", "catch")
 
 
 def compile_blueprint(
     document: Json,
     *,
-    kinds: Iterable[str],
-    attempt_timeout_s: float = 600.0,
-    max_lost: int = 3,
+    kinds: Iterable[str] | None = None,
+    attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
+    max_lost: int = MAX_LOST,
+    legacy_bindings: bool = True,
 ) -> Program:
     """Returns the Program of a Blueprint document (a JSON value).
 
-    `kinds` are those with a spawner in this installation; the other two apply to
-    agents without a `timeout_s` of their own, and to all. Raises BlueprintInvalid with
-    every finding of the first stage that has any: JSON, schema, then the whole.
+    `kinds` are those with a spawner in this installation, None stands for every kind;
+    the next two apply to agents without a `timeout_s` of their own, and to all.
+    Without `legacy_bindings`, `profile.worker_binding` is refused. Raises
+    BlueprintInvalid with every finding of the first stage that has any: JSON, schema
+    version, shape, flow, then the whole in the order of reference-language 3.1.
     """
-    fault = find_fault(document)
-    if fault is not None:
-        raise BlueprintInvalid([Diagnostic(fault[0], "not-json", fault[1])])
-    # A copy that nobody else holds, with the numbers that JSON text would give.
-    document = load_json(dump_compact(document))
-    try:
-        blueprint = Blueprint.model_validate(document)
-    except ValidationError as error:
-        raise BlueprintInvalid(read_errors(error, Blueprint, "$")) from None
-    findings = [*_check_flow(blueprint), *_check_agents(blueprint, frozenset(kinds))]
-    findings += _check_hints(blueprint)
-    if findings:
-        raise BlueprintInvalid(findings)
+    view = read_blueprint(document, kinds=kinds, legacy_bindings=legacy_bindings)
+    refuse(find_errors(view))
+    return build_program(view, attempt_timeout_s, max_lost)
+
+
+def find_errors(view: View) -> Iterator[Diagnostic]:
+    """Yields what keeps a Blueprint from running, in the order of the checks."""
+    for kind in TABLE:
+        yield from kind.compile_findings(view)
+
+
+def build_program(view: View, attempt_timeout_s: float, max_lost: int) -> Program:
+    """Returns the program of a view without errors."""
+    blueprint = view.blueprint
     hints = blueprint.hints.per_agent
-    templates = _templates(blueprint)
-    agents = {
-        agent.name: _build_agent(
-            agent,
-            _full_spec(agent, templates),
-            hints.get(agent.name, AgentHints()),
-            attempt_timeout_s,
-            max_lost,
+    agents = {}
+    for one in view.kept:
+        policy = hints.get(one.agent.name, AgentHints())
+        timeout_s = policy.timeout_s
+        timeout_s = attempt_timeout_s if timeout_s is None else timeout_s
+        agents[one.agent.name] = _build_agent(
+            view, one, policy, milliseconds(timeout_s), max_lost
         )
-        for agent in blueprint.agents
-    }
     return Program(
         blueprint_id=blueprint.id,
         flow_json=parse_node(blueprint.flow, blueprint.dialect).to_json(),
@@ -79,174 +74,104 @@ def compile_blueprint(
         default_init_ctx=blueprint.default_init_ctx,
         run_deadline_s=blueprint.metadata.default_run_ttl_secs,
         dialect=blueprint.dialect,
+        layers=tuple(blueprint.spawner_hints.layers),
+        operators={one.name: _dump(one) for one in blueprint.operators},
+        default_operator_kind=blueprint.default_operator_kind,
+        metas={one.name: one.ctx for one in blueprint.metas},
+        audits=tuple(_dump(one) for one in blueprint.audits),
+        step_names=_aliases(view),
+        projection=_projection(blueprint),
+        strict_binding=blueprint.strategy.strict_binding,
+        check_policy=blueprint.check_policy,
+        degradation_policy=blueprint.degradation_policy,
+        project_name_alias=blueprint.metadata.project_name_alias,
     )
-
-
-def _check_flow(blueprint: Blueprint) -> Iterator[Diagnostic]:
-    try:
-        node = parse_node(blueprint.flow, blueprint.dialect)
-    except FlowError as error:
-        yield _flow_finding(error)
-        return
-    yield from _arrays_for_objects(blueprint.flow, node.to_json())
-    names = [agent.name for agent in blueprint.agents]
-    for place, ref in _step_refs(blueprint.flow):
-        if ref not in names:
-            hint = did_you_mean(ref, names) or "the Blueprint has no agents"
-            message = f"step names the agent {ref!r}, which does not exist"
-            yield Diagnostic(place, "step-without-agent", message, hint)
-
-
-def _arrays_for_objects(flow: Json, parsed: Json) -> Iterator[Diagnostic]:
-    """Yields the places where the flow has an array and its program an expression.
-
-    The language reads `[1, x]` as a literal x (a conformance case); who writes it in a
-    Blueprint means the array.
-    """
-    waiting: list[tuple[str, Json, Json]] = [("$.flow", flow, parsed)]
-    while waiting:
-        place, was, now = waiting.pop()
-        if isinstance(was, list) and isinstance(now, dict):
-            hint = f'write {{"op": "lit", "value": {dump_compact(was)}}}'
-            message = "expected an object with 'op', got an array"
-            yield Diagnostic(place, "flow", message, hint)
-        elif isinstance(was, dict) and isinstance(now, dict):
-            if now.get("op") != "lit":
-                waiting += [(f"{place}.{key}", was[key], now[key]) for key in was]
-        elif isinstance(was, list):
-            pairs = enumerate(zip(was, now, strict=True))
-            waiting += [(f"{place}[{n}]", a, b) for n, (a, b) in pairs]
-
-
-def _flow_finding(error: FlowError) -> Diagnostic:
-    found = _PARSE_ERROR.fullmatch(str(error))
-    if found is None:
-        return Diagnostic("$.flow", "flow", str(error))
-    message, _, hint = found[2].partition("; ")
-    return Diagnostic(f"$.flow{found[1]}", "flow", message, hint)
-
-
-def _step_refs(flow: Json) -> Iterator[tuple[str, str]]:
-    """Yields the place and the text of each step's ref, in the order of the document."""
-    waiting: list[tuple[str, Json]] = [("$.flow", flow)]
-    while waiting:
-        place, node = waiting.pop()
-        if node["kind"] == "step":
-            yield f"{place}.ref", node["ref"]
-        below = [(f"{place}.{key}", node[key]) for key in _CHILD_KEYS if key in node]
-        children = node.get("children", [])
-        below += [(f"{place}.children[{n}]", child) for n, child in enumerate(children)]
-        waiting.extend(reversed(below))
-
-
-def _check_agents(blueprint: Blueprint, kinds: Collection[str]) -> Iterator[Diagnostic]:
-    first: dict[str, int] = {}
-    templates = _templates(blueprint)
-    yield from check_templates(blueprint.subprocesses)
-    for number, agent in enumerate(blueprint.agents):
-        place = f"$.agents[{number}]"
-        if agent.name in first:
-            message = (
-                f"agent name {agent.name!r} is taken by $.agents[{first[agent.name]}]"
-            )
-            yield Diagnostic(f"{place}.name", "duplicate-agent", message)
-        first.setdefault(agent.name, number)
-        finding = _check_kind(agent.kind, f"{place}.kind", kinds)
-        if finding is not None:
-            yield finding
-            continue
-        if agent.runner is None:
-            yield from _check_spec(agent, f"{place}.spec")
-        else:
-            kind = _kind_of(agent)
-            yield from check_runner(agent.runner, kind, agent.spec, templates, place)
-
-
-def _templates(blueprint: Blueprint) -> dict[str, SubprocessDef]:
-    return {template.name: template for template in blueprint.subprocesses}
-
-
-def _check_kind(written: str, place: str, kinds: Collection[str]) -> Diagnostic | None:
-    kind = KIND_ALIASES.get(written, written)
-    if kind in kinds:
-        return None
-    here = f"kinds with a spawner here: {', '.join(sorted(kinds)) or 'none'}"
-    if kind in KINDS:
-        message = f"kind '{kind}' has no spawner in this installation"
-        return Diagnostic(place, "kind-without-spawner", message, here)
-    near = did_you_mean(written, [*KINDS, *KIND_ALIASES, *kinds])
-    hint = f"{near} ({here})" if near.startswith("did") else here
-    return Diagnostic(place, "unknown-kind", f"unknown kind {written!r}", hint)
-
-
-def _check_spec(agent: AgentDef, place: str) -> list[Diagnostic]:
-    model = spec_model(_kind_of(agent), agent.spec)
-    if model is None:
-        return []
-    try:
-        # An absent spec is read as an empty one, so that its missing fields are named.
-        model.model_validate({} if agent.spec is None else agent.spec)
-    except ValidationError as error:
-        return read_errors(error, model, place)
-    return []
-
-
-def _check_hints(blueprint: Blueprint) -> Iterator[Diagnostic]:
-    names = [agent.name for agent in blueprint.agents]
-    for name in blueprint.hints.per_agent:
-        if name not in names:
-            message = f"hints name the agent {name!r}, which does not exist"
-            place = place_in("$.hints.per_agent", [name])
-            yield Diagnostic(
-                place, "hint-without-agent", message, did_you_mean(name, names)
-            )
 
 
 def _build_agent(
-    agent: AgentDef,
-    spec: Mapping[str, Json],
-    hints: AgentHints,
-    attempt_timeout_s: float,
-    max_lost: int,
+    view: View, one: BoundAgent, hints: AgentHints, timeout_ms: int, max_lost: int
 ) -> Agent:
-    kind = _kind_of(agent)
-    retry = hints.retry
-    timeout_s = attempt_timeout_s if hints.timeout_s is None else hints.timeout_s
+    agent = one.agent
     return Agent(
         name=agent.name,
-        kind=kind,
-        queue=(hints.queue or f"swarm.{kind}") + _QUEUE_SUFFIX[hints.priority],
-        timeout_ms=_milliseconds(timeout_s),
-        retry=Retry(
-            max=retry.max,
-            base_ms=_milliseconds(retry.base_s),
-            cap_ms=_milliseconds(max(retry.base_s, retry.cap_s)),
-            jitter=retry.jitter,
-            budget_ms=0 if retry.budget_s is None else _milliseconds(retry.budget_s),
-            never=tuple(retry.never),
-        ),
-        spec=spec,
-        profile=None if agent.profile is None else agent.profile.model_dump(),
+        kind=one.kind,
+        queue=(hints.queue or f"swarm.{one.kind}") + _QUEUE_SUFFIX[hints.priority],
+        timeout_ms=timeout_ms,
+        retry=_retry(hints.retry),
+        spec=full_spec(one),
+        profile=_profile(one),
         max_lost=max_lost,
+        runner=None if one.runner is None else _dump(one.runner),
+        runner_source=one.source,
+        verdict=None if agent.verdict is None else _dump(agent.verdict),
+        context_policy=None
+        if one.context_policy is None
+        else _dump(one.context_policy),
+        ctx=_agent_ctx(view.blueprint, one),
+        meta=None if agent.meta is None else _said(agent.meta),
+        limit=None if hints.limit is None else _dump(hints.limit),
+        # Without a runner there is nothing that could differ from what was declared.
+        binding_digest="" if one.runner is None else one.digest(),
     )
 
 
-def _full_spec(
-    agent: AgentDef, templates: Mapping[str, SubprocessDef]
-) -> Mapping[str, Json]:
-    if agent.runner is not None:
-        return applied(templates[agent.runner.template], agent.runner)
-    model = spec_model(_kind_of(agent), agent.spec)
-    if model is None:
-        return agent.spec if isinstance(agent.spec, dict) else {}
-    spec = {} if agent.spec is None else agent.spec
-    return model.model_validate(spec).model_dump()
+def _retry(hints: RetryHints) -> Retry:
+    return Retry(
+        max=hints.max,
+        base_ms=milliseconds(hints.base_s),
+        cap_ms=milliseconds(max(hints.base_s, hints.cap_s)),
+        jitter=hints.jitter,
+        budget_ms=0 if hints.budget_s is None else milliseconds(hints.budget_s),
+        never=tuple(hints.never),
+    )
 
 
-def _kind_of(agent: AgentDef) -> str:
-    return KIND_ALIASES.get(agent.kind, agent.kind)
+def _profile(one: BoundAgent) -> dict[str, Json] | None:
+    """Returns the persona with what the runner decides of it written in."""
+    profile = one.agent.profile
+    runner = one.runner
+    if runner is None or isinstance(runner, SubprocessRunner):
+        return None if profile is None else _dump(profile)
+    binding = runner.variant if isinstance(runner, WsOperator | WsClaudeCode) else None
+    decided = {"tools": list(runner.tools), "worker_binding": binding}
+    return {**_dump(profile or AgentProfile()), **decided}
 
 
-def _milliseconds(seconds: float) -> int:
-    # The smallest time is a millisecond: 0 would mean no bound at all.
+def _agent_ctx(blueprint: Blueprint, one: BoundAgent) -> dict[str, Json]:
+    """Returns the lower tiers of an agent's ctx, the agent's own on top."""
+    meta = one.agent.meta
+    metas = {row.name: row.ctx for row in blueprint.metas}
+    merged = dict(blueprint.default_agent_ctx or {})
+    if meta is not None:
+        merged |= metas.get(meta.meta_ref or "", {})
+        merged |= meta.ctx or {}
+    return merged
+
+
+def _projection(blueprint: Blueprint) -> dict[str, Json] | None:
+    placement = blueprint.projection_placement
+    if placement is None:
+        return None
+    return {
+        "root": placement.root or "work_dir",
+        "dir_template": placement.dir_template or DIR_TEMPLATE,
+    }
+
+
+def _aliases(view: View) -> dict[str, str]:
+    """Returns the public names that are not simply the ref's own."""
+    names = view.names.names
+    return {name: canonical for name, canonical in names.items() if name != canonical}
+
+
+def _dump(part: Strict) -> dict[str, Any]:
+    return part.model_dump(by_alias=True)
+
+
+def _said(part: Strict) -> dict[str, Any]:
+    return part.model_dump(by_alias=True, exclude_defaults=True)
+
+
+def milliseconds(seconds: float) -> int:
+    """Returns seconds as milliseconds, at least one: 0 would mean no bound at all."""
     return max(1, round(seconds * 1000))

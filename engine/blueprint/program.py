@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from engine.flow import Dialect, dump_compact, parse_node
 from engine.flow.json_text import Json
@@ -34,8 +34,10 @@ class Retry:
 class Agent:
     """Who does a step: its kind, the queue its steps go to and its policy.
 
-    `spec` is the kind's own part with its defaults filled in. `max_lost` caps the
-    attempts lost to dead workers, apart from `retry`.
+    `spec` is the kind's own part with its defaults, or a template, filled in.
+    `max_lost` caps the attempts lost to dead workers, apart from `retry`. What follows
+    is as the Blueprint has it, with every reference resolved: `ctx` are its tiers
+    merged, `binding_digest` names the snapshot of what the agent is bound to.
     """
 
     name: str
@@ -46,9 +48,20 @@ class Agent:
     spec: Mapping[str, Json] = field(default_factory=dict)
     profile: Mapping[str, Json] | None = None
     max_lost: int = 3
+    runner: Mapping[str, Json] | None = None
+    runner_source: str = "none"
+    verdict: Mapping[str, Json] | None = None
+    context_policy: Mapping[str, Json] | None = None
+    ctx: Mapping[str, Json] = field(default_factory=dict)
+    meta: Mapping[str, Json] | None = None
+    limit: Mapping[str, Json] | None = None
+    binding_digest: str = ""
 
     def to_json(self) -> dict[str, Json]:
-        """Writes the agent as JSON."""
+        """Writes the agent as JSON; what came later only where it says something.
+
+        So a Blueprint that doesn't use a new word keeps the hash it had.
+        """
         retry = {**asdict(self.retry), "never": list(self.retry.never)}
         return {
             "name": self.name,
@@ -59,6 +72,7 @@ class Agent:
             "spec": dict(self.spec),
             "profile": None if self.profile is None else dict(self.profile),
             "max_lost": self.max_lost,
+            **_said(self, _AGENT_ALWAYS),
         }
 
     @staticmethod
@@ -73,8 +87,10 @@ class Program:
     """Everything a worker needs to know of a Blueprint to carry a run of it.
 
     `flow_json` is the flow in its canonical spelling of `dialect`, `agents` is by name
-    and `run_deadline_s` is None where the Blueprint sets none. Not to be changed, its
-    JSON parts included: `program_id` is kept once computed.
+    and `run_deadline_s` is None where the Blueprint sets none. The rest is what the
+    Blueprint says for the whole run; `step_names` maps every public name of an output
+    to its canonical one, `metas` are the bags that `$step_meta` may name. Not to be
+    changed, its JSON parts included: `program_id` is kept once computed.
     """
 
     blueprint_id: str
@@ -83,6 +99,17 @@ class Program:
     default_init_ctx: Json = None
     run_deadline_s: int | None = None
     dialect: Dialect = "flow.ir"
+    layers: tuple[str, ...] = ()
+    operators: Mapping[str, Json] = field(default_factory=dict)
+    default_operator_kind: str | None = None
+    metas: Mapping[str, Json] = field(default_factory=dict)
+    audits: tuple[Mapping[str, Json], ...] = ()
+    step_names: Mapping[str, str] = field(default_factory=dict)
+    projection: Mapping[str, Json] | None = None
+    strict_binding: bool = False
+    check_policy: str | None = None
+    degradation_policy: str | None = None
+    project_name_alias: str | None = None
 
     @cached_property
     def flow(self) -> Node:
@@ -95,16 +122,15 @@ class Program:
         return hashlib.sha256(dump_compact(self.to_json()).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Json]:
-        """Writes the program as JSON; the dialect only where it is not flow.ir."""
-        dialect = {} if self.dialect == "flow.ir" else {"dialect": self.dialect}
+        """Writes the program as JSON, as `Agent.to_json` does."""
         return {
             "format": FORMAT,
-            **dialect,
             "blueprint_id": self.blueprint_id,
             "flow": self.flow_json,
             "agents": {name: agent.to_json() for name, agent in self.agents.items()},
             "default_init_ctx": self.default_init_ctx,
             "run_deadline_s": self.run_deadline_s,
+            **_said(self, _PROGRAM_ALWAYS),
         }
 
     @staticmethod
@@ -113,6 +139,11 @@ class Program:
         if value.get("format") != FORMAT:
             found = value.get("format")
             raise ValueError(f"program format {found!r} can't be read, only {FORMAT}")
+        later: dict[str, Any] = {
+            name: tuple(value[name]) if name in _TUPLES else value[name]
+            for name in (f.name for f in fields(Program))
+            if name in value and name not in _PROGRAM_ALWAYS
+        }
         agents = value["agents"]
         return Program(
             blueprint_id=value["blueprint_id"],
@@ -120,8 +151,31 @@ class Program:
             agents={name: Agent.from_json(agent) for name, agent in agents.items()},
             default_init_ctx=value["default_init_ctx"],
             run_deadline_s=value["run_deadline_s"],
-            dialect=value.get("dialect", "flow.ir"),
+            **later,
         )
+
+
+# The fields that are written whatever they say.
+_AGENT_ALWAYS: Final = frozenset(
+    {"name", "kind", "queue", "timeout_ms", "retry", "spec", "profile", "max_lost"}
+)
+_PROGRAM_ALWAYS: Final = frozenset(
+    {"blueprint_id", "flow_json", "agents", "default_init_ctx", "run_deadline_s"}
+)
+_TUPLES: Final = frozenset({"layers", "audits"})
+
+
+def _said(thing: Agent | Program, always: frozenset[str]) -> dict[str, Json]:
+    """Returns the other fields that differ from their defaults."""
+    said: dict[str, Json] = {}
+    for one in fields(thing):
+        value = getattr(thing, one.name)
+        default = one.default
+        if default is MISSING and one.default_factory is not MISSING:
+            default = one.default_factory()
+        if one.name not in always and value != default:
+            said[one.name] = list(value) if isinstance(value, tuple) else value
+    return said
 
 
 def merge_init_ctx(*tiers: Json) -> Json:

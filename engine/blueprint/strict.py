@@ -1,4 +1,4 @@
-"""What every model of a document shares: exact types, no other fields, and names."""
+"""The rules that all parts of a Blueprint share, and the texts they are made of."""
 
 from typing import Annotated, Final
 
@@ -9,7 +9,17 @@ A_YEAR_S: Final = 366 * 24 * 3600
 Name = Annotated[
     str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(gt=0, le=A_YEAR_S)]
+BlueprintId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+QueueName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+SemVer = Annotated[
+    str,
+    Field(
+        pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
+        r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
+    ),
+]
 
 
 class Strict(BaseModel):

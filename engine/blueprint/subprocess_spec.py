@@ -4,14 +4,11 @@ Two forms: plain (`program`, `args`: as they stand) and template (`argv`, `stdin
 placeholders), the latter in the agent's spec or shared under `subprocesses`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from engine.blueprint.diagnostics import Diagnostic
 from engine.blueprint.placeholders import check_placeholders, placeholders_in
-from engine.blueprint.schema_errors import did_you_mean
 from engine.blueprint.strict import Name, Strict
 from engine.flow.json_text import Json
 
@@ -159,37 +156,3 @@ def applied(template: SubprocessDef, runner: SubprocessRunner) -> dict[str, Json
     spec["tools"] = overrides.tools or None
     spec["cwd"] = overrides.cwd or template.cwd
     return spec
-
-
-def check_templates(templates: Sequence[SubprocessDef]) -> Iterator[Diagnostic]:
-    """Yields a finding for each template whose name is taken."""
-    first: dict[str, int] = {}
-    for number, template in enumerate(templates):
-        if template.name in first:
-            taken = f"$.subprocesses[{first[template.name]}]"
-            message = f"template name {template.name!r} is taken by {taken}"
-            place = f"$.subprocesses[{number}].name"
-            yield Diagnostic(place, "duplicate-template", message)
-        first.setdefault(template.name, number)
-
-
-def check_runner(
-    runner: SubprocessRunner,
-    kind: str,
-    spec: Json,
-    templates: Mapping[str, SubprocessDef],
-    place: str,
-) -> Iterator[Diagnostic]:
-    """Yields what is wrong with the runner of the agent at `place`."""
-    if kind != "subprocess":
-        message = f"runner 'subprocess' is for agents of kind subprocess, not {kind}"
-        yield Diagnostic(f"{place}.runner", "runner-for-other-kind", message)
-        return
-    if spec not in (None, {}):
-        message = "an agent with a runner takes its spec from the template"
-        hint = "remove spec, or say `argv` there and remove runner"
-        yield Diagnostic(f"{place}.spec", "spec-beside-runner", message, hint)
-    if runner.template not in templates:
-        message = f"no template is named {runner.template!r}"
-        hint = did_you_mean(runner.template, templates) or "$.subprocesses has none"
-        yield Diagnostic(f"{place}.runner.template", "unknown-template", message, hint)

@@ -61,7 +61,7 @@ def spec_of(
     layout, program = turn.prepared.layout, turn.prepared.program
     step = layout.first_step(layout.children[fork.number][0])
     queue, timeout_ms, in_process = ENGINE_QUEUE, ENGINE_TIMEOUT_MS, True
-    if step is not None:
+    if step is not None and step.ref in program.agents:
         agent = program.agents[step.ref]
         spawner = spawners.get(agent.kind)
         queue, timeout_ms = agent.queue, timeout_of(agent)

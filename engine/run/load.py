@@ -138,7 +138,12 @@ class Loader:
         prepared = Prepared(
             program,
             layout,
-            Machine(layout, self._externs, fuel_nodes=self._fuel_nodes),
+            Machine(
+                layout,
+                self._externs,
+                agents=program.agents,
+                fuel_nodes=self._fuel_nodes,
+            ),
         )
         self._programs.put(program.program_id, prepared)
         return prepared

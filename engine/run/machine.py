@@ -8,7 +8,7 @@ tests hold it against.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, assert_never, cast
 
@@ -34,6 +34,8 @@ from engine.flow.values import truthy
 from engine.run.chain import Chain, Frame, place_of
 from engine.run.layout import Layout
 
+# What the flow is told of a step that nobody can do.
+NO_AGENT: Final = "no agent has this name"
 FUEL_NODES: Final = 20_000
 FUEL_S: Final = 0.05
 # A node may look at a million elements, so the clock is looked at often.
@@ -119,12 +121,18 @@ class Machine:
         layout: Layout,
         externs: Externs | None = None,
         *,
+        agents: Container[str] | None = None,
         fuel_nodes: int = FUEL_NODES,
         fuel_s: float = FUEL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Bind a flow and the pure functions its expressions may call."""
+        """Bind a flow and the pure functions its expressions may call.
+
+        A step whose ref is not among `agents` fails where it stands; a Blueprint
+        without strict_refs may have such steps.
+        """
         self.layout = layout
+        self._agents = agents
         self._externs = externs
         self._fuel_nodes = max(1, fuel_nodes)
         self._fuel_s = fuel_s
@@ -220,6 +228,8 @@ class Machine:
         match node:
             case Step():
                 value = doc.evaluate(node.input, self._externs)
+                if self._agents is not None and node.ref not in self._agents:
+                    raise dispatcher_error(node.ref, NO_AGENT)
                 chain.phase = "s"
                 return StepRequest(node.ref, value, place_of(self.layout, chain))
             case Assign():

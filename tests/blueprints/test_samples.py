@@ -10,7 +10,12 @@ import pytest
 
 from blueprints.conf import spawner_class, spawner_kinds
 from blueprints.loaders.documents import load_document
-from engine.blueprint import Program, compile_blueprint, merge_init_ctx
+from engine.blueprint import (
+    Program,
+    compile_blueprint,
+    lint_blueprint,
+    merge_init_ctx,
+)
 from engine.flow import FlowError, evaluate
 from engine.ports import StepCall
 from engine.run.outcomes import retry_delay
@@ -85,6 +90,12 @@ def test_a_sample_says_what_it_shows(name: str) -> None:
     assert document["id"] == name
     assert document["metadata"]["description"]
     assert "default_init_ctx" in document
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sample_lints_clean(name: str) -> None:
+    report = lint_blueprint(load_document(SAMPLES / f"{name}.json"))
+    assert report.verdict == "OK", [str(found) for found in report.diagnostics]
 
 
 def test_repo_digest_writes_a_report_on_a_real_directory(

@@ -43,7 +43,7 @@ def test_a_broken_blueprint_is_told_with_every_place(tmp_path: Path, capsys: Any
     assert run(str(file), "--json") == 2
     got = json.loads(capsys.readouterr().out)
     assert (got["run"], got["status"], got["steps"]) == (None, "refused", [])
-    assert got["error"]["diagnostics"][0]["code"] == "step-without-agent"
+    assert got["error"]["diagnostics"][0]["kind"] == "unknown-agent-kind"
     assert not (Path(settings.VAR_DIR) / "redis.json").exists()
 
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from engine.blueprint import BlueprintInvalid, Diagnostic, Retry, compile_blueprint
+from engine.blueprint.diagnostics import Element
 
 KINDS = ("python_fn", "subprocess")
 
@@ -136,8 +137,8 @@ def test_the_place_of_a_flow_error_is_one_in_the_document():
     [found] = findings(document(flow=flow))
 
     assert found.place == "$.flow.children[2].cond.op"
-    assert found.code == "flow"
-    assert found.hint == "did you mean 'path'?"
+    assert found.kind == "invalid-flow"
+    assert found.help == "did you mean 'path'?"
 
 
 def test_a_step_without_an_agent_is_found_at_any_depth():
@@ -152,9 +153,11 @@ def test_a_step_without_an_agent_is_found_at_any_depth():
 
     assert first == Diagnostic(
         "$.flow.body.children[1].ref",
-        "step-without-agent",
+        "unresolved-agent-ref",
         "step names the agent 'gret', which does not exist",
         "did you mean 'greet'?",
+        notes=("defined: greet",),
+        element=Element("Step", "gret"),
     )
     assert second.place == "$.flow.catch.ref"
 
@@ -179,19 +182,20 @@ def test_all_findings_are_told_at_once_and_in_one_text():
 
     found = findings(value)
 
-    assert [(one.place, one.code) for one in found] == [
+    assert [(one.place, one.kind) for one in found] == [
+        ("$.agents[1].name", "duplicate-agent-name"),
+        ("$.agents[2].kind", "unknown-agent-kind"),
         ("$.agents[0].kind", "kind-without-spawner"),
-        ("$.agents[1].name", "duplicate-agent"),
-        ("$.agents[1].spec", "missing-field"),
-        ("$.agents[1].spec", "unknown-field"),
-        ("$.agents[2].kind", "unknown-kind"),
-        ("$.agents[3].spec", "missing-field"),
+        ("$.agents[1].spec", "invalid-agent-spec"),
+        ("$.agents[1].spec", "invalid-agent-spec"),
+        ("$.agents[3]", "invalid-agent-spec"),
         ("$.hints.per_agent.gret", "hint-without-agent"),
     ]
-    assert found[0].hint == "kinds with a spawner here: python_fn, subprocess"
-    assert found[4].hint.startswith("did you mean 'subprocess'?")
-    assert str(BlueprintInvalid(found)).splitlines()[3] == (
-        "$.agents[1].spec: unknown field 'fnid'; did you mean 'fn_id'? [unknown-field]"
+    assert found[2].help == "kinds with a spawner here: python_fn, subprocess"
+    assert found[1].help.startswith("did you mean 'subprocess'?")
+    assert str(BlueprintInvalid(found)).splitlines()[4] == (
+        "$.agents[1].spec: unknown field 'fnid'; did you mean 'fn_id'?"
+        " [invalid-agent-spec]"
     )
 
 
@@ -261,10 +265,10 @@ def test_all_findings_are_told_at_once_and_in_one_text():
             "cap_s must not be less than base_s",
         ),
         (
-            document(strategy={"strict_refs": False}),
+            document(strategy={"strict_refs": 0}),
             "$.strategy.strict_refs",
-            "wrong-value",
-            "expected true, got false",
+            "wrong-type",
+            "expected true or false, got 0",
         ),
         (
             document(metadata={"default_run_ttl_secs": 1.5}),
@@ -279,7 +283,7 @@ def test_all_findings_are_told_at_once_and_in_one_text():
 def test_a_wrong_document_is_refused_at_its_place(value, place, code, words):
     [found] = findings(value)
 
-    assert (found.place, found.code) == (place, code)
+    assert (found.place, found.kind) == (place, code)
     assert words in str(found)
 
 
@@ -288,7 +292,7 @@ def test_an_agent_called_like_a_field_does_not_confuse_the_suggestion():
 
     [found] = findings(value)
 
-    assert found.hint == "did you mean 'priority'?"
+    assert found.help == "did you mean 'priority'?"
 
 
 def test_integers_beyond_64_bits_become_floats_as_in_json_text():
@@ -302,8 +306,13 @@ def test_a_finding_is_json_for_programs():
     [found] = findings(document(agnts=[]))
 
     assert found.to_json() == {
-        "place": "$",
-        "code": "unknown-field",
+        "kind": "unknown-field",
+        "stage": {"type": "CompileLint"},
+        "level": "Error",
         "message": "unknown field 'agnts'",
-        "hint": "did you mean 'agents'?",
+        "notes": [],
+        "help": "did you mean 'agents'?",
+        "suggestion": None,
+        "docs_ref": {"uri": "docs/lints.md", "anchor": "unknown-field"},
+        "span": {"element": None, "json_path": "$"},
     }

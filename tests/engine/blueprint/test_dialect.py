@@ -58,7 +58,7 @@ def test_without_the_dialect_its_words_are_refused_with_a_hint(node: Any) -> Non
     for own in ({}, {"dialect": "flow.ir"}):
         [finding] = findings(document(node, **own))
         assert finding.place.startswith("$.flow.children[0]")
-        assert 'add "dialect": "swarm" to the Blueprint' in finding.hint
+        assert 'add "dialect": "swarm" to the Blueprint' in finding.help
     program = compile_blueprint(document(node, dialect="swarm"), kinds=[])
     assert program.flow_json == document(node)["flow"]
     assert program.flow.to_json() == program.flow_json
@@ -78,7 +78,7 @@ def test_another_dialect_is_refused(dialect: Any, said: str) -> None:
     [finding] = findings(document(NOTHING, dialect=dialect))
     assert finding.place == "$.dialect"
     assert "'flow.ir' or 'swarm'" in finding.message
-    assert said in finding.hint
+    assert said in finding.help
 
 
 def test_to_say_the_default_changes_nothing() -> None:

@@ -1,11 +1,10 @@
-"""The spec of agents of the kind lua."""
+"""Kind lua: a script written in the document, or one by its registered name."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from engine.blueprint.kind_rules import KindRules
 from engine.blueprint.strict import Name, Seconds, Strict
 
 
@@ -27,8 +26,11 @@ class LuaSpec(Strict):
     limits: LuaLimitsSpec = LuaLimitsSpec()
 
     @model_validator(mode="after")
-    def check_one(self) -> LuaSpec:
+    def check_one(self) -> "LuaSpec":
         """Refuses a spec without any script; with both, `source` wins."""
         if self.source is None and self.fn_id is None:
             raise ValueError("expected 'source' or 'fn_id'")
         return self
+
+
+RULES: Final = KindRules(LuaSpec)

@@ -1,0 +1,44 @@
+"""Kind agent_block: a language model that the worker drives itself."""
+
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from engine.blueprint.binding import BoundAgent
+from engine.blueprint.diagnostics import Finding
+from engine.blueprint.kind_rules import KindRules
+from engine.blueprint.strict import Name, Strict, Text
+
+
+class McpServer(Strict):
+    """A server of tools: a program that is started, or an address."""
+
+    name: Name
+    command: Text | None = None
+    args: list[Text] = []
+    env: dict[str, Text] = {}
+    url: Text | None = None
+
+
+class AgentBlockSpec(Strict):
+    """`spec` of kind agent_block: prompt mode unless there is a script."""
+
+    script_path: Annotated[Text, Field(min_length=1)] | None = None
+    project_root: Annotated[Text, Field(min_length=1)] | None = None
+    mcp_servers: list[McpServer] = []
+    mcp_rpc_timeout_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 30_000
+
+
+def check_grants(bound: BoundAgent) -> Iterator[Finding]:
+    """Yields a finding where a script is granted MCP tools, which can't be enforced."""
+    spec = bound.agent.spec or {}
+    granted = [tool for tool in bound.tools if tool.startswith("mcp__")]
+    if spec.get("script_path") is not None and granted:
+        message = f"a script can't be held to the tool {granted[0]!r}"
+        hint = "drop 'script_path' (prompt mode), or take the mcp__ tools away"
+        place = f"{bound.place}.spec.script_path"
+        yield Finding(place, message, hint, element=bound.element)
+
+
+RULES: Final = KindRules(AgentBlockSpec, check=check_grants, answers=True)

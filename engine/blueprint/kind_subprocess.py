@@ -1,0 +1,63 @@
+"""Kind subprocess: a program, words with placeholders, or a template that is shared."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pydantic import model_validator
+
+from engine.blueprint.binding import BoundAgent
+from engine.blueprint.diagnostics import Finding
+from engine.blueprint.kind_rules import KindRules
+from engine.blueprint.strict import Strict
+from engine.blueprint.subprocess_spec import (
+    PlainSpec,
+    SubprocessRunner,
+    applied,
+    subprocess_model,
+)
+from engine.flow.json_text import Json
+
+
+class NoSpec(Strict):
+    """`spec` of an agent whose runner names a template: nothing is left to say."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_empty(cls, value: Json) -> Json:
+        """Refuses a spec that the template would hide."""
+        if value:
+            raise ValueError(
+                "an agent with a runner takes its spec from the template; remove spec,"
+                " or say `argv` there and remove runner"
+            )
+        return value
+
+
+def choose_model(bound: BoundAgent) -> type[Strict] | None:
+    """Returns the shape that this agent's spec has to have."""
+    if isinstance(bound.runner, SubprocessRunner):
+        return NoSpec
+    return subprocess_model(bound.agent.spec)
+
+
+def check_template(bound: BoundAgent) -> Iterator[Finding]:
+    """Yields a finding where the runner names a template that isn't there."""
+    runner = bound.runner
+    if isinstance(runner, SubprocessRunner) and bound.template is None:
+        own = bound.source == "agent_inline"
+        place = f"{bound.place}.runner.template" if own else bound.place
+        message = f"no template is named {runner.template!r}"
+        hint = "add it to $.subprocesses, or correct the name"
+        yield Finding(place, message, hint, element=bound.element)
+
+
+def fill_spec(bound: BoundAgent) -> Mapping[str, Json] | None:
+    """Returns the template with what the agent changes of it, None without one."""
+    if isinstance(bound.runner, SubprocessRunner) and bound.template is not None:
+        return applied(bound.template, bound.runner)
+    return None
+
+
+RULES: Final = KindRules(
+    PlainSpec, choose=choose_model, check=check_template, fill=fill_spec
+)

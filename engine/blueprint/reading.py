@@ -1,0 +1,176 @@
+"""From a JSON value to a View: JSON, schema version, shape and flow, in that order.
+
+Nothing of the document is carried out or imported here: it may come from anyone.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from pydantic import ValidationError
+
+from engine.blueprint.diagnostics import (
+    BlueprintInvalid,
+    Diagnostic,
+    place_in,
+    resolve_place,
+)
+from engine.blueprint.lints import REGISTRY, halted_at_missing
+from engine.blueprint.schema import SCHEMA_VERSION, Blueprint
+from engine.blueprint.schema_errors import read_errors
+from engine.blueprint.upgrade import older_words
+from engine.blueprint.view import LintOptions, View
+from engine.flow import (
+    Dialect,
+    FlowError,
+    dump_compact,
+    load_json,
+    parse_expr,
+    parse_node,
+)
+from engine.flow.json_text import Json, find_fault
+
+_PARSE_ERROR: Final = re.compile(r"parse error at \$(\S*): (.*)", re.DOTALL)
+_LAST_STEP: Final = re.compile(r"(.*)\.([a-z_]+)(?:\[[0-9]+\])?", re.DOTALL)
+
+
+def read_blueprint(
+    document: Json,
+    *,
+    kinds: Iterable[str] | None = None,
+    legacy_bindings: bool = True,
+    options: LintOptions | None = None,
+) -> View:
+    """Returns the view of a Blueprint document.
+
+    Raises BlueprintInvalid with every finding of the first stage that has any.
+    """
+    fault = find_fault(document)
+    if fault is not None:
+        raise BlueprintInvalid(
+            [Diagnostic(_found(document, fault[0]), "not-json", fault[1])]
+        )
+    # A copy that nobody else holds, with the numbers that JSON text would give.
+    document = load_json(dump_compact(document))
+    refuse(_check_version(document))
+    try:
+        blueprint = Blueprint.model_validate(document)
+    except ValidationError as error:
+        raise BlueprintInvalid(read_errors(error, Blueprint, "$")) from None
+    refuse([*_check_flow(blueprint), *_check_limits(blueprint)])
+    return View(
+        document,
+        blueprint,
+        kinds=None if kinds is None else frozenset(kinds),
+        legacy_bindings=legacy_bindings,
+        options=options or LintOptions(),
+        lint_kinds={name: kind.suppressible for name, kind in REGISTRY.items()},
+    )
+
+
+def refuse(findings: Iterable[Diagnostic]) -> None:
+    """Raises BlueprintInvalid if there is any finding."""
+    found = list(findings)
+    if found:
+        raise BlueprintInvalid(found)
+
+
+def _found(document: Json, place: str) -> str:
+    """Returns the nearest place that exists; keys that are no JSON have none."""
+    while place != "$":
+        try:
+            resolve_place(document, place)
+        except LookupError:
+            place = place[: max(place.rfind("."), place.rfind("["))]
+        else:
+            return place
+    return place
+
+
+def _check_version(document: Json) -> Iterator[Diagnostic]:
+    """Yields a finding for a version that this code can't read.
+
+    Versions of one minor are compatible as long as there is no major.
+    """
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if not isinstance(version, str):
+        return
+    ours = SCHEMA_VERSION.split(".")
+    parts = version.split("-")[0].split("+")[0].split(".")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        # No version at all is a matter of shape.
+        return
+    if parts[:2] != ours[:2]:
+        message = f"schema_version {version!r} can't be read here"
+        hint = f"this installation reads {ours[0]}.{ours[1]}.x"
+        place, kind = "$.schema_version", "unsupported-schema-version"
+        yield Diagnostic(place, kind, message, hint)
+
+
+def _check_flow(blueprint: Blueprint) -> Iterator[Diagnostic]:
+    try:
+        node = parse_node(blueprint.flow, blueprint.dialect)
+    except FlowError as error:
+        yield _flow_finding(error, blueprint.flow, "$.flow")
+        return
+    yield from _arrays_for_objects(blueprint.flow, node.to_json())
+
+
+def _check_limits(blueprint: Blueprint) -> Iterator[Diagnostic]:
+    for name, hints in blueprint.hints.per_agent.items():
+        if hints.limit is not None:
+            yield from _check_key(name, hints.limit.key, blueprint.dialect)
+
+
+def _check_key(name: str, key: Json, dialect: Dialect) -> Iterator[Diagnostic]:
+    place = place_in("$.hints.per_agent", [name, "limit", "key"])
+    try:
+        parse_expr(key, dialect)
+    except FlowError as error:
+        yield _flow_finding(error, key, place)
+
+
+def _flow_finding(error: FlowError, value: Json, start: str) -> Diagnostic:
+    found = _PARSE_ERROR.fullmatch(str(error))
+    if found is None:
+        return Diagnostic(start, "invalid-flow", str(error))
+    place = f"{start}{found[1]}"
+    message, _, hint = found[2].partition("; ")
+    halted = _halt_without_path(value, f"${found[1]}", place)
+    if halted is not None:
+        return halted
+    old = older_words(value, f"${found[1]}")
+    if old is not None:
+        hint = "`manage.py blueprint upgrade FILE` rewrites it"
+        return Diagnostic(place, "older-dialect", f"{message} ({old})", hint)
+    return Diagnostic(place, "invalid-flow", message, hint)
+
+
+def _halt_without_path(value: Json, inner: str, place: str) -> Diagnostic | None:
+    if inner.endswith(".at"):
+        inner, place = inner.removesuffix(".at"), place.removesuffix(".at")
+    last = _LAST_STEP.fullmatch(inner)
+    if last is None:
+        return None
+    return halted_at_missing.explain(resolve_place(value, inner), place, last[2])
+
+
+def _arrays_for_objects(flow: Json, parsed: Json) -> Iterator[Diagnostic]:
+    """Yields the places where the flow has an array and its program an expression.
+
+    The language reads `[1, x]` as a literal x (a conformance case); who writes it in a
+    Blueprint means the array.
+    """
+    waiting: list[tuple[str, Json, Json]] = [("$.flow", flow, parsed)]
+    while waiting:
+        place, was, now = waiting.pop()
+        if isinstance(was, list) and isinstance(now, dict):
+            hint = f'write {{"op": "lit", "value": {dump_compact(was)}}}'
+            message = "expected an object with 'op', got an array"
+            yield Diagnostic(place, "invalid-flow", message, hint)
+        elif isinstance(was, dict) and isinstance(now, dict):
+            if now.get("op") != "lit":
+                waiting += [(f"{place}.{key}", was[key], now[key]) for key in was]
+        elif isinstance(was, list):
+            pairs = enumerate(zip(was, now, strict=True))
+            waiting += [(f"{place}[{n}]", a, b) for n, (a, b) in pairs]

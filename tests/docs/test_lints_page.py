@@ -1,0 +1,96 @@
+"""docs/lints.md holds against the table of lints, and its examples against the cases."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.blueprint import lint_blueprint
+from engine.blueprint.diagnostics import PAGE
+from engine.blueprint.lint_kind import LintKind, nothing
+from engine.blueprint.lints import READING, REGISTRY, TABLE
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = ROOT / "tests" / "cases" / "blueprints"
+TEXT = (ROOT / PAGE).read_text()
+SECTIONS = dict(
+    re.findall(r"^### (\S+)\n(.*?)(?=^##|\Z)", TEXT, re.MULTILINE | re.DOTALL)
+)
+EXAMPLE = re.compile(r"^```json (bad|good)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def compiled_first() -> list[str]:
+    errors = [kind.name for kind in TABLE if kind.compile is not nothing]
+    return errors + [kind.name for kind in TABLE if kind.compile is nothing]
+
+
+def test_the_page_has_every_kind_in_the_order_of_the_table() -> None:
+    assert list(SECTIONS) == [kind.name for kind in READING] + compiled_first()
+    assert set(SECTIONS) == set(REGISTRY)
+
+
+def level_of(kind: LintKind) -> str:
+    if kind.lint is nothing:
+        return "Error"
+    own = kind.level.value
+    return own if kind.compile is nothing else f"Error or {own}"
+
+
+@pytest.mark.parametrize("kind", REGISTRY.values(), ids=lambda kind: str(kind.name))
+def test_a_section_tells_level_category_and_how_to_allow_it(kind: LintKind) -> None:
+    body = SECTIONS[kind.name]
+    assert body.strip().startswith(f"{level_of(kind)}, {kind.category}. ")
+    allowed = f'`"{kind.name}": "allow"`' in body
+    assert allowed is kind.suppressible
+    assert ("It is always an error." in body) is not kind.suppressible
+
+
+def holds(document: Any, part: Any) -> bool:
+    """Tells whether a part, an object with fewer fields perhaps, is in a document."""
+    if same(document, part):
+        return True
+    below = document.values() if isinstance(document, dict) else document
+    deeper = isinstance(document, dict | list)
+    return deeper and any(holds(one, part) for one in below)
+
+
+def same(value: Any, part: Any) -> bool:
+    if isinstance(value, dict) and isinstance(part, dict):
+        return all(key in value and same(value[key], part[key]) for key in part)
+    # NaN is not equal to itself.
+    return json.dumps(value) == json.dumps(part)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_the_examples_are_parts_of_the_cases(name: str) -> None:
+    examples = EXAMPLE.findall(SECTIONS[name])
+    if name == "agent-md-size":
+        # A long prompt would show nothing.
+        assert examples == []
+        return
+    assert [word for word, _ in examples] == ["bad", "good"]
+    for word, text in examples:
+        pattern = "fail*.json" if word == "bad" else "pass*.json"
+        paths = [
+            path
+            for path in (CASES / name).glob(pattern)
+            if not path.stem.endswith(".expected")
+        ]
+        part = json.loads(text)
+        assert any(holds(json.loads(path.read_text()), part) for path in paths), word
+
+
+def test_the_layers_of_the_page_do_what_it_says() -> None:
+    (text,) = re.findall(r"^```json\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    agent = {"name": "cat", "kind": "subprocess", "spec": {"program": "cat"}}
+    document = {
+        "id": "page",
+        "flow": {"kind": "seq", "children": []},
+        "agents": [agent],
+        **json.loads(text),
+    }
+    report = lint_blueprint(document)
+    assert report.diagnostics == ()
+    assert [one.diagnostic.kind for one in report.suppressed] == ["missing-timeout"]

@@ -1,0 +1,167 @@
+"""Every kind of finding has a Blueprint that shows it and one that doesn't."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from engine.blueprint import (
+    BlueprintInvalid,
+    Level,
+    LintOptions,
+    LintReport,
+    compile_blueprint,
+    json_schema,
+    lint_blueprint,
+)
+from engine.blueprint.diagnostics import resolve_place
+from engine.blueprint.lints import READING, REGISTRY
+
+CASES = Path(__file__).resolve().parents[2] / "cases" / "blueprints"
+DOCUMENTS = sorted(
+    path for path in CASES.rglob("*.json") if not path.stem.endswith(".expected")
+)
+# The error variants of reference-language 3.2, with a case of each.
+VARIANTS = {
+    "BoundAgent(UnknownRunnerRef)": "bound-agent-resolution/fail-unknown-runner-ref",
+    "BoundAgent(UnknownDefaultRunner)": (
+        "bound-agent-resolution/fail-unknown-default-runner"
+    ),
+    "BoundAgent(LegacyWorkerBindingDisabled)": (
+        "bound-agent-resolution/fail-legacy-disabled"
+    ),
+    "UnknownKind": "unknown-agent-kind/fail",
+    "InvalidSpec": "invalid-agent-spec/fail",
+    "InvalidSpec(worker binding)": "worker-binding-missing/fail-strict",
+    "UnresolvedRef": "unresolved-agent-ref/fail",
+    "DuplicateAgent": "duplicate-agent-name/fail",
+    "UnresolvedOperatorRef": "unresolved-operator-ref/fail",
+    "RemovedSpawnerHint": "unknown-spawner-hint/fail",
+    "UnresolvedMetaRef": "unresolved-meta-ref/fail",
+    "UnresolvedMetaRef(step)": "unresolved-meta-ref/fail-step",
+    "StepNamingCollision(both)": "step-naming-collision/fail-both",
+    "StepNamingCollision(first)": "step-naming-collision/fail-first",
+    "StepNamingCollision(second)": "step-naming-collision/fail-second",
+    "InvalidProjectionPlacement(InvalidRoot)": "invalid-projection-placement/fail-root",
+    "InvalidProjectionPlacement(EmptyDirTemplate)": (
+        "invalid-projection-placement/fail-empty"
+    ),
+    "InvalidProjectionPlacement(AbsolutePath)": (
+        "invalid-projection-placement/fail-absolute"
+    ),
+    "InvalidProjectionPlacement(ParentDirComponent)": (
+        "invalid-projection-placement/fail-parent"
+    ),
+    "InvalidProjectionPlacement(MissingTaskIdPlaceholder)": (
+        "invalid-projection-placement/fail-task-id"
+    ),
+    "UnresolvedAuditAgent": "unresolved-audit-agent/fail",
+    "VerdictChannelMismatch": "verdict-channel-mismatch/fail",
+    "VerdictValueNotInContract": "verdict-value-not-in-contract/fail",
+    "VerdictValueUnhandled": "verdict-value-unhandled/fail-strict",
+}
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def expected_of(path: Path) -> Mapping[str, Any]:
+    expected: Mapping[str, Any] = read(path.with_suffix(".expected.json"))
+    return expected
+
+
+def installation(options: Mapping[str, Any]) -> dict[str, Any]:
+    named = ("kinds", "legacy_bindings")
+    return {name: options[name] for name in named if name in options}
+
+
+def report_of(path: Path) -> LintReport:
+    options = dict(expected_of(path).get("options", {}))
+    where = installation(options)
+    rest = {name: value for name, value in options.items() if name not in where}
+    return lint_blueprint(read(path), options=LintOptions(**rest), **where)
+
+
+def test_every_case_is_told_as_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    counts: Counter[str] = Counter()
+    for path in DOCUMENTS:
+        expected, report, kind = expected_of(path), report_of(path), path.parent.name
+        told = [f"{found.level} {found}" for found in report.diagnostics]
+        assert told == expected["diagnostics"], path
+        kept = [f"{one.source}: {one.diagnostic}" for one in report.suppressed]
+        assert kept == expected.get("suppressed", []), path
+        shown = any(found.kind == kind for found in report.diagnostics)
+        assert shown is path.stem.startswith("fail"), path
+        document = read(path)
+        for found in report.diagnostics:
+            resolve_place(document, found.place)
+            assert str(found).startswith(f"{found.place}: "), path
+            assert found.to_json()["span"]["json_path"] == found.place
+            counts["places"] += 1
+        counts["failing" if shown else "passing"] += 1
+        counts[path.stem.partition("-")[0] + " " + kind] += 1
+    for kind in REGISTRY:
+        assert counts[f"fail {kind}"], f"no failing Blueprint for {kind}"
+        assert counts[f"pass {kind}"], f"no passing Blueprint for {kind}"
+    with capsys.disabled():
+        print(
+            f"\n{len(REGISTRY)} kinds of findings: {counts['failing']} failing and"
+            f" {counts['passing']} passing Blueprints, {counts['places']} places"
+        )
+
+
+def test_every_variant_of_a_compile_error_is_an_error_in_its_case() -> None:
+    for variant, name in VARIANTS.items():
+        path = CASES / f"{name}.json"
+        where = installation(expected_of(path).get("options", {}))
+        with pytest.raises(BlueprintInvalid) as caught:
+            compile_blueprint(read(path), **where)
+        kinds = {found.kind for found in caught.value.diagnostics}
+        assert path.parent.name in kinds, variant
+
+
+@pytest.mark.parametrize(
+    "path", DOCUMENTS, ids=[f"{p.parent.name}-{p.stem}" for p in DOCUMENTS]
+)
+def test_a_case_compiles_unless_the_compiler_finds_an_error(path: Path) -> None:
+    where = installation(expected_of(path).get("options", {}))
+    errors = [
+        found
+        for found in report_of(path).diagnostics
+        if found.level is Level.ERROR and not found.family
+    ]
+    if errors:
+        with pytest.raises(BlueprintInvalid) as caught:
+            compile_blueprint(read(path), **where)
+        assert list(caught.value.diagnostics) == errors
+    else:
+        assert compile_blueprint(read(path), **where).program_id
+
+
+def test_the_json_schema_takes_what_the_shape_takes() -> None:
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    shapes = {kind.name for kind in READING} - {
+        "not-json",
+        "unsupported-schema-version",
+    }
+    # What a schema can't say: texts inside texts, and an expression inside a hint.
+    beyond = {"fail-template", "fail-limit-key", "fail-verdict-twice"}
+    checked = 0
+    for path in DOCUMENTS:
+        kinds = {found.kind for found in report_of(path).diagnostics}
+        if "not-json" in kinds or path.stem in beyond or "kinds" in expected_of(path):
+            continue
+        if not kinds & shapes:
+            if not kinds & {"invalid-agent-spec", "unknown-agent-kind"}:
+                validator.validate(read(path))
+        else:
+            assert not validator.is_valid(read(path)), path
+        checked += 1
+    assert checked > 100

@@ -1,0 +1,160 @@
+"""Tests of engine/blueprint/upgrade.py: older words, and nothing guessed."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from engine.blueprint import BlueprintInvalid, compile_blueprint, upgrade
+from engine.blueprint.diagnostics import resolve_place
+from engine.blueprint.upgrade import upgrade_with_notes
+
+
+def path(at: str) -> Any:
+    return {"op": "path", "at": at}
+
+
+def lit(value: Any) -> Any:
+    return {"op": "lit", "value": value}
+
+
+def branch(cond: Any) -> Any:
+    nothing = {"kind": "seq", "children": []}
+    return {"kind": "branch", "cond": cond, "then": nothing, "else": nothing}
+
+
+def document(cond: Any, **more: Any) -> Any:
+    return {"id": "old", "flow": branch(cond), **more}
+
+
+SEED = document(
+    {
+        "op": "and",
+        "operands": [
+            {"op": "le", "lhs": path("$.n"), "rhs": lit(3)},
+            {
+                "op": "or",
+                "operands": [
+                    {"op": "not", "operand": {"op": "exists", "at": "$.a"}},
+                    {
+                        "op": "ge",
+                        "lhs": {"op": "len", "of": path("$a.b")},
+                        "rhs": lit(1),
+                    },
+                ],
+            },
+        ],
+    }
+)
+TODAY = document(
+    {
+        "op": "and",
+        "args": [
+            {"op": "lte", "lhs": path("$.n"), "rhs": lit(3)},
+            {
+                "op": "or",
+                "args": [
+                    {"op": "not", "arg": {"op": "exists", "arg": path("$.a")}},
+                    {
+                        "op": "gte",
+                        "lhs": {"op": "len", "arg": path("$.a.b")},
+                        "rhs": lit(1),
+                    },
+                ],
+            },
+        ],
+    }
+)
+
+
+def test_a_document_of_the_seed_is_refused_and_compiles_once_upgraded() -> None:
+    before = copy.deepcopy(SEED)
+    with pytest.raises(BlueprintInvalid) as caught:
+        compile_blueprint(SEED)
+    assert [found.kind for found in caught.value.diagnostics] == ["older-dialect"]
+    assert "blueprint upgrade" in caught.value.diagnostics[0].help
+    assert upgrade(SEED) == TODAY
+    assert before == SEED
+    assert compile_blueprint(upgrade(SEED)) == compile_blueprint(TODAY)
+
+
+def test_each_note_stands_where_something_was_rewritten() -> None:
+    _, notes = upgrade_with_notes(SEED)
+    assert len(notes) == 8
+    for note in notes:
+        resolve_place(SEED, note.place)
+    told = "\n".join(map(str, notes))
+    assert "$.flow.cond.operands[0].op: 'le' is now 'lte'" in told
+    assert "a value of null counts as absent now" in told
+
+
+def test_what_is_of_today_is_left_alone() -> None:
+    assert upgrade_with_notes(TODAY) == (TODAY, [])
+    assert upgrade(upgrade(SEED)) == upgrade(SEED)
+
+
+@pytest.mark.parametrize(
+    "cond",
+    [
+        {"op": "and", "operands": [], "args": []},
+        {"op": "exists", "at": 5},
+        {"op": "less", "lhs": path("$.a"), "rhs": lit(1)},
+        path("$.a..b"),
+        path("a.b"),
+        {"op": "eq", "lhs": lit({"op": "le", "operands": 1}), "rhs": lit(1)},
+    ],
+)
+def test_what_can_mean_two_things_stays_as_it_is(cond: Any) -> None:
+    assert upgrade_with_notes(document(cond)) == (document(cond), [])
+
+
+def test_old_bindings_become_runners() -> None:
+    old = document(
+        lit(True),
+        agents=[
+            {
+                "name": "critic",
+                "kind": "operator",
+                "spec": {"operator_ref": "desk"},
+                "profile": {"worker_binding": "reviewer", "tools": ["Read"]},
+            },
+            {"name": "llm", "kind": "subprocess"},
+        ],
+        operators=[{"name": "desk"}],
+        subprocesses=[{"name": "cli", "argv": ["cli"]}],
+        hints={"per_agent": {"llm": {"subprocess_template": "cli"}}},
+    )
+    new, notes = upgrade_with_notes(old)
+    assert new["agents"][0]["profile"] == {"tools": ["Read"]}
+    assert [agent["runner"] for agent in new["agents"]] == [
+        {"backend": "ws_claude_code", "variant": "reviewer", "tools": ["Read"]},
+        {"backend": "subprocess", "template": "cli"},
+    ]
+    assert len(notes) == 2
+    program = compile_blueprint(new)
+    assert program.agents["llm"].spec["argv"] == ["cli"]
+    # What the old field meant is what the runner means now.
+    del old["agents"][1], old["hints"]
+    was = compile_blueprint(old).agents["critic"]
+    now = program.agents["critic"]
+    assert (was.runner, was.profile) == (now.runner, now.profile)
+
+
+def test_a_binding_beside_a_runner_is_left_for_its_author() -> None:
+    agent = {
+        "name": "critic",
+        "profile": {"worker_binding": "x"},
+        "runner": {"backend": "ws_operator", "variant": "y"},
+    }
+    value = document(lit(True), agents=[agent])
+    assert upgrade(value) == value
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", [], {}, {"flow": 5, "agents": 5}])
+def test_what_is_no_blueprint_comes_back(value: Any) -> None:
+    assert upgrade(value) == value
+
+
+def test_what_is_no_json_is_refused() -> None:
+    with pytest.raises(BlueprintInvalid, match="finite"):
+        upgrade({"flow": float("inf")})
