@@ -9,9 +9,9 @@ from blueprints.loaders.documents import DocumentInvalid
 HEAD = 'local F, B = require "flow_dsl", require "bp_dsl"\n'
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def sandbox():
-    """Ends the sandbox with the tests of the loaders."""
+    """Ends the sandbox with the module."""
     yield
     lua_host().close()
 
