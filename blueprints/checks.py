@@ -1,16 +1,37 @@
-"""System checks: what must hold before anything is started.
-
-swarm.E001: a dotted path of settings.SWARM can't be imported.
-swarm.W002: an agent module can't be imported, or a function can't be called (--deploy).
+"""System checks, made before anything is started: swarm.E001 the wiring, E002 a number out
+of bounds, E003 Lua's usual memory above the most, W001 a lease so short that steps may
+run twice, W002 an agent module or function that can't be used (--deploy).
 """
 
-from typing import Any
+import math
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from blueprints.agents import broken_modules, function_faults
 from blueprints.conf import wiring_faults
+
+# The environment's reader says the same; this is for settings modules that set them.
+NUMBERS: Final = (
+    "SWARM_LEASE",
+    "SWARM_STEP_BUDGET",
+    "SWARM_STEP_BUDGET_S",
+    "SWARM_LANE_BATCH",
+    "SWARM_CHORD_WINDOW",
+    "SWARM_CONSUMERS",
+    "SWARM_MAX_LOST",
+    "SWARM_RUN_DEADLINE",
+    "SWARM_ATTEMPT_TIMEOUT",
+    "SWARM_CTX_LIMIT",
+    "SWARM_INPUT_LIMIT",
+    "SWARM_INLINE_LIMIT",
+    "SWARM_JOURNAL_LIMIT",
+    "SWARM_OUTPUT_LIMIT",
+)
+LEAST: Final = {"SWARM_LEASE": 2.0, "SWARM_STEP_BUDGET": 0}
+"""Where it is not that a number must be more than 0."""
+SHORT_LEASE_S: Final = 3.0
 
 
 def check_wiring(**_: Any) -> list[CheckMessage]:
@@ -32,3 +53,46 @@ def check_agents(**_: Any) -> list[CheckMessage]:
     faults += [f"{name}: {fault}" for name, fault in function_faults().items()]
     hint = "Mend the module, or take it out of SWARM_AGENT_MODULES."
     return [Warning(fault, hint=hint, id="swarm.W002") for fault in faults]
+
+
+def check_lua_limits(**_: Any) -> list[CheckMessage]:
+    """Returns an error if the memory limits of Lua scripts contradict each other."""
+    usual, most = settings.SWARM_LUA_MEMORY, settings.SWARM_LUA_MEMORY_MAX
+    if usual <= most:
+        return []
+    text = f"SWARM_LUA_MEMORY ({usual}) is more than SWARM_LUA_MEMORY_MAX ({most})"
+    hint = "Raise the second or lower the first."
+    return [Error(text, hint=hint, id="swarm.E003")]
+
+
+def check_numbers(**_: Any) -> list[CheckMessage]:
+    """Returns an error for each number out of bounds, and a warning for a short lease."""
+    hint = "Correct it in the environment or in your settings module."
+    found: list[CheckMessage] = []
+    for name in sorted({*NUMBERS, *_other_numbers()}):
+        value = getattr(settings, name, None)
+        least = LEAST.get(name)
+        if not _in_bounds(value, least):
+            rule = "more than 0" if least is None else f"at least {least:g}"
+            text = f"settings.{name}: expected a number, {rule}, got {value!r}"
+            found.append(Error(text, hint=hint, id="swarm.E002"))
+    if not found and settings.SWARM_LEASE < SHORT_LEASE_S:
+        text = (
+            f"settings.SWARM_LEASE is {settings.SWARM_LEASE:g} s: the keeper renews once a"
+            " second, so one that is held up for a moment loses its claims and steps run"
+            " twice"
+        )
+        hint = f"Set SWARM_LEASE to {SHORT_LEASE_S:g} or more; 10 is the default."
+        found.append(Warning(text, hint=hint, id="swarm.W001"))
+    return found
+
+
+def _other_numbers() -> set[str]:
+    names = {name for name in dir(settings) if name.startswith("SWARM_")}
+    return {name for name in names if type(getattr(settings, name)) in (int, float)}
+
+
+def _in_bounds(value: Any, least: float | None) -> bool:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        return False
+    return value > 0 if least is None else value >= least

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from engine.ports import LuaHost
+
 
 def spawner_kinds() -> tuple[str, ...]:
     """Returns the agent kinds that have a spawner here, sorted."""
@@ -22,6 +24,19 @@ def spawner_class(kind: str) -> Any:
         known = ", ".join(spawner_kinds()) or "none"
         raise LookupError(f"no spawner for kind {kind!r}; known: {known}") from None
     return resolve(path)
+
+
+def lua_functions() -> dict[str, Any]:
+    """Returns the host functions of Lua scripts by name; raises ImportError."""
+    wired = settings.SWARM.get("LUA_FUNCTIONS", {})
+    return {name: resolve(path) for name, path in wired.items()}
+
+
+@cache
+def lua_host() -> LuaHost:
+    """Returns the LuaHost of this process; it starts nothing before its first script."""
+    host: LuaHost = resolve(settings.SWARM["LUA_HOST"])()
+    return host
 
 
 @cache
@@ -54,6 +69,7 @@ def _paths(place: str, value: Any) -> Iterator[tuple[str, Any]]:
 def _forget(*, setting: str, **_: Any) -> None:
     if setting == "SWARM":
         resolve.cache_clear()
+        lua_host.cache_clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="blueprints.conf")

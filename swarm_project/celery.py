@@ -1,9 +1,12 @@
 """The Celery app. Its settings are in settings.py; its tasks in workers/tasks.py."""
 
 import os
+import sys
+from types import TracebackType
 
 from celery import Celery
 from celery.app.amqp import AMQP
+from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange
 from kombu.transport import TRANSPORT_ALIASES
 
@@ -28,3 +31,19 @@ class DefaultExchangeAMQP(AMQP):
 
 app = Celery("swarm", amqp=DefaultExchangeAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
+
+
+_show_any = sys.excepthook
+
+
+def _show(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Tells a bad setting in one line, also where Celery's program meets it first."""
+    if isinstance(error, ImproperlyConfigured):
+        sys.stderr.write(f"{error}\n")
+    else:
+        _show_any(kind, error, trace)
+
+
+sys.excepthook = _show

@@ -15,6 +15,18 @@ from django.core.exceptions import ImproperlyConfigured
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_YEAR_S = 366 * 24 * 3600
+
+# The server's own timeouts never reach a client behind a broken network: TCP's do. A
+# vanished client's locks must go as well. Milliseconds but for connect and keepalives.
+_PATIENCE_WITH_POSTGRESQL = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "options": "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000",
+}
 
 
 def env_text(name: str, default: str, *, choices: Sequence[str] = ()) -> str:
@@ -53,8 +65,11 @@ def env_int(name: str, default: int, *, least: int = 1) -> int:
     return value
 
 
-def env_seconds(name: str, default: float) -> float:
-    """Returns a number of seconds greater than 0; unbounded is not on offer."""
+def env_seconds(name: str, default: float, *, least: float = 0.0) -> float:
+    """Returns seconds greater than 0, at least `least` and at most a year.
+
+    Unbounded is not on offer, and more than a year is as good as that.
+    """
     text = os.environ.get(name, "").strip()
     if not text:
         return default
@@ -65,6 +80,10 @@ def env_seconds(name: str, default: float) -> float:
     # Written so that NaN is refused too.
     if not 0 < value < float("inf"):
         raise _refusal(name, text, "a finite number of seconds greater than 0")
+    if value < least:
+        raise _refusal(name, text, f"at least {least:g} seconds")
+    if value > _YEAR_S:
+        raise _refusal(name, text, f"at most {_YEAR_S} seconds (a year)")
     return value
 
 
@@ -103,7 +122,8 @@ def database(*, url: str, var_dir: Path) -> dict[str, Any]:
     """Returns the default entry of DATABASES for a URL, or for SQLite in `var_dir`.
 
     Write transactions of SQLite begin IMMEDIATE: one that starts as a reader can't
-    wait for the lock later, it fails at once.
+    wait for the lock later, it fails at once. A PostgreSQL that hangs or can't be
+    reached any more is an error after seconds, not never; what the URL says goes first.
     """
     try:
         found: dict[str, Any] = dict(
@@ -124,6 +144,8 @@ def database(*, url: str, var_dir: Path) -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
         }
+    if found["ENGINE"] == "django.db.backends.postgresql":
+        found["OPTIONS"] = {**_PATIENCE_WITH_POSTGRESQL, **found.get("OPTIONS", {})}
     return found
 
 

@@ -107,7 +107,8 @@ LOGGING = logging_config(
 SWARM_STATE_URL, CELERY_BROKER_URL = redis_urls(
     url=env_text("SWARM_REDIS_URL", ""), var_dir=VAR_DIR
 )
-SWARM_LEASE = env_seconds("SWARM_LEASE", 10.0)
+# The keeper renews once a second: a lease has to outlive a renewal that comes late.
+SWARM_LEASE = env_seconds("SWARM_LEASE", 10.0, least=2.0)
 # How much one delivery may do before it queues again; 0 steps: each its own delivery.
 SWARM_STEP_BUDGET = env_int("SWARM_STEP_BUDGET", 100, least=0)
 SWARM_STEP_BUDGET_S = env_seconds("SWARM_STEP_BUDGET_S", 2.0)
@@ -136,7 +137,16 @@ SWARM_CHILD_ENV = env_list(
 # What one attempt may emit: output events, and bytes of them in the journal.
 SWARM_EVENT_LIMIT = env_int("SWARM_EVENT_LIMIT", 10_000)
 SWARM_EVENT_BYTES_LIMIT = env_int("SWARM_EVENT_BYTES_LIMIT", 1 * MIB)
+# A Lua script's own bounds; an agent's spec may ask for less, or more up to the most.
+SWARM_LUA_TIME = env_seconds("SWARM_LUA_TIME", 60.0)
+SWARM_LUA_MEMORY = env_int("SWARM_LUA_MEMORY", 32 * MIB, least=MIB)
+SWARM_LUA_MEMORY_MAX = env_int("SWARM_LUA_MEMORY_MAX", 256 * MIB, least=MIB)
 SWARM_ARCHIVE = env_text("SWARM_ARCHIVE", "async", choices=["async"])
+# The folders of registered Lua scripts; a relative one is below the checkout.
+SWARM_LUA_DIRS = [
+    str(BASE_DIR / folder)
+    for folder in env_list("SWARM_LUA_DIRS", ["blueprints/samples"])
+]
 
 # Celery: a message is a hint, never the truth. docs/settings.md gives the reasons.
 
@@ -204,7 +214,11 @@ CELERY_TASK_QUEUES = [
 
 SWARM = {
     "SPAWNERS": {
+        "lua": "workers.spawners.lua.LuaSpawner",
         "python_fn": "workers.spawners.python_fn.PythonFunctionSpawner",
         "subprocess": "workers.spawners.subprocess.SubprocessSpawner",
     },
+    "LUA_HOST": "workers.lua.SandboxHost",
+    # What Lua scripts call as host.NAME(value): fn(value, *, step) -> JSON.
+    "LUA_FUNCTIONS": {},
 }

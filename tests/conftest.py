@@ -1,23 +1,17 @@
 """What all tests share. Doubles stand only at ports, so there is little here."""
 
-import os
 import shutil
-import tempfile
 
+from django.conf import settings as django_settings
 from hypothesis import settings
 
 # No test fails for the time it took: a busy machine is no bug.
 settings.register_profile("swarm", deadline=None)
 settings.load_profile("swarm")
 
-# Set before pytest-django imports the settings: a test run leaves `var/` alone, and no
-# server or database of the developer's reaches it.
-_VAR = tempfile.mkdtemp(prefix="swarm-tests.")
-os.environ["SWARM_VAR"] = _VAR
-for _name in ("SWARM_REDIS_URL", "DATABASE_URL", "SWARM_SECRET_KEY", "SWARM_DEBUG"):
-    os.environ.pop(_name, None)
-
 
 def pytest_unconfigure() -> None:
-    """Removes what the run kept."""
-    shutil.rmtree(_VAR, ignore_errors=True)
+    """Removes what the run kept; isolated_settings.py made it."""
+    # With `--ds` of somebody else's it is not ours.
+    if django_settings.VAR_DIR.name.startswith("swarm-tests."):
+        shutil.rmtree(django_settings.VAR_DIR, ignore_errors=True)

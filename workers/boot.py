@@ -6,6 +6,7 @@ Imported by workers.tasks, so that a stock `celery worker` has it too.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ from kombu import Exchange, Queue
 from blueprints.agents import broken_modules, function_faults
 from blueprints.conf import spawner_kinds
 from engine.store.base import ENGINE_QUEUE
+from workers.deaths import be_plain
 from workers.execute import use_page
 from workers.keeper import Keeper, no_fork_in_tick
 from workers.page import Page
@@ -27,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 KEEPER_TIMEOUT_S = 2.0
 AGENT_KIND = "python_fn"
+REFUSED = 2
+NOWHERE = "redis://127.0.0.1:1/0"
+"""What swarm_project/env.py answers where neither SWARM_REDIS_URL nor a server is."""
 
 
 class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -51,6 +56,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: Any) -> None:
         """Start the keeper thread."""
         no_fork_in_tick()
+        be_plain()
         store = make_store(timeout=KEEPER_TIMEOUT_S)
         self.keeper = Keeper(store, self.page, self.pids, self.host.tick)
         self.keeper.start()
@@ -79,6 +85,21 @@ _steps: list[KeeperStep] = []
 def add_to(app: Celery) -> None:
     """Make every worker of an app run the keeper."""
     app.steps["worker"].add(KeeperStep)
+
+
+@signals.celeryd_init.connect(weak=False)
+def refuse_without_redis(**_: Any) -> None:
+    """End a worker that has no Redis to work for.
+
+    Settings are read once, so it would ask for ever at an address where nobody answers.
+    """
+    if settings.SWARM_STATE_URL == NOWHERE:
+        sys.stderr.write(
+            "no embedded server is running: start `python manage.py up`, or set"
+            " SWARM_REDIS_URL, and start this worker again\n"
+        )
+        # Celery only logs exceptions of signal handlers; this one it lets through.
+        raise SystemExit(REFUSED)
 
 
 @signals.celeryd_after_setup.connect(weak=False)

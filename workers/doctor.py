@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -16,11 +17,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from blueprints.agents import broken_modules, function_faults, registered
-from blueprints.conf import wiring_faults
+from blueprints.conf import lua_host, wiring_faults
+from engine.ports import LuaFault
 from engine.store.redis import STATE
 from workers.doctor_processes import child_processes
 from workers.findings import Finding
 from workers.fleets import masked, unapplied
+from workers.lua.selftest import self_test
 from workers.server import read_server_info
 
 LEAST_MAJOR: Final = 7
@@ -30,7 +33,7 @@ DEEP: Final = 10_000
 
 def examine() -> list[Finding]:
     """Return what every check found."""
-    found = [*_wiring(), *_agents(), _var(), *_database(), *child_processes()]
+    found = [*_wiring(), *_agents(), _var(), *_database(), _lua(), *child_processes()]
     client = redis.Redis.from_url(
         settings.SWARM_STATE_URL,
         socket_connect_timeout=3,
@@ -80,6 +83,23 @@ def _var() -> Finding:
         text = f"{settings.VAR_DIR} can't be written: {error.strerror}"
         return Finding("var", "fail", text, "free some space or set SWARM_VAR")
     return Finding("var", "ok", f"{settings.VAR_DIR} can be written")
+
+
+def _lua() -> Finding:
+    hint = "start no worker that serves swarm.lua until this is mended"
+    try:
+        with contextlib.closing(lua_host()) as host:
+            version, faults = self_test(host)
+    except (LuaFault, ImportError, OSError) as error:
+        text = f"no script runs in a sandbox: {_first_line(error)}"
+        return Finding("lua", "fail", text, "is lupa installed for this machine?")
+    if faults:
+        return Finding("lua", "fail", "; ".join(faults), hint)
+    text = f"{version} in a sandbox: nothing of the system in reach, limits hold"
+    if not sys.platform.startswith("linux"):
+        note = "its processes' own limits are not enforced here, Lua's memory limit is"
+        return Finding("lua", "warn", f"{text}; {note}", "run workers on Linux")
+    return Finding("lua", "ok", text)
 
 
 def _database() -> Iterator[Finding]:

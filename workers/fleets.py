@@ -43,7 +43,6 @@ from workers.server import (
 TRIES = 3
 """Short lives of a worker in a row after which a command gives up."""
 LOGS_KEPT = 20
-STOP_S = 12.0
 STEWARD_S = 2.0
 SUFFIXES = (".hi", "", ".lo")
 THREADED = frozenset({"operator"})
@@ -325,14 +324,14 @@ class Fleet:
                     os.kill(member.guard.pid, signal.SIGQUIT)
 
     def stop(self) -> None:
-        """End every worker: asked first, killed after ten seconds by its guard."""
+        """End every worker: asked first, killed by its guard if that takes too long."""
         for member in self.members:
             if member.guard.stdin is not None:
                 with contextlib.suppress(OSError):
                     member.guard.stdin.close()
             elif member.guard.poll() is None:
                 member.guard.terminate()
-        until = time.monotonic() + STOP_S
+        until = time.monotonic() + fleets_child.STOP_S
         for member in self.members:
             try:
                 member.guard.wait(max(0.1, until - time.monotonic()))
@@ -389,7 +388,7 @@ def stop_kept() -> int:
     for fleet in kept:
         with contextlib.suppress(OSError):
             os.kill(fleet.pid, signal.SIGTERM)
-    until = time.monotonic() + STOP_S
+    until = time.monotonic() + fleets_child.STOP_S
     while kept_fleets() and time.monotonic() < until:
         time.sleep(0.05)
     return len(kept)

@@ -23,7 +23,16 @@ PR_SET_CHILD_SUBREAPER = 36
 # These see the end of their worker by themselves and have things to put in order.
 SPARED = (b"workers/process/launcher.py", b"\0django\0steward\0")
 TOO_SHORT_S = 5.0
-PATIENCE_S = 10.0
+WARM_S = 25.0
+"""How long a worker that is asked to stop may go on with what it has begun.
+
+Then its keeper kills what still runs. Each who waits for it is a little more patient:
+otherwise steps that were to end well would be killed with the whole group.
+"""
+PATIENCE_S = WARM_S + 5.0
+"""How long this guard waits for its worker: the keeper's bound and Celery's own end."""
+STOP_S = PATIENCE_S + 2.0
+"""How long the command that started guards waits for them."""
 SWEEP_S = 3.0
 GAVE_UP = 70
 

@@ -13,8 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from engine.run.outcomes import timed_out
 from engine.store.base import Lease, RunStore
+from workers.deaths import deaths
+from workers.fleets_child import WARM_S
 from workers.page import SLOTS, Page, Shown
 from workers.process.offspring import end, offspring
 
@@ -22,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
 GRACE_S = 2.0
-SHUTDOWN_S = 25.0
+AWAY = (RedisConnectionError, RedisTimeoutError, OSError)
 
 tick_lock = threading.Lock()
 _registered: list[bool] = []
@@ -63,25 +69,48 @@ class Keeper(threading.Thread):
         self._vain: dict[tuple[int, str], float] = {}
         self._drain_since = 0.0
         self._unreported: list[Shown] = []
+        self._kill_at = float("inf")
+        """When the next child will be past its deadline and the grace."""
 
     def stop(self) -> None:
         """End the thread after its tick."""
         self._ended.set()
 
     def run(self) -> None:
-        """Tick until stopped; a tick that fails is logged and the next one tries again."""
+        """Tick until stopped; a tick that fails is logged and the next one tries again.
+
+        Between two ticks it gets up for a deadline: a second more would break the
+        promise that a step ends within three seconds of its timeout.
+        """
         due = time.monotonic()
-        while not self._ended.wait(max(0.0, due - time.monotonic())):
-            due = max(due + TICK_S, time.monotonic())
+        while True:
+            wait_s = min(due, self._kill_at) - time.monotonic()
+            if self._ended.wait(max(0.0, wait_s)):
+                return
             with tick_lock:
                 try:
+                    if time.monotonic() < due:
+                        self._enforce(self._living())
+                        continue
+                    due = max(due + TICK_S, time.monotonic())
                     self.tick()
                 except Exception as error:
                     logger.warning("keeper: %s; trying again", error)
+                    self._kill_at = float("inf")
 
     def tick(self) -> None:
         """Renew every lease shown, then kill what must not go on."""
         self._every_tick()
+        shown = self._living()
+        try:
+            self._renew(shown)
+        except Exception as error:
+            # Deadlines hold while Redis is away, too.
+            logger.warning("keeper: can't renew leases: %s", error)
+        self._enforce(shown)
+
+    def _living(self) -> list[Shown]:
+        """Return what live children show, and forget what dead ones showed."""
         shown = [s for s in map(self._page.read, range(SLOTS)) if s is not None]
         pids = self._pids()
         if pids is not None:
@@ -90,21 +119,39 @@ class Keeper(threading.Thread):
                 # Its lease ends by itself; the successor may not have started yet.
                 self._page.clear(item.slot)
             shown = [s for s in shown if s.pid in live]
-        try:
-            self._renew(shown)
-        except Exception as error:
-            # Deadlines hold while Redis is away, too.
-            logger.warning("keeper: can't renew leases: %s", error)
-        if pids is not None:
+        return shown
+
+    def _enforce(self, shown: list[Shown]) -> None:
+        self._kill_at = float("inf")
+        if self._pids() is not None:
             for item in shown:
                 self._judge(item)
         self._report_all()
 
+    @property
+    def waiting(self) -> int:
+        """Count the reports that Redis has not taken yet."""
+        return len(self._unreported)
+
     def _report_all(self) -> None:
-        """Record the outcomes of killed attempts; what fails stays for the next tick."""
-        while self._unreported:
-            self._report(self._unreported[0])
-            self._unreported.pop(0)
+        """Record the outcomes of killed attempts; what may yet succeed stays."""
+        reports, self._unreported = self._unreported, []
+        for at, item in enumerate(reports):
+            try:
+                self._report(item)
+            except AWAY as error:
+                logger.warning("keeper: can't report a killed attempt yet: %s", error)
+                self._unreported += reports[at:]
+                return
+            except OutOfMemoryError as error:
+                logger.warning("keeper: can't report a killed attempt yet: %s", error)
+                self._unreported.append(item)
+            except Exception as error:
+                # It would be refused for ever, and its lease ends by itself: the steward
+                # counts the attempt as lost.
+                logger.error(
+                    "keeper: a report of %s is dropped: %s", _runs(item), error
+                )
 
     def _renew(self, shown: list[Shown]) -> None:
         leases: list[Lease] = []
@@ -136,25 +183,32 @@ class Keeper(threading.Thread):
         if self._page.draining:
             self._drain_since = self._drain_since or now
         chain, batch = item.chain, item.batch
-        late = (chain is not None and now > chain.deadline + GRACE_S) or (
-            batch is not None
-            and batch.lane >= 0
-            and chain is None
-            and now > batch.deadline + GRACE_S
-        )
+        kill_at = _deadline(item) + GRACE_S
+        late = now >= kill_at
+        if not late:
+            self._kill_at = min(self._kill_at, kill_at)
         nonce = chain.nonce if chain else batch.nonce if batch else ""
         vain = self._vain.get((item.pid, nonce))
         useless = vain is not None and now - vain > GRACE_S
-        overdue = self._drain_since and now - self._drain_since > SHUTDOWN_S
-        if late or useless or overdue:
-            self._kill(item, report=late)
+        overdue = self._drain_since and now - self._drain_since > WARM_S
+        if late:
+            self._kill(
+                item, "its time is up and it does not end by itself", report=True
+            )
+        elif useless:
+            self._kill(item, "what it works on is over")
+        elif overdue:
+            self._kill(item, f"it still runs {WARM_S:.0f} s after the shutdown began")
 
-    def _kill(self, item: Shown, *, report: bool) -> None:
+    def _kill(self, item: Shown, why: str, *, report: bool = False) -> None:
         again = self._page.read(item.slot)
         if again != item:
             # It has moved on since it was read: not the attempt that was judged.
             return
-        logger.warning("keeper: killing child %d", item.pid)
+        logger.warning(
+            "keeper: killing child %d at run %s: %s", item.pid, _runs(item), why
+        )
+        deaths.expect(item.pid)
         left_behind = offspring(item.pid)
         end([item.pid])
         until = time.monotonic() + 1.0
@@ -176,6 +230,20 @@ class Keeper(threading.Thread):
             spent = b.deadline - b.lane_started
             outcome = timed_out(round(spent * 1000))
             self._store.break_batch(b.ref, b.nonce, b.lane, outcome.pack())
+
+
+def _deadline(item: Shown) -> float:
+    """Return the deadline of the attempt at hand; never, while none is running."""
+    if item.chain:
+        return item.chain.deadline
+    if item.batch and item.batch.lane >= 0:
+        return item.batch.deadline
+    return float("inf")
+
+
+def _runs(item: Shown) -> str:
+    owned = (item.chain, item.batch)
+    return ", ".join(sorted({shown.ref.run for shown in owned if shown}))
 
 
 def _alive(pid: int) -> bool:

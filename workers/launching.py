@@ -29,8 +29,12 @@ def launch(
     ctx: Any,
     title: str = "",
     deadline_s: float | None = None,
+    run_id: str = "",
 ) -> Run:
-    """Create a run and start it; LaunchRefused when the journal is too far behind."""
+    """Create a run and start it; LaunchRefused when the journal is too far behind.
+
+    A run whose launch is interrupted after its row is there is started by the steward.
+    """
     waiting = store.journal_bytes()
     if waiting > settings.SWARM_JOURNAL_LIMIT:
         raise LaunchRefused(
@@ -44,6 +48,7 @@ def launch(
         title=title,
         deadline_s=deadline_s,
         epoch=epoch(store),
+        run_id=run_id,
     )
     start_run(store, run)
     return run

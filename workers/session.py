@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from blueprints.models import Run
 from blueprints.selectors.runs import run_get, run_report, run_steps
 from engine.blueprint import Program
 from engine.run.states import FINAL_RUN, RunStatus
+from engine.store.base import JournalEntry
 from engine.store.redis import STATE, RedisStore
 from workers.fleets import (
     Fleet,
@@ -32,8 +34,10 @@ from workers.fleets import (
     served,
     watch_server,
 )
-from workers.live import Progress, View, view_for
+from workers.fleets_child import WARM_S
+from workers.live import Progress, TreeView, View, view_for
 from workers.runtime import make_store
+from workers.unserved import UnservedQueues
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -95,12 +99,21 @@ class Session:
         self.fleet = Fleet()
         self.store: RedisStore | None = None
         self.run: Run | None = None
+        self.run_id = ""
         self.view: View = view_for(err)
         self.progress: Progress | None = None
         self.adopted = False
+        self.unserved: UnservedQueues | None = None
 
-    def drive(self, name: str, queues: Sequence[str], begin: Begin) -> int:
-        """Carry one run to its end; returns the exit code, everything is told."""
+    def drive(
+        self, name: str, queues: Sequence[str], begin: Begin, *, run_id: str
+    ) -> int:
+        """Carry one run to its end; returns the exit code, everything is told.
+
+        `run_id` is the run that `begin` makes or takes up: its row may be there although
+        `begin` was interrupted.
+        """
+        self.run_id = run_id
         with Interrupts(self.fleet.hurry) as interrupts:
             try:
                 migrate()
@@ -117,7 +130,10 @@ class Session:
             except KeyboardInterrupt:
                 return self._interrupted()
             except SetupFailed as error:
-                return self.refuse("SetupFailed", str(error))
+                text = str(error)
+                if self.run is not None:
+                    text += f"\nthe run is kept; carry it on with: {resume_line(self.run.pk)}"
+                return self.refuse("SetupFailed", text)
             except redis.RedisError as error:
                 again = self._hint()
                 text = f"Redis does not answer any more ({error}){again}"
@@ -150,6 +166,9 @@ class Session:
             # It may have moved before we looked: the archive first, then all there is.
             self.progress.seed(run_steps(run.pk))
             after = "0"
+        if not self.fleet.members:
+            # Workers of our own serve all it needs; others may not be there at all.
+            self.unserved = UnservedQueues(store, program)
         self.view.open(self.progress)
         try:
             final = self._follow(place, store, self.progress, after)
@@ -165,10 +184,8 @@ class Session:
         run = run_get(progress.run)
         while True:
             entries = store.journal(after, PAGE, 0 if progress.ended else LOOK_MS)
-            for entry in entries:
-                if entry.run == progress.run:
-                    progress.apply(entry)
             if entries:
+                self._take_in(entries, progress)
                 after = entries[-1].id
             self.view.update(progress)
             now = time.monotonic()
@@ -181,6 +198,7 @@ class Session:
                 self.fleet.check()
                 if not progress.ended:
                     watch_server(place)
+                    self._tell_unserved(progress)
             if progress.ended and not entries:
                 ended_at = ended_at or now
                 if now - ended_at > ARCHIVE_PATIENCE_S:
@@ -191,6 +209,25 @@ class Session:
                     run.status = progress.ended
                     return run
                 time.sleep(0.05)
+
+    def _take_in(self, entries: list[JournalEntry], progress: Progress) -> None:
+        for entry in entries:
+            if entry.run == progress.run:
+                progress.apply(entry)
+                if self.unserved is not None:
+                    self.unserved.moved()
+
+    def _tell_unserved(self, progress: Progress) -> None:
+        text = self.unserved.look() if self.unserved is not None else ""
+        if not text:
+            return
+        # A drawn tree can't be written into: it ends here and goes on below.
+        drawn = isinstance(self.view, TreeView)
+        if drawn:
+            self.view.close(progress)
+        self._say(text)
+        if drawn:
+            self.view.open(progress)
 
     def _tell(self, run: Run) -> int:
         """Print how the run ended, as far as a person or a program wants to know."""
@@ -213,14 +250,20 @@ class Session:
     def _interrupted(self) -> int:
         if self.progress is not None and not self.as_json:
             self.view.close(self.progress)
-        if self.run is None:
+        run = self._known()
+        if run is None:
             return self.refuse("Interrupted", "interrupted; no run was started")
-        line = resume_line(self.run.pk)
+        line = resume_line(run.pk)
         if self.as_json:
-            report = run_report(run_get(self.run.pk))
+            report = run_report(run_get(run.pk))
             text = f"interrupted; carry it on with: {line}"
             self._object({**report, "error": {"kind": "Interrupted", "text": text}})
-        self._say(f"interrupted. The run is kept; carry it on with:\n  {line}")
+        told = "interrupted."
+        if self.fleet.members:
+            told += (
+                f" Steps under way have {WARM_S:.0f} s to end, Ctrl-C ends them now."
+            )
+        self._say(f"{told} The run is kept; carry it on with:\n  {line}")
         return INTERRUPTED
 
     def _take_down(self) -> None:
@@ -258,10 +301,10 @@ class Session:
         """Tell why nothing came of it."""
         if self.as_json:
             error = {"kind": kind, "text": text, **more}
-            run = self.run.pk if self.run else None
+            run = self._known()
             self._object(
                 {
-                    "run": run,
+                    "run": run.pk if run else None,
                     "status": "refused",
                     "ctx": None,
                     "error": error,
@@ -271,10 +314,18 @@ class Session:
         self._say(text)
         return INTERRUPTED if kind == "Interrupted" else REFUSED
 
+    def _known(self) -> Run | None:
+        """Return the run if it has a row, also where `begin` did not come to its end."""
+        if self.run is None and self.run_id:
+            with contextlib.suppress(DatabaseError, Run.DoesNotExist):
+                self.run = run_get(self.run_id)
+        return self.run
+
     def _hint(self) -> str:
-        if self.run is None:
+        run = self._known()
+        if run is None:
             return ""
-        return f"; when it is back, carry the run on with: {resume_line(self.run.pk)}"
+        return f"; when it is back, carry the run on with: {resume_line(run.pk)}"
 
     def _object(self, value: Any) -> None:
         self.out.write(json.dumps(value, ensure_ascii=False) + "\n")

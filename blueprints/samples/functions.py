@@ -97,6 +97,18 @@ def report(digest: dict[str, Any], *, step: Step) -> dict[str, Any]:
     return {"path": str(path), "files": digest["files"], "lines": digest["lines"]}
 
 
+@agent_function("words-paragraphs")
+def paragraphs(file: str, *, step: Step) -> list[str]:
+    """Return the paragraphs of a text file; a relative path is below the checkout."""
+    path = Path(settings.BASE_DIR, file)
+    try:
+        with path.open("rb") as opened:
+            text = opened.read(LARGEST_FILE).decode(errors="replace")
+    except OSError as error:
+        raise AgentFailed(f"can't read {path}: {error.strerror}", True) from None
+    return [part.strip() for part in text.split("\n\n") if part.strip()]
+
+
 @agent_function("verdict-draft")
 def draft(count: float, *, step: Step) -> dict[str, Any]:
     """Return the draft of a round, better each time."""

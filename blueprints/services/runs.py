@@ -9,6 +9,7 @@ from django.utils import timezone
 from blueprints.models import Run, Task
 from engine.blueprint import Program, merge_init_ctx
 from engine.flow.json_text import Json, find_fault
+from engine.ids import new_id
 
 
 @transaction.atomic
@@ -19,8 +20,11 @@ def run_create(
     title: str = "",
     deadline_s: float | None = None,
     epoch: str = "",
+    run_id: str = "",
 ) -> Run:
     """Returns a new pending run of a new task; nothing is started.
+
+    `run_id` is for a caller that has to know the run even if it is interrupted here.
 
     `ctx` is laid over the Blueprint's default_init_ctx. The deadline is the first set
     of `deadline_s`, the Blueprint's and SWARM_RUN_DEADLINE, in seconds from now.
@@ -39,6 +43,7 @@ def run_create(
         blueprint_id=program.blueprint_id, title=title, init_ctx=ctx, created_at=now
     )
     return Run.objects.create(
+        id=run_id or new_id("R"),
         task=task,
         program_id=program.program_id,
         program=program.to_json(),

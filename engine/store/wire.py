@@ -96,6 +96,11 @@ class Wire:
             local.pid = os.getpid()
         return cast(RawConnection, local.connection)
 
+    def close(self) -> None:
+        """Close this thread's connection; the next call opens another."""
+        if getattr(self._local, "pid", None) == os.getpid():
+            self._local.connection.disconnect()
+
     def call(self, *args: Any) -> Any:
         """Send one command and return its reply; resends when the connection breaks."""
         return self.pipeline([args])[0]

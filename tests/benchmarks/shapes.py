@@ -1,7 +1,7 @@
 """The shapes that are measured, as flows of ours and launchers of canvas."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.blueprint import Program
@@ -11,6 +11,8 @@ from tests.benchmarks import canvas
 
 CTX = {"id": 7, "i": 0, "last": 0, "doc": "x" * 970}
 """About 1 KB of JSON."""
+
+LUA = {"source": "return 1"}
 
 CTX_PATH = {"op": "path", "at": "$"}
 
@@ -48,6 +50,8 @@ class Shape:
             )
             for name in ("noop", "echo")
         }
+        # On the same queue, so that the same workers make its steps.
+        agents["lua"] = replace(agents["noop"], name="lua", kind="lua", spec=LUA)
         return Program(f"bench-{self.name}", self.flow, agents)
 
 
@@ -98,6 +102,14 @@ SHAPES = (
         1,
         100,
         seq(100, step("echo", "$")),
+        canvas.chain_of,
+    ),
+    Shape(
+        "lua100",
+        "100 Lua steps",
+        1,
+        100,
+        seq(100, step("lua", "$.last")),
         canvas.chain_of,
     ),
     Shape("loop50", "loop of 50", 1, 50, loop(50), canvas.loop_of),

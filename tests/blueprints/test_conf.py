@@ -4,7 +4,7 @@ import fractions
 
 import pytest
 
-from blueprints.checks import check_wiring
+from blueprints.checks import NUMBERS, check_lua_limits, check_numbers, check_wiring
 from blueprints.conf import resolve, spawner_class, spawner_kinds
 
 
@@ -63,3 +63,44 @@ def test_changed_settings_are_resolved_anew(settings):
     wire(settings, a="fractions.Fraction")
 
     assert not resolve.cache_info().currsize
+
+
+def test_memory_limits_of_lua_that_contradict_each_other_are_an_error(settings):
+    assert check_lua_limits() == []
+    settings.SWARM_LUA_MEMORY = settings.SWARM_LUA_MEMORY_MAX + 1
+
+    [error] = check_lua_limits()
+
+    assert error.id == "swarm.E003"
+    assert "is more than SWARM_LUA_MEMORY_MAX" in error.msg
+
+
+def test_the_numbers_as_shipped_are_in_bounds():
+    assert check_numbers() == []
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "7", True, None])
+def test_a_number_of_a_settings_module_is_held_to_its_bounds(settings, name, value):
+    setattr(settings, name, value)
+
+    [error] = check_numbers()
+
+    assert error.id == "swarm.E002"
+    assert f"settings.{name}: expected a number" in error.msg
+    assert error.msg.endswith(f"got {value!r}")
+
+
+@pytest.mark.parametrize(("lease", "found"), [(1.9, "E002"), (2.0, "W001"), (3.0, "")])
+def test_a_lease_that_a_late_renewal_would_lose_is_told(settings, lease, found):
+    settings.SWARM_LEASE = lease
+
+    assert [m.id for m in check_numbers()] == ([f"swarm.{found}"] if found else [])
+
+
+def test_a_number_that_no_table_knows_must_be_more_than_0(settings):
+    settings.SWARM_NEW_LIMIT = 0
+
+    [error] = check_numbers()
+
+    assert "settings.SWARM_NEW_LIMIT: expected a number, more than 0" in error.msg

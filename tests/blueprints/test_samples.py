@@ -44,8 +44,9 @@ class Dispatcher:
 
     def close(self) -> None:
         """End what the spawners keep running."""
-        if "subprocess" in self.spawners:
-            self.spawners["subprocess"].close()
+        for spawner in self.spawners.values():
+            if hasattr(spawner, "close"):
+                spawner.close()
 
     def __call__(self, ref: str, value: Any) -> Any:
         agent = self.program.agents[ref]
@@ -199,6 +200,28 @@ def test_repo_digest_of_a_directory_without_outliers_says_so(
     end, _ = end_of("repo-digest", {"root": str(root)})
     assert end["picked"] == 0
     assert end["report"]["lines"] == 1
+
+
+def test_lua_words_ranks_the_words_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    file.write_text("über über über a b\n\nvalue ok value\n\n \n\nokay value über\n")
+    end, dispatch = end_of("lua-words", {"file": str(file), "top": 2})
+    assert end["result"] == {
+        "words": 11,
+        "different": 3,
+        "top": [{"word": "über", "count": 4}, {"word": "value", "count": 3}],
+    }
+    assert end["paragraphs"] is end["counted"] is None
+    assert [ref for ref, _ in dispatch.attempts] == [
+        "paragraphs", "count", "count", "count", "rank",
+    ]  # fmt: skip
+
+
+def test_lua_words_runs_without_arguments_and_on_an_empty_file(tmp_path: Path) -> None:
+    assert len(end_of("lua-words")[0]["result"]["top"]) == 10
+    (tmp_path / "empty").write_text("")
+    end, _ = end_of("lua-words", {"file": str(tmp_path / "empty")})
+    assert end["result"] == {"words": 0, "different": 0, "top": []}
 
 
 def test_pure_ctx_rolls_back_and_divides() -> None:

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from swarm_project import env
 from swarm_project.celery import app
+from workers.boot import NOWHERE
 
 
 @pytest.fixture
@@ -47,6 +48,11 @@ def test_good_values_are_read(value):
         (env.env_seconds, "1 s", "SWARM_X: expected a number of seconds"),
         (env.env_seconds, "0", "a finite number of seconds greater than 0"),
         (env.env_seconds, "nan", "a finite number of seconds greater than 0"),
+        (env.env_seconds, "-1", "a finite number of seconds greater than 0"),
+        (env.env_seconds, "inf", "a finite number of seconds greater than 0"),
+        (env.env_seconds, "1e300", "expected at most 31622400 seconds"),
+        (env.env_int, "-5", "expected an integer of at least 1, got '-5'"),
+        (env.env_int, "nan", "SWARM_X: expected an integer, got 'nan'"),
         (env.env_bool, "maybe", "SWARM_X: expected true or false, got 'maybe'"),
     ],
 )
@@ -57,6 +63,15 @@ def test_a_bad_value_is_refused_with_the_name_of_the_variable(
 
     with pytest.raises(ImproperlyConfigured, match=reason):
         read("SWARM_X", 1)
+
+
+def test_a_lease_that_no_renewal_could_keep_is_refused(value):
+    value("0.5")
+
+    with pytest.raises(
+        ImproperlyConfigured, match=r"SWARM_X: expected at least 2 seconds, got '0\.5'"
+    ):
+        env.env_seconds("SWARM_X", 10.0, least=2.0)
 
 
 def test_a_choice_outside_the_list_is_refused(value):
@@ -111,6 +126,18 @@ def test_sqlite_is_opened_for_several_processes(tmp_path, url):
     assert "journal_mode=WAL" in found["OPTIONS"]["init_command"]
 
 
+def test_postgresql_that_hangs_is_an_error_after_seconds(tmp_path):
+    found = env.database(url="postgres://u:p@h/d", var_dir=tmp_path)["OPTIONS"]
+    assert found["connect_timeout"] == 5
+    assert "statement_timeout=30000" in found["options"]
+    assert found["tcp_user_timeout"] == 20_000
+
+    url = "postgres://u:p@h/d?sslmode=require&connect_timeout=9"
+    given = env.database(url=url, var_dir=tmp_path)["OPTIONS"]
+    assert (given["sslmode"], int(given["connect_timeout"])) == ("require", 9)
+    assert "statement_timeout" in given["options"]
+
+
 @pytest.mark.parametrize(
     ("url", "state", "broker"),
     [
@@ -125,7 +152,8 @@ def test_state_and_broker_are_the_same_redis(tmp_path, url, state, broker):
 
 def test_the_embedded_server_is_found_by_its_file(tmp_path):
     nothing = env.redis_urls(url="", var_dir=tmp_path)
-    assert nothing == ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0")
+    # By this address a worker knows that it has no Redis.
+    assert nothing == (NOWHERE, NOWHERE)
 
     file = tmp_path / "redis.json"
     file.write_text(json.dumps({"socket": "/r/s", "url": "redis://127.0.0.1:5/0"}))

@@ -15,8 +15,10 @@ from blueprints.loaders.yaml_text import load_yaml
 from engine.blueprint import Program, compile_blueprint
 from engine.flow import FlowError, evaluate
 from engine.ports import StepCall
+from engine.run.outcomes import Outcome
 from engine.run.outputs import Artifact, Final, Log, OutputEvent, Partial, Progress
 from workers.process.frames import read_event
+from workers.spawners.lua import LuaSpawner
 from workers.spawners.python_fn import PythonFunctionSpawner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -247,6 +249,31 @@ def test_the_function_that_talks_says_what_the_guide_shows() -> None:
     assert f'"index.md": {json.dumps(part.content)}' in session
     assert "WARNING note 2 is too long" in session
     assert Log("WARNING note 2 is too long") in said
+
+
+def test_the_guides_script_says_what_the_function_says() -> None:
+    (source,) = fenced(GUIDE, "lua agent")
+    program = compile_blueprint(
+        {
+            "id": "t",
+            "flow": {"kind": "seq", "children": []},
+            "agents": [{"name": "grade", "kind": "lua", "spec": {"source": source}}],
+        },
+        kinds=["lua"],
+    )
+    spawner = LuaSpawner()
+
+    def grade(*words: int) -> Outcome:
+        given = [{"words": count} for count in words]
+        agent = program.agents["grade"]
+        return spawner.run(StepCall("R-1", 1, "/", "ST-1", agent, 1, given, 30.0))
+
+    try:
+        assert grade(3, 4) == Outcome("passed", {"verdict": "good", "shortest": 3})
+        assert grade(3, 2).kind == "blocked"
+        assert (grade().text, grade().permanent) == ("there are no notes", True)
+    finally:
+        spawner.close()
 
 
 def test_a_flow_error_is_what_the_guide_says() -> None:

@@ -21,7 +21,7 @@ class Shell:
             **os.environ,
             "SWARM_VAR": str(var),
             "SWARM_AGENT_MODULES": "e2e_agents",
-            "SWARM_LEASE": "2",
+            "SWARM_LEASE": "3",
             "PYTHONPATH": str(Path(__file__).parent),
             "PYTHONPYCACHEPREFIX": str(cache),
         }

@@ -37,3 +37,8 @@ def talk(value: Any, *, step: Any) -> Any:
     step.progress("writing")
     step.artifact("plan.md", "# Plan")
     return "done"
+
+
+@agent_function("e2e-pid")
+def pid(value: Any, *, step: Any) -> Any:
+    return os.getpid()

@@ -38,6 +38,52 @@ def test_both_dialects_give_the_same_report_on_a_fleet(shell: Shell):
     assert "text files" in reports[0]
 
 
+def test_lua_scripts_work_in_batches_and_leave_nothing(shell: Shell):
+    sample = "blueprints/samples/lua-words.json"
+    functions = {"SWARM_AGENT_MODULES": "blueprints.samples.functions"}
+    code = shell.run("run", sample, "--set", "top=3", **functions)
+
+    assert code == 0, shell.err
+    ctx = json.loads(shell.out)
+    assert len(ctx["result"]["top"]) == 3
+    assert ctx["result"]["words"] > 100
+    assert "passed   rank  lua" in shell.err
+    assert shell.workers() == []
+
+
+def test_a_lane_in_lua_that_does_not_end_costs_only_itself(shell: Shell):
+    def step(ref: str, out: str):
+        path = {"op": "path", "at": "$"}
+        return {"kind": "step", "ref": ref, "in": path, "out": {**path, "at": out}}
+
+    lanes = {
+        "kind": "fanout",
+        "items": {"op": "lit", "value": list(range(8))},
+        "bind": {"op": "path", "at": "$"},
+        "body": step("double", "$"),
+        "join": "all_settled",
+        "out": {"op": "path", "at": "$.lanes"},
+    }
+    source = "while _CTX == 3 do pcall(error) end return _CTX * 2"
+    spec = {"source": source, "limits": {"time_s": 0.3}}
+    agents = [
+        {"name": "double", "kind": "lua", "spec": spec},
+        {"name": "pid", "kind": "python_fn", "spec": {"fn_id": "e2e-pid"}},
+    ]
+    flow = {"kind": "seq", "children": [step("pid", "$.a"), lanes, step("pid", "$.b")]}
+    file = shell.write(flow, agents=agents, default_init_ctx={})
+
+    assert shell.run("run", file, "--concurrency", "1") == 0, shell.err
+    ctx = json.loads(shell.out)
+    # The worker process that made the lanes is the one that was there before.
+    assert ctx["a"] == ctx["b"]
+    assert [lane.get("value") for lane in ctx["lanes"]] == [
+        0, 2, 4, None, 8, 10, 12, 14,
+    ]  # fmt: skip
+    reason = ctx["lanes"][3]["reason"]
+    assert reason == "dispatcher error for ref 'double': timed out after 0.3 s"
+
+
 def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
     file = shell.write(naps(0, 0), default_init_ctx={"a": {"b": 1, "c": 2}})
 
@@ -117,6 +163,19 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(shell: Shell):
     assert (counts[0], counts[1], counts[3], counts[4]) == (1, 1, 1, 1)
 
 
+def test_ctrl_c_lets_a_step_end_that_takes_less_than_the_warm_shutdown(shell: Shell):
+    command = shell.start("run", shell.write(naps(0, 12, 0)))
+    shell.until(lambda: len(shell.calls()) == 2)
+    command.send_signal(signal.SIGINT)
+    shell.until(lambda: "Steps under way have 25 s to end" in shell.err)
+
+    assert command.wait(40) == 130
+    run = shell.err.split()[-1]
+    assert shell.run("runs", "resume", run) == 0, shell.err
+    # Killed, it would have been tried again.
+    assert [call.split()[0] for call in shell.calls()].count("/children/1") == 1
+
+
 def test_kill_nine_of_the_command_leaves_no_worker(shell: Shell):
     command = shell.start("run", shell.write(naps(3)))
     shell.until(lambda: len(shell.calls()) == 1)
@@ -181,7 +240,9 @@ def test_a_run_that_waits_is_cancelled(shell: Shell):
 
 def test_a_stock_celery_worker_works_off_a_run_of_another_terminal(shell: Shell):
     command = shell.start("run", shell.write(naps(0, 0)), "--concurrency", "0")
-    shell.until(lambda: "run R-" in shell.err)
+    # Until then nobody serves the queue, and the command says so.
+    missing = "no worker serves swarm.python_fn; start `python manage.py fleet"
+    shell.until(lambda: missing in shell.err)
     log = shell.var / "stock.log"
     with open(log, "w") as output:
         worker = subprocess.Popen(
@@ -199,6 +260,7 @@ def test_a_stock_celery_worker_works_off_a_run_of_another_terminal(shell: Shell)
     try:
         assert command.wait(40) == 0, shell.err
         assert "Task swarm.run_step[R-" in log.read_text()
+        assert shell.err.count("no worker serves") == 1
     finally:
         worker.terminate()
         worker.wait(30)

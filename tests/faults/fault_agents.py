@@ -4,10 +4,12 @@ Imported by worker processes (SWARM_AGENT_MODULES); FAULT_DIR says where to note
 """
 
 import ctypes
+import itertools
 import os
 import signal
 import subprocess
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,13 @@ def hold_gil(seconds: float, *, step: Any) -> Any:
     note(step)
     ctypes.PyDLL(None).sleep(int(seconds))
     return seconds
+
+
+@agent_function("fault-spin")
+def spin(value: Any, *, step: Any) -> Any:
+    """Hold the GIL in C for ever: no signal handler of Python gets a turn."""
+    note(step)
+    deque(itertools.repeat(None), maxlen=0)
 
 
 @agent_function("fault-raise")

@@ -35,6 +35,7 @@ class Installation:
         self.var = var
         self.workers: list[subprocess.Popen[bytes]] = []
         self.env: dict[str, str] = {}
+        self.store = RedisStore(f"unix://{var}/none", template=message_template(app))
         self.pace(0.0)
 
     def pace(self, seconds: float) -> None:
@@ -93,6 +94,10 @@ class Installation:
         self.workers.append(process)
         return process
 
+    def log(self, number: int) -> str:
+        """Return what a worker has logged."""
+        return (self.var / f"worker-{number}.log").read_text()
+
     def kill(self, worker: subprocess.Popen[bytes]) -> None:
         """Kill a worker's process group without warning."""
         os.killpg(worker.pid, signal.SIGKILL)
@@ -104,6 +109,8 @@ class Installation:
             if worker.poll() is None:
                 os.killpg(worker.pid, signal.SIGKILL)
                 worker.wait(10)
+        # An open socket that only the garbage collector closes is a warning.
+        self.store.wire.close()
         stop_server(self.var)
         until = time.monotonic() + 10
         while self.left_over() and time.monotonic() < until:

@@ -61,3 +61,7 @@ def test_a_step_that_kills_its_worker_each_time_ends_lost(
     texts = [e[4] for _, e in installation.events([run]) if e[0] == "step_lost"]
     assert texts == ["lost after 4 attempts"]
     assert sum(installation.noted().values()) == 4
+    # Nobody meant them to die: each is told, in plain lines.
+    log = installation.log(0)
+    assert log.count("exited with 'signal 9 (SIGKILL)'") == 4
+    assert "Traceback" not in log

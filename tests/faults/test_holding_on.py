@@ -25,8 +25,10 @@ def test_an_agent_that_holds_the_gil_keeps_its_lease_within_its_timeout(
 def test_an_agent_that_holds_the_gil_is_killed_after_its_timeout_and_the_next_is_served(
     installation: Installation,
 ) -> None:
-    worker = installation.worker(concurrency=1)
-    gil = agent("gil", "fault-gil", timeout_ms=2000)
+    # The second child tells the run; the first takes a moment to be replaced.
+    worker = installation.worker(concurrency=2)
+    # `sleep` ends at the alarm of the timeout; only the keeper ends this one.
+    gil = agent("gil", "fault-spin", timeout_ms=2000)
     quick = agent("quick", "fault-quick")
     [warm] = installation.launch(step("quick"), {"n": 1}, quick=quick)
     installation.wait([warm], 20)
@@ -41,6 +43,11 @@ def test_an_agent_that_holds_the_gil_is_killed_after_its_timeout_and_the_next_is
     [after] = installation.launch(step("quick"), {"n": 1}, quick=quick)
     assert installation.wait([after], 10) == {after: "done"}
     assert worker.poll() is None
+    log = installation.log(0)
+    assert log.count("keeper: killing child ") == 1
+    assert f"at run {run}: its time is up" in log
+    for noise in ("Traceback", "WorkerLostError", "exited with"):
+        assert noise not in log
 
 
 @pytest.mark.slow

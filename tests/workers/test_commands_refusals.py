@@ -1,6 +1,7 @@
 """What the commands refuse, before anything is started."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,54 @@ def test_a_broken_blueprint_is_told_with_every_place(tmp_path: Path, capsys: Any
     assert not (Path(settings.VAR_DIR) / "redis.json").exists()
 
 
+def calling(file: Path, *functions: str) -> str:
+    """Write a Blueprint of Python functions."""
+    agents = [
+        {"name": f"a{number}", "kind": kind, "spec": {"fn_id": name}}
+        for number, name in enumerate(functions)
+        for kind in [("python_fn", "rust_fn")[number % 2]]
+    ]
+    document = {"schema_version": "0.1.0", "id": "b", "flow": FLOW, "agents": agents}
+    file.write_text(json.dumps(document))
+    return str(file)
+
+
+def test_a_misspelt_function_is_told_before_anything_is_started(
+    tmp_path: Path, capsys: Any
+):
+    file = calling(tmp_path / "b.json", "identity", "identiti", "no-such-thing")
+
+    assert run(file, "--json") == 2
+    told = capsys.readouterr()
+    assert "2 findings" in told.err
+    assert (
+        "$.agents[1].spec.fn_id: no agent function is named 'identiti';"
+        " did you mean 'identity'?" in told.err
+    )
+    assert "$.agents[2].spec.fn_id: no agent function is named 'no-such-thing'" in (
+        told.err
+    )
+    assert "is its module in SWARM_AGENT_MODULES (blueprints.samples" in told.err
+    assert told.err.endswith("nothing was started\n")
+    codes = [d["code"] for d in json.loads(told.out)["error"]["diagnostics"]]
+    assert codes == ["unknown-function"] * 2
+    assert not (Path(settings.VAR_DIR) / "redis.json").exists()
+
+
+def test_a_module_that_can_not_be_imported_is_told_with_the_function_it_may_hold(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "broken_by_half.py").write_text("print(1)\nimport no_such_module")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(settings, "SWARM_AGENT_MODULES", ["broken_by_half"])
+
+    assert run(calling(tmp_path / "b.json", "zzz")) == 2
+    out, told = capsys.readouterr()
+    assert out == ""
+    assert "$.agents[0].spec.fn_id: no agent function is named 'zzz'" in told
+    assert "'broken_by_half' (SWARM_AGENT_MODULES) can't be imported" in told
+
+
 @pytest.mark.parametrize(
     ("content", "args", "reason"),
     [
@@ -73,11 +122,30 @@ def test_what_makes_no_sense_is_exit_2(
 
 
 @pytest.mark.parametrize(
-    "args", [["--timeout", "0"], ["--timeout", "nan"], ["--concurrency", "-1"]]
+    ("args", "reason"),
+    [
+        (["--timeout", "0"], "--timeout: expected seconds greater than 0, got '0'"),
+        (["--timeout", "nan"], "--timeout: expected seconds greater than 0, got 'nan'"),
+        (
+            ["--concurrency", "-1"],
+            "--concurrency: expected a whole number from 0 to 256",
+        ),
+        (["--concurrency", "257"], "got '257'"),
+        (["--concurrency", "two"], "got 'two'"),
+        (["--concurrency", "9" * 5000], "expected a whole number from 0 to 256"),
+        (["--concurrency", "²"], "got '²'"),
+    ],
 )
-def test_numbers_out_of_bounds_are_refused(args: list[str]):
-    with pytest.raises(CommandError, match="expected"):
+def test_numbers_out_of_bounds_are_refused(args: list[str], reason: str):
+    with pytest.raises(CommandError, match=re.escape(reason)):
         call_command("run", "x.json", *args)
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", ""])
+def test_a_fleet_of_no_processes_is_refused(count: str):
+    reason = f"--concurrency: expected a whole number from 1 to 256, got {count!r}"
+    with pytest.raises(CommandError, match=re.escape(reason)):
+        call_command("fleet", "--kind", "python_fn", "--concurrency", count)
 
 
 def test_an_unreachable_redis_is_one_line_without_its_password():

@@ -110,8 +110,8 @@ class ProcessRunner:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: list[_Launcher] = []
-        self._all: set[_Launcher] = set()
+        self._idle: list[Launcher] = []
+        self._all: set[Launcher] = set()
         _runners.add(self)
 
     def run(
@@ -136,7 +136,7 @@ class ProcessRunner:
         for arguments no process can be given, and what the two callbacks raise (after
         the process is killed). A program that can't be run is `Finished.error`.
         """
-        job = _job(argv, env, cwd, limits)
+        job = make_job(argv, env, cwd, limits)
         if not (timeout > 0 and math.isfinite(timeout)):
             raise ValueError(f"timeout must be a positive number, not {timeout!r}")
         if max_output < 0:
@@ -168,18 +168,18 @@ class ProcessRunner:
         for launcher in idle:
             launcher.end(_GRACE)
 
-    def _take(self) -> _Launcher:
+    def _take(self) -> Launcher:
         with self._lock:
             if self._idle:
                 launcher = self._idle.pop()
                 launcher.fresh = False
                 return launcher
-        launcher = _Launcher()
+        launcher = Launcher()
         with self._lock:
             self._all.add(launcher)
         return launcher
 
-    def _put(self, launcher: _Launcher, healthy: bool, patience: float) -> None:
+    def _put(self, launcher: Launcher, healthy: bool, patience: float) -> None:
         with self._lock:
             if healthy and launcher in self._all:
                 self._idle.append(launcher)
@@ -208,7 +208,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Launcher:
+class Launcher:
     """One launcher process and our end of its socket."""
 
     def __init__(self) -> None:
@@ -259,7 +259,7 @@ class _Conversation:
 
     def __init__(
         self,
-        launcher: _Launcher,
+        launcher: Launcher,
         stdin: bytes | None,
         timeout: float,
         max_output: int,
@@ -458,7 +458,7 @@ class _Conversation:
         )
 
 
-def _job(
+def make_job(
     argv: list[str], env: Mapping[str, str], cwd: str | None, limits: Limits
 ) -> dict[str, Any]:
     """Checks what a process is to be given and puts it into the launcher's form."""

@@ -59,6 +59,6 @@ def test_every_row_has_a_name_for_people(run, step):
 
 
 def test_sqlite_begins_write_transactions_at_once():
-    # tests/conftest.py sees to it that no other database is configured.
+    # tests/isolated_settings.py sees to it that no other database is configured.
     assert connection.vendor == "sqlite"
     assert connection.transaction_mode == "IMMEDIATE"

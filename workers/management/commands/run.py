@@ -15,9 +15,11 @@ from blueprints.loaders.documents import DocumentInvalid, load_document
 from blueprints.models import Run
 from engine.blueprint import BlueprintInvalid, Program, compile_blueprint
 from engine.flow import JsonTextError, load_json
+from engine.ids import new_id
 from engine.store.redis import RedisStore
 from workers.fleets import SetupFailed, queues_of
 from workers.launching import LaunchRefused, launch
+from workers.preflight import missing_functions
 from workers.session import Session
 
 MAX_CONCURRENCY: Final = 256
@@ -41,13 +43,17 @@ def positive_seconds(text: str) -> float:
 
 def process_count_or_none(text: str) -> int:
     """Read a number of worker processes, or 0 for workers that others start."""
-    return 0 if text == "0" else process_count(text)
+    return process_count(text, least=0)
 
 
-def process_count(text: str) -> int:
+def process_count(text: str, least: int = 1) -> int:
     """Read a number of worker processes."""
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_CONCURRENCY:
-        raise ArgumentTypeError(f"expected 1 to {MAX_CONCURRENCY}, got {text!r}")
+    # Digits first: int() takes more spellings than a person would mean.
+    digits = text.isascii() and text.isdecimal() and len(text) <= 9
+    if not digits or not least <= int(text) <= MAX_CONCURRENCY:
+        raise ArgumentTypeError(
+            f"expected a whole number from {least} to {MAX_CONCURRENCY}, got {text!r}"
+        )
     return int(text)
 
 
@@ -116,14 +122,16 @@ class Command(BaseCommand):
             sys.exit(refuse_blueprint(session, path, error))
         except (DocumentInvalid, Refused) as error:
             sys.exit(session.refuse("Usage", str(error)))
+        run_id = new_id("R")
         begin = partial(
             begin_run,
+            run_id=run_id,
             program=program,
             ctx=ctx,
             title=Path(path).name[:200],
             deadline_s=options["timeout"],
         )
-        sys.exit(session.drive("run", queues_of(program), begin))
+        sys.exit(session.drive("run", queues_of(program), begin, run_id=run_id))
 
 
 def begin_run(store: RedisStore, **what: Any) -> Run:
@@ -135,13 +143,17 @@ def begin_run(store: RedisStore, **what: Any) -> Run:
 
 
 def load_program(path: str) -> Program:
-    """Read and compile a Blueprint."""
-    return compile_blueprint(
-        load_document(path),
+    """Read and compile a Blueprint, and look for the functions it names."""
+    document = load_document(path)
+    program = compile_blueprint(
+        document,
         kinds=spawner_kinds(),
         attempt_timeout_s=settings.SWARM_ATTEMPT_TIMEOUT,
         max_lost=settings.SWARM_MAX_LOST,
     )
+    if missing := missing_functions(program, document):
+        raise BlueprintInvalid(missing)
+    return program
 
 
 def refuse_blueprint(session: Session, path: str, error: BlueprintInvalid) -> int:

@@ -237,7 +237,8 @@ def resume_run(run: Run, options: dict[str, Any]) -> int:
     def begin(store: RedisStore) -> Run:
         return take_up(store, run)
 
-    return session.drive("resume", queues_of(Program.from_json(run.program)), begin)
+    queues = queues_of(Program.from_json(run.program))
+    return session.drive("resume", queues, begin, run_id=run.pk)
 
 
 def take_up(store: RedisStore, run: Run) -> Run:

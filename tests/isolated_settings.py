@@ -1,0 +1,20 @@
+"""The settings of a test run: those of the project, in an environment of its own.
+
+pytest-django imports settings before any conftest.py, so the environment is changed
+here: a test run leaves `var/` alone, and no server or database of the developer's
+reaches it.
+"""
+
+import os
+import tempfile
+
+os.environ["SWARM_VAR"] = tempfile.mkdtemp(prefix="swarm-tests.")
+for _name in ("SWARM_REDIS_URL", "DATABASE_URL", "SWARM_SECRET_KEY", "SWARM_DEBUG"):
+    os.environ.pop(_name, None)
+# tests/postgres runs suites once more on a database of its own.
+if _url := os.environ.pop("SWARM_TEST_DATABASE_URL", ""):
+    os.environ["DATABASE_URL"] = _url
+# Processes that tests start are to use the real ones.
+os.environ["DJANGO_SETTINGS_MODULE"] = "swarm_project.settings"
+
+from swarm_project.settings import *  # noqa: E402, F403

@@ -1,0 +1,101 @@
+"""The keeper: what it reports of the attempts that it had to kill."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.blueprint import Program
+from engine.blueprint.program import Agent
+from engine.run.load import Loader
+from engine.run.start import start_of
+from engine.store.base import ROOT, Ref
+from engine.store.redis import STATE, RedisStore
+from swarm_project.celery import app
+from workers.keeper import Keeper
+from workers.page import Page, SlotWatch
+from workers.queue import message_template
+
+sys.path.append(str(Path(__file__).parents[1] / "engine" / "store"))
+
+from store_server import running_server
+
+QUEUE = "swarm.python_fn"
+NONCE = "abcdef012345"
+FLOW: Any = {
+    "kind": "step",
+    "ref": "echo",
+    "in": {"op": "path", "at": "$.n"},
+    "out": {"op": "path", "at": "$.n"},
+}
+
+
+@pytest.fixture
+def store() -> Iterator[RedisStore]:
+    """A store on a server of its own."""
+    with running_server() as socket:
+        made = RedisStore(f"unix://{socket}", template=message_template(app))
+        yield made
+        made.wire.close()
+
+
+def late_child(page: Page, slot: int, ref: Ref) -> int:
+    """Fork a child that shows an attempt whose time was up three seconds ago."""
+    child = os.fork()
+    if child == 0:
+        SlotWatch(page, slot).chain(ref, 0, NONCE, -3000)
+        time.sleep(60)
+        os._exit(0)
+    while page.read(slot) is None:
+        time.sleep(0.01)
+    return child
+
+
+def claimed(store: RedisStore) -> Ref:
+    """Start a run and claim its first step."""
+    program = Program("b", FLOW, {"echo": Agent("echo", "python_fn", QUEUE, 60_000)})
+    ref = Ref(f"R-{os.urandom(8).hex()}", 1, ROOT)
+    store.start(start_of(ref.run, 1, Loader(store).prepare(program), {"n": 1}, 0))
+    store.claim(ref, NONCE, QUEUE)
+    return ref
+
+
+def test_a_report_that_redis_refuses_for_good_does_not_hold_up_the_next(
+    store: RedisStore,
+) -> None:
+    page, good = Page(), claimed(store)
+    bad = Ref("R-bad", 1, ROOT)
+    store.wire.call("SET", f"{STATE}r:{bad.run}", "not a hash")
+    children = [late_child(page, 0, bad), late_child(page, 1, good)]
+    keeper = Keeper(store, page, lambda: children, lambda: None)
+    try:
+        keeper.tick()
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+    # The outcome waits as that attempt's own, so that of anyone else comes too late.
+    assert store.signal(good, 0, NONCE, b"{}") in ("decided", "over")
+    keeper.tick()
+    assert keeper.waiting == 0
+
+
+def test_a_report_waits_for_a_redis_that_is_away(tmp_path: Path) -> None:
+    away = RedisStore(f"unix://{tmp_path}/s", template=message_template(app))
+    page, ref = Page(), Ref("R-1", 1, ROOT)
+    child = late_child(page, 0, ref)
+    keeper = Keeper(away, page, lambda: [child], lambda: None)
+    try:
+        keeper.tick()
+        keeper.tick()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+    assert keeper.waiting == 1

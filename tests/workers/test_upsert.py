@@ -1,0 +1,59 @@
+"""Rows written by prepared statements, on whichever database the tests run on."""
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from blueprints.models import Run, RunEvent
+from blueprints.services.runs import run_create
+from engine.blueprint import Program
+from workers.upsert import update_rows, upsert
+
+pytestmark = pytest.mark.django_db
+
+COLUMNS = ["run_id", "generation", "number", "at", "kind", "data"]
+UNIQUE = COLUMNS[:3]
+FLOW = {"kind": "seq", "children": []}
+
+
+@pytest.fixture
+def run() -> Run:
+    return run_create(program=Program("b", FLOW, {}), ctx={})
+
+
+def event(run: Run, number: int, kind: str = "moved") -> RunEvent:
+    data = {"e": [[kind, "a\0b"]], "w": None}
+    return RunEvent(
+        run=run, generation=1, number=number, at=timezone.now(), kind=kind, data=data
+    )
+
+
+def test_rows_that_are_there_already_are_left_as_they_are(run: Run):
+    upsert(RunEvent, [event(run, 1), event(run, 2)], unique=UNIQUE, columns=COLUMNS)
+    again = [event(run, 2, "later"), event(run, 3)]
+    upsert(RunEvent, again, unique=UNIQUE, columns=COLUMNS)
+
+    found = RunEvent.objects.order_by("number").values_list("number", "kind")
+    assert list(found) == [(1, "moved"), (2, "moved"), (3, "moved")]
+
+
+def test_rows_that_are_there_already_take_what_is_to_be_updated(run: Run):
+    upsert(RunEvent, [event(run, 1)], unique=UNIQUE, columns=COLUMNS)
+    changed = [event(run, 1, "later")]
+    upsert(RunEvent, changed, unique=UNIQUE, columns=COLUMNS, update=["kind"])
+
+    [found] = RunEvent.objects.all()
+    assert found.kind == "later"
+    assert found.data["e"][0][0] == "moved"
+
+
+def test_a_nul_is_kept_or_replaced_but_never_an_error(run: Run):
+    upsert(RunEvent, [event(run, 1)], unique=UNIQUE, columns=COLUMNS)
+    run.error = {"kind": "Failed", "text": "x\0y"}
+    run.status = "failed"
+    update_rows(Run, [run], ["status", "error"])
+
+    nul = "\ufffd" if connection.vendor == "postgresql" else "\0"
+    assert RunEvent.objects.get().data["e"][0][1] == f"a{nul}b"
+    found = Run.objects.get()
+    assert (found.status, found.error["text"]) == ("failed", f"x{nul}y")

@@ -1,0 +1,121 @@
+"""The steward's bookkeeper: what the steward does with the database, in its own thread.
+
+A database that hangs holds up this thread alone: timers, leases and lost messages are
+looked after beside it. It works only while its steward holds the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.db import close_old_connections, connections
+from django.utils import timezone
+
+from blueprints.models import Run
+from engine.run.states import RunStatus
+from engine.store.redis import RedisStore
+from workers.archive import Archiver
+from workers.duties import Duty, do_due
+from workers.launching import start_run
+from workers.runtime import epoch
+
+logger = logging.getLogger("workers.steward")
+
+NEVER_STARTED_S = 2.0
+LOOK_S = 0.1
+ARCHIVE_S = 0.5
+MAX_PAUSE_S = 5.0
+
+
+class Bookkeeper(threading.Thread):
+    """Archives the journal, starts what was launched, marks what Redis has lost."""
+
+    def __init__(self, store: RedisStore, leads: Callable[[], bool]) -> None:
+        """Prepare the thread; `leads` tells whether its steward holds the lock now.
+
+        The thread is a daemon: a database that hangs keeps no process alive.
+        """
+        super().__init__(name="swarm-bookkeeper", daemon=True)
+        self.store = store
+        self.archiver = Archiver(store)
+        self._leads = leads
+        self._ending = threading.Event()
+        self._duties = [
+            Duty(1.0, self.start_launched),
+            Duty(5.0, self.find_interrupted),
+            # In batches: a transaction for every entry would cost more than the step.
+            Duty(ARCHIVE_S, self.archiver.turn),
+        ]
+
+    def run(self) -> None:
+        """Do the duties until told to end; what fails is logged and tried again."""
+        said, pause = "", LOOK_S
+        while not self._ending.wait(pause):
+            try:
+                do_due(self._duties, self._leads)
+                said, pause = "", LOOK_S
+            except Exception as error:
+                if str(error) != said:
+                    said = str(error)
+                    logger.warning("steward: %s; trying again", error)
+                close_old_connections()
+                pause = min(2 * max(pause, 0.25), MAX_PAUSE_S)
+        try:
+            if self._leads():
+                self.archiver.turn()
+        except Exception as error:
+            logger.info("steward: leaving without a last look: %s", error)
+        connections.close_all()
+
+    def end(self, wait_s: float) -> None:
+        """Archive once more and end; after `wait_s` seconds nobody waits any longer."""
+        self._ending.set()
+        self.join(wait_s)
+
+    def start_launched(self) -> None:
+        """Start runs whose launcher died between their row and their keys.
+
+        A run that names another Redis than this one is interrupted instead: what it
+        did there is unknown, and it never starts from zero.
+        """
+        before = timezone.now() - timedelta(seconds=NEVER_STARTED_S)
+        here = epoch(self.store)
+        for run in Run.objects.filter(status=RunStatus.PENDING, created_at__lt=before)[
+            :50
+        ]:
+            if run.epoch != here:
+                self._interrupt(run)
+                continue
+            try:
+                start_run(self.store, run)
+            except (ValueError, LookupError) as error:
+                # One row that can't be started must not keep the others waiting.
+                logger.error("run %s can't be started: %s", run.pk, error)
+
+    def find_interrupted(self) -> None:
+        """Mark running runs whose Redis has lost them."""
+        before = timezone.now() - timedelta(seconds=10)
+        here = epoch(self.store)
+        open_runs = Run.objects.filter(
+            status__in=(RunStatus.RUNNING, RunStatus.PAUSED), started_at__lt=before
+        ).only("id", "status", "epoch")
+        for run in open_runs[:500]:
+            if run.epoch != here or self.store.head(run.pk) is None:
+                # It may have ended and been removed between the two looks.
+                if self.archiver.behind(run.pk):
+                    continue
+                self._interrupt(run)
+
+    def _interrupt(self, run: Run) -> None:
+        changed = Run.objects.filter(
+            pk=run.pk,
+            status__in=(RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED),
+        ).update(
+            status=RunStatus.INTERRUPTED,
+            error={"kind": "RedisLost", "text": "Redis lost this run's state"},
+        )
+        if changed:
+            logger.warning("run %s is interrupted: Redis lost its state", run.pk)

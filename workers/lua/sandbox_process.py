@@ -1,0 +1,228 @@
+"""The sandbox's two processes: a host that has lupa loaded, and what it forks.
+
+Run by path (`python -I -S sandbox_process.py FOLDER_OF_LUPA ADDRESS_SPACE`). The host
+reads commands on descriptor 0; a sandbox serves scripts on the socket it is given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import resource
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+# Bytes of memory, output and log; flags; the lengths of the five texts that follow.
+REQUEST = struct.Struct("!QQQB5I")
+REPLY = struct.Struct("!cI")
+FORK, END = b"F", b"E"
+CHUNK = 256 * 1024
+# Stays below the length field of a frame.
+MOST = 1 << 31
+
+FOLDER = Path(__file__).parent
+
+
+def deny(*_: Any) -> NoReturn:
+    """Refuse every attribute of every Python object to Lua."""
+    raise AttributeError("not for Lua")
+
+
+def new_runtime(lua54: Any) -> Any:
+    """Return a runtime without Python in it; strings are bytes on our side."""
+    return lua54.LuaRuntime(
+        register_eval=False,
+        register_builtins=False,
+        attribute_filter=deny,
+        unpack_returned_tuples=False,
+        max_memory=1 << 40,
+        encoding=None,
+    )
+
+
+class Prelude:
+    """Our Lua code, compiled once: a fresh runtime loads it in microseconds."""
+
+    def __init__(self, lua54: Any) -> None:
+        self.lua54 = lua54
+        dump = new_runtime(lua54).execute(
+            b"return function(text, name) return string.dump(load(text, name), true) end"
+        )
+        self.codec, self.sandbox = (
+            dump((FOLDER / name).read_bytes(), b"=" + name.encode())
+            for name in ("json.lua", "sandbox.lua")
+        )
+
+    def prepare(self, talk: Callable[[bytes], bytes | None]) -> tuple[Any, Any]:
+        """Return a fresh runtime and the function in it that runs one script."""
+        runtime = new_runtime(self.lua54)
+        codec = runtime.compile(self.codec, mode=b"b")
+        return runtime, runtime.compile(self.sandbox, mode=b"b")(codec, talk)
+
+
+class Sandbox:
+    """Serves scripts one after another, each in a runtime of its own."""
+
+    def __init__(self, sock: socket.socket, prelude: Prelude) -> None:
+        self.sock = sock
+        self.prelude = prelude
+
+    def serve(self) -> None:
+        """Serve until end of file, or until memory was short."""
+        while True:
+            # Made while the worker does something else.
+            runtime, run = self.prelude.prepare(self.talk)
+            head = self.read(REQUEST.size)
+            memory, output, log, flags, *sizes = REQUEST.unpack(head)
+            request = self.read(sum(sizes))
+            texts, start = [], 0
+            for size in sizes:
+                texts.append(request[start : start + size])
+                start += size
+            del request
+            runtime.set_max_memory(memory)
+            kind, text = self.result(run, (flags, output, log, *texts))
+            del runtime, run, texts
+            self.send(kind, text)
+            if kind == b"M":
+                # What memory was taken from may be in a bad state: the next is new.
+                return
+
+    def result(self, run: Any, parts: tuple[Any, ...]) -> tuple[bytes, bytes]:
+        """Return the type and the text of the last frame; `M` says memory was short."""
+        try:
+            kind, text = run(*parts)
+        except (MemoryError, self.prelude.lua54.LuaMemoryError):
+            return b"M", b""
+        except self.prelude.lua54.LuaError as error:
+            return b"F", str(error)[:2000].encode(errors="replace")
+        if kind == b"X" and text.startswith(b'["memory"'):
+            return b"M", b""
+        return kind, text
+
+    def talk(self, frame: bytes) -> bytes | None:
+        """Send what a script says, or asks the worker; called from Lua, never raises.
+
+        An exception would reach the script as a Python object.
+        """
+        try:
+            self.send(frame[:1], frame[1:])
+            if frame[:1] not in (b"H", b"Q"):
+                return None
+            (size,) = struct.unpack("!I", self.read(4))
+            return self.read(size)
+        except BaseException:
+            os._exit(3)
+
+    def send(self, kind: bytes, text: bytes) -> None:
+        """Send one frame."""
+        self.sock.sendall(REPLY.pack(kind, len(text)) + text)
+
+    def read(self, size: int) -> bytes:
+        """Read exactly `size` bytes; ends the process at end of file."""
+        data = self.sock.recv(min(size, CHUNK))
+        if len(data) == size:
+            return data
+        parts = [data]
+        while data and (size := size - len(data)):
+            data = self.sock.recv(min(size, CHUNK))
+            parts.append(data)
+        if not data:
+            os._exit(0)
+        return b"".join(parts)
+
+
+def become_sandbox(fd: int, prelude: Prelude, address_space: int) -> NoReturn:
+    """Turn a forked child into a sandbox on `fd`, with no other descriptor that works.
+
+    As many descriptors are allowed as there are: not one more can be opened.
+    """
+    try:
+        os.dup2(fd, 0)
+        os.closerange(3, 64)
+        limits = [
+            (resource.RLIMIT_CORE, 0),
+            (resource.RLIMIT_FSIZE, 0),
+            (resource.RLIMIT_NOFILE, 3),
+            (resource.RLIMIT_AS, own_size() + address_space),
+        ]
+        if hasattr(resource, "RLIMIT_NPROC"):
+            limits.append((resource.RLIMIT_NPROC, 0))
+        sock = socket.socket(fileno=0)
+        for number, most in limits:
+            # Some systems lack one or the other; the memory limit of Lua still holds.
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(number, (most, most))
+        Sandbox(sock, prelude).serve()
+    finally:
+        os._exit(0)
+
+
+def own_size() -> int:
+    """Return how much address space this process has, 0 where /proc does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (OSError, ValueError):
+        return 0
+    return pages * resource.getpagesize()
+
+
+class Host:
+    """Forks one sandbox at a time, kills it when asked and tells how it ended."""
+
+    def __init__(self, sock: socket.socket, prelude: Prelude, space: int) -> None:
+        self.sock = sock
+        self.prelude = prelude
+        self.space = space
+        self.below = 0
+
+    def serve(self) -> None:
+        """Carry out commands until end of file."""
+        while True:
+            command, fds, _, _ = socket.recv_fds(self.sock, 1, 1)
+            if not command:
+                self.end()
+                return
+            if command == END:
+                self.sock.sendall(struct.pack("!i", self.end()))
+                continue
+            self.end()
+            self.below = os.fork()
+            if self.below == 0:
+                become_sandbox(fds[0], self.prelude, self.space)
+            os.close(fds[0])
+
+    def end(self) -> int:
+        """Kill and reap the sandbox; its exit code or the negative signal, 0 for none."""
+        pid, self.below = self.below, 0
+        if not pid:
+            return 0
+        # One that ended by itself keeps its status until now, and its number with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 9)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def main() -> None:
+    """Load lupa, say so, and serve."""
+    sock = socket.socket(fileno=0)
+    try:
+        sys.path.append(sys.argv[1])
+        prelude = Prelude(importlib.import_module("lupa.lua54"))
+        # What is loaded late would need a descriptor that a sandbox does not have.
+        prelude.prepare(bytes)
+    except BaseException as error:
+        text = f"{type(error).__name__}: {error}"
+        sock.sendall(text[:2000].encode(errors="replace"))
+        return
+    sock.sendall(b"ready")
+    Host(sock, prelude, int(sys.argv[2])).serve()
+
+
+if __name__ == "__main__":
+    main()
