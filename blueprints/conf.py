@@ -69,7 +69,9 @@ def _paths(place: str, value: Any) -> Iterator[tuple[str, Any]]:
 def _forget(*, setting: str, **_: Any) -> None:
     if setting == "SWARM":
         resolve.cache_clear()
-        lua_host.cache_clear()
+        if lua_host.cache_info().currsize:
+            lua_host().close()
+            lua_host.cache_clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="blueprints.conf")

@@ -142,6 +142,10 @@ SWARM_LUA_TIME = env_seconds("SWARM_LUA_TIME", 60.0)
 SWARM_LUA_MEMORY = env_int("SWARM_LUA_MEMORY", 32 * MIB, least=MIB)
 SWARM_LUA_MEMORY_MAX = env_int("SWARM_LUA_MEMORY_MAX", 256 * MIB, least=MIB)
 SWARM_ARCHIVE = env_text("SWARM_ARCHIVE", "async", choices=["async"])
+# Folders searched for files that Blueprints name; a relative one is below the checkout.
+SWARM_BLUEPRINT_INCLUDES = [
+    str(BASE_DIR / folder) for folder in env_list("SWARM_BLUEPRINT_INCLUDES", [])
+]
 # The folders of registered Lua scripts; a relative one is below the checkout.
 SWARM_LUA_DIRS = [
     str(BASE_DIR / folder)

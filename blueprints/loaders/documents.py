@@ -1,50 +1,57 @@
-"""Reads a Blueprint document from a JSON or YAML file, strictly.
+"""Reads a document from a JSON or YAML file, strictly.
 
-What the document means is not judged here: the compiler does that.
+What the document means is not judged here: references are followed by `load_blueprint`,
+and the compiler does the rest.
 """
 
-import stat
 from pathlib import Path
 from typing import Final
 
+from blueprints.loaders.files import MAX_BYTES, Unreadable, read_file
 from blueprints.loaders.yaml_text import YamlTextError, load_yaml
 from engine.flow import JsonTextError, load_json
 from engine.flow.json_text import Json
 
-MAX_BYTES: Final = 4 * 1024 * 1024
+__all__ = ["MAX_BYTES", "DocumentInvalid", "load_document"]
+
 _YAML: Final = frozenset({".yaml", ".yml"})
 
 
 class DocumentInvalid(Exception):
-    """A file that can't be read as a document; the text names the file and the place."""
+    """A file that can't be read as a document; the text names the file and the place.
+
+    `place` is the place in the document (`$.agents[0].$agent_md`), "" for the file as a
+    whole; `code` names the rule for programs.
+    """
+
+    def __init__(
+        self, file: str | Path, rule: str, place: str = "", code: str = "document"
+    ) -> None:
+        """Fault with a rule for people."""
+        self.file = str(file)
+        self.rule = rule
+        self.place = place
+        self.code = code
+        super().__init__(f"{file}: {place}: {rule}" if place else f"{file}: {rule}")
 
 
 def load_document(path: str | Path) -> Json:
     """Returns the JSON value in a `.json`, `.yaml` or `.yml` file of at most 4 MiB.
 
-    Raises DocumentInvalid.
+    References in it are left as they are. Raises DocumentInvalid.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix != ".json" and suffix not in _YAML:
-        raise DocumentInvalid(f"{path}: a document's name ends in .json, .yaml or .yml")
-    content = _read(path)
+        rule = "a document's name ends in .json, .yaml or .yml"
+        raise DocumentInvalid(path, rule, code="unknown-format")
+    try:
+        content = read_file(path)
+    except Unreadable as error:
+        raise DocumentInvalid(path, str(error), code="io") from None
     try:
         return load_json(content) if suffix == ".json" else load_yaml(content)
-    except (JsonTextError, YamlTextError) as error:
-        raise DocumentInvalid(f"{path}: {error}") from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        # Opening a pipe would wait for a writer, so the sort is looked at first.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DocumentInvalid(f"{path}: not a regular file")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DocumentInvalid(f"{path}: can't be read: {reason}") from None
-    if len(content) > MAX_BYTES:
-        raise DocumentInvalid(f"{path}: longer than {MAX_BYTES} bytes (4 MiB)")
-    return content
+    except JsonTextError as error:
+        raise DocumentInvalid(path, str(error), code="json") from None
+    except YamlTextError as error:
+        raise DocumentInvalid(path, str(error), code="yaml") from None

@@ -22,6 +22,10 @@ class YamlTextError(ValueError):
     """A text that is not such YAML; the message names line, column and rule."""
 
 
+class YamlEmpty(YamlTextError):
+    """A text without any value in it."""
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser with the plain scalars of YAML 1.2 instead of 1.1."""
 
@@ -65,7 +69,7 @@ def load_yaml(content: bytes) -> Json:
         rule = f"nested deeper than {MAX_DEPTH} containers"
         raise YamlTextError(f"somewhere in the text: {rule}") from None
     if node is None:
-        raise YamlTextError("line 1 column 1: the document is empty")
+        raise YamlEmpty("line 1 column 1: the document is empty")
     value = _Builder().build(node, 0)
     fault = find_fault(value)
     if fault is not None:

@@ -47,6 +47,29 @@ def test_a_broken_blueprint_is_told_with_every_place(tmp_path: Path, capsys: Any
     assert not (Path(settings.VAR_DIR) / "redis.json").exists()
 
 
+def test_a_script_or_a_reference_that_goes_wrong_is_told_and_nothing_started(
+    tmp_path: Path, capsys: Any
+):
+    script = tmp_path / "a.bp.lua"
+    script.write_text('print("read " .. _CTX.name)\nerror("no")')
+    assert run(str(script), "--ctx", '{"name": "x"}') == 2
+    assert f"{script}: a.bp.lua:2: no" in capsys.readouterr().err
+
+    script.write_text('print("read " .. _CTX.name)\nreturn {flo = 1}')
+    assert run(str(script), "--ctx", '{"name": "x"}') == 2
+    told = capsys.readouterr().err
+    assert told.startswith("read x\n")
+    assert "unknown field 'flo'; did you mean 'flow'?" in told
+
+    file = tmp_path / "a.json"
+    file.write_text('{"flow": {"$file": "../secret"}}')
+    assert run(str(file)) == 2
+    assert "$.flow.$file: '../secret' has '..' in it" in capsys.readouterr().err
+    assert run(str(file), "--include", "/no/where") == 2
+    assert "is not there: /no/where" in capsys.readouterr().err
+    assert not (Path(settings.VAR_DIR) / "redis.json").exists()
+
+
 def calling(file: Path, *functions: str) -> str:
     """Write a Blueprint of Python functions."""
     agents = [

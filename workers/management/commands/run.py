@@ -10,8 +10,9 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from blueprints.conf import spawner_kinds
-from blueprints.loaders.documents import DocumentInvalid, load_document
+from blueprints.conf import lua_host, spawner_kinds
+from blueprints.loaders.blueprint import Loaded, load_blueprint
+from blueprints.loaders.documents import DocumentInvalid
 from blueprints.models import Run
 from engine.blueprint import BlueprintInvalid, Program, compile_blueprint
 from engine.flow import JsonTextError, load_json
@@ -78,7 +79,7 @@ class Command(BaseCommand):
     """Runs a Blueprint durably and shows its progress."""
 
     help = (
-        "Run a Blueprint (JSON or YAML) to its end: starts server and workers, shows"
+        "Run a Blueprint (JSON, YAML or Lua) to its end: starts server and workers, shows"
         " progress, prints the final Ctx. Exit 0 done, 1 failed, 2 refused, 3 timed"
         " out, 130 interrupted (`runs resume` carries it on)."
     )
@@ -87,7 +88,9 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("file", metavar="FILE")
         parser.add_argument(
-            "--ctx", metavar="JSON|@FILE", help="initial Ctx, over the Blueprint's own"
+            "--ctx",
+            metavar="JSON|@FILE",
+            help="initial Ctx, over the Blueprint's own; a script gets it as _CTX",
         )
         parser.add_argument(
             "--set",
@@ -103,6 +106,14 @@ class Command(BaseCommand):
             metavar="S",
             help="the run's deadline in seconds",
         )
+        parser.add_argument(
+            "--include",
+            action="append",
+            default=[],
+            metavar="DIR",
+            dest="includes",
+            help="a folder searched for files that the Blueprint names",
+        )
         add_session_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -116,12 +127,18 @@ class Command(BaseCommand):
         )
         path = options["file"]
         try:
-            program = load_program(path)
-            ctx = initial_ctx(program, options["ctx"], options["sets"])
+            given = None if options["ctx"] is None else _read_ctx(options["ctx"])
+            loaded = load_blueprint(path, includes=options["includes"], params=given)
+            tell_script(session, loaded)
+            program = load_program(loaded.document)
+            ctx = with_sets(program, given, options["sets"])
         except BlueprintInvalid as error:
             sys.exit(refuse_blueprint(session, path, error))
         except (DocumentInvalid, Refused) as error:
             sys.exit(session.refuse("Usage", str(error)))
+        finally:
+            # A script's sandbox is not for the workers that are started now.
+            lua_host().close()
         run_id = new_id("R")
         begin = partial(
             begin_run,
@@ -142,9 +159,14 @@ def begin_run(store: RedisStore, **what: Any) -> Run:
         raise SetupFailed(f"the run was not started: {error}") from None
 
 
-def load_program(path: str) -> Program:
-    """Read and compile a Blueprint, and look for the functions it names."""
-    document = load_document(path)
+def tell_script(session: Session, loaded: Loaded) -> None:
+    """Tell what a script printed and what the DSL warns of."""
+    lines = [*loaded.log, *(f"warning: {text}" for text in loaded.warnings)]
+    session.err.writelines(f"{line}\n" for line in lines)
+
+
+def load_program(document: Any) -> Program:
+    """Compile a Blueprint, and look for the functions it names."""
     program = compile_blueprint(
         document,
         kinds=spawner_kinds(),
@@ -168,7 +190,11 @@ def refuse_blueprint(session: Session, path: str, error: BlueprintInvalid) -> in
 
 def initial_ctx(program: Program, given: str | None, sets: list[str]) -> Any:
     """Return the launcher's tier of the Ctx: --ctx, then each --set."""
-    ctx = None if given is None else _read_ctx(given)
+    return with_sets(program, None if given is None else _read_ctx(given), sets)
+
+
+def with_sets(program: Program, ctx: Any, sets: list[str]) -> Any:
+    """Return the Ctx that --ctx gave, with each --set in it."""
     if not sets:
         return ctx
     ctx = {} if ctx is None else ctx

@@ -1,0 +1,109 @@
+"""Reads a Blueprint from a JSON, YAML or Lua file, or a folder that holds one.
+
+What comes out is complete: every reference is replaced by what it names.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+
+from blueprints.loaders.cascade import Cascade, cascade_of
+from blueprints.loaders.documents import MAX_BYTES, DocumentInvalid, load_document
+from blueprints.loaders.lua_script import run_script
+from blueprints.loaders.references import ReferenceInvalid, escape, expand
+from engine.flow.json_text import Json, dump_compact
+
+SCRIPT: Final = ".bp.lua"
+FORMS: Final = (".json", ".yaml", ".yml", SCRIPT)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A complete document and the file it came from.
+
+    `warnings` is what the Lua DSL remarked, `log` what the script printed.
+    """
+
+    path: Path
+    document: Json
+    warnings: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
+
+
+def load_blueprint(
+    path: str | Path, *, includes: Sequence[str] = (), params: Json = None
+) -> Loaded:
+    """Returns the Blueprint in a file, or in the one `blueprint.*` file of a folder.
+
+    `includes` are folders searched after those of SWARM_BLUEPRINT_INCLUDES; `params`
+    is what a `.bp.lua` script is given. Raises DocumentInvalid.
+    """
+    for include in includes:
+        if not Path(include).is_dir():
+            rule = f"the folder to be searched is not there: {include}"
+            raise DocumentInvalid(path, rule, code="includes")
+    file = _file_in(Path(path))
+    loaded = _read(file, params)
+    cascade = cascade_of(
+        file.parent,
+        (
+            ("SWARM_BLUEPRINT_INCLUDES", settings.SWARM_BLUEPRINT_INCLUDES),
+            ("--include", includes),
+        ),
+    )
+    try:
+        document = expand(loaded.document, cascade)
+    except ReferenceInvalid as error:
+        raise DocumentInvalid(file, error.rule, error.place, error.code) from None
+    return Loaded(file, document, loaded.warnings, loaded.log)
+
+
+def posted_blueprint(document: Json, name: str = "the document") -> Json:
+    """Returns a document that was handed over without a folder; it has no references.
+
+    `$literal` means what it means in a file. Raises DocumentInvalid.
+    """
+    try:
+        return expand(document, Cascade())
+    except ReferenceInvalid as error:
+        raise DocumentInvalid(name, error.rule, error.place, error.code) from None
+
+
+def embedded_text(document: Json) -> str:
+    """Returns a complete document as JSON text that needs no other file.
+
+    The same document gives the same text, and reading it gives the document.
+    """
+    escaped = escape(document)
+    text = json.dumps(escaped, ensure_ascii=False, indent=2) + "\n"
+    # Indents can make a long text too long to be read again.
+    return text if len(text.encode()) <= MAX_BYTES else dump_compact(escaped)
+
+
+def _read(file: Path, params: Json) -> Loaded:
+    if not file.name.lower().endswith(FORMS):
+        rule = f"a Blueprint's name ends in {', '.join(FORMS[:-1])} or {FORMS[-1]}"
+        raise DocumentInvalid(file, rule, code="unknown-format")
+    if file.name.lower().endswith(SCRIPT):
+        return Loaded(file, *run_script(file, params))
+    return Loaded(file, load_document(file))
+
+
+def _file_in(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    names = [f"blueprint{form}" for form in FORMS]
+    # A broken link is there too: reading it tells what is wrong.
+    found = [name for name in names if os.path.lexists(path / name)]
+    if len(found) == 1:
+        return path / found[0]
+    if not found:
+        rule = f"the folder holds no Blueprint; expected one of {', '.join(names)}"
+    else:
+        rule = f"the folder holds more than one Blueprint: {', '.join(found)}"
+    raise DocumentInvalid(path, rule, code="folder")

@@ -1,0 +1,202 @@
+-- What both DSL modules share: faults with the author's line, and checks of what authors
+-- write.
+
+local M = {}
+
+local error, pcall, pairs, ipairs, type, tostring = error, pcall, pairs, ipairs, type, tostring
+local setmetatable, getmetatable = setmetatable, getmetatable
+local format, find, concat = string.format, string.find, table.concat
+local pack, unpack, min, abs = table.pack, table.unpack, math.min, math.abs
+local math_type, tointeger = math.type, math.tointeger
+local select = select
+local json = json
+
+local MAX_DEPTH = 127
+local fault_mt = {}
+
+-- Raises a fault; `where` is the author's line if the call under way is not to blame.
+function M.fail(where, text, ...)
+  if select("#", ...) > 0 then text = format(text, ...) end
+  error(setmetatable({ where = where or false, text = text }, fault_mt), 0)
+end
+local fail = M.fail
+
+-- Makes a function whose faults are told with the line of its caller.
+function M.public(fn)
+  return function(...)
+    local got = pack(pcall(fn, ...))
+    if got[1] then return unpack(got, 2, got.n) end
+    local fault = got[2]
+    if getmetatable(fault) ~= fault_mt then error(fault, 0) end
+    if fault.where then error(fault.where .. fault.text, 0) end
+    error(fault.text, 2)
+  end
+end
+
+-- Where the function that calls the caller of this one stands, as `FILE:LINE: `.
+function M.line()
+  local _, where = pcall(error, "", 4)
+  return where
+end
+
+function M.show(value)
+  if type(value) == "string" then return format("%q", value) end
+  if type(value) == "table" then return "a table" end
+  if type(value) == "function" then return "a function" end
+  return tostring(value)
+end
+local show = M.show
+
+-- How many letters two words differ by.
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do row[j] = j end
+  for i = 1, #a do
+    local corner = row[0]
+    row[0] = i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + cost)
+    end
+  end
+  return row[#b]
+end
+
+-- Whether one word is meant by another: begun or gone on, or a slip of the finger.
+local function near(word, name)
+  if find(name, word, 1, true) == 1 and #word > 2 then return 0 end
+  if find(word, name, 1, true) == 1 then return 0 end
+  local most = #name < 5 and 1 or 2
+  if #word > 64 or abs(#name - #word) > most then return end
+  local apart = distance(word, name)
+  return apart <= most and apart or nil
+end
+
+-- A hint to the nearest of the known words, or the list of them.
+function M.nearest(word, known)
+  local best, least
+  for _, name in ipairs(known) do
+    local apart = near(word, name)
+    if apart and (not least or apart < least) then best, least = name, apart end
+  end
+  if best then return format("did you mean '%s'?", best) end
+  return "known: " .. concat(known, ", ")
+end
+
+-- Refuses what is no table, fields that are not known and required ones that are absent.
+-- `listed` allows members with numbers beside the fields.
+function M.fields(at, what, given, known, required, listed)
+  if type(given) ~= "table" then fail(at, "%s: expected a table, got %s", what, show(given)) end
+  local allowed = {}
+  for _, name in ipairs(known) do allowed[name] = true end
+  for key in pairs(given) do
+    if type(key) ~= "string" then
+      if not listed then fail(at, "%s: expected fields with names, got a list", what) end
+    elseif not allowed[key] then
+      fail(at, "%s: unknown field '%s'; %s", what, key, M.nearest(key, known))
+    end
+  end
+  for _, name in ipairs(required) do
+    if given[name] == nil then fail(at, "%s: missing field '%s'", what, name) end
+  end
+end
+
+-- The length of the list in a table; a hole is refused, since it is a misspelt name.
+function M.length(at, what, given, member)
+  if type(given) ~= "table" then fail(at, "%s: expected a list, got %s", what, show(given)) end
+  local count, highest = 0, 0
+  for key in pairs(given) do
+    if math_type(key) == "integer" and key > 0 then
+      count = count + 1
+      if key > highest then highest = key end
+    end
+  end
+  if count < highest then
+    local hole = 1
+    while given[hole] ~= nil do hole = hole + 1 end
+    fail(at, "%s: %s %d is nil", what, member, hole)
+  end
+  return count
+end
+
+-- A list that is marked as one, so that an empty one stays it; other keys are refused.
+function M.list(at, what, given, member)
+  local count = M.length(at, what, given, member)
+  local copy = {}
+  for key, value in pairs(given) do
+    if math_type(key) ~= "integer" or key < 1 then
+      fail(at, "%s: expected a list, but it has the key %s", what, show(key))
+    end
+    copy[key] = value
+  end
+  return json.array(copy), count
+end
+
+-- A whole number of at least 0.
+function M.whole(at, what, value)
+  local number = type(value) == "number" and tointeger(value) or nil
+  if not number or number < 0 then
+    fail(at, "%s must be a whole number of at least 0, got %s", what, show(value))
+  end
+  return number
+end
+
+function M.text(at, what, value)
+  if type(value) ~= "string" or value == "" then
+    fail(at, "%s must be a text that is not empty, got %s", what, show(value))
+  end
+  return value
+end
+
+-- Tells whether json.array or json.object made a table: theirs can't be replaced.
+local probe = {}
+local function marked(value)
+  if not pcall(setmetatable, value, probe) then return true end
+  setmetatable(value, nil)
+  return false
+end
+
+-- Refuses what is no JSON value, and an empty table that may be either of two.
+local function check_data(at, what, value, place, depth)
+  local kind = type(value)
+  if kind == "function" or kind == "thread" then
+    fail(at, "%s: %s is a %s, which no document can hold", what, place, kind)
+  elseif kind ~= "table" then
+    return
+  end
+  if depth > MAX_DEPTH then
+    fail(at, "%s: %s is nested deeper than %d containers, or inside itself", what, place, MAX_DEPTH)
+  elseif getmetatable(value) then
+    fail(at, "%s: %s is no data: expressions and stages don't belong inside a literal", what, place)
+  elseif next(value) == nil and not marked(value) then
+    fail(at, "%s: %s is an empty table: write F.obj() for {} or F.arr() for []", what, place)
+  end
+  for key, part in pairs(value) do
+    local below = type(key) == "number" and place .. format("[%s]", key) or place .. "." .. tostring(key)
+    check_data(at, what, part, below, depth + 1)
+  end
+end
+
+function M.data(at, what, value)
+  if value == nil then
+    fail(at, "%s: the value is nil (a misspelt name?); null is json.null", what)
+  end
+  check_data(at, what, value, "the value", 1)
+  return value
+end
+
+-- How many containers a value nests; a table inside itself counts as too many.
+function M.depth(value)
+  local deepest, waiting = 0, { { value, 1 } }
+  while #waiting > 0 do
+    local part, depth = unpack(table.remove(waiting))
+    if depth > deepest then deepest = depth end
+    if deepest > 1000 then return deepest end
+    for _, below in pairs(part) do
+      if type(below) == "table" then waiting[#waiting + 1] = { below, depth + 1 } end
+    end
+  end
+  return deepest
+end
+
+return M
