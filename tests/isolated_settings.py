@@ -18,3 +18,8 @@ if _url := os.environ.pop("SWARM_TEST_DATABASE_URL", ""):
 os.environ["DJANGO_SETTINGS_MODULE"] = "swarm_project.settings"
 
 from swarm_project.settings import *  # noqa: E402, F403
+
+# A file, since Django never closes connections to a database in memory: threads that
+# tests start would leave theirs to the garbage collector.
+if not _url:
+    DATABASES["default"]["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}  # noqa: F405

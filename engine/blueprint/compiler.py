@@ -75,7 +75,7 @@ def build_program(view: View, attempt_timeout_s: float, max_lost: int) -> Progra
         run_deadline_s=blueprint.metadata.default_run_ttl_secs,
         dialect=blueprint.dialect,
         layers=tuple(blueprint.spawner_hints.layers),
-        operators={one.name: _dump(one) for one in blueprint.operators},
+        operators={one.name: _said(one) for one in blueprint.operators},
         default_operator_kind=blueprint.default_operator_kind,
         metas={one.name: one.ctx for one in blueprint.metas},
         audits=tuple(_dump(one) for one in blueprint.audits),
@@ -108,7 +108,6 @@ def _build_agent(
         if one.context_policy is None
         else _dump(one.context_policy),
         ctx=_agent_ctx(view.blueprint, one),
-        meta=None if agent.meta is None else _said(agent.meta),
         limit=None if hints.limit is None else _dump(hints.limit),
         # Without a runner there is nothing that could differ from what was declared.
         binding_digest="" if one.runner is None else one.digest(),

@@ -53,7 +53,6 @@ class Agent:
     verdict: Mapping[str, Json] | None = None
     context_policy: Mapping[str, Json] | None = None
     ctx: Mapping[str, Json] = field(default_factory=dict)
-    meta: Mapping[str, Json] | None = None
     limit: Mapping[str, Json] | None = None
     binding_digest: str = ""
 

@@ -99,7 +99,7 @@ def test_a_misspelt_function_is_told_before_anything_is_started(
     )
     assert "is its module in SWARM_AGENT_MODULES (blueprints.samples" in told.err
     assert told.err.endswith("nothing was started\n")
-    codes = [d["code"] for d in json.loads(told.out)["error"]["diagnostics"]]
+    codes = [d["kind"] for d in json.loads(told.out)["error"]["diagnostics"]]
     assert codes == ["unknown-function"] * 2
     assert not (Path(settings.VAR_DIR) / "redis.json").exists()
 

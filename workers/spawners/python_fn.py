@@ -91,6 +91,8 @@ class PythonFunctionSpawner:
         return _timed(found.function, value, step, 0.0)
 
 
+RING_AGAIN_S = 1.0
+"""When an alarm rings again that a finalizer or a callback of the collector swallowed."""
 NO_ALARM = (
     "in this worker's pool nothing can end a Python function at its timeout, so none is"
     " called: start the worker with `--pool prefork` or `--pool solo`"
@@ -108,6 +110,8 @@ def _timed(function: Function, value: Any, step: Step, grace_s: float) -> Outcom
             signal.setitimer(signal.ITIMER_REAL, 0)
             current.reset(token)
     except _TimeIsUp:
+        # It may have rung before the timer was stopped above, and would ring again.
+        signal.setitimer(signal.ITIMER_REAL, 0)
         return timed_out(round(step.timeout_s * 1000))
     except AgentFailed as error:
         return Outcome(
@@ -166,7 +170,7 @@ def _arm(seconds: float) -> None:
     # own, and the default one would end the worker.
     if getsignal(signal.SIGALRM) is not _ring:
         signal.signal(signal.SIGALRM, _ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, RING_AGAIN_S)
 
 
 def _text_of(error: BaseException) -> str:

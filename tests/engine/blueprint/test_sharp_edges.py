@@ -353,6 +353,9 @@ def test_s6_a_word_left_out_keeps_the_hash_a_program_had() -> None:
         dialect="flow.ir",
         schema_version="0.1.3",
         metadata={"description": "other words", "tags": ["x"]},
+        agents=[
+            {**FN, "meta": {"description": "other words"}, "lints": {"all": "warn"}}
+        ],
     )
     assert compile_blueprint(told).program_id == short.program_id
     assert "layers" not in short.to_json()
