@@ -41,6 +41,7 @@ DEEPEST: Final = 3
 WRITES: Final = frozenset(
     {
         "claim",
+        "claim_next",
         "commit",
         "open_chord",
         "upload_items",

@@ -39,7 +39,8 @@ def message_template(app: Celery) -> bytes:
         },
         "properties": {
             "delivery_mode": 2,
-            "delivery_tag": TICKET_MARK + SLOTS["T"],
+            # What the store reads when a worker takes the next message by itself.
+            "delivery_tag": TICKET_MARK + "/".join(SLOTS[slot] for slot in "TLRNA"),
             "delivery_info": {"exchange": "", "routing_key": SLOTS["Q"]},
         },
     }

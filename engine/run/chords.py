@@ -105,3 +105,16 @@ def opening_of(turn: Turn, fork: Fork, spec: ChordSpec, who: str) -> Open:
         had_signal=turn.had_signal,
         consumed=turn.chain.consumed,
     )
+
+
+def lane_decides(mode: str, failed: bool) -> bool:
+    """Tell whether a lane that ended this way decides its chord at once."""
+    match mode:
+        case "race":
+            return True
+        case "any":
+            return not failed
+        case "all":
+            return failed
+        case _:
+            return False

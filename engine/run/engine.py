@@ -19,7 +19,13 @@ from engine.flow.document import Document
 from engine.ports import NoWatch, Spawner, Watch
 from engine.run.attempts import checked, judge, make_attempt
 from engine.run.chain import Chain, place_of
-from engine.run.chords import UPLOAD_ABOVE, opening_of, pages_of, spec_of
+from engine.run.chords import (
+    UPLOAD_ABOVE,
+    lane_decides,
+    opening_of,
+    pages_of,
+    spec_of,
+)
 from engine.run.ctx import FOLD_AT, TooLarge, base_id, fold, whole_edit
 from engine.run.emitter import Emitter, Outlet
 from engine.run.events import Event, discards, pack_entry
@@ -84,25 +90,37 @@ class Engine:
     def deliver(self, ref: Ref, queue: str) -> str:
         """Claim a chain and drive it as far as the budget allows.
 
+        While that is spent in small coin it goes on with the queue's next messages, which
+        saves each the way through Celery (ADR 12).
         Returns `ok`, or why there was nothing to do (a doubled or late message).
         """
         nonce = new_nonce()
         claimed = self.store.claim(ref, nonce, queue)
         if isinstance(claimed, Refused):
             return claimed.why
-        record = claimed.record
-        self.watch.chain(ref, record.seq, nonce, record.timeout_ms)
+        budget = Budget(self.limits, claimed.record.timeout_ms)
         try:
-            budget = Budget(self.limits, record.timeout_ms)
-            if gave_up(claimed):
-                self.drive(self._give_up(ref, nonce, claimed), budget)
-            else:
-                self.drive(self._turn(ref, nonce, claimed), budget)
+            self._work(ref, nonce, claimed, budget)
+            while budget.takes_on() and not self.watch.draining():
+                nonce = new_nonce()
+                taken = self.store.claim_next(queue, nonce, budget.left_ms())
+                if taken is None:
+                    break
+                self._work(taken[0], nonce, taken[1], budget)
         except Vanished:
             return "gone"
         finally:
             self.watch.clear()
         return "ok"
+
+    def _work(self, ref: Ref, nonce: str, claimed: Claimed, budget: Budget) -> None:
+        """Drive a claimed chain, and show it to the keeper meanwhile."""
+        record = claimed.record
+        self.watch.chain(ref, record.seq, nonce, record.timeout_ms)
+        if gave_up(claimed):
+            self.drive(self._give_up(ref, nonce, claimed), budget)
+        else:
+            self.drive(self._turn(ref, nonce, claimed), budget)
 
     def _turn(self, ref: Ref, nonce: str, claimed: Claimed) -> Turn:
         record = claimed.record
@@ -475,16 +493,3 @@ def gave_up(claimed: Claimed) -> bool:
         return False
     lost = orjson.loads(claimed.signal).get("lost")
     return lost is not None and claimed.record.lost >= min(2 * lost, 99)
-
-
-def lane_decides(mode: str, failed: bool) -> bool:
-    """Tell whether a lane that ended this way decides its chord at once."""
-    match mode:
-        case "race":
-            return True
-        case "any":
-            return not failed
-        case "all":
-            return failed
-        case _:
-            return False

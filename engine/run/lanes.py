@@ -16,8 +16,9 @@ from engine.flow.document import Document
 from engine.flow.nodes import Fanout
 from engine.run.attempts import judge, make_attempt
 from engine.run.chain import Chain
+from engine.run.chords import lane_decides
 from engine.run.emitter import Emitter
-from engine.run.engine import Engine, lane_decides
+from engine.run.engine import Engine
 from engine.run.events import Event, pack_entry
 from engine.run.load import Origin, Prepared, Vanished, lane_start
 from engine.run.machine import (

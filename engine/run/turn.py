@@ -20,6 +20,9 @@ ENGINE_TIMEOUT_MS = 60_000
 LONGEST_MS = 999_999_999
 """The longest timeout that a chain's record can hold (eleven days)."""
 
+TAKES_ON_S = 0.25
+"""How old a delivery may be that takes another message off its queue, in seconds."""
+
 TIME_LIMIT_NET_S = 30.0
 """What a queue message's hard time limit adds to its first attempt's timeout."""
 
@@ -60,12 +63,26 @@ class Budget:
 
     def allows(self, timeout_ms: int) -> bool:
         """Tell whether one more attempt of this timeout fits in."""
-        used = time.monotonic() - self._since
+        used = self._used()
         return (
             self._steps > 0
             and used < self._seconds
             and used + timeout_ms / 1000 <= self._net
         )
+
+    def takes_on(self) -> bool:
+        """Tell whether this delivery may go on with another message of its queue.
+
+        Only for a moment, so that a worker which makes long steps asks Celery for each.
+        """
+        return self._steps > 0 and self._used() < min(TAKES_ON_S, self._seconds)
+
+    def left_ms(self) -> int:
+        """Return how long an attempt may take before the queue message's time limit."""
+        return round((self._net - self._used()) * 1000)
+
+    def _used(self) -> float:
+        return time.monotonic() - self._since
 
 
 @dataclass(slots=True)

@@ -312,6 +312,15 @@ class RunStore(Protocol):
         A lane without a record gets one (phase `c`, sequence number 0) when claimed.
         """
 
+    def claim_next(
+        self, queue: str, nonce: str, most_ms: int
+    ) -> tuple[Ref, Claimed] | None:
+        """Take a queue's next message and claim its chain; None if there is none to take.
+
+        Messages of chains that can't be claimed are dropped on the way, at most 8. One
+        whose attempt may take longer than `most_ms`, or that is a batch, stays.
+        """
+
     def commit(self, move: Move) -> Moved | Refused:
         """Write one transition of an owned chain."""
 

@@ -34,6 +34,7 @@ from engine.store.memory_core import (
     Run,
     Timer,
     atomic,
+    batch_of,
     chord_of,
     is_step,
     moved_again,
@@ -107,6 +108,41 @@ class MemoryStore(Chords, Steward):
             run.chains[ref.addr] = parked
             return Refused("held")
         return self._claimed(run, ref, self._own(run, ref, found, nonce))
+
+    @atomic
+    def claim_next(
+        self, queue: str, nonce: str, most_ms: int
+    ) -> tuple[Ref, Claimed] | None:
+        """See RunStore.claim_next."""
+        if nonce in self.took:
+            return self._taken(self.took[nonce], nonce, queue)
+        for _ in range(8):
+            waiting = self.messages.get(queue)
+            if not waiting:
+                return None
+            message = waiting[0]
+            ref = Ref(message.run, message.gen, message.addr)
+            if batch_of(ref.addr) or self._timeout(ref) > most_ms:
+                return None
+            waiting.popleft()
+            self.took[nonce] = ref
+            if (got := self._taken(ref, nonce, queue)) is not None:
+                return got
+        return None
+
+    def _taken(self, ref: Ref, nonce: str, queue: str) -> tuple[Ref, Claimed] | None:
+        claimed = self.claim(ref, nonce, queue)
+        return None if isinstance(claimed, Refused) else (ref, claimed)
+
+    def _timeout(self, ref: Ref) -> int:
+        """Return how long the attempt of a message may take, as its time limit says."""
+        run = self.find(ref.run)
+        chain = run.chains.get(ref.addr) if run else None
+        lane = chord_of(ref.addr)
+        chord = run.chords.get(lane[0]) if run and lane else None
+        if chain is not None:
+            return chain.timeout_ms
+        return chord.spec.timeout_ms if chord else 0
 
     def _lazy_lane(self, run: Run, addr: str) -> Record | Refused:
         """Return the record of a lane that was never claimed, if there is such a lane."""

@@ -254,6 +254,7 @@ class Core:
         self.dispatched: dict[str, dict[Member, int]] = {}
         self.again: dict[Member, int] = {}
         self.messages: dict[str, deque[Message]] = {}
+        self.took: dict[str, Ref] = {}
         self.entries: deque[JournalEntry] = deque()
         self._ticket = 0
         self._entry = (0, 0)

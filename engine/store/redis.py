@@ -39,6 +39,16 @@ def _refused(reply: list[Any]) -> Refused:
     return Refused(cast(Refusal, reply[0].decode()))
 
 
+def _claimed(reply: list[Any]) -> Claimed:
+    return Claimed(
+        record=unpack(reply[1]),
+        log=reply[2],
+        signal=reply[3],
+        program_id=reply[4].decode(),
+        chord=unpack_chord(reply[5]) if reply[5] else None,
+    )
+
+
 def _flag(value: bool) -> str:
     return "1" if value else "0"
 
@@ -90,15 +100,20 @@ class RedisStore(RedisReads):
         reply = self.wire.script(
             "claim", ref.run, ref.gen, ref.addr, nonce, queue, self._lease
         )
-        if reply[0] != b"ok":
-            return _refused(reply)
-        return Claimed(
-            record=unpack(reply[1]),
-            log=reply[2],
-            signal=reply[3],
-            program_id=reply[4].decode(),
-            chord=unpack_chord(reply[5]) if reply[5] else None,
+        return _refused(reply) if reply[0] != b"ok" else _claimed(reply)
+
+    def claim_next(
+        self, queue: str, nonce: str, most_ms: int
+    ) -> tuple[Ref, Claimed] | None:
+        """See RunStore.claim_next."""
+        prefix = self._template.split(b"\n", 1)[0]
+        reply = self.wire.script(
+            "claim", "", 0, "", nonce, queue, self._lease, prefix, most_ms // 1000
         )
+        if reply[0] != b"ok":
+            return None
+        ref = Ref(reply[6].decode(), int(reply[7]), reply[8].decode())
+        return ref, _claimed(reply)
 
     def commit(self, move: Move) -> Moved | Refused:
         """See RunStore.commit."""

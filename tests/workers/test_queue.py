@@ -25,7 +25,7 @@ def test_a_filled_template_is_a_message_celery_reads() -> None:
     assert json.loads(message["body"]) == [["R-1", 2, "0.k3.7"], {}, {}]
     assert message["headers"]["task"] == "swarm.run_step"
     assert message["headers"]["timelimit"] == [60, None]
-    assert message["properties"]["delivery_tag"] == TICKET_MARK + "99"
+    assert message["properties"]["delivery_tag"] == TICKET_MARK + "99/60/R-1/2/0.k3.7"
     assert malformed(message) == ""
 
 

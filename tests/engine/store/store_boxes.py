@@ -17,7 +17,7 @@ from engine.store.spec import unpack_chord
 
 LEASE_MS = 10_000
 TEMPLATE = (
-    b'swarm:q:\n{"id":"swarm-ticket:\0T","a":["\0R",\0N,"\0A",\0T],'
+    b'swarm:q:\n{"id":"swarm-ticket:\0T/\0L/\0R/\0N/\0A","a":["\0R",\0N,"\0A",\0T],'
     b'"k":"\0K","q":"\0Q","l":\0L}'
 )
 
