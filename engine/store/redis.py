@@ -49,6 +49,14 @@ def _claimed(reply: list[Any]) -> Claimed:
     )
 
 
+def _chain(ref: Ref) -> tuple[str, int, str]:
+    return ref.run, ref.gen, ref.addr
+
+
+def _span(batch: BatchRef) -> tuple[str, int, str, int, int]:
+    return batch.run, batch.gen, batch.chord, batch.lo, batch.hi
+
+
 def _flag(value: bool) -> str:
     return "1" if value else "0"
 
@@ -120,9 +128,7 @@ class RedisStore(RedisReads):
         pending, base = move.pending, move.base or ("", b"")
         reply = self.wire.script(
             "commit",
-            move.ref.run,
-            move.ref.gen,
-            move.ref.addr,
+            *_chain(move.ref),
             move.seq,
             move.nonce,
             move.what,
@@ -157,9 +163,7 @@ class RedisStore(RedisReads):
         base = opening.base or ("", b"")
         reply = self.wire.script(
             "open",
-            opening.ref.run,
-            opening.ref.gen,
-            opening.ref.addr,
+            *_chain(opening.ref),
             opening.seq,
             opening.nonce,
             opening.offset,
@@ -192,9 +196,7 @@ class RedisStore(RedisReads):
         ref = settling.ref
         reply = self.wire.script(
             "settle",
-            ref.run,
-            ref.gen,
-            ref.addr,
+            *_chain(ref),
             settling.seq,
             settling.nonce,
             settling.offset,
@@ -220,11 +222,7 @@ class RedisStore(RedisReads):
         """See RunStore.claim_batch."""
         reply = self.wire.script(
             "claim_batch",
-            batch.run,
-            batch.gen,
-            batch.chord,
-            batch.lo,
-            batch.hi,
+            *_span(batch),
             nonce,
             queue,
             self._lease,
@@ -245,11 +243,7 @@ class RedisStore(RedisReads):
                      to.timeout_ms, promote.tries, promote.delay_ms)  # fmt: skip
         reply = self.wire.script(
             "commit_batch",
-            batch.run,
-            batch.gen,
-            batch.chord,
-            batch.lo,
-            batch.hi,
+            *_span(batch),
             commit.nonce,
             commit.first,
             commit.entry,
@@ -271,11 +265,7 @@ class RedisStore(RedisReads):
         """See RunStore.release_batch."""
         reply = self.wire.script(
             "release_batch",
-            batch.run,
-            batch.gen,
-            batch.chord,
-            batch.lo,
-            batch.hi,
+            *_span(batch),
             nonce,
             cursor,
             self._template,
@@ -289,11 +279,7 @@ class RedisStore(RedisReads):
         entry = batch_broken_entry(batch.chord, batch.lo, batch.hi, lane)
         reply = self.wire.script(
             "break_batch",
-            batch.run,
-            batch.gen,
-            batch.chord,
-            batch.lo,
-            batch.hi,
+            *_span(batch),
             nonce,
             lane,
             outcome,
