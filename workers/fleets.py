@@ -39,11 +39,13 @@ from workers.server import (
     embedded_server,
     ensure_server,
 )
+from workers.steward_host import steward_leaves
 
 TRIES = 3
 """Short lives of a worker in a row after which a command gives up."""
 LOGS_KEPT = 20
-STEWARD_S = 2.0
+STEWARD_S = 10.0
+"""How long a command waits for a steward at most: its loading and its last archiving."""
 SUFFIXES = (".hi", "", ".lo")
 THREADED = frozenset({"operator"})
 
@@ -395,13 +397,12 @@ def stop_kept() -> int:
 
 
 def await_steward() -> None:
-    """Wait a moment for the steward, which ends by itself once its worker is gone."""
+    """Wait for the steward, which ends by itself once its worker is gone.
+
+    One that its worker spawned a moment ago is still loading and looks up only then.
+    """
     until = time.monotonic() + STEWARD_S
-    lock = Path(settings.VAR_DIR) / "steward.lock"
-    while not kept_fleets() and lock.exists() and time.monotonic() < until:
-        with open(lock, "rb") as file, contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+    while steward_leaves() and time.monotonic() < until:
         time.sleep(0.02)
 
 

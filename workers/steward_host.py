@@ -17,14 +17,35 @@ from pathlib import Path
 from django.conf import settings
 
 
+def steward_lock() -> Path:
+    """Return the file whose lock the steward of this host and this Redis holds."""
+    # One a Redis: a worker that was started for another must not be in the way.
+    place = hashlib.sha256(settings.SWARM_STATE_URL.encode()).hexdigest()[:12]
+    return Path(settings.VAR_DIR) / f"steward-{place}.lock"
+
+
+def steward_leaves() -> bool:
+    """Tell whether a steward of this host is left over from a worker that has ended."""
+    try:
+        with open(steward_lock(), "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.kill(int(file.read()), 0)
+    except ProcessLookupError:
+        return True
+    # No steward was ever here, or its worker is just noting itself.
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 class StewardHost:
     """Spawns the steward when this host has none and ends it with the worker."""
 
     def __init__(self, lock: Path | None = None) -> None:
         """Use `lock`, by default a file in the installation's var directory."""
-        # One a Redis: a worker that was started for another must not be in the way.
-        place = hashlib.sha256(settings.SWARM_STATE_URL.encode()).hexdigest()[:12]
-        self._lock = lock or Path(settings.VAR_DIR) / f"steward-{place}.lock"
+        self._lock = lock or steward_lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: int | None = None
         self._stopping = False
@@ -43,6 +64,9 @@ class StewardHost:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 return
+            # Whose it is: a command waits only for a steward whose worker has ended.
+            os.ftruncate(fd, 0)
+            os.write(fd, str(os.getpid()).encode())
             self._spawn(fd)
         finally:
             os.close(fd)
