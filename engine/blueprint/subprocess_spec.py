@@ -65,15 +65,21 @@ class ProcessSpec(Strict):
     cwd: Annotated[Template, Field(min_length=1)] | None = None
     output: ProcessOutput | None = None
     stream_mode: StreamMode | None = None
+    submit_format: Literal["json", "text"] | None = None
     limits: ProcessLimits = ProcessLimits()
 
     @model_validator(mode="after")
     def check_whole(self) -> "ProcessSpec":
-        """Refuses an output that is a document and a stream, and variables of ours."""
+        """Refuses what reads the output in two ways, and variables of ours."""
         if self.output is not None and self.stream_mode is not None:
             raise ValueError(
                 "output and stream_mode exclude each other: a stream's result is its"
                 " last final event; remove one of them"
+            )
+        if self.output is not None and self.submit_format is not None:
+            raise ValueError(
+                "output and submit_format exclude each other: a declared output is JSON"
+                " already; remove one of them"
             )
         for name in self.env:
             if name.startswith(_OURS):

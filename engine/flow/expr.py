@@ -401,6 +401,8 @@ Expr: TypeAlias = (
 
 # What these give may be a new list that holds parts of the document.
 GATHERING: Final = frozenset({Default, Filter, Map})
+# What these give may hold one part of the document, or of the host, many times.
+MULTIPLYING: Final = GATHERING | {CallExtern}
 
 
 def evaluate_expr(expr: Expr, ctx: Json, externs: Externs | None = None) -> Json:

@@ -64,6 +64,8 @@ class Chain:
     """A lane that has ended and whose Ctx is what its fanout's `select` gave."""
     folded: bool = False
     """A lane whose log starts from a base of its own, not from its chord's."""
+    outgrown: str = ""
+    """What became too large to be written out, which has ended the chain."""
     known: dict[str, Lanes] = field(default_factory=dict)
     """Joins inside the Ctx, by chord."""
 

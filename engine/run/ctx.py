@@ -20,6 +20,8 @@ from engine.flow.path import Key, Path, path_of
 # Subclasses reach the hook below: `Lanes` is a list that knows its short form.
 OPTIONS: Final = orjson.OPT_PASSTHROUGH_SUBCLASS
 FOLD_AT: Final = 16 * 1024
+# orjson refuses what is deeper.
+DEEPEST: Final = 255
 
 
 class ChordRef(TypedDict, total=False):
@@ -134,6 +136,37 @@ def base_id(addr: str, data: bytes) -> str:
 
 class TooLarge(Exception):
     """A value expands to more bytes than it may."""
+
+
+def outgrows(value: Any, most: int) -> bool:
+    """Tell whether a value surely takes more than `most` bytes of JSON, joins as references.
+
+    What is shared is looked at once, so that a small value that is large only when it
+    is written out costs little. Deeper than JSON may be, nothing is counted.
+    """
+    return _least(value, {}, 0) > most
+
+
+def _least(value: Any, seen: dict[int, int], depth: int) -> int:
+    """Return the least bytes of a value's JSON text; `seen` has those of containers."""
+    if isinstance(value, str):
+        return len(value) + 2
+    if isinstance(value, float):
+        return len(repr(value)) - 1
+    if not isinstance(value, list | dict) or isinstance(value, Lanes):
+        return 1
+    if (size := seen.get(id(value))) is not None:
+        return size
+    size = len(value) + 1
+    if depth < DEEPEST:
+        inner: Iterable[Any] = value
+        if isinstance(value, dict):
+            size += sum(len(key) + 3 for key in value)
+            inner = value.values()
+        for part in inner:
+            size += _least(part, seen, depth + 1)
+    seen[id(value)] = size
+    return size
 
 
 def dump_expanded(value: Any, limit: int) -> bytes:

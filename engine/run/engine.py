@@ -31,6 +31,7 @@ from engine.run.emitter import Emitter, Outlet
 from engine.run.events import Event, discards, pack_entry
 from engine.run.load import LeaseOver, Loader, Origin, Prepared, Vanished, split_lane
 from engine.run.machine import (
+    CTX,
     Checkpoint,
     Ended,
     Failed,
@@ -84,6 +85,7 @@ class Engine:
         self.limits = limits or Limits()
         self.watch = watch or NoWatch()
         self.loader = loader or Loader(store)
+        self.loader.most_bytes = self.limits.ctx_bytes + self.limits.input_bytes
         self.who = who
         self.outlet = Outlet(store, self.limits, who)
 
@@ -263,9 +265,13 @@ class Engine:
                 text = f"what `select` gives of a lane can't be held as JSON: {error}"
                 chain.end = ["TypeError", text]
                 return Ended(chain.end)
-        if chain.origin_size + chain.offset <= self.limits.ctx_bytes:
+        size = chain.origin_size + chain.offset
+        if size <= self.limits.ctx_bytes and not chain.outgrown:
             return nxt
         chain.edits.clear()
+        if chain.outgrown not in ("", CTX):
+            chain.end = self._too_large(chain.outgrown)
+            return Ended(chain.end)
         text = (
             "the Ctx is larger than SWARM_CTX_LIMIT"
             f" ({self.limits.ctx_bytes} bytes): keep large bodies in files and their"

@@ -27,7 +27,15 @@ from engine.flow.nodes import (
 from engine.run.chain import Chain, unpack_frames
 from engine.run.ctx import ChordRef, Expand, Lanes, join_line, replay
 from engine.run.layout import Layout
-from engine.run.machine import FUEL_NODES, Externs, JoinedValue, Machine, Raised, Signal
+from engine.run.machine import (
+    FUEL_NODES,
+    MOST_BYTES,
+    Externs,
+    JoinedValue,
+    Machine,
+    Raised,
+    Signal,
+)
 from engine.run.states import FINAL_RUN
 from engine.store.base import ITEM_PAGE, ROOT, ChordResults, ChordSpec, Ref, RunStore
 from engine.store.record import Record
@@ -114,6 +122,8 @@ class Loader:
 
         `fuel_nodes` bounds the nodes a chain enters between two commits.
         """
+        self.most_bytes = MOST_BYTES
+        """The most that a chain writes out at once; whoever knows the limits sets it."""
         self._fuel_nodes = fuel_nodes
         self._store = store
         self._externs = externs
@@ -143,6 +153,7 @@ class Loader:
                 self._externs,
                 agents=program.agents,
                 fuel_nodes=self._fuel_nodes,
+                most_bytes=self.most_bytes,
             ),
         )
         self._programs.put(program.program_id, prepared)

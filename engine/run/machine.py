@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never, cast
 
 from engine.flow import FlowError
 from engine.flow.errors import FlowErrorKind, dispatcher_error
+from engine.flow.expr import MULTIPLYING, Expr
 from engine.flow.nodes import (
     Assign,
     Branch,
@@ -32,12 +33,18 @@ from engine.flow.nodes import (
 )
 from engine.flow.values import truthy
 from engine.run.chain import Chain, Frame, place_of
+from engine.run.ctx import outgrows
 from engine.run.layout import Layout
 
 # What the flow is told of a step that nobody can do.
 NO_AGENT: Final = "no agent has this name"
+TOO_LARGE: Final = (
+    "input is larger than SWARM_INPUT_LIMIT: hand the step only the part it needs"
+)
+CTX: Final = "the Ctx is"
 FUEL_NODES: Final = 20_000
 FUEL_S: Final = 0.05
+MOST_BYTES: Final = 40 << 20
 # A node may look at a million elements, so the clock is looked at often.
 CLOCK_EVERY: Final = 16
 
@@ -113,6 +120,10 @@ class Checkpoint:
 Next = StepRequest | Fork | Ended | Checkpoint
 
 
+class _Outgrown(Exception):
+    """A value would take gigabytes to be written out; the text says which."""
+
+
 class Machine:
     """Moves chains of one flow."""
 
@@ -124,22 +135,32 @@ class Machine:
         agents: Container[str] | None = None,
         fuel_nodes: int = FUEL_NODES,
         fuel_s: float = FUEL_S,
+        most_bytes: int = MOST_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Bind a flow and the pure functions its expressions may call.
 
         A step whose ref is not among `agents` fails where it stands; a Blueprint
-        without strict_refs may have such steps.
+        without strict_refs may have such steps. `most_bytes` ends a chain before more
+        is written out at once, and is above every limit that is kept with more care.
         """
         self.layout = layout
         self._agents = agents
         self._externs = externs
         self._fuel_nodes = max(1, fuel_nodes)
         self._fuel_s = fuel_s
+        self._most_bytes = most_bytes
         self._clock = clock
 
     def advance(self, chain: Chain, signal: Signal = None) -> Next:
         """Move a chain until it needs an agent, a chord, more fuel, or has ended."""
+        try:
+            return self._advance(chain, signal)
+        except _Outgrown as too_large:
+            chain.outgrown = str(too_large)
+            return self._end(chain, ["CtxLimit", f"{chain.outgrown} too large"])
+
+    def _advance(self, chain: Chain, signal: Signal) -> Next:
         nodes = self.layout.nodes
         error: FlowError | None = None
         entering = signal is None
@@ -178,10 +199,23 @@ class Machine:
         node = self.layout.nodes[chain.cursor]
         assert isinstance(node, Step)  # noqa: S101 - phase s always points at a step
         try:
-            value = chain.doc.evaluate(node.input, self._externs)
+            value = self._input(chain, node)
         except FlowError as error:
             return error
         return StepRequest(node.ref, value, place_of(self.layout, chain))
+
+    def _evaluate(self, chain: Chain, expr: Expr, what: str) -> Any:
+        """Evaluate what will be written out; _Outgrown if that would take too much."""
+        value = chain.doc.evaluate(expr, self._externs)
+        if type(expr) in MULTIPLYING and outgrows(value, self._most_bytes):
+            raise _Outgrown(what)
+        return value
+
+    def _input(self, chain: Chain, node: Step) -> Any:
+        try:
+            return self._evaluate(chain, node.input, "")
+        except _Outgrown:
+            raise dispatcher_error(node.ref, TOO_LARGE) from None
 
     def _end(self, chain: Chain, error: list[str] | None) -> Ended:
         chain.phase, chain.end = "e", error
@@ -194,7 +228,8 @@ class Machine:
         node = self.layout.nodes[chain.fanout]
         assert isinstance(node, Fanout)  # noqa: S101 - a lane is of a fanout
         if node.select is not None:
-            chain.select(chain.doc.evaluate(node.select, self._externs))
+            what = "what `select` gives of a lane is"
+            chain.select(self._evaluate(chain, node.select, what))
 
     def _take(self, chain: Chain, signal: Signal) -> FlowError | None:
         node = self.layout.nodes[chain.cursor]
@@ -227,15 +262,16 @@ class Machine:
         children = self.layout.children[number]
         match node:
             case Step():
-                value = doc.evaluate(node.input, self._externs)
+                value = self._input(chain, node)
                 if self._agents is not None and node.ref not in self._agents:
                     raise dispatcher_error(node.ref, NO_AGENT)
                 chain.phase = "s"
                 return StepRequest(node.ref, value, place_of(self.layout, chain))
             case Assign():
-                value = doc.evaluate(node.value, self._externs)
-                chain.write(target_path(node.at), value)
-                return False
+                chain.write(
+                    target_path(node.at), self._evaluate(chain, node.value, CTX)
+                )
+                return self._is_done(chain)
             case Seq():
                 if not children:
                     return False
@@ -256,6 +292,12 @@ class Machine:
             case _:
                 assert_never(node)
 
+    def _is_done(self, chain: Chain) -> bool:
+        """Return False, of a write; _Outgrown if all the edits would take too much."""
+        if chain.offset > self._most_bytes:
+            raise _Outgrown(CTX)
+        return False
+
     def _push(self, chain: Chain, frame: Frame, cursor: int) -> bool:
         chain.frames.append(frame)
         chain.cursor = cursor
@@ -272,7 +314,8 @@ class Machine:
         return False
 
     def _fork(self, chain: Chain, node: Fanout, number: int) -> bool | Fork:
-        items = fanout_items(chain.doc.evaluate(node.items, self._externs))
+        what = "the items of a fanout are"
+        items = fanout_items(self._evaluate(chain, node.items, what))
         require_item(node.join, items)
         if not items:
             chain.write(target_path(node.out), [])

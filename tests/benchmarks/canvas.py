@@ -6,7 +6,9 @@ Chain and loop store no results; only the members of a chord do, since a chord c
 on them. Where a run has ended, its last task sets a key.
 """
 
+import json
 import os
+import subprocess
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -16,6 +18,8 @@ from celery import Celery, chain, chord
 
 SOCKET = os.environ.get("BENCH_SOCKET", "unset")
 QUEUE = "canvas"
+PROGRAM = ["true"]
+"""What the steps of the row of child processes start."""
 Launch = Callable[[], Any]
 
 app = Celery("canvas", set_as_current=False, fixups=[])
@@ -60,6 +64,21 @@ def noop(ctx: Any) -> Any:
 
 
 @app.task
+def program(ctx: Any) -> Any:
+    """Run the program with the Ctx on its standard input, as a step of ours does."""
+    given = json.dumps(ctx)
+    subprocess.run(PROGRAM, input=given, capture_output=True, text=True, check=True)
+    return ctx
+
+
+@app.task
+def last_program(ctx: Any, key: str) -> None:
+    """Be the last program of a chain."""
+    program(ctx)
+    mark(key)
+
+
+@app.task
 def last(ctx: Any, key: str) -> None:
     """Be the last step of a chain."""
     mark(key)
@@ -90,6 +109,12 @@ def chain_of(length: int, ctx: Any, key: str) -> Launch:
     """Return what launches a chain; every task gets the Ctx from the one before."""
     tasks = [noop.s(ctx), *(noop.s() for _ in range(length - 2)), last.s(key)]
     return chain(*tasks).apply_async
+
+
+def programs_of(length: int, ctx: Any, key: str) -> Launch:
+    """Return what launches a chain of tasks that each run a program."""
+    tasks = [program.s(ctx), *(program.s() for _ in range(length - 2))]
+    return chain(*tasks, last_program.s(key)).apply_async
 
 
 def loop_of(turns: int, ctx: Any, key: str) -> Launch:

@@ -13,6 +13,7 @@ CTX = {"id": 7, "i": 0, "last": 0, "doc": "x" * 970}
 """About 1 KB of JSON."""
 
 LUA = {"source": "return 1"}
+CHILD = {"program": canvas.PROGRAM[0], "args": canvas.PROGRAM[1:]}
 
 CTX_PATH = {"op": "path", "at": "$"}
 
@@ -52,6 +53,8 @@ class Shape:
         }
         # On the same queue, so that the same workers make its steps.
         agents["lua"] = replace(agents["noop"], name="lua", kind="lua", spec=LUA)
+        child = replace(agents["noop"], name="child", kind="subprocess", spec=CHILD)
+        agents["child"] = child
         return Program(f"bench-{self.name}", self.flow, agents)
 
 
@@ -111,6 +114,14 @@ SHAPES = (
         100,
         seq(100, step("lua", "$.last")),
         canvas.chain_of,
+    ),
+    Shape(
+        "subprocess20",
+        "20 child processes",
+        1,
+        20,
+        seq(20, step("child", "$.last")),
+        canvas.programs_of,
     ),
     Shape("loop50", "loop of 50", 1, 50, loop(50), canvas.loop_of),
     Shape("fanout100", "fanout of 100", 1, 100, fanout(100), canvas.fanout_of),

@@ -14,7 +14,8 @@ PAGE = ROOT / "docs" / "limits.md"
 SHOWN = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/[^)]+)\)")
 # Settings that bound something, by how their names end.
 BOUND = re.compile(
-    r"\bSWARM_\w*(?:LIMIT|TIMEOUT|DEADLINE|BUDGET|BUDGET_S|WINDOW|BATCH|LOST|LEASE)\b"
+    r"\bSWARM_(?:\w*(?:LIMIT|TIMEOUT|DEADLINE|BUDGET|BUDGET_S|WINDOW|BATCH|LOST|LEASE)"
+    r"|CHILD_(?!ENV)\w+|LUA_(?:TIME|MEMORY|MEMORY_MAX))\b"
 )
 
 

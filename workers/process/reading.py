@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from engine.flow.json_text import JsonTextError, load_json
 from engine.run.outcomes import Outcome, timed_out
+from engine.run.outputs import FormatRefused, SubmitFormat, fold_text
 from workers.process.command import Command
 from workers.process.frames import EventReader
 from workers.process.pointer import MISSING, at_pointer
@@ -63,10 +64,10 @@ def outcome_of(
         text = _signal_text(finished.signal, command) + _tail(errors)
         return Outcome("failed", text=text, error_type="Signal")
     if reader is not None:
-        return _of_stream(finished, reader, errors)
+        return _of_stream(finished, reader, errors, spec.get("submit_format"))
     if finished.exit_code:
         return _bad_exit(finished, errors)
-    return _of_document(finished, spec.get("output"), errors)
+    return _of_document(finished, spec, errors)
 
 
 def _bad_exit(finished: Finished, errors: str) -> Outcome:
@@ -107,21 +108,39 @@ def _named(limit: str, value: int) -> str:
     return f"{value} {unit} (limits.{limit} of the agent, else {setting})"
 
 
-def _of_stream(finished: Finished, reader: EventReader, errors: str) -> Outcome:
+def _of_text(
+    kind: Literal["passed", "blocked"], text: str, submit_format: SubmitFormat
+) -> Outcome:
+    """Return the outcome that a text means; another attempt would say no better."""
+    try:
+        return Outcome(kind, fold_text(text, submit_format))
+    except FormatRefused as error:
+        return Outcome("failed", text=str(error), permanent=True, error_type="Output")
+
+
+def _of_stream(
+    finished: Finished, reader: EventReader, errors: str, submit_format: SubmitFormat
+) -> Outcome:
     final = reader.final
     if finished.exit_code and (final is None or final.ok):
         return _bad_exit(finished, errors)
     if final is not None:
-        return Outcome("passed" if final.ok else "blocked", final.content)
+        kind: Literal["passed", "blocked"] = "passed" if final.ok else "blocked"
+        if submit_format is not None and isinstance(final.content, str):
+            return _of_text(kind, final.content, submit_format)
+        return Outcome(kind, final.content)
     text = f"ended without a final event; events read: {reader.events}"
     if reader.skipped:
         text += f", skipped: {reader.skipped} ({reader.broken[0]})"
     return Outcome("failed", text=text + _tail(errors), error_type="Output")
 
 
-def _of_document(
-    finished: Finished, output: Mapping[str, Any] | None, errors: str
-) -> Outcome:
+def _of_document(finished: Finished, spec: Mapping[str, Any], errors: str) -> Outcome:
+    output: Mapping[str, Any] | None = spec.get("output")
+    submit_format: SubmitFormat = spec.get("submit_format")
+    if submit_format is not None:
+        printed = finished.stdout.decode(errors="replace").rstrip()
+        return _of_text("passed", printed, submit_format)
     try:
         document = load_json(finished.stdout.strip())
     except JsonTextError as error:

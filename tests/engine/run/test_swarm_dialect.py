@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -181,3 +182,66 @@ def test_never_more_lanes_are_under_way_than_allowed(most: int) -> None:
         widest = max(widest, len(begun) - len(over))
     assert 1 <= widest <= most
     assert made.final()["out"][39]["r"]["far"] == 80
+
+
+DOUBLE = {"op": "map", "in": lit([0, 1]), "as": "$.x", "value": at("$.a")}
+
+
+def grown(flow: Any, **options: Any) -> tuple[list[str] | None, int]:
+    """Run a flow; its error, and the most memory that was taken meanwhile."""
+    tracemalloc.start()
+    try:
+        error = ended(flow, {"a": [1]}, **options).error()
+        return error, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def maps(depth: int) -> Any:
+    """Return an expression that gives a value 300 times, `depth` times over."""
+    value = at("$.a")
+    for _ in range(depth):
+        value = {"op": "map", "in": lit([0] * 300), "as": "$.x", "value": value}
+    return value
+
+
+@pytest.mark.parametrize("lane", [False, True])
+def test_doubling_ends_the_chain_before_it_takes_gigabytes(lane: bool) -> None:
+    # Written out, 40 doublings of "[1]" are 3 TB.
+    double = {
+        "kind": "loop", "counter": at("$.n"), "cond": lit(True), "max": 40,
+        "body": let("$.a", DOUBLE),
+    }  # fmt: skip
+    error, peak = grown(fanout(lit([1]), double) if lane else double)
+    assert error is not None
+    assert error[0] == "CtxLimit"
+    assert "SWARM_CTX_LIMIT" in error[1]
+    assert peak < 300 << 20
+
+
+def big_first(node: Any) -> Any:
+    return seq(let("$.a", lit("x" * 100_000)), node)
+
+
+@pytest.mark.parametrize(
+    ("flow", "kind"),
+    [
+        (let("$.b", maps(2)), "CtxLimit"),
+        (step("inc", maps(2), "$.b"), "DispatcherError"),
+        (fanout(maps(2), seq()), "InputLimit"),
+        (fanout(lit([1]), seq()) | {"select": maps(2)}, "InputLimit"),
+    ],
+    ids=["let", "input", "items", "select"],
+)
+def test_one_expression_can_not_take_gigabytes(flow: Any, kind: str) -> None:
+    # 300 times 300 times 100 kB are 9 GB.
+    error, peak = grown(big_first(flow))
+    assert error is not None
+    assert error[0] == kind
+    assert "LIMIT" in error[1]
+    assert peak < 300 << 20
+
+
+def test_what_is_shared_may_be_written_out_while_it_fits() -> None:
+    made = ended(seq(*[let("$.a", DOUBLE)] * 10), {"a": [1]})
+    assert len(str(made.final()["a"]).split("1")) == 1025

@@ -33,6 +33,11 @@ def lookup(value: Any, *, step: Step) -> Any:
     return {"asked": value, "by": step.agent, "id": step.step_id}
 
 
+def verbose(value: Any, *, step: Step) -> Any:
+    """A host function whose error has a long text."""
+    raise ValueError("x" * 3000)
+
+
 @pytest.fixture(scope="module")
 def spawner() -> Iterator[LuaSpawner]:
     """A spawner; the sandbox below it ends with the module."""
@@ -270,6 +275,23 @@ def test_host_functions_are_wired_in_the_settings(
     assert (outcome.error_type, outcome.permanent) == ("AgentFailed", True)
 
 
+def test_the_text_of_a_host_functions_error_is_cut(
+    spawner: LuaSpawner, settings: Any
+) -> None:
+    settings.SWARM = {
+        **settings.SWARM,
+        "LUA_FUNCTIONS": {"verbose": f"{__name__}.verbose"},
+    }
+    caught = "local ok, e = pcall(host.verbose, 1) return e.text"
+    assert run(spawner, caught).value == "x" * 2000
+
+
+def test_the_text_of_a_scripts_error_is_cut(spawner: LuaSpawner) -> None:
+    outcome = run(spawner, "error(('x'):rep(5000), 0)")
+    assert outcome.kind == "failed"
+    assert len(outcome.text) == 4000
+
+
 def test_without_host_functions_a_script_is_told_so(spawner: LuaSpawner) -> None:
     text = run(spawner, "return host.lookup(1)").text
     assert 'no host function is named "lookup"; none is registered' in text
@@ -324,6 +346,16 @@ def test_an_inline_source_wins_over_a_registered_script(
 ) -> None:
     (folder / "grade.lua").write_text("return 'file'")
     assert spawner.run(call(1, fn_id="grade", source="return 'text'")).value == "text"
+
+
+def test_a_script_has_a_largest_size(folder: Path, spawner: LuaSpawner) -> None:
+    head = "return 1 --"
+    (folder / "grade.lua").write_text(head + "x" * (1024 * 1024 - len(head)))
+    assert spawner.run(call(1, fn_id="grade")).value == 1
+    (folder / "grade.lua").write_text(head + "x" * 1024 * 1024)
+    outcome = spawner.run(call(1, fn_id="grade"))
+    assert outcome.permanent
+    assert outcome.text == "the script 'grade' is larger than 1048576 bytes"
 
 
 @pytest.mark.parametrize(

@@ -275,3 +275,23 @@ def test_a_limit_of_the_agent_or_of_the_settings_ends_the_step_with_its_name(
     assert outcome.kind == "failed"
     assert outcome.text.splitlines()[0] == text
     assert run(spawner, "print(1)", limits={name: 1 << 30}).value == 1
+
+
+def test_of_long_lines_on_standard_error_the_last_characters_are_shown(
+    spawner: SubprocessSpawner,
+) -> None:
+    code = "import sys; print('x' * 5000 + 'end', file=sys.stderr); sys.exit(2)"
+    first, _, tail = run(spawner, code).text.split("\n")
+    assert first == "exited with 2: " + "x" * 300
+    assert len(tail) == 2000
+    assert tail.endswith("xend")
+
+
+def test_an_input_that_is_too_long_for_an_argument_fails_for_good(
+    spawner: SubprocessSpawner,
+) -> None:
+    # Linux takes arguments of up to 128 KiB.
+    outcome = run(spawner, "print(1)", "x" * 200_000, use_stdin=False)
+    assert (outcome.kind, outcome.permanent) == ("failed", True)
+    assert "Argument list too long" in outcome.text
+    assert len(outcome.text) < 1000
