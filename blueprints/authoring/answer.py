@@ -27,8 +27,8 @@ def lines(*rows: str) -> str:
 
 
 def refusal(
-    kind: str, text: str, *, code: int, before: Iterable[str] = (), **more: Json
+    kind: str, text: str, *, exit_code: int, before: Iterable[str] = (), **more: Json
 ) -> Answer:
     """Returns the answer that there is none; `before` is said before the reason."""
     error = {"kind": kind, "text": text, **more}
-    return Answer(code, {"ok": False, "error": error}, notes=(*before, text))
+    return Answer(exit_code, {"ok": False, "error": error}, notes=(*before, text))

@@ -176,15 +176,20 @@ def _rows(file: str, done: Examined, data: Mapping[str, Any]) -> Iterator[str]:
         yield "agents"
         width = max(len(one["name"]) for one in data["agents"])
         for one in data["agents"]:
-            prompt = f"prompt {one['bytes']} bytes, {one['lines']} lines"
+            prompt = f"prompt {one['bytes']} bytes in {one['lines']} lines"
+            if not one["bytes"]:
+                prompt = "no prompt"
             runner = ""
             if one["runner"] is not None:
                 runner = f", runner {one['runner']} ({one['runner_source']})"
             kind = one["kind"] or "no kind"
             yield f"  {one['name']:<{width}}  {kind}, {prompt}{runner}"
     for wanted in data["bind_requests"]:
-        whom = wanted["binding_target"] or wanted["backend"]
-        yield f"  {wanted['agent']} has to be bound to {whom}"
+        asked = [wanted["backend"]]
+        for key in ("launch_variant", "binding_target", "requested_model"):
+            if wanted[key] is not None:
+                asked.append(f"{key.partition('_')[2]} {wanted[key]}")
+        yield f"  {wanted['agent']} has to be bound: {', '.join(asked)}"
     yield ""
     yield "findings" if done.report.diagnostics else "no findings"
     for found in done.report.diagnostics:

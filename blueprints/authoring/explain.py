@@ -142,7 +142,7 @@ def _task(agent: Agent) -> str:
             return str(spec.get("fn_id"))
         case "subprocess":
             words = spec.get("argv") or [spec.get("program", ""), *spec.get("args", [])]
-            text = " ".join(map(str, words))
+            text = " ".join(" ".join(map(str, words)).split())
             return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
         case "operator":
             return f"seat {spec.get('operator_ref')}"

@@ -20,7 +20,7 @@ INFIX: Final[Mapping[str, str]] = {
     "div": "/",
     "mod": "%",
 }
-MOST: Final = 90
+MOST: Final = 120
 ARMS: Final = frozenset({"then", "else", "catch"})
 
 

@@ -21,7 +21,8 @@ HELP: Final = (
     "Bring a document of an older dialect up to today's words and show the difference."
     " Only what can mean one thing is rewritten; references stay as they are."
 )
-# How people and programs lay out JSON; the first that fits is kept.
+LAYOUT: Final = 2
+# How programs lay out JSON; the first that fits is kept.
 INDENTS: Final[tuple[int | str | None, ...]] = (2, 4, "\t", 1, 3, 8, None)
 
 
@@ -43,9 +44,11 @@ def answer(options: Mapping[str, Any]) -> Answer:
         )
     document = load_document(path)
     is_json = path.suffix.lower() == ".json"
-    before = _text_of(path) if is_json else _dumped(document, 2)
     upgraded, notes = upgrade_with_notes(document)
-    after = _dumped(upgraded, _indent_of(before, document)) if notes else before
+    # What people laid out by hand is compared, and written, in a layout of its own.
+    indent = _indent_of(_text_of(path), document) if is_json else None
+    layout = LAYOUT if indent is None else indent[0]
+    before, after = _dumped(document, layout), _dumped(upgraded, layout)
     diff = "".join(
         difflib.unified_diff(
             before.splitlines(keepends=True),
@@ -71,7 +74,10 @@ def answer(options: Mapping[str, Any]) -> Answer:
         "document": upgraded,
     }
     said = [line for note in notes for line in finding_lines(str(path), note)]
-    return Answer(FINE, data, lines(*said) + diff, (_outcome(path, len(notes), write),))
+    outcome = _outcome(path, len(notes), write)
+    if notes and is_json and indent is None:
+        outcome += "; the file is laid out anew"
+    return Answer(FINE, data, lines(*said) + diff, (outcome,))
 
 
 def _outcome(path: Path, changes: int, written: bool) -> str:
@@ -80,23 +86,23 @@ def _outcome(path: Path, changes: int, written: bool) -> str:
     count = f"{changes} change{'s' if changes != 1 else ''}"
     if written:
         return f"{path}: {count} written; `blueprint lint` tells what is left"
-    return f"{path}: {count}; --write writes the file"
+    return f"{path}: {count}; --write writes a .json file"
 
 
 def _text_of(path: Path) -> str:
     try:
         return read_file(path).decode("utf-8")
     except (Unreadable, UnicodeDecodeError):
-        # It was read a moment ago; what it said then is shown.
+        # It was read a moment ago; then its layout isn't known.
         return ""
 
 
-def _indent_of(text: str, document: Json) -> int | str | None:
-    """Returns the indent a text was written with, 2 where it is laid out by hand."""
+def _indent_of(text: str, document: Json) -> tuple[int | str | None] | None:
+    """Returns the indent a text was written with, None if by hand."""
     for indent in INDENTS:
         if _dumped(document, indent).rstrip("\n") == text.rstrip():
-            return indent
-    return 2
+            return (indent,)
+    return None
 
 
 def _dumped(document: Json, indent: int | str | None) -> str:

@@ -1,6 +1,7 @@
 """`manage.py blueprint VERB FILE`: write, check and look at Blueprints."""
 
 import json
+import os
 import sys
 from typing import Any, Final
 
@@ -32,8 +33,6 @@ class Command(BaseCommand):
         "Write, check and look at Blueprints. Nothing is run. Exit 0 fine, 1 the"
         " Blueprint has findings that count, 2 usage or unreadable."
     )
-    # A Blueprint can be written before the installation is in order.
-    requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare a subcommand each."""
@@ -52,12 +51,19 @@ class Command(BaseCommand):
         finally:
             lua_host().close()
         sys.stderr.writelines(f"{line}\n" for line in answer.notes)
-        if options["json"]:
-            print(json.dumps(answer.data, ensure_ascii=False))
-        else:
-            sys.stdout.write(answer.text)
+        sys.exit(tell(answer, as_json=options["json"]))
+
+
+def tell(answer: Answer, *, as_json: bool) -> int:
+    """Print an answer; the exit code."""
+    text = f"{json.dumps(answer.data)}\n" if as_json else answer.text
+    try:
+        sys.stdout.write(text)
         sys.stdout.flush()
-        sys.exit(answer.code)
+    except BrokenPipeError:
+        # Whoever read has seen enough (`| head`); Python would say so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return answer.code
 
 
 def answer_to(options: dict[str, Any]) -> Answer:
@@ -73,11 +79,11 @@ def answer_to(options: dict[str, Any]) -> Answer:
             "BlueprintInvalid",
             f"{file}: {count}, so nothing was made of it",
             before=notes,
-            code=INVALID,
+            exit_code=INVALID,
             diagnostics=[one.to_json() for one in found],
         )
     except DocumentInvalid as error:
         more = {"file": error.file, "place": error.place, "code": error.code}
-        return refusal("DocumentInvalid", str(error), code=REFUSED, **more)
+        return refusal("DocumentInvalid", str(error), exit_code=REFUSED, **more)
     except Refused as error:
-        return refusal("Usage", str(error), code=REFUSED)
+        return refusal("Usage", str(error), exit_code=REFUSED)
