@@ -34,6 +34,11 @@ class Loaded:
     warnings: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The lines a terminal shows of the script."""
+        return (*self.log, *(f"warning: {text}" for text in self.warnings))
+
 
 def load_blueprint(
     path: str | Path, *, includes: Sequence[str] = (), params: Json = None
@@ -47,7 +52,7 @@ def load_blueprint(
         if not Path(include).is_dir():
             rule = f"the folder to be searched is not there: {include}"
             raise DocumentInvalid(path, rule, code="includes")
-    file = _file_in(Path(path))
+    file = file_in(Path(path))
     loaded = _read(file, params)
     cascade = cascade_of(
         file.parent,
@@ -94,7 +99,11 @@ def _read(file: Path, params: Json) -> Loaded:
     return Loaded(file, load_document(file))
 
 
-def _file_in(path: Path) -> Path:
+def file_in(path: Path) -> Path:
+    """Returns the file of a Blueprint that may be given by its folder.
+
+    Raises DocumentInvalid.
+    """
     if not path.is_dir():
         return path
     names = [f"blueprint{form}" for form in FORMS]

@@ -10,9 +10,9 @@ from django.conf import settings
 
 from blueprints.agents import Step
 from blueprints.conf import lua_functions, lua_host
+from blueprints.lua_scripts import find_script
 from engine.ports import LuaFault, LuaHost, LuaLimits, LuaScript, StepCall
 from engine.run.outcomes import Outcome, timed_out
-from workers.lua.scripts import find_script
 
 # Settings, and what an agent's spec calls the same.
 HINTS: Mapping[str, str] = {

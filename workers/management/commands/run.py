@@ -7,27 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from blueprints.conf import lua_host, spawner_kinds
+from blueprints.conf import lua_host
 from blueprints.loaders.blueprint import Loaded, load_blueprint
 from blueprints.loaders.documents import DocumentInvalid
 from blueprints.models import Run
-from engine.blueprint import BlueprintInvalid, Program, compile_blueprint
+from blueprints.parameters import Refused, read_ctx
+from blueprints.preflight import compile_here, missing_functions
+from engine.blueprint import BlueprintInvalid, Program
 from engine.flow import JsonTextError, load_json
 from engine.ids import new_id
 from engine.store.redis import RedisStore
 from workers.fleets import SetupFailed, queues_of
 from workers.launching import LaunchRefused, launch
-from workers.preflight import missing_functions
 from workers.session import Session
 
 MAX_CONCURRENCY: Final = 256
-
-
-class Refused(Exception):
-    """What was asked for makes no sense; the text says why."""
 
 
 def positive_seconds(text: str) -> float:
@@ -127,7 +123,7 @@ class Command(BaseCommand):
         )
         path = options["file"]
         try:
-            given = None if options["ctx"] is None else _read_ctx(options["ctx"])
+            given = None if options["ctx"] is None else read_ctx(options["ctx"])
             loaded = load_blueprint(path, includes=options["includes"], params=given)
             tell_script(session, loaded)
             program = load_program(loaded.document)
@@ -161,18 +157,12 @@ def begin_run(store: RedisStore, **what: Any) -> Run:
 
 def tell_script(session: Session, loaded: Loaded) -> None:
     """Tell what a script printed and what the DSL warns of."""
-    lines = [*loaded.log, *(f"warning: {text}" for text in loaded.warnings)]
-    session.err.writelines(f"{line}\n" for line in lines)
+    session.err.writelines(f"{line}\n" for line in loaded.said)
 
 
 def load_program(document: Any) -> Program:
     """Compile a Blueprint, and look for the functions it names."""
-    program = compile_blueprint(
-        document,
-        kinds=spawner_kinds(),
-        attempt_timeout_s=settings.SWARM_ATTEMPT_TIMEOUT,
-        max_lost=settings.SWARM_MAX_LOST,
-    )
+    program = compile_here(document)
     if missing := missing_functions(program, document):
         raise BlueprintInvalid(missing)
     return program
@@ -190,7 +180,7 @@ def refuse_blueprint(session: Session, path: str, error: BlueprintInvalid) -> in
 
 def initial_ctx(program: Program, given: str | None, sets: list[str]) -> Any:
     """Return the launcher's tier of the Ctx: --ctx, then each --set."""
-    return with_sets(program, None if given is None else _read_ctx(given), sets)
+    return with_sets(program, None if given is None else read_ctx(given), sets)
 
 
 def with_sets(program: Program, ctx: Any, sets: list[str]) -> Any:
@@ -229,18 +219,3 @@ def _value(text: str) -> Any:
         return load_json(text)
     except JsonTextError:
         return text
-
-
-def _read_ctx(given: str) -> Any:
-    name, text = "--ctx", given
-    if given.startswith("@"):
-        name = given[1:]
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise Refused(f"--ctx {given}: can't be read: {reason}") from None
-    try:
-        return load_json(text)
-    except JsonTextError as error:
-        raise Refused(f"{name}: no JSON: {error}") from None

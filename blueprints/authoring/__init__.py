@@ -1,0 +1,1 @@
+"""The verbs of `manage.py blueprint`: one file per verb."""

@@ -1,0 +1,6 @@
+-- Stands in for a model: _CTX has what the checker said of every lane, in the order of the items.
+local fine = 0
+for _, checked in ipairs(_CTX) do
+  if checked.fine then fine = fine + 1 end
+end
+return { items = #_CTX, fine = fine }

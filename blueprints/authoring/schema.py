@@ -1,0 +1,22 @@
+"""`blueprint schema`: the shape of documents for editors and other programs."""
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any, Final
+
+from blueprints.authoring.answer import FINE, Answer
+from engine.blueprint import json_schema
+
+HELP: Final = "Print the JSON Schema of Blueprints, flow and expressions included."
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares nothing: the schema is the same for every file."""
+
+
+def answer(options: Mapping[str, Any]) -> Answer:
+    """Returns the schema."""
+    schema = json_schema()
+    text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return Answer(FINE, schema, text)

@@ -1,0 +1,75 @@
+"""The arguments that name a Blueprint and how it is linted, and the reading of both."""
+
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any, Final
+
+from blueprints.loaders.blueprint import Loaded, load_blueprint
+from blueprints.parameters import Refused, read_ctx
+from blueprints.preflight import known_kinds
+from engine.blueprint import LintOptions, LintReport, lint_blueprint
+from engine.flow.json_text import Json
+
+SETTINGS: Final = ("allow", "warn", "deny")
+
+
+def add_source(parser: ArgumentParser, *, many: bool = False) -> None:
+    """Declares FILE (or FILE...) and what loading it takes."""
+    parser.add_argument(
+        "files" if many else "file",
+        metavar="FILE",
+        nargs="+" if many else None,
+        help="a .json, .yaml or .bp.lua file, or a folder with one blueprint.* file",
+    )
+    parser.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="DIR",
+        dest="includes",
+        help="a folder searched for files that the Blueprint names",
+    )
+    parser.add_argument(
+        "--ctx",
+        metavar="JSON|@FILE",
+        help="the Ctx of a launch to be tried out; a script gets it as _CTX",
+    )
+
+
+def add_levels(parser: ArgumentParser) -> None:
+    """Declares the caller's layer of lint levels."""
+    for setting in SETTINGS:
+        parser.add_argument(
+            f"--{setting}",
+            action="append",
+            default=[],
+            metavar="KIND",
+            help=f"{setting} a kind of finding, category:NAME or all",
+        )
+
+
+def given_ctx(options: Mapping[str, Any]) -> Json:
+    """Returns what --ctx gives, None without it; raises Refused."""
+    return None if options["ctx"] is None else read_ctx(options["ctx"])
+
+
+def load(path: str, options: Mapping[str, Any]) -> Loaded:
+    """Returns the complete document; raises DocumentInvalid or Refused."""
+    return load_blueprint(path, includes=options["includes"], params=given_ctx(options))
+
+
+def lint_options(options: Mapping[str, Any], **limits: Any) -> LintOptions:
+    """Returns the caller's layer and the launch to be tried out; raises Refused."""
+    layer: dict[str, str] = {}
+    for setting in SETTINGS:
+        for kind in options.get(setting, ()):
+            if layer.setdefault(kind, setting) != setting:
+                raise Refused(f"--{layer[kind]} and --{setting} both name {kind!r}")
+    ctx = given_ctx(options)
+    launch = ctx if isinstance(ctx, dict) else None
+    return LintOptions(lints=layer, launch=launch, **limits)
+
+
+def lint_document(document: Json, options: LintOptions | None = None) -> LintReport:
+    """Returns all findings, wherever the Blueprint is to run."""
+    return lint_blueprint(document, kinds=known_kinds(), options=options)

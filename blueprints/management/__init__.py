@@ -1,0 +1,1 @@
+"""What the blueprints app adds to manage.py."""

@@ -1,0 +1,1 @@
+"""The commands about documents: one file per command."""

@@ -1,0 +1,89 @@
+"""`manage.py blueprint VERB FILE`: write, check and look at Blueprints."""
+
+import json
+import os
+import sys
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from blueprints.authoring import build, doctor, explain, lint, new, schema, upgrade
+from blueprints.authoring.answer import INVALID, REFUSED, Answer, refusal
+from blueprints.authoring.findings import finding_lines
+from blueprints.conf import lua_host
+from blueprints.loaders.documents import DocumentInvalid
+from blueprints.parameters import Refused
+from engine.blueprint import BlueprintInvalid
+
+VERBS: Final = {
+    "new": new,
+    "lint": lint,
+    "build": build,
+    "upgrade": upgrade,
+    "schema": schema,
+    "explain": explain,
+    "doctor": doctor,
+}
+
+
+class Command(BaseCommand):
+    """Hands over to the verb and tells its answer."""
+
+    help = (
+        "Write, check and look at Blueprints. Nothing is run. Exit 0 fine, 1 the"
+        " Blueprint has findings that count, 2 usage or unreadable."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare a subcommand each."""
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        for name, verb in VERBS.items():
+            sub = verbs.add_parser(name, help=verb.HELP, description=verb.HELP)
+            verb.add_arguments(sub)
+            sub.add_argument(
+                "--json", action="store_true", help="one JSON object on standard output"
+            )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do one of them; what goes wrong is told in plain words."""
+        try:
+            answer = answer_to(options)
+        finally:
+            lua_host().close()
+        sys.stderr.writelines(f"{line}\n" for line in answer.notes)
+        sys.exit(tell(answer, as_json=options["json"]))
+
+
+def tell(answer: Answer, *, as_json: bool) -> int:
+    """Print an answer; the exit code."""
+    text = f"{json.dumps(answer.data)}\n" if as_json else answer.text
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has seen enough (`| head`); Python would say so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return answer.code
+
+
+def answer_to(options: dict[str, Any]) -> Answer:
+    """Return what a verb answers, or why it can't."""
+    try:
+        return VERBS[options["verb"]].answer(options)
+    except BlueprintInvalid as error:
+        found = error.diagnostics
+        file = str(options["file"])
+        count = f"{len(found)} error{'s' if len(found) != 1 else ''}"
+        notes = [line for one in found for line in finding_lines(file, one)]
+        return refusal(
+            "BlueprintInvalid",
+            f"{file}: {count}, so nothing was made of it",
+            before=notes,
+            exit_code=INVALID,
+            diagnostics=[one.to_json() for one in found],
+        )
+    except DocumentInvalid as error:
+        more = {"file": error.file, "place": error.place, "code": error.code}
+        return refusal("DocumentInvalid", str(error), exit_code=REFUSED, **more)
+    except Refused as error:
+        return refusal("Usage", str(error), exit_code=REFUSED)

@@ -1,0 +1,164 @@
+"""What a run needs of this installation, looked for before anything is started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.conf import settings
+
+from blueprints.agents import (
+    AgentModuleBroken,
+    find_function,
+    load_modules,
+    nearest_name,
+)
+from blueprints.conf import spawner_kinds
+from blueprints.lua_scripts import find_script
+from engine.blueprint import Agent, Diagnostic, Program, compile_blueprint
+from engine.blueprint.diagnostics import Element, place_in
+from engine.blueprint.kinds import KINDS
+
+UNKNOWN_FUNCTION: Final = "unknown-function"
+UNKNOWN_SCRIPT: Final = "unknown-script"
+NO_PROGRAM: Final = "program-not-found"
+NO_SPAWNER: Final = "kind-without-spawner"
+
+
+def compile_here(document: Any, *, anywhere: bool = False) -> Program:
+    """Return the Program of a Blueprint, with the settings of this installation.
+
+    `anywhere` takes the kinds that have no spawner here, too. Raises BlueprintInvalid.
+    """
+    kinds = known_kinds() if anywhere else spawner_kinds()
+    return compile_blueprint(
+        document,
+        kinds=kinds,
+        attempt_timeout_s=settings.SWARM_ATTEMPT_TIMEOUT,
+        max_lost=settings.SWARM_MAX_LOST,
+    )
+
+
+def known_kinds() -> frozenset[str]:
+    """Return every kind the schema knows or this installation adds."""
+    return frozenset({*KINDS, *spawner_kinds()})
+
+
+def missing_parts(program: Program, document: Any) -> list[Diagnostic]:
+    """Return a finding for each thing an agent needs that is not here.
+
+    Spawners, Python functions, Lua scripts and programs; `document` is the complete one
+    the program was made of. Workers on other machines may have more, or less.
+    """
+    found = list(missing_functions(program, document))
+    here = spawner_kinds()
+    for place, agent in _placed(program, document):
+        if agent.kind not in here:
+            text = f"kind '{agent.kind}' has no spawner in this installation"
+            hint = f"kinds with a spawner here: {', '.join(here) or 'none'}"
+            found.append(_missing(place, NO_SPAWNER, text, hint, agent))
+        elif agent.kind == "lua":
+            found += _missing_script(place, agent)
+        elif agent.kind == "subprocess":
+            found += _missing_program(place, agent)
+    return found
+
+
+def missing_functions(program: Program, document: Any) -> list[Diagnostic]:
+    """Return a finding for each agent whose Python function is not registered here.
+
+    Loads the modules of SWARM_AGENT_MODULES, if there is such an agent, as workers do.
+    """
+    wanted = [
+        (place, agent, str(agent.spec.get("fn_id", "")))
+        for place, agent in _placed(program, document)
+        if agent.kind == "python_fn"
+    ]
+    if not wanted:
+        return []
+    broken = _load()
+    return [
+        _missing(
+            f"{place}.spec.fn_id",
+            UNKNOWN_FUNCTION,
+            f"no agent function is named {fn_id!r}",
+            _hint(fn_id, broken),
+            agent,
+        )
+        for place, agent, fn_id in wanted
+        if fn_id and find_function(fn_id) is None
+    ]
+
+
+def _placed(program: Program, document: Any) -> Iterator[tuple[str, Agent]]:
+    """Yield the program's agents with their places in the document."""
+    for number, written in enumerate(document["agents"]):
+        agent = program.agents.get(written["name"])
+        if agent is not None:
+            yield place_in("$.agents", [number]), agent
+
+
+def _missing(place: str, kind: str, text: str, hint: str, agent: Agent) -> Diagnostic:
+    element = Element("Agent", agent.name)
+    return Diagnostic(place, kind, text, hint, element=element)
+
+
+def _missing_script(place: str, agent: Agent) -> Iterator[Diagnostic]:
+    name = agent.spec.get("fn_id")
+    if agent.spec.get("source") is not None or not isinstance(name, str):
+        return
+    try:
+        find_script(name, settings.SWARM_LUA_DIRS)
+    except LookupError as error:
+        text, _, hint = str(error.args[0]).partition("; ")
+        yield _missing(f"{place}.spec.fn_id", UNKNOWN_SCRIPT, text, hint, agent)
+
+
+def _missing_program(place: str, agent: Agent) -> Iterator[Diagnostic]:
+    spec = agent.spec
+    argv = spec.get("argv")
+    name = argv[0] if argv else spec.get("program", "")
+    # What a value or the agent's own folder decides is known in the run only.
+    if not name or "{" in name or ("/" in name and name[0] != "/" and spec.get("cwd")):
+        return
+    path = (spec.get("env") or {}).get("PATH", os.environ.get("PATH"))
+    if shutil.which(name, path=path) is not None:
+        return
+    text = f"no program {name!r} can be started here"
+    hint = "install it, or add its folder to PATH"
+    if "/" in name:
+        hint = "is it there, and may it be executed?"
+    yield _missing(_program_place(place, spec, agent), NO_PROGRAM, text, hint, agent)
+
+
+def _program_place(place: str, spec: Any, agent: Agent) -> str:
+    if agent.runner is not None:
+        return place
+    return f"{place}.spec.argv[0]" if spec.get("argv") else f"{place}.spec.program"
+
+
+def _load() -> str:
+    # Workers stand in the caller's directory and find modules there, too.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        # What a module prints must not get between a command and its JSON.
+        with contextlib.redirect_stdout(sys.stderr):
+            load_modules(settings.SWARM_AGENT_MODULES)
+    except AgentModuleBroken as error:
+        return str(error)
+    return ""
+
+
+def _hint(fn_id: str, broken: str) -> str:
+    near = nearest_name(fn_id)
+    if near:
+        return f"did you mean {near!r}?"
+    return broken or (
+        "is its module in SWARM_AGENT_MODULES"
+        f" ({', '.join(settings.SWARM_AGENT_MODULES)})?"
+    )

@@ -1,0 +1,132 @@
+"""`manage.py blueprint build`: one document that needs no other file."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+from blueprints.authoring.build import document_hash
+from blueprints.loaders.blueprint import load_blueprint
+from blueprints.preflight import compile_here
+
+
+def folder(base: Path) -> Path:
+    """Write a Blueprint of several files."""
+    base.mkdir()
+    (base / "blueprint.json").write_text(
+        json.dumps(
+            {
+                "id": "parts",
+                "default_init_ctx": {"data": {"$literal": {"$file": "no file"}}},
+                "flow": {
+                    "kind": "step",
+                    "ref": "judge",
+                    "in": {"op": "path", "at": "$.data"},
+                    "out": {"op": "path", "at": "$.said"},
+                },
+                "agents": [
+                    {
+                        "$agent_md": "judge.md",
+                        "kind": "lua",
+                        "spec": {"source": {"$file": "judge.lua"}},
+                    }
+                ],
+            }
+        )
+    )
+    (base / "judge.md").write_text("---\nname: judge\n---\nBe fair — always.\n")
+    (base / "judge.lua").write_text("return 1\n")
+    return base
+
+
+def test_the_document_is_complete_and_gives_the_same_program(say: Any, tmp_path: Path):
+    source, out = folder(tmp_path / "parts"), tmp_path / "far" / "out.json"
+    out.parent.mkdir()
+    told = say("build", source, "-o", out)
+    assert (told.code, told.out) == (0, "")
+
+    whole = load_blueprint(source).document
+    assert load_blueprint(out).document == whole
+    program = compile_here(whole).program_id
+    assert f"program {program}\n" in told.err
+    assert f"document {document_hash(whole)}\n" in told.err
+    assert compile_here(load_blueprint(out).document).program_id == program
+    assert stat.S_IMODE(out.stat().st_mode) & 0o600 == 0o600
+    assert [path.name for path in out.parent.iterdir()] == ["out.json"]
+
+
+def test_the_same_blueprint_gives_the_same_bytes(say: Any, tmp_path: Path):
+    source = folder(tmp_path / "parts")
+    first = say("build", source)
+    assert first.out.endswith("}\n")
+    assert say("build", source) == first
+    (tmp_path / "again.json").write_text(first.out)
+    assert say("build", tmp_path / "again.json").out == first.out
+
+
+def test_json_tells_the_ids_and_the_document(say: Any, tmp_path: Path):
+    source = folder(tmp_path / "parts")
+    got = say("build", source, "--json").json
+    text = say("build", source).out
+    assert got["document"] == json.loads(text)
+    assert len(got["program_id"]) == len(got["document_hash"]) == 64
+    written = say("build", source, "--json", "-o", tmp_path / "o.json").json
+    assert "document" not in written
+    assert written["out"] == str(tmp_path / "o.json")
+
+
+def test_with_an_error_nothing_is_written(say: Any, write: Any, tmp_path: Path):
+    out = tmp_path / "out.json"
+    out.write_text("before")
+    bad = write(agents=[{"name": "a", "kind": "pyton_fn"}])
+    told = say("build", bad, "-o", out)
+    assert (told.code, told.out) == (1, "")
+    assert f"{bad}:$.agents[0].kind: error: unknown kind 'pyton_fn'" in told.err
+    assert "did you mean 'python_fn'?" in told.err
+    assert out.read_text() == "before"
+    got = say("build", bad, "--json").json
+    assert got["error"]["diagnostics"][0]["kind"] == "unknown-agent-kind"
+
+
+def test_a_lint_that_is_denied_is_an_error(say: Any, write: Any, make_step: Any):
+    agent = {"name": "s", "kind": "subprocess", "spec": {"program": "true"}}
+    path = write(agents=[agent], flow=make_step("s"))
+    told = say("build", path)
+    assert told.code == 0
+    assert "warning: subprocess agent 's' has no timeout" in told.err
+    assert say("build", path, "--deny", "missing-timeout").code == 1
+
+
+def test_an_operator_is_built_where_it_can_not_run(
+    say: Any, write: Any, make_step: Any
+):
+    agent = {
+        "name": "o",
+        "kind": "operator",
+        "spec": {"operator_ref": "main"},
+        "runner": {"backend": "ws_operator", "variant": "v"},
+    }
+    path = write(agents=[agent], operators=[{"name": "main"}], flow=make_step("o"))
+    assert say("build", path).code == 0
+
+
+def test_an_out_that_makes_no_sense_is_refused(say: Any, write: Any, tmp_path: Path):
+    path = write()
+    for out, why in (
+        (path, "that is the Blueprint itself"),
+        (tmp_path / "o.yaml", "end it in .json"),
+        (tmp_path / "no" / "o.json", "can't be written: No such file"),
+        (tmp_path, "end it in .json"),
+    ):
+        told = say("build", path, "-o", out)
+        assert (told.code, why in told.err) == (2, True), told.err
+    assert json.loads(path.read_text())["id"] == "b"
+
+
+def test_a_file_that_is_missing_or_torn_is_exit_2(say: Any, tmp_path: Path):
+    told = say("build", tmp_path / "none.json")
+    assert (told.code, "No such file" in told.err) == (2, True)
+    (tmp_path / "torn.json").write_text('{"id": ')
+    told = say("build", tmp_path / "torn.json", "--json")
+    assert told.code == 2
+    assert told.json["error"]["code"] == "json"

@@ -1,0 +1,129 @@
+"""`manage.py blueprint lint`: findings, levels and exit codes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError
+
+from engine.blueprint.diagnostics import resolve_place
+
+SAMPLES = Path(__file__).resolve().parents[3] / "blueprints" / "samples"
+SLOW = {"name": "s", "kind": "subprocess", "spec": {"program": "true"}}
+
+
+def test_a_clean_blueprint_is_exit_0_and_says_nothing(say: Any, write: Any):
+    told = say("lint", write())
+    assert (told.code, told.out) == (0, "")
+    assert told.err == "1 file: 0 errors, 0 warnings\n"
+
+
+def test_an_error_names_file_place_rule_nearest_word_and_kind(say: Any, write: Any):
+    path = write(agents=[{"name": "a", "kind": "pyton_fn", "spec": {}}])
+    told = say("lint", path)
+    assert told.code == 1
+    assert told.out == (
+        f"{path}:$.agents[0].kind: error: unknown kind 'pyton_fn' [unknown-agent-kind]\n"
+        "  help: did you mean 'python_fn'?\n"
+    )
+
+
+def test_warnings_count_under_strict_only(say: Any, write: Any, make_step: Any):
+    path = write(agents=[SLOW], flow=make_step("s"))
+    told = say("lint", path)
+    assert told.code == 0
+    assert "$.agents[0]: warning: subprocess agent 's' has no timeout" in told.out
+    assert say("lint", path, "--strict").code == 1
+    assert say("lint", path, "--strict", "--allow", "missing-timeout").code == 0
+    assert say("lint", path, "--deny", "category:suspicious").code == 1
+    got = say("lint", path, "--allow", "missing-timeout", "--json").json
+    [one] = got["files"]
+    assert one["suppressed"][0]["source"] == "call-site"
+    assert (got["ok"], one["verdict"], one["diagnostics"]) == (True, "OK", [])
+
+
+def test_a_level_that_contradicts_another_or_names_no_kind_is_told(
+    say: Any, write: Any
+):
+    told = say("lint", write(), "--allow", "all", "--deny", "all")
+    assert told.code == 2
+    assert told.err == "--allow and --deny both name 'all'\n"
+    told = say("lint", write(), "--allow", "misssing-timeout")
+    assert "did you mean 'missing-timeout'?" in told.out
+
+
+def test_json_has_every_file_and_places_that_resolve(say: Any, write: Any):
+    bad = write("bad.json", agents=[])
+    told = say("lint", write("good.json"), bad, "--json")
+    assert told.code == 1
+    got = told.json
+    assert (got["ok"], got["errors"]) == (False, 1)
+    good, broken = got["files"]
+    assert (good["verdict"], broken["verdict"]) == ("OK", "BLOCK")
+    [found] = broken["diagnostics"]
+    assert found["kind"] == "unresolved-agent-ref"
+    document = {"flow": {"ref": "a"}}
+    assert resolve_place(document, found["span"]["json_path"]) == "a"
+
+
+def test_files_that_can_not_be_read_are_exit_2_and_the_others_are_told(
+    say: Any, write: Any, tmp_path: Path
+):
+    torn = tmp_path / "torn.json"
+    torn.write_text('{"id": "x", "id": "y"}')
+    bad = write("bad.json", agents=[])
+    told = say("lint", tmp_path / "none.json", torn, tmp_path / "x.txt", bad)
+    assert told.code == 2
+    assert "none.json: error: can't be read: No such file" in told.out
+    assert "torn.json: error: " in told.out
+    assert "a Blueprint's name ends in .json" in told.out
+    assert "[unresolved-agent-ref]" in told.out
+    assert "3 can't be read" in told.err
+    [none] = say("lint", tmp_path / "none.json", "--json").json["files"]
+    assert (none["verdict"], none["error"]["code"]) == (None, "io")
+
+
+def test_a_reference_that_leads_outside_is_told_at_its_place(say: Any, tmp_path: Path):
+    path = tmp_path / "b.json"
+    path.write_text('{"flow": {"$file": "../x"}}')
+    told = say("lint", path)
+    assert told.code == 2
+    assert told.out.startswith(f"{path}:$.flow.$file: error: '../x' has '..'")
+
+
+SCRIPT = """
+local B = require "bp_dsl"
+print("for " .. _CTX.who)
+local flow = B.pipeline { B.stage "a" { agent = "a", input = "$" }, halt_on = { "NO" } }
+return B.bp { id = "b", flow = flow, agents = {
+  { name = "a", kind = "python_fn", spec = { fn_id = "identity" } } } }
+"""
+
+
+def test_a_folder_with_a_script_is_linted_with_its_parameters(say: Any, tmp_path: Path):
+    (tmp_path / "blueprint.bp.lua").write_text(SCRIPT)
+    (tmp_path / "ctx.json").write_text('{"who": "me"}')
+    told = say("lint", tmp_path, "--ctx", f"@{tmp_path / 'ctx.json'}")
+    assert told.code == 0
+    assert "blueprint.bp.lua: warning: " in told.out
+    assert "[dsl-warning]" in told.out
+    assert told.err.startswith("for me\n")
+    assert say("lint", tmp_path, "--ctx", '{"who": "me"}', "--strict").code == 1
+
+    told = say("lint", tmp_path)
+    assert told.code == 2
+    assert "blueprint.bp.lua:3: " in told.out
+    told = say("lint", tmp_path, "--ctx", "{")
+    assert (told.code, told.err.startswith("--ctx: no JSON: ")) == (2, True)
+
+
+def test_the_samples_have_no_errors_and_no_warnings(say: Any):
+    told = say("lint", *sorted(SAMPLES.glob("*.json")), "--strict")
+    assert told.code == 0, told.out
+
+
+def test_without_a_file_or_a_verb_the_usage_is_told(say: Any):
+    with pytest.raises(CommandError, match="FILE"):
+        say("lint")
+    with pytest.raises(CommandError, match="verb"):
+        say()

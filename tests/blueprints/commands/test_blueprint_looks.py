@@ -1,0 +1,167 @@
+"""`manage.py blueprint schema|explain|doctor`: what a document is and would need."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from blueprints.loaders.blueprint import load_blueprint
+from blueprints.preflight import compile_here
+from engine.blueprint import json_schema
+
+SAMPLES = Path(__file__).resolve().parents[3] / "blueprints" / "samples"
+OPERATOR = {
+    "name": "o",
+    "kind": "operator",
+    "spec": {"operator_ref": "main"},
+    "runner": {"backend": "ws_operator", "variant": "v"},
+}
+
+
+def test_schema_prints_the_schema_of_documents(say: Any, write: Any):
+    plain, told = say("schema"), say("schema", "--json")
+    assert plain.code == told.code == 0
+    assert told.json == json.loads(plain.out) == json_schema()
+    jsonschema.validate(json.loads(write().read_text()), told.json)
+
+
+def test_explain_shows_agents_flow_and_the_program_a_run_would_have(say: Any):
+    path = SAMPLES / "repo-digest.json"
+    told = say("explain", path)
+    program = compile_here(load_blueprint(path).document)
+    assert told.code == 0
+    assert f"program {program.program_id}\n" in told.out
+    assert "digest-measure, queue swarm.python_fn, timeout 30 s, no retry" in told.out
+    assert "  seq\n    step lister: $.root -> $.files\n" in told.out
+    assert "      then: loop len($.digest.candidates) > 0, at most 5 times" in told.out
+    got = say("explain", path, "--json").json
+    assert got["program_id"] == program.program_id
+    assert [one["name"] for one in got["agents"]] == list(program.agents)
+    [pick] = [one for one in got["agents"] if one["name"] == "pick"]
+    assert pick["steps"] == ["$.flow.children[5].then.body"]
+
+
+def test_explain_takes_every_sample_and_every_word(say: Any):
+    for path in sorted(SAMPLES.glob("*.json")):
+        assert say("explain", path).code == 0
+    told = say("explain", SAMPLES / "repo-digest-swarm.json")
+    assert "(select " in told.out
+
+
+def test_explain_shows_one_agent_with_all_it_has(say: Any):
+    path = SAMPLES / "repo-digest.json"
+    told = say("explain", path, "measure")
+    assert told.out.startswith("name: measure\nkind: python_fn\n")
+    [agent] = say("explain", path, "measure", "--json").json["agents"]
+    assert agent["spec"]["fn_id"] == "digest-measure"
+    told = say("explain", path, "mesure")
+    assert (told.code, told.out) == (2, "")
+    assert "no agent is named 'mesure'; did you mean 'measure'?" in told.err
+
+
+def test_explain_of_what_can_not_be_compiled_tells_the_errors(
+    say: Any, write: Any, tmp_path: Path
+):
+    path = write(agents=[{"name": "a", "kind": "pyton_fn"}])
+    told = say("explain", path)
+    assert (told.code, told.out) == (1, "")
+    assert "did you mean 'python_fn'?" in told.err
+    assert say("explain", tmp_path / "none.json").code == 2
+
+
+def test_doctor_finds_nothing_wrong_with_a_good_one(say: Any, write: Any):
+    told = say("doctor", write())
+    assert told.code == 0
+    assert told.out.startswith("b: OK\n")
+    assert told.out.endswith("nothing is missing to run it here\n")
+    got = say("doctor", write(), "--json").json
+    assert (got["ok"], got["verdict"], got["runs_here"]) == (True, "OK", True)
+    assert len(got["program_id"]) == 64
+
+
+def lacking(make_step: Any) -> dict[str, Any]:
+    """Return a Blueprint that is right, and can't run here."""
+    named = {
+        "function": ("python_fn", {"fn_id": "identiti"}),
+        "script": ("lua", {"fn_id": "words-tpo"}),
+        "program": ("subprocess", {"program": "no-such-program"}),
+        "template": ("subprocess", {"argv": ["/no/such/program", "{prompt}"]}),
+        "later": ("subprocess", {"argv": ["{work_dir}/x"]}),
+        "there": ("subprocess", {"program": "sh"}),
+        "inline": ("lua", {"source": "return 1"}),
+    }
+    agents = [{"name": k, "kind": v[0], "spec": v[1]} for k, v in named.items()]
+    return {
+        "agents": [*agents, OPERATOR],
+        "operators": [{"name": "main"}],
+        "flow": make_step("inline"),
+    }
+
+
+def test_doctor_tells_what_the_installation_lacks(say: Any, write: Any, make_step: Any):
+    path = write(**lacking(make_step))
+    told = say("doctor", path)
+    assert told.code == 1
+    got = say("doctor", path, "--json").json
+    assert (got["verdict"], got["runs_here"], got["ok"]) == ("WARN", False, False)
+    found = {one["span"]["json_path"]: one["kind"] for one in got["missing"]}
+    assert found == {
+        "$.agents[0].spec.fn_id": "unknown-function",
+        "$.agents[1].spec.fn_id": "unknown-script",
+        "$.agents[2].spec.program": "program-not-found",
+        "$.agents[3].spec.argv[0]": "program-not-found",
+        "$.agents[7]": "kind-without-spawner",
+    }
+    assert "did you mean 'identity'?" in told.out
+    assert "did you mean 'words-top'?" in told.out
+    assert "no program 'no-such-program' can be started here" in told.out
+    assert [one["agent"] for one in got["bind_requests"]] == ["o"]
+    assert "o has to be bound: ws_operator, variant v\n" in told.out
+
+
+def test_doctor_weighs_prompts(say: Any, tmp_path: Path, write: Any):
+    (tmp_path / "long.md").write_text("---\nname: a\n---\n" + "x\n" * 300)
+    agent = {
+        "$agent_md": "long.md",
+        "kind": "python_fn",
+        "spec": {"fn_id": "identity"},
+    }
+    path = write(agents=[agent])
+    got = say("doctor", path, "--json").json
+    [one] = got["agents"]
+    assert (one["bytes"], one["lines"], one["severity"]) == (600, 300, "WARN")
+    assert (got["verdict"], got["over_threshold_count"]) == ("WARN", 1)
+    assert got["families"]["AgentMdSize"] == {"warning": 1}
+    told = say("doctor", path, "--warn-lines", "301", "--json").json
+    assert (told["verdict"], told["over_threshold_count"]) == ("OK", 0)
+    told = say("doctor", path, "--block", "--block-lines", "300")
+    assert (told.code, told.out.startswith("b: BLOCK\n")) == (1, True)
+    got = say("doctor", path, "--allow", "agent-md-size", "--json").json
+    assert (got["verdict"], len(got["suppressed"])) == ("OK", 1)
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"agents": [{"name": "a", "kind": "pyton_fn"}]}, "unknown kind 'pyton_fn'"),
+        ({"flow": {"kind": "sequ"}}, "did you mean 'seq'?"),
+        ({"flw": 1}, "did you mean 'flow'?"),
+    ],
+)
+def test_doctor_tells_errors_and_that_it_can_not_run(
+    say: Any, write: Any, document: Any, says: str
+):
+    told = say("doctor", write(**document))
+    assert (told.code, says in told.out) == (1, True)
+    assert told.out.endswith("it can't run before its errors are mended\n")
+    got = say("doctor", write(**document), "--json").json
+    assert (got["verdict"], got["program_id"]) == ("BLOCK", None)
+
+
+def test_doctor_of_what_can_not_be_read_is_exit_2(say: Any, tmp_path: Path):
+    told = say("doctor", tmp_path / "none.json", "--json")
+    assert (told.code, told.json["error"]["code"]) == (2, "io")
+    (tmp_path / "torn.json").write_text('{"a": NaN}')
+    assert say("doctor", tmp_path / "torn.json").code == 2
