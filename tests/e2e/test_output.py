@@ -75,3 +75,31 @@ def test_a_worker_serves_what_works_beside_a_broken_module(shell: Shell):
     told = [line for line in logs.splitlines() if "'broken_agents'" in line]
     assert len(told) == 1
     assert "can't be imported: RuntimeError: no licence" in told[0]
+
+
+def test_a_child_process_is_seen_while_it_builds(shell: Shell):
+    sample = "blueprints/samples/stream-build.json"
+    root = shell.var / "src"
+    root.mkdir()
+    for number in range(150):
+        (root / f"m{number:03}.py").write_text("x = [1, 2, [3, 4], {5: 6}]\n" * 2000)
+
+    command = shell.start("run", sample, "--set", f"root={root}")
+    shell.until(lambda: f"/body/children/0  scan: {root}" in shell.err)
+    shell.until(lambda: "compile: " in shell.err)
+    assert "passed" not in shell.err
+    assert command.poll() is None
+    assert command.wait(60) == 0, shell.err
+    assert "part     builder  subprocess  /body/children/0  broken" in shell.err
+    ctx = json.loads(shell.out)
+    assert ctx["verdict"] == "built"
+    assert ctx["build"]["parts"] == {"broken": []}
+    assert ctx["build"]["out"]["compiled"] == 150
+    assert shell.workers() == []
+
+    for path in root.iterdir():
+        path.unlink()
+    (root / "bad.py").write_text("def f(:\n")
+    assert shell.run("run", sample, "--set", f"root={root}") == 0, shell.err
+    assert json.loads(shell.out)["verdict"] == "broken"
+    assert "bad.py: SyntaxError: invalid syntax" in shell.err
