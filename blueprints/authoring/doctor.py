@@ -171,25 +171,7 @@ def _families(report: LintReport) -> dict[str, Json]:
 
 def _rows(file: str, done: Examined, data: Mapping[str, Any]) -> Iterator[str]:
     yield f"{data['blueprint'] or file}: {done.report.verdict}"
-    if data["agents"]:
-        yield ""
-        yield "agents"
-        width = max(len(one["name"]) for one in data["agents"])
-        for one in data["agents"]:
-            prompt = f"prompt {one['bytes']} bytes in {one['lines']} lines"
-            if not one["bytes"]:
-                prompt = "no prompt"
-            runner = ""
-            if one["runner"] is not None:
-                runner = f", runner {one['runner']} ({one['runner_source']})"
-            kind = one["kind"] or "no kind"
-            yield f"  {one['name']:<{width}}  {kind}, {prompt}{runner}"
-    for wanted in data["bind_requests"]:
-        asked = [wanted["backend"]]
-        for key in ("launch_variant", "binding_target", "requested_model"):
-            if wanted[key] is not None:
-                asked.append(f"{key.partition('_')[2]} {wanted[key]}")
-        yield f"  {wanted['agent']} has to be bound: {', '.join(asked)}"
+    yield from _agent_rows(data)
     yield ""
     yield "findings" if done.report.diagnostics else "no findings"
     for found in done.report.diagnostics:
@@ -206,3 +188,26 @@ def _rows(file: str, done: Examined, data: Mapping[str, Any]) -> Iterator[str]:
     yield "missing here" if done.missing else "nothing is missing to run it here"
     for found in done.missing:
         yield from (f"  {row}" for row in finding_lines(file, found))
+
+
+def _agent_rows(data: Mapping[str, Any]) -> Iterator[str]:
+    if not data["agents"]:
+        return
+    yield ""
+    yield "agents"
+    width = max(len(one["name"]) for one in data["agents"])
+    for one in data["agents"]:
+        prompt = f"prompt {one['bytes']} bytes in {one['lines']} lines"
+        if not one["bytes"]:
+            prompt = "no prompt"
+        runner = ""
+        if one["runner"] is not None:
+            runner = f", runner {one['runner']} ({one['runner_source']})"
+        kind = one["kind"] or "no kind"
+        yield f"  {one['name']:<{width}}  {kind}, {prompt}{runner}"
+    for wanted in data["bind_requests"]:
+        asked = [wanted["backend"]]
+        for key in ("launch_variant", "binding_target", "requested_model"):
+            if wanted[key] is not None:
+                asked.append(f"{key.partition('_')[2]} {wanted[key]}")
+        yield f"  {wanted['agent']} has to be bound: {', '.join(asked)}"

@@ -18,7 +18,7 @@ from engine.run.machine import Failed, Passed
 from engine.run.outcomes import Outcome, as_json, as_text, retry_delay
 from engine.run.outputs import no_output
 from engine.run.turn import Limits
-from engine.store.base import Ref
+from engine.store.base import Claimed, Ref
 
 
 def step_id(ref: Ref, place: str) -> str:
@@ -146,3 +146,11 @@ def judge(
         kind = "step_lost" if outcome.kind == "lost" else outcome.kind
         events.append([kind, place, attempt, agent.name, outcome.text])
     return Failed(outcome.flow_text)
+
+
+def gave_up(claimed: Claimed) -> bool:
+    """Tell whether a chain went on killing workers when it was to end as lost."""
+    if claimed.signal is None or not claimed.record.lost:
+        return False
+    lost = orjson.loads(claimed.signal).get("lost")
+    return lost is not None and claimed.record.lost >= min(2 * lost, 99)

@@ -17,7 +17,7 @@ from engine.blueprint.program import Agent
 from engine.flow import FlowError
 from engine.flow.document import Document
 from engine.ports import NoWatch, Spawner, Watch
-from engine.run.attempts import checked, judge, make_attempt
+from engine.run.attempts import checked, gave_up, judge, make_attempt
 from engine.run.chain import Chain, place_of
 from engine.run.chords import (
     UPLOAD_ABOVE,
@@ -491,11 +491,3 @@ class Engine:
         turn = Turn(up, nonce, prepared, chain, record.seq)
         turn.base_id = record.base_id
         return turn
-
-
-def gave_up(claimed: Claimed) -> bool:
-    """Tell whether a chain went on killing workers when it was to end as lost."""
-    if claimed.signal is None or not claimed.record.lost:
-        return False
-    lost = orjson.loads(claimed.signal).get("lost")
-    return lost is not None and claimed.record.lost >= min(2 * lost, 99)

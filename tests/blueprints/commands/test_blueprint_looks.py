@@ -118,7 +118,7 @@ def test_doctor_tells_what_the_installation_lacks(say: Any, write: Any, make_ste
     assert "did you mean 'words-top'?" in told.out
     assert "no program 'no-such-program' can be started here" in told.out
     assert [one["agent"] for one in got["bind_requests"]] == ["o"]
-    assert "o has to be bound: ws_operator, variant v\n" in told.out
+    assert "o has to be bound: ws_operator, variant v" in told.out
 
 
 def test_doctor_weighs_prompts(say: Any, tmp_path: Path, write: Any):
