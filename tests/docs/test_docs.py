@@ -169,7 +169,7 @@ def blueprints_in_docs() -> list[tuple[str, str]]:
 
 def compiled(text: str) -> Program:
     return compile_blueprint(
-        load_yaml(text.encode()), kinds=["python_fn", "subprocess"]
+        load_yaml(text.encode()), kinds=["lua", "python_fn", "subprocess"]
     )
 
 
