@@ -151,7 +151,10 @@ def test_the_readme_opens_with_exactly_two_commands() -> None:
 
 def test_the_readme_lists_every_sample() -> None:
     folder = ROOT / "blueprints" / "samples"
-    names = {path.stem for path in folder.glob("*.json")}
+    forms = ("*.json", "*.yaml", "*.bp.lua")
+    files = {path for form in forms for path in folder.glob(form)}
+    names = {path.name.split(".")[0] for path in files}
+    names |= {path.parent.name for path in folder.glob("*/blueprint.*")}
     text = (ROOT / "README.md").read_text()
     assert {name for name in names if f"`{name}`" not in text} == set()
 
@@ -166,7 +169,7 @@ def blueprints_in_docs() -> list[tuple[str, str]]:
 
 def compiled(text: str) -> Program:
     return compile_blueprint(
-        load_yaml(text.encode()), kinds=["python_fn", "subprocess"]
+        load_yaml(text.encode()), kinds=["lua", "python_fn", "subprocess"]
     )
 
 

@@ -51,6 +51,30 @@ def test_lua_scripts_work_in_batches_and_leave_nothing(shell: Shell):
     assert shell.workers() == []
 
 
+@pytest.mark.parametrize(
+    ("sample", "key", "value"),
+    [
+        ("approver-override.yaml", "result",
+         {"committed": "Rename the tables", "by": "committer"}),
+        ("fanout-topics.bp.lua", "summary",
+         {"topics": 3, "letters": 18, "longest": "bridges"}),
+        ("gated-pipeline.bp.lua", "judge",
+         {"out": {"title": "verdicts", "missing": 0}, "parts": {"verdict": "ACCEPT"}}),
+        ("skip-on.bp.lua", "filed", {"note": "Good morning", "translated": None}),
+        ("two-programs.json", "sentence", "9 words, the most common is the"),
+    ],
+)  # fmt: skip
+def test_a_sample_of_any_form_runs_to_its_end(
+    shell: Shell, sample: str, key: str, value: object
+):
+    code = shell.run("run", f"blueprints/samples/{sample}")
+
+    assert code == 0, shell.err
+    assert json.loads(shell.out)[key] == value
+    # The steward sees a moment later that its worker is gone.
+    shell.until(lambda: shell.workers() == [])
+
+
 def test_a_lane_in_lua_that_does_not_end_costs_only_itself(shell: Shell):
     def step(ref: str, out: str):
         path = {"op": "path", "at": "$"}
