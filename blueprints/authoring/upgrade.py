@@ -12,7 +12,7 @@ from blueprints.authoring.files import write_whole
 from blueprints.authoring.findings import finding_lines
 from blueprints.loaders.blueprint import SCRIPT, file_in
 from blueprints.loaders.documents import load_document
-from blueprints.loaders.files import Unreadable, read_file
+from blueprints.loaders.files import MAX_BYTES, Unreadable, read_file
 from blueprints.parameters import Refused
 from engine.blueprint.upgrade import upgrade_with_notes
 from engine.flow.json_text import Json
@@ -21,9 +21,15 @@ HELP: Final = (
     "Bring a document of an older dialect up to today's words and show the difference."
     " Only what can mean one thing is rewritten; references stay as they are."
 )
-LAYOUT: Final = 2
 # How programs lay out JSON; the first that fits is kept.
-INDENTS: Final[tuple[int | str | None, ...]] = (2, 4, "\t", 1, 3, 8, None)
+LAYOUTS: Final[tuple[Mapping[str, Any], ...]] = tuple(
+    {**layout, "ensure_ascii": ascii}
+    for layout in (
+        *({"indent": indent} for indent in (2, 4, "\t", 1, 3, 8, None)),
+        {"separators": (",", ":")},
+    )
+    for ascii in (False, True)
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,8 +52,8 @@ def answer(options: Mapping[str, Any]) -> Answer:
     is_json = path.suffix.lower() == ".json"
     upgraded, notes = upgrade_with_notes(document)
     # What people laid out by hand is compared, and written, in a layout of its own.
-    indent = _indent_of(_text_of(path), document) if is_json else None
-    layout = LAYOUT if indent is None else indent[0]
+    found = _layout_of(_text_of(path), document) if is_json else None
+    layout = LAYOUTS[0] if found is None else found
     before, after = _dumped(document, layout), _dumped(upgraded, layout)
     diff = "".join(
         difflib.unified_diff(
@@ -63,6 +69,8 @@ def answer(options: Mapping[str, Any]) -> Answer:
             f"{path}: writing YAML would lose its comments; change it by hand where"
             " `blueprint upgrade` without --write points"
         )
+    if write and len(after.encode()) > MAX_BYTES:
+        raise Refused(f"{path}: it would have more than {MAX_BYTES} bytes (4 MiB)")
     if write:
         write_whole(path, after)
     data: dict[str, Json] = {
@@ -75,7 +83,7 @@ def answer(options: Mapping[str, Any]) -> Answer:
     }
     said = [line for note in notes for line in finding_lines(str(path), note)]
     outcome = _outcome(path, len(notes), write)
-    if notes and is_json and indent is None:
+    if notes and is_json and found is None:
         outcome += "; the file is laid out anew"
     return Answer(FINE, data, lines(*said) + diff, (outcome,))
 
@@ -97,13 +105,13 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def _indent_of(text: str, document: Json) -> tuple[int | str | None] | None:
-    """Returns the indent a text was written with, None if by hand."""
-    for indent in INDENTS:
-        if _dumped(document, indent).rstrip("\n") == text.rstrip():
-            return (indent,)
+def _layout_of(text: str, document: Json) -> Mapping[str, Any] | None:
+    """Returns the layout a text was written with, None if by hand."""
+    for layout in LAYOUTS:
+        if _dumped(document, layout).rstrip("\n") == text.rstrip():
+            return layout
     return None
 
 
-def _dumped(document: Json, indent: int | str | None) -> str:
-    return json.dumps(document, ensure_ascii=False, indent=indent) + "\n"
+def _dumped(document: Json, layout: Mapping[str, Any]) -> str:
+    return json.dumps(document, **layout) + "\n"
