@@ -45,24 +45,19 @@ def answer(options: Mapping[str, Any]) -> Answer:
     path = file_in(Path(options["file"]))
     if path.name.lower().endswith(SCRIPT):
         raise Refused(
-            f"{path}: a script is not rewritten; `blueprint build {path} -o OUT.json`"
-            " and upgrade that, or change the script where `blueprint lint` points"
+            f"{path}: a script is not rewritten; change it where `blueprint lint`"
+            " points"
         )
     document = load_document(path)
     is_json = path.suffix.lower() == ".json"
     upgraded, notes = upgrade_with_notes(document)
-    # What people laid out by hand is compared, and written, in a layout of its own.
-    found = _layout_of(_text_of(path), document) if is_json else None
-    layout = LAYOUTS[0] if found is None else found
-    before, after = _dumped(document, layout), _dumped(upgraded, layout)
-    diff = "".join(
-        difflib.unified_diff(
-            before.splitlines(keepends=True),
-            after.splitlines(keepends=True),
-            f"{path} (as it is)",
-            f"{path} (today's words)",
-        )
-    )
+    found, after, diff = None, "", []
+    if notes:
+        # What people laid out by hand is compared, and written, in a layout of its own.
+        found = _layout_of(_text_of(path), document) if is_json else None
+        layout = LAYOUTS[0] if found is None else found
+        after = _dumped(upgraded, layout)
+        diff = _difference(path, _dumped(document, layout), after)
     write = options["write"] and bool(notes)
     if write and not is_json:
         raise Refused(
@@ -78,14 +73,14 @@ def answer(options: Mapping[str, Any]) -> Answer:
         "file": str(path),
         "changes": [note.to_json() for note in notes],
         "written": write,
-        "diff": diff,
+        "diff": "".join(f"{row}\n" for row in diff),
         "document": upgraded,
     }
     said = [line for note in notes for line in finding_lines(str(path), note)]
     outcome = _outcome(path, len(notes), write)
     if notes and is_json and found is None:
         outcome += "; the file is laid out anew"
-    return Answer(FINE, data, lines(*said) + diff, (outcome,))
+    return Answer(FINE, data, lines(*said, *diff), (outcome,))
 
 
 def _outcome(path: Path, changes: int, written: bool) -> str:
@@ -95,6 +90,19 @@ def _outcome(path: Path, changes: int, written: bool) -> str:
     if written:
         return f"{path}: {count} written; `blueprint lint` tells what is left"
     return f"{path}: {count}; --write writes a .json file"
+
+
+def _difference(path: Path, before: str, after: str) -> list[str]:
+    return list(
+        difflib.unified_diff(
+            # Texts of the document may hold what splitlines() takes for an end.
+            before.removesuffix("\n").split("\n"),
+            after.removesuffix("\n").split("\n"),
+            f"{path} (as it is)",
+            f"{path} (today's words)",
+            lineterm="",
+        )
+    )
 
 
 def _text_of(path: Path) -> str:
