@@ -96,7 +96,7 @@ def missing_functions(program: Program, document: Any) -> list[Diagnostic]:
 
 def _placed(program: Program, document: Any) -> Iterator[tuple[str, Agent]]:
     """Yield the program's agents with their places in the document."""
-    for number, written in enumerate(document["agents"]):
+    for number, written in enumerate(document.get("agents", ())):
         agent = program.agents.get(written["name"])
         if agent is not None:
             yield place_in("$.agents", [number]), agent

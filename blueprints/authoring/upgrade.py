@@ -12,7 +12,7 @@ from blueprints.authoring.files import write_whole
 from blueprints.authoring.findings import finding_lines
 from blueprints.loaders.blueprint import SCRIPT, file_in
 from blueprints.loaders.documents import load_document
-from blueprints.loaders.files import Unreadable, read_file
+from blueprints.loaders.files import MAX_BYTES, Unreadable, read_file
 from blueprints.parameters import Refused
 from engine.blueprint.upgrade import upgrade_with_notes
 from engine.flow.json_text import Json
@@ -21,9 +21,15 @@ HELP: Final = (
     "Bring a document of an older dialect up to today's words and show the difference."
     " Only what can mean one thing is rewritten; references stay as they are."
 )
-LAYOUT: Final = 2
 # How programs lay out JSON; the first that fits is kept.
-INDENTS: Final[tuple[int | str | None, ...]] = (2, 4, "\t", 1, 3, 8, None)
+LAYOUTS: Final[tuple[Mapping[str, Any], ...]] = tuple(
+    {**layout, "ensure_ascii": ascii}
+    for layout in (
+        *({"indent": indent} for indent in (2, 4, "\t", 1, 3, 8, None)),
+        {"separators": (",", ":")},
+    )
+    for ascii in (False, True)
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,30 +45,27 @@ def answer(options: Mapping[str, Any]) -> Answer:
     path = file_in(Path(options["file"]))
     if path.name.lower().endswith(SCRIPT):
         raise Refused(
-            f"{path}: a script is not rewritten; `blueprint build {path} -o OUT.json`"
-            " and upgrade that, or change the script where `blueprint lint` points"
+            f"{path}: a script is not rewritten; change it where `blueprint lint`"
+            " points"
         )
     document = load_document(path)
     is_json = path.suffix.lower() == ".json"
     upgraded, notes = upgrade_with_notes(document)
-    # What people laid out by hand is compared, and written, in a layout of its own.
-    indent = _indent_of(_text_of(path), document) if is_json else None
-    layout = LAYOUT if indent is None else indent[0]
-    before, after = _dumped(document, layout), _dumped(upgraded, layout)
-    diff = "".join(
-        difflib.unified_diff(
-            before.splitlines(keepends=True),
-            after.splitlines(keepends=True),
-            f"{path} (as it is)",
-            f"{path} (today's words)",
-        )
-    )
+    found, after, diff = None, "", []
+    if notes:
+        # What people laid out by hand is compared, and written, in a layout of its own.
+        found = _layout_of(_text_of(path), document) if is_json else None
+        layout = LAYOUTS[0] if found is None else found
+        after = _dumped(upgraded, layout)
+        diff = _difference(path, _dumped(document, layout), after)
     write = options["write"] and bool(notes)
     if write and not is_json:
         raise Refused(
             f"{path}: writing YAML would lose its comments; change it by hand where"
             " `blueprint upgrade` without --write points"
         )
+    if write and len(after.encode()) > MAX_BYTES:
+        raise Refused(f"{path}: it would have more than {MAX_BYTES} bytes (4 MiB)")
     if write:
         write_whole(path, after)
     data: dict[str, Json] = {
@@ -70,14 +73,14 @@ def answer(options: Mapping[str, Any]) -> Answer:
         "file": str(path),
         "changes": [note.to_json() for note in notes],
         "written": write,
-        "diff": diff,
+        "diff": "".join(f"{row}\n" for row in diff),
         "document": upgraded,
     }
     said = [line for note in notes for line in finding_lines(str(path), note)]
     outcome = _outcome(path, len(notes), write)
-    if notes and is_json and indent is None:
+    if notes and is_json and found is None:
         outcome += "; the file is laid out anew"
-    return Answer(FINE, data, lines(*said) + diff, (outcome,))
+    return Answer(FINE, data, lines(*said, *diff), (outcome,))
 
 
 def _outcome(path: Path, changes: int, written: bool) -> str:
@@ -89,6 +92,19 @@ def _outcome(path: Path, changes: int, written: bool) -> str:
     return f"{path}: {count}; --write writes a .json file"
 
 
+def _difference(path: Path, before: str, after: str) -> list[str]:
+    return list(
+        difflib.unified_diff(
+            # Texts of the document may hold what splitlines() takes for an end.
+            before.removesuffix("\n").split("\n"),
+            after.removesuffix("\n").split("\n"),
+            f"{path} (as it is)",
+            f"{path} (today's words)",
+            lineterm="",
+        )
+    )
+
+
 def _text_of(path: Path) -> str:
     try:
         return read_file(path).decode("utf-8")
@@ -97,13 +113,13 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def _indent_of(text: str, document: Json) -> tuple[int | str | None] | None:
-    """Returns the indent a text was written with, None if by hand."""
-    for indent in INDENTS:
-        if _dumped(document, indent).rstrip("\n") == text.rstrip():
-            return (indent,)
+def _layout_of(text: str, document: Json) -> Mapping[str, Any] | None:
+    """Returns the layout a text was written with, None if by hand."""
+    for layout in LAYOUTS:
+        if _dumped(document, layout).rstrip("\n") == text.rstrip():
+            return layout
     return None
 
 
-def _dumped(document: Json, indent: int | str | None) -> str:
-    return json.dumps(document, ensure_ascii=False, indent=indent) + "\n"
+def _dumped(document: Json, layout: Mapping[str, Any]) -> str:
+    return json.dumps(document, **layout) + "\n"

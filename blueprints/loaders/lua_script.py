@@ -48,9 +48,9 @@ def run_script(
     def hear(event: OutputEvent) -> None:
         match event:
             case Progress(stage, note) if stage == _WARNING:
-                warnings.append(_shown(note))
+                warnings.append(shown(note))
             case Log(text):
-                log.append(_shown(text))
+                log.append(shown(text))
 
     try:
         document = lua_host().run(script, limits, emit=hear)
@@ -97,11 +97,11 @@ def _invalid(path: Path, fault: LuaFault) -> DocumentInvalid:
             text = f"the script {text} (SWARM_LUA_MEMORY)"
         case "output":
             text = f"the document has more than {MAX_BYTES} bytes (4 MiB)"
-    return DocumentInvalid(path, _shown(text), place, f"lua-{fault.kind}")
+    return DocumentInvalid(path, shown(text), place, f"lua-{fault.kind}")
 
 
-def _shown(text: str) -> str:
-    """Returns a script's text without what a terminal would obey."""
+def shown(text: str) -> str:
+    """Returns a text without what a terminal would obey."""
     return "".join(
         c if c.isprintable() or c in "\t\n" else ascii(c)[1:-1] for c in text
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandParser
 
 from blueprints.authoring import build, doctor, explain, lint, new, schema, upgrade
-from blueprints.authoring.answer import INVALID, REFUSED, Answer, refusal
+from blueprints.authoring.answer import INVALID, REFUSED, Answer, lines, refusal
 from blueprints.authoring.findings import finding_lines
 from blueprints.conf import lua_host
 from blueprints.loaders.documents import DocumentInvalid
@@ -50,7 +50,7 @@ class Command(BaseCommand):
             answer = answer_to(options)
         finally:
             lua_host().close()
-        sys.stderr.writelines(f"{line}\n" for line in answer.notes)
+        sys.stderr.write(lines(*answer.notes))
         sys.exit(tell(answer, as_json=options["json"]))
 
 

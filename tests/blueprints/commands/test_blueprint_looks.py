@@ -81,6 +81,33 @@ def test_doctor_finds_nothing_wrong_with_a_good_one(say: Any, write: Any):
     assert len(got["program_id"]) == 64
 
 
+def test_no_agents_at_all_lack_nothing(say: Any, tmp_path: Path):
+    path = tmp_path / "b.json"
+    path.write_text('{"id": "b", "flow": {"kind": "seq", "children": []}}')
+    assert say("doctor", path).code == 0
+    told = say("explain", path)
+    assert (told.code, "no agents\n\nflow\n  nothing\n" in told.out) == (0, True)
+
+
+def test_nothing_a_terminal_would_obey_is_shown(say: Any, write: Any):
+    agent = {
+        "name": "a",
+        "kind": "lua",
+        "spec": {"source": "return 1 -- \x1b[2J\u202e"},
+        "profile": {"system_prompt": "be \x1b]0;kind\x07", "description": "\x9b"},
+    }
+    path = write(agents=[agent], default_init_ctx={"\x1b[2J": 1})
+    for words in (["explain"], ["doctor"], ["lint"]):
+        told = say(*words, path)
+        assert told.code == 0
+        assert (told.out + told.err).isascii()
+        assert "\x1b" not in told.out + told.err
+    told = say("explain", path, "a")
+    assert told.code == 0
+    assert "be \\x1b]0;kind\\x07" in told.out
+    assert told.out.replace("\n", "").isprintable()
+
+
 def lacking(make_step: Any) -> dict[str, Any]:
     """Return a Blueprint that is right, and can't run here."""
     named = {

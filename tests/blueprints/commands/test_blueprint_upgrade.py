@@ -49,6 +49,15 @@ def test_written_it_is_the_upgraded_document_in_its_own_layout(
     assert [one.name for one in path.parent.iterdir()] == ["b.json"]
 
 
+def test_compact_ascii_json_stays_compact_ascii(say: Any, write: Any):
+    path = write(flow=old(), metadata={"description": "größer"})
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document, separators=(",", ":")))
+    assert say("upgrade", path, "--write").code == 0
+    done = json.dumps(upgrade(document), separators=(",", ":"))
+    assert path.read_text() == done + "\n"
+
+
 def test_a_file_laid_out_by_hand_is_compared_line_by_line(say: Any, write: Any):
     path = write(flow=old())
     path.write_text(path.read_text().replace('"id"', '\n    "id"'))
