@@ -62,12 +62,16 @@ def test_lua_scripts_work_in_batches_and_leave_nothing(shell: Shell):
          {"out": {"title": "verdicts", "missing": 0}, "parts": {"verdict": "ACCEPT"}}),
         ("skip-on.bp.lua", "filed", {"note": "Good morning", "translated": None}),
         ("two-programs.json", "sentence", "9 words, the most common is the"),
+        ("stream-build.json", "verdict", "built"),
+        ("unreliable.json", "caught", True),
+        ("verdict-loop.json", "done", True),
     ],
 )  # fmt: skip
 def test_a_sample_of_any_form_runs_to_its_end(
     shell: Shell, sample: str, key: str, value: object
 ):
-    code = shell.run("run", f"blueprints/samples/{sample}")
+    functions = {"SWARM_AGENT_MODULES": "blueprints.samples.functions"}
+    code = shell.run("run", f"blueprints/samples/{sample}", **functions)
 
     assert code == 0, shell.err
     assert json.loads(shell.out)[key] == value
