@@ -113,7 +113,8 @@ def _database() -> Iterator[Finding]:
     yield Finding("database", "ok", f"{engine} answers")
     if missing:
         text = f"{len(missing)} not applied, the first is {missing[0]}"
-        yield Finding("migrations", "fail", text, "run `python manage.py migrate`")
+        hint = "run `python manage.py migrate`; `run` and `up` do it by themselves"
+        yield Finding("migrations", "fail", text, hint)
     else:
         yield Finding("migrations", "ok", "all applied")
 
@@ -203,7 +204,8 @@ def _journal(client: Any) -> Iterator[Finding]:
 def _steward(client: Any) -> Iterator[Finding]:
     holder = client.get(f"{STATE}steward")
     if holder:
-        yield Finding("steward", "ok", holder.decode().rpartition(":")[0])
+        host, _, pid = holder.decode().rpartition(":")[0].rpartition(":")
+        yield Finding("steward", "ok", f"process {pid} on {host}")
     else:
         text = "none: nothing is archived and no timer fires"
         yield Finding("steward", "warn", text, "any worker brings one: `manage.py up`")

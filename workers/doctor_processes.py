@@ -102,8 +102,11 @@ def unenforced(runner: ProcessRunner) -> Iterator[Finding]:
     """Overstep each limit; yield what this host does not enforce, or one ok."""
     missing = [probe for probe in PROBES if not _holds(runner, probe)]
     for probe in missing:
-        text = f"{probe.name} ({probe.setting}) is not enforced on this host"
-        hint = "limit it from outside, for instance with a container's limits"
+        text = (
+            f"{probe.name} ({probe.setting}) is not enforced on this host: a child"
+            " process may take as much as there is"
+        )
+        hint = "run such workers on Linux, or in a container that has this limit"
         yield Finding("child limits", "warn", text, hint)
     if not missing:
         names = ", ".join(probe.name for probe in PROBES)

@@ -39,13 +39,13 @@ from workers.server import (
     embedded_server,
     ensure_server,
 )
-from workers.steward_host import steward_leaves
+from workers.steward_host import leaving_steward
 
 TRIES = 3
 """Short lives of a worker in a row after which a command gives up."""
 LOGS_KEPT = 20
 STEWARD_S = 10.0
-"""How long a command waits for a steward at most: its loading and its last archiving."""
+"""After what time a steward is killed that was told to leave: its last archiving."""
 SUFFIXES = (".hi", "", ".lo")
 THREADED = frozenset({"operator"})
 
@@ -397,12 +397,20 @@ def stop_kept() -> int:
 
 
 def await_steward() -> None:
-    """Wait for the steward, which ends by itself once its worker is gone.
+    """End the steward of workers that have ended, and wait until it is gone.
 
-    One that its worker spawned a moment ago is still loading and looks up only then.
+    It goes by itself once it looks up, but one that is just loading on a busy machine
+    takes its time. Told by a signal it goes at once; killed in the end it loses nothing.
     """
-    until = time.monotonic() + STEWARD_S
-    while steward_leaves() and time.monotonic() < until:
+    until, told = time.monotonic() + STEWARD_S, False
+    while (pid := leaving_steward()) is not None:
+        late = time.monotonic() - until
+        if late > 1:
+            return
+        if pid and (late > 0 or not told):
+            told = True
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL if late > 0 else signal.SIGTERM)
         time.sleep(0.02)
 
 

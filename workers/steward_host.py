@@ -24,20 +24,25 @@ def steward_lock() -> Path:
     return Path(settings.VAR_DIR) / f"steward-{place}.lock"
 
 
-def steward_leaves() -> bool:
-    """Tell whether a steward of this host is left over from a worker that has ended."""
+def leaving_steward() -> int | None:
+    """Return the process id of a steward whose worker has ended; None without one.
+
+    0 where its worker was killed before it could note the id.
+    """
     try:
         with open(steward_lock(), "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.kill(int(file.read()), 0)
-    except ProcessLookupError:
-        return True
+                worker, *steward = map(int, file.read().split())
+                try:
+                    os.kill(worker, 0)
+                except ProcessLookupError:
+                    return steward[0] if steward else 0
     # No steward was ever here, or its worker is just noting itself.
     except (OSError, ValueError):
-        return False
-    return False
+        return None
+    return None
 
 
 class StewardHost:
@@ -68,6 +73,8 @@ class StewardHost:
             os.ftruncate(fd, 0)
             os.write(fd, str(os.getpid()).encode())
             self._spawn(fd)
+            if self._process is not None:
+                os.write(fd, f" {self._process.pid}".encode())
         finally:
             os.close(fd)
 

@@ -49,7 +49,11 @@ def test_a_limit_that_does_not_hold_is_named(
     found = list(unenforced(runner))
     assert {f.level for f in found} == {"warn"}
     assert [f.text.split(" (")[0] for f in found] == [probe.name for probe in PROBES]
-    assert found[1].text == ("memory (SWARM_CHILD_MEMORY) is not enforced on this host")
+    assert found[1].text == (
+        "memory (SWARM_CHILD_MEMORY) is not enforced on this host: a child process may"
+        " take as much as there is"
+    )
+    assert "in a container that has this limit" in found[1].hint
 
 
 def test_a_setting_above_the_hosts_own_limit_is_named(settings: Any) -> None:

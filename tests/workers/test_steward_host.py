@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from workers.steward_host import steward_leaves, steward_lock
+from workers import fleets
+from workers.steward_host import leaving_steward, steward_lock
 
 
 @pytest.fixture
@@ -19,10 +20,10 @@ def held(settings: Any, tmp_path: Path):
     with open(steward_lock(), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
 
-        def note(pid: int) -> None:
+        def note(*pids: int) -> None:
             file.seek(0)
             file.truncate()
-            file.write(str(pid))
+            file.write(" ".join(map(str, pids)))
             file.flush()
 
         yield note
@@ -36,17 +37,36 @@ def ended() -> int:
 
 
 def test_a_steward_whose_worker_has_ended_is_leaving(held: Any) -> None:
-    held(ended())
-    assert steward_leaves()
+    worker = ended()
+    held(worker)
+    assert leaving_steward() == 0
+    held(worker, 4321)
+    assert leaving_steward() == 4321
 
 
 def test_a_steward_of_another_worker_is_not_waited_for(held: Any) -> None:
-    held(os.getpid())
-    assert not steward_leaves()
+    held(os.getpid(), 4321)
+    assert leaving_steward() is None
 
 
 def test_without_a_steward_nothing_is_waited_for(settings: Any, tmp_path: Path) -> None:
     settings.VAR_DIR = tmp_path
-    assert not steward_leaves()
+    assert leaving_steward() is None
     steward_lock().write_text(str(ended()))
-    assert not steward_leaves()
+    assert leaving_steward() is None
+
+
+def test_a_steward_that_does_not_leave_is_killed(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.VAR_DIR = tmp_path
+    monkeypatch.setattr(fleets, "STEWARD_S", 0.5)
+    with open(steward_lock(), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+        steward = subprocess.Popen(
+            [sys.executable, "-c", code], pass_fds=[file.fileno()]
+        )
+        file.write(f"{ended()} {steward.pid}")
+    fleets.await_steward()
+    assert steward.wait(5) < 0

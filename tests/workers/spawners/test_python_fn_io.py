@@ -360,11 +360,15 @@ def test_an_alarm_in_the_midst_of_speaking_leaves_no_lock_behind() -> None:
 
     DO["do"] = do
     agent = Agent("grader", "python_fn", "q", 10_000, spec={"fn_id": "io-any"})
+    spoke = 0
     for number in range(50):
         emit = Emitter(outlet, Owner(), "/a", 1, "grader")
         timeout_s = 0.005 + number / 10_000
         call = StepCall("R-1", 1, "/a", "ST", agent, 1, 1, timeout_s, emit=emit)
         outcome = spawner.run(call)
         assert outcome.kind == "timed_out"
-        assert emit.tail is not None
-        assert emit.tail.end(outcome) is outcome
+        # On a busy machine the alarm may ring before anything is said.
+        if emit.tail is not None:
+            spoke += 1
+            assert emit.tail.end(outcome) is outcome
+    assert spoke > 10
