@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from typing import Any
 
 from engine.run.outputs import Log, OutputEvent
 
@@ -23,6 +24,15 @@ class StepLog(logging.Handler):
     def createLock(self) -> None:
         """Have no lock: an alarm between taking and holding it would keep it for ever."""
         self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Filter and emit a record; since Python 3.13 logging's own insists on a lock."""
+        passed = self.filter(record)
+        if isinstance(passed, logging.LogRecord):
+            record = passed
+        if passed:
+            self.emit(record)
+        return passed
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand a record to the step in whose context it was logged, if there is one."""

@@ -314,6 +314,7 @@ def test_the_sample_modules_log_reaches_the_step() -> None:
     assert said == [Log("ERROR x")]
 
 
+@pytest.mark.django_db
 def test_check_deploy_tells_a_broken_agent_module(
     settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
