@@ -175,7 +175,7 @@ class _Talk:
                 what, said, place, permanent = _loads(text)
                 raise _fault(what, said, place, permanent, self.limits)
             elif kind == b"M":
-                raise _fault("memory", "", "", True, self.limits)
+                raise _fault("memory", text.decode(), "", True, self.limits)
             else:
                 said = text[:MAX_FUNCTION_TEXT].decode(errors="replace")
                 raise LuaFault("sandbox", f"the sandbox failed: {said}")
@@ -185,7 +185,7 @@ class _Talk:
         name, _, text = frame.partition(b"\0")
         try:
             value = self.script.functions[name.decode()](_loads(text))
-            return b"v" + as_json(value)[1]
+            return b"v" + _bounded(as_json(value)[1])
         # SystemExit too: a host function must not end the worker.
         except (Exception, SystemExit) as error:
             return _as_table(error)
@@ -196,6 +196,22 @@ class _Talk:
             return b"v" + self.script.find_module(name.decode()).encode()
         except (LookupError, UnicodeError) as error:
             return _as_table(error)
+
+
+class AnswerTooLarge(ValueError):
+    """What a host function returned is larger than what a script may be given."""
+
+    permanent = True
+
+
+def _bounded(answer: bytes) -> bytes:
+    most = settings.SWARM_INPUT_LIMIT
+    if len(answer) > most:
+        raise AnswerTooLarge(
+            f"its answer of {len(answer)} bytes is larger than SWARM_INPUT_LIMIT"
+            f" ({most} bytes): give a path, an id or a part of it"
+        )
+    return answer
 
 
 def _as_table(error: BaseException) -> bytes:
@@ -279,7 +295,12 @@ def _event(said: list[Any]) -> OutputEvent:
 def _fault(
     kind: Any, text: str, place: str, permanent: bool, limits: LuaLimits
 ) -> LuaFault:
-    if kind == "memory":
+    if kind == "memory" and text.isdigit():
+        text = (
+            f"what it is given, {text} bytes, does not fit in"
+            f" {limits.memory} bytes of memory"
+        )
+    elif kind == "memory":
         text = f"used more than {limits.memory} bytes of memory"
     elif kind == "output":
         text = f"gave more than {limits.output} bytes of output"

@@ -1,6 +1,6 @@
 -- One fresh runtime: builds what a script may reach and returns the function that runs
 -- one script. Loaded with the chunk of json.lua and `talk`, which sends one frame to the
--- worker and returns its answer as a string.
+-- worker and returns its answer as a string, or false while memory is short for it.
 --
 -- Nothing here uses a global or a library table after the script has started: a script
 -- may change those it can reach.
@@ -9,9 +9,9 @@ local codec, talk = ...
 local null, array_mt, object_mt, decode, encode = codec()
 
 local sub, format, gsub, gmatch = string.sub, string.format, string.gsub, string.gmatch
-local concat = table.concat
+local find, concat, utf8_len = string.find, table.concat, utf8.len
 local type, next, error, pcall, load, select = type, next, error, pcall, load, select
-local tostring, setmetatable = tostring, setmetatable
+local tostring, setmetatable, collect = tostring, setmetatable, collectgarbage
 local getmetatable, raw_getmetatable, rawget = getmetatable, debug.getmetatable, rawget
 
 local MAX_TEXT = 4000
@@ -54,19 +54,25 @@ local function say(fault)
   return fault.place .. ": " .. fault.rule
 end
 
+-- Raises what the codec refused, at the script's own line. A short memory stays itself.
+local function refuse(what, fault, level)
+  if fault == MEMORY then error(MEMORY, 0) end
+  error(what .. ": " .. tostring(say(fault)), level + 1)
+end
+
 local json = { null = null }
 
 function json.decode(text)
   if type(text) ~= "string" then error("json.decode: expected a string", 2) end
   local fine, value = pcall(decode, text, big)
   if fine then return value end
-  error("json.decode: " .. tostring(say(value)), 2)
+  refuse("json.decode", value, 2)
 end
 
 function json.encode(value)
   local fine, text = pcall(encode, value, output_left, big)
   if fine then return text end
-  error("json.encode: " .. tostring(say(text)), 2)
+  refuse("json.encode", text, 2)
 end
 
 local function marker(name, mark)
@@ -116,10 +122,36 @@ local function give(what, kind, name, value)
     if type(text) == "table" and text.json == "size" then
       text = "more output than its limit"
     end
-    error(what .. ": " .. tostring(say(text)), 3)
+    refuse(what, text, 3)
   end
   output_left = output_left - #text
   talk("E" .. '["' .. kind .. '",' .. encode(name, #name * 6 + 8, false) .. "," .. text .. "]")
+end
+
+-- The worker's own rule for the name of a part (engine/run/outputs.py), so that a script
+-- is told at the line that breaks it.
+local MAX_NAME = 128
+local CHARACTER = "[\0-\x7F\xC2-\xFD][\x80-\xBF]*"
+local SPACES = "\9\10\11\12\13\28\29\30\31 \u{85}\u{A0}\u{1680}\u{2000}\u{2001}\u{2002}\u{2003}"
+  .. "\u{2004}\u{2005}\u{2006}\u{2007}\u{2008}\u{2009}\u{200A}\u{2028}\u{2029}\u{202F}\u{205F}\u{3000}"
+
+local function is_blank(text)
+  for character in gmatch(text, CHARACTER) do
+    if not find(SPACES, character, 1, true) then return false end
+  end
+  return true
+end
+
+local function name_fault(name)
+  local length = utf8_len(name)
+  if not length then return "the name of a part must be UTF-8" end
+  if is_blank(name) then return "the name of a part must not be blank" end
+  if length > MAX_NAME then
+    return "the name of a part has at most " .. format("%d", MAX_NAME) .. " characters"
+  end
+  if find(name, "[\0-\31\127]") then
+    return "the name of a part must not have control characters"
+  end
 end
 
 env.emit = {
@@ -130,15 +162,33 @@ env.emit = {
     give("emit.partial", "partial", "", value)
   end,
   artifact = function(name, value)
-    give("emit.artifact", "artifact", word(name, "emit.artifact", 2), value)
+    name = word(name, "emit.artifact", 2)
+    local fault = name_fault(name)
+    if fault then error("emit.artifact: " .. fault, 2) end
+    give("emit.artifact", "artifact", name, value)
   end,
 }
 
 -- Host functions: JSON there and back; what goes wrong comes as a table.
 
+-- Only a short memory makes a script wait for the collector: its garbage is not used
+-- memory. An answer that does not fit then is an error like any other lack of memory.
+local function ask(frame)
+  local answer = talk(frame)
+  if answer then return answer end
+  collect()
+  answer = talk("A")
+  if answer then return answer end
+  error(MEMORY, 0)
+end
+
+-- What a host function's error is, by the table that a script gets and may change.
+local originals = setmetatable({}, { __mode = "k" })
+
 local host_fault = {
   __tostring = function(fault)
-    return "host." .. fault.name .. ": " .. fault.kind .. ": " .. fault.text
+    local was = originals[fault]
+    return "host." .. was.name .. ": " .. was.kind .. ": " .. was.text
   end,
   __metatable = false,
 }
@@ -146,14 +196,15 @@ local host_fault = {
 local function host_function(name)
   return function(value)
     local fine, text = pcall(encode, value, output_left, big)
-    if not fine then error("host." .. name .. ": its argument: " .. tostring(say(text)), 2) end
-    local answer = talk("H" .. name .. "\0" .. text)
+    if not fine then refuse("host." .. name .. ": its argument", text, 2) end
+    local answer = ask("H" .. name .. "\0" .. text)
     fine, value = pcall(decode, sub(answer, 2), big)
-    if not fine then
-      error("host." .. name .. ": its result: " .. tostring(say(value)), 2)
-    end
+    if not fine then refuse("host." .. name .. ": its result", value, 2) end
     if sub(answer, 1, 1) == "v" then return value end
     value.name = name
+    originals[value] = {
+      name = name, kind = value.kind, text = value.text, permanent = value.permanent,
+    }
     error(setmetatable(value, host_fault), 2)
   end
 end
@@ -193,7 +244,7 @@ function env.require(name)
   local found = loaded[name]
   if found == module_env then error("the module " .. name .. " requires itself", 2) end
   if found ~= nil then return found end
-  local answer = talk("Q" .. name)
+  local answer = ask("Q" .. name)
   if sub(answer, 1, 1) ~= "v" then error(decode(sub(answer, 2), false).text, 2) end
   local chunk, fault = load(sub(answer, 2), "=" .. name, "t", module_env)
   if not chunk then error(fault, 0) end
@@ -208,12 +259,15 @@ end
 
 -- What went wrong, as the text of one frame: kind, text, place, permanent.
 local function failure(kind, text, where, permanent)
-  text = sub(text, 1, MAX_TEXT)
-  local fine, frame = pcall(
-    encode, { kind, text, where or "", permanent or false }, MAX_TEXT * 8, false
-  )
-  if fine then return "X", frame end
-  return failure(kind, gsub(text, "[\128-\255]", "?"), where, permanent)
+  text, where = sub(text, 1, MAX_TEXT), sub(where or "", 1, MAX_TEXT)
+  local said = { kind, text, where, permanent or false }
+  local fine, frame = pcall(encode, said, MAX_TEXT * 16, false)
+  if not fine then
+    -- Not UTF-8, or cut within a character.
+    said[2], said[3] = gsub(text, "[\128-\255]", "?"), gsub(where, "[\128-\255]", "?")
+    frame = encode(said, MAX_TEXT * 16, false)
+  end
+  return "X", frame
 end
 
 local function raised(fault)
@@ -223,9 +277,8 @@ local function raised(fault)
     local text = gsub(tostring(fault), "^([^\n]*stack overflow)[^\n]*.*$", "%1")
     return failure("error", text)
   end
-  if raw_getmetatable(fault) == host_fault then
-    return failure("host", tostring(fault), fault.kind, fault.permanent == true)
-  end
+  local was = originals[fault]
+  if was then return failure("host", tostring(fault), was.kind, was.permanent == true) end
   local text = rawget(fault, "text")
   if type(text) == "string" then
     return failure("error", text, "", rawget(fault, "permanent") == true)

@@ -24,6 +24,8 @@ FORK, END = b"F", b"E"
 CHUNK = 256 * 1024
 # Stays below the length field of a frame.
 MOST = 1 << 31
+# What a text takes in Lua besides its bytes, and what lupa needs around it.
+SLACK = 4096
 
 FOLDER = Path(__file__).parent
 
@@ -58,7 +60,7 @@ class Prelude:
             for name in ("json.lua", "sandbox.lua")
         )
 
-    def prepare(self, talk: Callable[[bytes], bytes | None]) -> tuple[Any, Any]:
+    def prepare(self, talk: Callable[[bytes], bytes | bool | None]) -> tuple[Any, Any]:
         """Return a fresh runtime and the function in it that runs one script."""
         runtime = new_runtime(self.lua54)
         codec = runtime.compile(self.codec, mode=b"b")
@@ -71,23 +73,30 @@ class Sandbox:
     def __init__(self, sock: socket.socket, prelude: Prelude) -> None:
         self.sock = sock
         self.prelude = prelude
+        self.runtime: Any = None
+        self.memory = 0
+        self.held = b""
 
     def serve(self) -> None:
         """Serve until end of file, or until memory was short."""
         while True:
             # Made while the worker does something else.
-            runtime, run = self.prelude.prepare(self.talk)
+            self.runtime, run = self.prelude.prepare(self.talk)
             head = self.read(REQUEST.size)
-            memory, output, log, flags, *sizes = REQUEST.unpack(head)
+            self.memory, output, log, flags, *sizes = REQUEST.unpack(head)
             request = self.read(sum(sizes))
             texts, start = [], 0
             for size in sizes:
                 texts.append(request[start : start + size])
                 start += size
             del request
-            runtime.set_max_memory(memory)
-            kind, text = self.result(run, (flags, output, log, *texts))
-            del runtime, run, texts
+            self.runtime.set_max_memory(self.memory)
+            if self.fits(sum(sizes)):
+                kind, text = self.result(run, (flags, output, log, *texts))
+            else:
+                kind, text = b"M", str(sum(sizes)).encode()
+            del run, texts
+            self.runtime = None
             self.send(kind, text)
             if kind == b"M":
                 # What memory was taken from may be in a bad state: the next is new.
@@ -105,17 +114,35 @@ class Sandbox:
             return b"M", b""
         return kind, text
 
-    def talk(self, frame: bytes) -> bytes | None:
+    def fits(self, size: int) -> bool:
+        """Tell whether texts of `size` bytes can be pushed into the runtime.
+
+        lupa pushes them outside of any protected call: without memory for them Lua
+        aborts the process, or jumps over Python code that holds the GIL.
+        """
+        return int(self.runtime.get_memory_used()) + size + SLACK <= self.memory
+
+    def talk(self, frame: bytes) -> bytes | bool | None:
         """Send what a script says, or asks the worker; called from Lua, never raises.
 
-        An exception would reach the script as a Python object.
+        False: the answer does not fit. It is held for one more try, frame `A`, after
+        garbage was collected. An exception would reach the script as a Python object.
         """
         try:
-            self.send(frame[:1], frame[1:])
-            if frame[:1] not in (b"H", b"Q"):
-                return None
-            (size,) = struct.unpack("!I", self.read(4))
-            return self.read(size)
+            kind = frame[:1]
+            if kind != b"A":
+                self.send(kind, frame[1:])
+                if kind not in (b"H", b"Q"):
+                    return None
+                (size,) = struct.unpack("!I", self.read(4))
+                self.held = self.read(size)
+            answer = self.held
+            if self.fits(len(answer)):
+                self.held = b""
+                return answer
+            if kind == b"A":
+                self.held = b""
+            return False
         except BaseException:
             os._exit(3)
 

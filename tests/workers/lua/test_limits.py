@@ -211,6 +211,21 @@ def test_work_in_vain_is_ended(
     assert lua("return 2") == 2
 
 
+def test_work_in_vain_is_ended_though_the_script_keeps_talking(
+    lua: Callable[..., Any], fault: Callable[..., LuaFault]
+) -> None:
+    begun = time.monotonic()
+    found = fault(
+        "while true do host.f(1) end",
+        limits=LONG,
+        functions={"f": lambda value: value},
+        cancelled=lambda: time.monotonic() - begun > 0.3,
+    )
+    assert (found.kind, found.text) == ("cancelled", "cancelled")
+    assert 0.3 < time.monotonic() - begun < 3
+    assert lua("return 2") == 2
+
+
 def test_errors_say_where_and_what(fault: Callable[..., LuaFault]) -> None:
     found = fault("local t\nreturn t.x")
     assert (found.kind, found.permanent) == ("error", False)

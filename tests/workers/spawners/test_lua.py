@@ -210,6 +210,20 @@ def test_the_memory_limit_names_what_to_change(
     assert run(spawner, source, limits=more).value == 3 * 1024 * 1024
 
 
+def test_an_input_beyond_the_memory_limit_names_what_to_change(
+    spawner: LuaSpawner,
+) -> None:
+    less = {"memory_bytes": 1024 * 1024}
+    outcome = run(spawner, "return 1", "x" * 2_000_000, limits=less)
+    assert (outcome.kind, outcome.permanent) == ("failed", True)
+    assert outcome.error_type == "LuaMemory"
+    assert outcome.text.startswith("what it is given, 2000")
+    assert outcome.text.endswith(
+        " bytes, does not fit in 1048576 bytes of memory;"
+        " spec.limits.memory_bytes or SWARM_LUA_MEMORY allows more"
+    )
+
+
 def test_the_output_limit_names_what_to_change(
     spawner: LuaSpawner, settings: Any
 ) -> None:
