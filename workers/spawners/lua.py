@@ -12,6 +12,7 @@ from blueprints.agents import Step
 from blueprints.conf import lua_functions, lua_host
 from blueprints.lua_scripts import find_script
 from engine.ports import LuaFault, LuaHost, LuaLimits, LuaScript, StepCall
+from engine.run.agent_view import agent_view
 from engine.run.outcomes import Outcome, timed_out
 
 # Settings, and what an agent's spec calls the same.
@@ -78,12 +79,8 @@ def _script(call: StepCall) -> LuaScript:
     if source is None:
         source = registered(str(fn_id))
     label = spec.get("label") or (f"{name}.lua" if fn_id is None else str(fn_id))
-    about = {
-        "task_id": call.step_id,
-        "agent": name,
-        "attempt": call.attempt,
-        "run_id": call.run,
-    }
+    view = agent_view(call.agent, call.run, call.step_id, call.attempt)
+    metadata = view.get("task_metadata")
     return LuaScript(
         source=source,
         label=label,
@@ -92,8 +89,8 @@ def _script(call: StepCall) -> LuaScript:
             "_AGENT": name,
             "_TASK_ID": call.step_id,
             "_ATTEMPT": call.attempt,
-            "_TASK_METADATA": {},
-            "_AGENT_CTX": about,
+            "_TASK_METADATA": metadata if isinstance(metadata, dict) else {},
+            "_AGENT_CTX": view,
         },
         functions=_functions(call),
         find_module=registered,

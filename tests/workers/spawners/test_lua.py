@@ -101,13 +101,60 @@ def test_ab7_without_parts_the_value_is_plain(spawner: LuaSpawner) -> None:
     assert run(spawner, "return {1, 'two'}") == Outcome("passed", [1, "two"])
 
 
-def test_ab13_ab14_metadata_and_context_reach_the_script(spawner: LuaSpawner) -> None:
-    source = "return {_TASK_METADATA, _AGENT_CTX}"
-    metadata, context = run(spawner, source).value
-    assert metadata == {}
-    assert context == {
-        "task_id": "ST-1", "agent": "grade", "attempt": 2, "run_id": "R-1",
-    }  # fmt: skip
+IDS = {"task_id": "ST-1", "agent": "grade", "attempt": 2, "run_id": "R-1"}
+BOTH = "return {_TASK_METADATA, _AGENT_CTX}"
+
+
+def declared(source: str, meta: Any = None, **more: Any) -> StepCall:
+    """A call of an agent of a Blueprint that declares context."""
+    agent = {"name": "grade", "kind": "lua", "spec": {"source": source}, "meta": meta}
+    document = {"id": "t", "flow": STEP, "agents": [agent], **more}
+    made = compile_blueprint(document, kinds=["lua"]).agents["grade"]
+    return StepCall("R-1", 1, "/children/0", "ST-1", made, 2, None, 10.0)
+
+
+def test_ab13_task_metadata_reaches_the_script(spawner: LuaSpawner) -> None:
+    metadata = {"issue": 7, "labels": ["a", None], "more": {}}
+    step = declared(BOTH, default_agent_ctx={"task_metadata": metadata})
+    assert spawner.run(step).value == [metadata, {**IDS, "task_metadata": metadata}]
+    # It is an object, whatever is declared.
+    assert spawner.run(declared(BOTH)).value == [{}, IDS]
+    step = declared(BOTH, default_agent_ctx={"task_metadata": "text"})
+    assert spawner.run(step).value[0] == {}
+
+
+def test_ab14_declared_context_reaches_the_script(spawner: LuaSpawner) -> None:
+    tiers = {
+        "default_agent_ctx": {"lang": "fr", "unit": "m", "task_id": "forged"},
+        "metas": [{"name": "house", "ctx": {"unit": "km", "tone": "dry"}}],
+    }
+    meta = {"meta_ref": "house", "ctx": {"tone": ["warm"]}}
+    step = declared(BOTH, meta, **tiers)
+    view = {**IDS, "lang": "fr", "unit": "km", "tone": ["warm"]}
+    assert spawner.run(step).value == [{}, view]
+
+
+@pytest.mark.parametrize(
+    ("policy", "seen"),
+    [
+        ({"include": []}, {"task_id", "agent", "attempt"}),
+        ({"include": ["lang"]}, {"task_id", "agent", "attempt", "lang"}),
+        ({"exclude": ["lang", "task_id"]}, {*IDS, "task_metadata"}),
+        (
+            {"include": ["lang", "run_id"], "exclude": ["lang"]},
+            {"task_id", "agent", "attempt", "run_id"},
+        ),
+        ({"exclude": ["task_metadata"]}, {*IDS, "lang"}),
+    ],
+)
+def test_a_context_policy_holds_for_scripts(
+    policy: dict[str, Any], seen: set[str], spawner: LuaSpawner
+) -> None:
+    context = {"lang": "fr", "task_metadata": {"issue": 7}}
+    step = declared(BOTH, default_agent_ctx=context, default_context_policy=policy)
+    metadata, view = spawner.run(step).value
+    assert set(view) == seen
+    assert metadata == ({"issue": 7} if "task_metadata" in seen else {})
 
 
 def test_ab15_sibling_modules_load(
