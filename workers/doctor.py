@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -23,12 +22,14 @@ from engine.store.redis import STATE
 from workers.doctor_processes import child_processes
 from workers.findings import Finding
 from workers.fleets import masked, unapplied
+from workers.lua import SandboxHost
 from workers.lua.selftest import self_test
 from workers.server import read_server_info
 
 LEAST_MAJOR: Final = 7
 PING_S: Final = 1.0
 DEEP: Final = 10_000
+UNPRIVILEGED: Final = "run workers on Linux, and not as root: no process limit binds it"
 
 
 def examine() -> list[Finding]:
@@ -90,15 +91,19 @@ def _lua() -> Finding:
     try:
         with contextlib.closing(lua_host()) as host:
             version, faults = self_test(host)
+            missing = host.unenforced() if isinstance(host, SandboxHost) else []
     except (LuaFault, ImportError, OSError) as error:
         text = f"no script runs in a sandbox: {_first_line(error)}"
         return Finding("lua", "fail", text, "is lupa installed for this machine?")
     if faults:
         return Finding("lua", "fail", "; ".join(faults), hint)
     text = f"{version} in a sandbox: nothing of the system in reach, limits hold"
-    if not sys.platform.startswith("linux"):
-        note = "its processes' own limits are not enforced here, Lua's memory limit is"
-        return Finding("lua", "warn", f"{text}; {note}", "run workers on Linux")
+    if missing:
+        text += (
+            f"; of the net below, limits on its processes, these are not enforced on"
+            f" this host: {', '.join(missing)}"
+        )
+        return Finding("lua", "warn", text, UNPRIVILEGED)
     return Finding("lua", "ok", text)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.ports import LuaFault
-from workers.lua.sandbox_process import END, FORK, REPLY
+from workers.lua.sandbox_process import END, FORK, LIMITS, PROBE, REPLY
 from workers.process import Limits, environment
 from workers.process.launcher import frame
 from workers.process.runner import Launcher, make_job
@@ -195,6 +195,27 @@ class Link:
             pass
         self.close()
         return 0
+
+    def probe(self) -> list[str]:
+        """Return the names of a sandbox's limits that this host does not enforce.
+
+        Raises LuaFault if they can't be tried.
+        """
+        try:
+            if self._control is None:
+                self._start()
+            assert self._control is not None  # noqa: S101 - _start has set it
+            self._control.sendall(PROBE)
+            answer = self._control.recv(4)
+            code = struct.unpack("!i", answer)[0] if len(answer) == 4 else -1
+        except OSError as error:
+            # A late answer must not be taken for that of another command.
+            self.close()
+            text = f"its limits can't be tried: {error}"
+            raise LuaFault("sandbox", text) from None
+        if code not in range(1 << len(LIMITS)):
+            raise LuaFault("sandbox", f"the process that tries them ended with {code}")
+        return [name for bit, name in enumerate(LIMITS) if code >> bit & 1]
 
     def close(self) -> None:
         """End everything below; a later open() starts anew."""

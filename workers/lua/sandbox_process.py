@@ -20,7 +20,9 @@ from typing import Any, NoReturn
 # Bytes of memory, output and log; flags; the lengths of the five texts that follow.
 REQUEST = struct.Struct("!QQQB5I")
 REPLY = struct.Struct("!cI")
-FORK, END = b"F", b"E"
+FORK, END, PROBE = b"F", b"E", b"P"
+# What a probe tells about, a bit each.
+LIMITS = ("memory", "open files", "processes", "file size")
 CHUNK = 256 * 1024
 # Stays below the length field of a frame.
 MOST = 1 << 31
@@ -172,22 +174,63 @@ def become_sandbox(fd: int, prelude: Prelude, address_space: int) -> NoReturn:
     try:
         os.dup2(fd, 0)
         os.closerange(3, 64)
-        limits = [
-            (resource.RLIMIT_CORE, 0),
-            (resource.RLIMIT_FSIZE, 0),
-            (resource.RLIMIT_NOFILE, 3),
-            (resource.RLIMIT_AS, own_size() + address_space),
-        ]
-        if hasattr(resource, "RLIMIT_NPROC"):
-            limits.append((resource.RLIMIT_NPROC, 0))
         sock = socket.socket(fileno=0)
-        for number, most in limits:
-            # Some systems lack one or the other; the memory limit of Lua still holds.
-            with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(number, (most, most))
+        set_limits(address_space)
         Sandbox(sock, prelude).serve()
     finally:
         os._exit(0)
+
+
+def set_limits(address_space: int) -> None:
+    """Limit this process for good to what a sandbox may use, as far as it can be."""
+    limits = [
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, 3),
+        (resource.RLIMIT_AS, own_size() + address_space),
+    ]
+    if hasattr(resource, "RLIMIT_NPROC"):
+        limits.append((resource.RLIMIT_NPROC, 0))
+    for number, most in limits:
+        # Some systems lack one or the other; the memory limit of Lua still holds, and
+        # `manage.py doctor` tells which (see unenforced).
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(number, (most, most))
+
+
+def unenforced(address_space: int) -> int:
+    """Take a sandbox's limits and overstep each; the bits (LIMITS) of what went well."""
+    file = os.memfd_create("probe") if hasattr(os, "memfd_create") else -1
+    set_limits(address_space)
+    tries: tuple[Callable[[], Any], ...] = (
+        # Zeros that nobody looks at are mapped, and take no memory.
+        lambda: bytes(address_space + (1 << 30)),
+        lambda: os.dup(0),
+        fork_once,
+        lambda: write_one(file),
+    )
+    missing = 0
+    for bit, overstep in enumerate(tries):
+        with contextlib.suppress(MemoryError, OSError):
+            overstep()
+            missing |= 1 << bit
+    return missing
+
+
+def fork_once() -> None:
+    """Start a process that ends at once; raises OSError where none may be started."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def write_one(file: int) -> None:
+    """Make a file larger by a byte; raises OSError where it may not grow."""
+    if file >= 0:
+        os.write(file, b"x")
+    elif resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 0:
+        raise OSError
 
 
 def own_size() -> int:
@@ -218,11 +261,25 @@ class Host:
             if command == END:
                 self.sock.sendall(struct.pack("!i", self.end()))
                 continue
+            if command == PROBE:
+                self.sock.sendall(struct.pack("!i", self.probe()))
+                continue
             self.end()
             self.below = os.fork()
             if self.below == 0:
                 become_sandbox(fds[0], self.prelude, self.space)
             os.close(fds[0])
+
+    def probe(self) -> int:
+        """Return what a sandbox's limits do not hold, or how the try of them failed."""
+        pid = os.fork()
+        if pid == 0:
+            code = 255
+            try:
+                code = unenforced(self.space)
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def end(self) -> int:
         """Kill and reap the sandbox; its exit code or the negative signal, 0 for none."""

@@ -1,6 +1,9 @@
 """The doctor's self-test passes here, and fails where the sandbox does not hold."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ import pytest
 from engine.ports import LuaFault, LuaLimits, LuaScript, never
 from engine.run.outputs import OutputEvent, no_output
 from workers.doctor import examine
-from workers.lua import SandboxHost
+from workers.lua import SandboxHost, link
 from workers.lua.selftest import self_test
 
 
@@ -49,10 +52,51 @@ def test_a_sandbox_that_does_not_hold_is_told(host: SandboxHost) -> None:
     )
 
 
+def root_may_fork() -> bool:
+    """Whether this user starts processes beyond any limit on them, as root does."""
+    code = (
+        "import os, resource; resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))\n"
+        "if os.fork() == 0: os._exit(0)"
+    )
+    argv = [sys.executable, "-I", "-S", "-c", code]
+    return subprocess.run(argv, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_the_limits_that_do_not_hold_are_known_by_trying(host: SandboxHost) -> None:
+    assert host.unenforced() == (["processes"] if root_may_fork() else [])
+    # A sandbox that is under way is not disturbed.
+    assert host.run(LuaScript("return 1"), LuaLimits(10.0, 1 << 25, 1 << 20)) == 1
+    assert host.unenforced() == host.unenforced()
+
+
+@pytest.fixture
+def without_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sandboxes as on a system that can't limit a process: every call for it fails."""
+    program = tmp_path / "sandbox_process.py"
+    program.write_text(
+        "import resource, runpy\n"
+        "def refuse(*_): raise OSError('not on this system')\n"
+        "resource.setrlimit = refuse\n"
+        f"runpy.run_path({link.PROGRAM!r}, run_name='__main__')\n"
+    )
+    monkeypatch.setattr(link, "PROGRAM", str(program))
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("without_limits")
+def test_the_doctor_tells_which_limits_the_host_does_not_enforce() -> None:
+    found = {finding.name: finding for finding in examine()}
+    assert found["lua"].level == "warn"
+    assert found["lua"].text.endswith(
+        "these are not enforced on this host: memory, open files, processes, file size"
+    )
+    assert found["lua"].hint
+
+
 @pytest.mark.django_db
 def test_the_doctor_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {finding.name: finding for finding in examine()}
-    assert found["lua"].level == "ok"
+    assert found["lua"].level == ("warn" if root_may_fork() else "ok")
     assert "Lua 5.4 in a sandbox" in found["lua"].text
 
     def broken(_: Any) -> Any:
