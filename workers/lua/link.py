@@ -205,8 +205,11 @@ class Link:
             if self._control is None:
                 self._start()
             assert self._control is not None  # noqa: S101 - _start has set it
+            # Nobody waits for a script meanwhile: a busy machine may take its time.
+            self._control.settimeout(START_S)
             self._control.sendall(PROBE)
             answer = self._control.recv(4)
+            self._control.settimeout(END_S)
             code = struct.unpack("!i", answer)[0] if len(answer) == 4 else -1
         except OSError as error:
             # A late answer must not be taken for that of another command.
