@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from blueprints.agents import broken_modules, function_faults
 from blueprints.conf import wiring_faults
+from engine.store.record import MOST_LOST
 
 # The environment's reader says the same; this is for settings modules that set them.
 NUMBERS: Final = (
@@ -31,6 +32,7 @@ NUMBERS: Final = (
 )
 LEAST: Final = {"SWARM_LEASE": 2.0, "SWARM_STEP_BUDGET": 0}
 """Where it is not that a number must be more than 0."""
+MOST: Final = {"SWARM_MAX_LOST": MOST_LOST}
 SHORT_LEASE_S: Final = 3.0
 
 
@@ -71,9 +73,11 @@ def check_numbers(**_: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for name in sorted({*NUMBERS, *_other_numbers()}):
         value = getattr(settings, name, None)
-        least = LEAST.get(name)
-        if not _in_bounds(value, least):
+        least, most = LEAST.get(name), MOST.get(name, math.inf)
+        if not _in_bounds(value, least, most):
             rule = "more than 0" if least is None else f"at least {least:g}"
+            if most < math.inf:
+                rule += f" and at most {most:g}"
             text = f"settings.{name}: expected a number, {rule}, got {value!r}"
             found.append(Error(text, hint=hint, id="swarm.E002"))
     if not found and settings.SWARM_LEASE < SHORT_LEASE_S:
@@ -92,7 +96,7 @@ def _other_numbers() -> set[str]:
     return {name for name in names if type(getattr(settings, name)) in (int, float)}
 
 
-def _in_bounds(value: Any, least: float | None) -> bool:
-    if type(value) not in (int, float) or not math.isfinite(value):
+def _in_bounds(value: Any, least: float | None, most: float) -> bool:
+    if type(value) not in (int, float) or not math.isfinite(value) or value > most:
         return False
     return value > 0 if least is None else value >= least

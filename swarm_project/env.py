@@ -51,8 +51,8 @@ def env_bool(name: str, default: bool) -> bool:
     raise _refusal(name, text, "true or false")
 
 
-def env_int(name: str, default: int, *, least: int = 1) -> int:
-    """Returns an integer of at least `least`."""
+def env_int(name: str, default: int, *, least: int = 1, most: int | None = None) -> int:
+    """Returns an integer of at least `least` and, where given, at most `most`."""
     text = os.environ.get(name, "").strip()
     if not text:
         return default
@@ -62,6 +62,8 @@ def env_int(name: str, default: int, *, least: int = 1) -> int:
         raise _refusal(name, text, "an integer") from None
     if value < least:
         raise _refusal(name, text, f"an integer of at least {least}")
+    if most is not None and value > most:
+        raise _refusal(name, text, f"an integer of at most {most}")
     return value
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kombu import Exchange, Queue
 
+from engine.store.record import MOST_LOST
 from swarm_project.env import (
     database,
     env_bool,
@@ -116,7 +117,8 @@ SWARM_LANE_BATCH = env_int("SWARM_LANE_BATCH", 64)
 SWARM_CHORD_WINDOW = env_int("SWARM_CHORD_WINDOW", 1024)
 # Worker processes that a small fanout is spread over.
 SWARM_CONSUMERS = env_int("SWARM_CONSUMERS", 2)
-SWARM_MAX_LOST = env_int("SWARM_MAX_LOST", 3)
+# A chain's record can count no more.
+SWARM_MAX_LOST = env_int("SWARM_MAX_LOST", 3, most=MOST_LOST)
 SWARM_RUN_DEADLINE = env_seconds("SWARM_RUN_DEADLINE", 3600.0)
 SWARM_ATTEMPT_TIMEOUT = env_seconds("SWARM_ATTEMPT_TIMEOUT", 600.0)
 # Sizes are bytes of JSON; the last is what a child process may print.

@@ -17,14 +17,13 @@ from engine.run.ctx import TooLarge, dump_expanded
 from engine.run.load import Loader, Vanished
 from engine.run.outcomes import as_text
 from engine.store.base import ROOT, JournalEntry, Ref, RunEnd
-from engine.store.redis import STATE, RedisStore
+from engine.store.redis import RedisStore
 from workers.archive_page import Page, RunRow, content, page_of
 
 logger = logging.getLogger("workers.archive")
 
 BATCH: Final = 500
 KEEP_MS: Final = 30_000
-WATERMARK: Final = f"{STATE}archived"
 TURN_S: Final = 0.5
 TOO_LARGE: Final = "ResultTooLarge"
 
@@ -42,20 +41,21 @@ class Archiver:
     def turn(self) -> int:
         """Archive what there is; returns how many entries that were."""
         if self._after is None:
-            mark = self._store.wire.call("GET", WATERMARK)
-            self._after = mark.decode() if mark else "0"
+            self._after = self._store.archived()
         done, until = 0, time.monotonic() + TURN_S
         entries = self._store.journal(self._after, BATCH)
         while entries:
             self._write_all(entries)
             self._after = entries[-1].id
-            self._store.wire.call("SET", WATERMARK, self._after)
+            self._trim(self._after)
             done += len(entries)
             # The steward has other duties, and a lock to keep.
             if time.monotonic() > until:
                 break
             entries = self._store.journal(self._after, BATCH)
-        self._trim()
+        # What was kept for live followers grows old without new entries, too.
+        if self._after != "0" and time.monotonic() - self._trimmed >= 1.0:
+            self._trim(self._after)
         return done
 
     def behind(self, run: str) -> bool:
@@ -64,17 +64,9 @@ class Archiver:
             entry.run == run for entry in self._store.journal(self._after or "0", BATCH)
         )
 
-    def _trim(self) -> None:
-        now = time.monotonic()
-        if now - self._trimmed < 1.0 or self._after in (None, "0"):
-            return
-        self._trimmed = now
-        old = self._store.now_ms() - KEEP_MS
-        ms = int(str(self._after).partition("-")[0])
-        if ms <= old:
-            self._store.trim(str(self._after))
-        else:
-            self._store.trim(f"{old}-0")
+    def _trim(self, upto: str) -> None:
+        self._store.trim(upto, KEEP_MS)
+        self._trimmed = time.monotonic()
 
     def _write_all(self, entries: list[JournalEntry]) -> None:
         """Write a page; one entry that can't be written must not stop all others."""

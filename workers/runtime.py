@@ -80,6 +80,9 @@ def epoch(store: RedisStore) -> str:
     A run remembers it, so that one whose Redis was lost is never started from zero.
     """
     key = f"{STATE}epoch"
-    store.wire.call("SET", key, uuid.uuid4().hex, "NX")
     value: Any = store.wire.call("GET", key)
+    if value is None:
+        # Not before: a full Redis refuses the command even where it would set nothing.
+        store.wire.call("SET", key, uuid.uuid4().hex, "NX")
+        value = store.wire.call("GET", key)
     return str(value.decode())

@@ -49,6 +49,7 @@ class Steward:
             Duty(TICK_S, store.fire),
             Duty(0.5, self.expire),
             Duty(1.0, lambda: store.repeat(LOST_MESSAGE_MS)),
+            Duty(1.0, store.finish_resumes),
         ]
 
     def elected(self) -> bool:

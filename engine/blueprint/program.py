@@ -11,13 +11,15 @@ from engine.flow.json_text import Json
 from engine.flow.nodes import Node
 
 FORMAT: Final = 1
+MOST_ATTEMPTS: Final = 99
+"""The most attempts that a policy may allow a step: what a chain's record can count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
     """When an attempt that raised or timed out is tried again.
 
-    `max` counts all attempts, so 1 means never. Waits double from `base_ms` up to
+    `max` counts all attempts, so 1 means never and MOST_ATTEMPTS is the most. Waits double from `base_ms` up to
     `cap_ms` and are spread by the fraction `jitter`; `budget_ms` bounds their sum, 0
     is no bound. Errors of a type named in `never` are not tried again.
     """

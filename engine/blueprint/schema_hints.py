@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from engine.blueprint.program import MOST_ATTEMPTS
 from engine.blueprint.strict import Name, QueueName, Seconds, Strict
 from engine.flow.json_text import Json
 
@@ -11,7 +12,7 @@ from engine.flow.json_text import Json
 class RetryHints(Strict):
     """When an attempt is made again; `max` counts all attempts (design.md §5)."""
 
-    max: Annotated[int, Field(ge=1, le=1000)] = 1
+    max: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = 1
     base_s: Seconds = 1.0
     cap_s: Seconds = 60.0
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.2

@@ -19,6 +19,7 @@ from engine.run.outcomes import Outcome, as_json, as_text, retry_delay
 from engine.run.outputs import no_output
 from engine.run.turn import Limits
 from engine.store.base import Claimed, Ref
+from engine.store.record import MOST
 
 
 def step_id(ref: Ref, place: str) -> str:
@@ -153,4 +154,4 @@ def gave_up(claimed: Claimed) -> bool:
     if claimed.signal is None or not claimed.record.lost:
         return False
     lost = orjson.loads(claimed.signal).get("lost")
-    return lost is not None and claimed.record.lost >= min(2 * lost, 99)
+    return lost is not None and claimed.record.lost >= min(2 * lost, MOST)

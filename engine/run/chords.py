@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from engine.flow.nodes import Fanout, Join
@@ -11,7 +12,15 @@ from engine.run.ctx import dump_expanded
 from engine.run.events import pack_entry
 from engine.run.machine import Fork
 from engine.run.turn import ENGINE_TIMEOUT_MS, Limits, Turn, timeout_of
-from engine.store.base import ENGINE_QUEUE, ITEM_PAGE, ChordSpec, Open
+from engine.store.base import (
+    ENGINE_QUEUE,
+    ITEM_PAGE,
+    ChordSpec,
+    Moved,
+    Open,
+    Refused,
+    RunStore,
+)
 
 UPLOAD_ABOVE: Final = 256 * 1024
 BATCHED: Final = frozenset({Join.ALL, Join.ALL_SETTLED})
@@ -103,8 +112,19 @@ def opening_of(turn: Turn, fork: Fork, spec: ChordSpec, who: str) -> Open:
         pages=[],
         timeout_ms=ENGINE_TIMEOUT_MS,
         had_signal=turn.had_signal,
+        base=turn.new_base,
         consumed=turn.chain.consumed,
     )
+
+
+def open_chord(
+    store: RunStore, opening: Open, pages: Sequence[bytes]
+) -> Moved | Refused:
+    """Open a chord with these pages of items; many bytes of them are stored before."""
+    if sum(map(len, pages)) > UPLOAD_ABOVE:
+        store.upload_items(opening.ref.run, opening.chord, opening.nonce, pages)
+        pages = []
+    return store.open_chord(replace(opening, pages=pages))
 
 
 def lane_decides(mode: str, failed: bool) -> bool:

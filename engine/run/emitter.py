@@ -49,6 +49,9 @@ Claim = tuple[Ref | BatchRef, int, str]
 class Owner(Protocol):
     """Who makes an attempt: a turn, or a batch of lanes."""
 
+    owned_at: float
+    """When the claim was asked for or last confirmed, in monotonic seconds."""
+
     @property
     def events(self) -> list[Event]:
         """What goes into the journal with the end of the attempt."""

@@ -6,10 +6,10 @@ calls `deliver` is a worker; whatever goes wrong on the way, the store's fence d
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Literal
+from typing import Final, Literal
 
 import orjson
 
@@ -20,18 +20,17 @@ from engine.ports import NoWatch, Spawner, Watch
 from engine.run.attempts import checked, gave_up, judge, make_attempt
 from engine.run.chain import Chain, place_of
 from engine.run.chords import (
-    UPLOAD_ABOVE,
     lane_decides,
+    open_chord,
     opening_of,
     pages_of,
     spec_of,
 )
 from engine.run.ctx import FOLD_AT, TooLarge, base_id, fold, whole_edit
-from engine.run.emitter import Emitter, Outlet
+from engine.run.emitter import Emitter, Outlet, Owner
 from engine.run.events import Event, discards, pack_entry
 from engine.run.load import LeaseOver, Loader, Origin, Prepared, Vanished, split_lane
 from engine.run.machine import (
-    CTX,
     Checkpoint,
     Ended,
     Failed,
@@ -43,11 +42,13 @@ from engine.run.machine import (
     StepRequest,
 )
 from engine.run.outcomes import unpack_outcome
+from engine.run.sizes import within_limit
 from engine.run.turn import Budget, Limits, Turn, engine_pending, new_nonce, timeout_of
 from engine.store.base import (
     ROOT,
     Claimed,
     Joined,
+    Lease,
     Move,
     Moved,
     Pending,
@@ -55,9 +56,15 @@ from engine.store.base import (
     Refused,
     RunStore,
     Settle,
+    StoreFull,
 )
+from engine.store.spec import member_of
+
+logger = logging.getLogger(__name__)
 
 What = Literal["c", "p", "w", "d"]
+FULL_MS: Final = 2_000
+"""How long a chain waits for room in a store that is full."""
 
 
 class Engine:
@@ -96,51 +103,55 @@ class Engine:
         saves each the way through Celery (ADR 12).
         Returns `ok`, or why there was nothing to do (a doubled or late message).
         """
-        nonce = new_nonce()
+        nonce, asked_at = new_nonce(), time.monotonic()
         claimed = self.store.claim(ref, nonce, queue)
         if isinstance(claimed, Refused):
             return claimed.why
         budget = Budget(self.limits, claimed.record.timeout_ms)
         try:
-            self._work(ref, nonce, claimed, budget)
+            self._work(ref, nonce, claimed, asked_at, budget)
             while budget.takes_on() and not self.watch.draining():
-                nonce = new_nonce()
+                nonce, asked_at = new_nonce(), time.monotonic()
                 taken = self.store.claim_next(queue, nonce, budget.left_ms())
                 if taken is None:
                     break
-                self._work(taken[0], nonce, taken[1], budget)
+                self._work(taken[0], nonce, taken[1], asked_at, budget)
         except Vanished:
             return "gone"
         finally:
             self.watch.clear()
         return "ok"
 
-    def _work(self, ref: Ref, nonce: str, claimed: Claimed, budget: Budget) -> None:
+    def _work(
+        self, ref: Ref, nonce: str, claimed: Claimed, asked_at: float, budget: Budget
+    ) -> None:
         """Drive a claimed chain, and show it to the keeper meanwhile."""
         record = claimed.record
         self.watch.chain(ref, record.seq, nonce, record.timeout_ms)
-        if gave_up(claimed):
-            self.drive(self._give_up(ref, nonce, claimed), budget)
-        else:
-            self.drive(self._turn(ref, nonce, claimed), budget)
+        make = self._give_up if gave_up(claimed) else self._turn
+        self.drive(make(ref, nonce, claimed, asked_at), budget)
 
-    def _turn(self, ref: Ref, nonce: str, claimed: Claimed) -> Turn:
+    def _turn(self, ref: Ref, nonce: str, claimed: Claimed, asked_at: float) -> Turn:
         record = claimed.record
         prepared = self.loader.prepared(ref.run, claimed.program_id)
         chain = self.loader.chain(ref, prepared, record, claimed.log)
-        turn = Turn(ref, nonce, prepared, chain, record.seq, record.tries, record.lost)
+        turn = Turn(ref, nonce, prepared, chain, record.seq, asked_at)
+        turn.tries, turn.lost = record.tries, record.lost
         turn.base_id, turn.timeout_ms = record.base_id, record.timeout_ms
         if claimed.signal is not None:
             turn.signal, turn.had_signal = unpack_outcome(claimed.signal), True
         return turn
 
-    def _give_up(self, ref: Ref, nonce: str, claimed: Claimed) -> Turn | None:
+    def _give_up(
+        self, ref: Ref, nonce: str, claimed: Claimed, asked_at: float
+    ) -> Turn | None:
         """End a chain whose very loading kills workers: nothing of it is read."""
         prepared = self.loader.prepared(ref.run, claimed.program_id)
         chain = Chain([], 0, "e", Document(None), claimed.record.loglen)
         if claimed.chord is not None:
             chain.prefix = f"{claimed.chord.place}/lane[{split_lane(ref.addr)[1]}]"
-        turn = Turn(ref, nonce, prepared, chain, claimed.record.seq, had_signal=True)
+        turn = Turn(ref, nonce, prepared, chain, claimed.record.seq, asked_at)
+        turn.had_signal = True
         error = ["Lost", f"lost after {claimed.record.lost} attempts"]
         turn.events.append(["raised", claimed.record.place, *error])
         return self._finish(turn, error)
@@ -202,7 +213,7 @@ class Engine:
             outcome, turn.signal = checked(turn.signal, self.limits), None
         else:
             budget.spend()
-            self.check_lease(turn.owned_at)
+            self.check_lease(turn)
             outcome = make_attempt(
                 self.spawners,
                 agent,
@@ -219,14 +230,26 @@ class Engine:
             outcome, agent, request.place, turn.tries, turn.events, attempt=attempt
         )
 
-    def check_lease(self, owned_at: float) -> None:
-        """Raise LeaseOver if a claim may belong to another worker by now.
+    def check_lease(self, owner: Owner) -> None:
+        """Raise LeaseOver if what `owner` claimed may belong to another worker by now.
 
         A process that was stopped between its claim and its agent must not run the
         agent beside its successor.
         """
-        if time.monotonic() - owned_at > self.limits.lease_s or self.watch.cancelled():
+        while time.monotonic() - owner.owned_at > self.limits.lease_s:
+            if not self.still_owns(owner):
+                raise LeaseOver
+        if self.watch.cancelled():
             raise LeaseOver
+
+    def still_owns(self, owner: Owner) -> bool:
+        """Ask the store whether a claim still holds, and lease it anew if so."""
+        ref, _, nonce = owner.claim()
+        asked_at = time.monotonic()
+        if self.store.renew([Lease(ref.run, member_of(ref), nonce)]) != ["k"]:
+            return False
+        owner.owned_at = asked_at
+        return not self.watch.cancelled()
 
     def _retry(self, turn: Turn, delay_ms: int, budget: Budget) -> Turn | None:
         assert turn.request is not None  # noqa: S101 - set by _step
@@ -250,38 +273,8 @@ class Engine:
             and not self.watch.draining()
         )
 
-    def within_limit(self, chain: Chain, nxt: Next) -> Next:
-        """Return what a chain needs next: its end, when its Ctx has grown too large.
-
-        What was selected of an ended lane is all that is stored of it.
-        """
-        if chain.selected and nxt == Ended(None):
-            try:
-                chain.replace_log(whole_edit(chain.doc.value, self.limits.input_bytes))
-            except TooLarge:
-                chain.end = self._too_large("what `select` gives of a lane is")
-                return Ended(chain.end)
-            except orjson.JSONEncodeError as error:
-                text = f"what `select` gives of a lane can't be held as JSON: {error}"
-                chain.end = ["TypeError", text]
-                return Ended(chain.end)
-        size = chain.origin_size + chain.offset
-        if size <= self.limits.ctx_bytes and not chain.outgrown:
-            return nxt
-        chain.edits.clear()
-        if chain.outgrown not in ("", CTX):
-            chain.end = self._too_large(chain.outgrown)
-            return Ended(chain.end)
-        text = (
-            "the Ctx is larger than SWARM_CTX_LIMIT"
-            f" ({self.limits.ctx_bytes} bytes): keep large bodies in files and their"
-            " paths in the Ctx"
-        )
-        chain.phase, chain.end = "e", ["CtxLimit", text]
-        return Ended(chain.end)
-
     def _commit(self, turn: Turn, nxt: Next, budget: Budget) -> Turn | None:
-        match self.within_limit(turn.chain, nxt):
+        match within_limit(turn.chain, nxt, self.limits):
             case StepRequest() as request:
                 return self._to_step(turn, request, budget)
             case Fork() as fork:
@@ -317,21 +310,22 @@ class Engine:
         try:
             pages = pages_of(fork.items, self.limits.input_bytes)
         except TooLarge:
-            return self._finish(turn, self._too_large("the items of a fanout are"))
+            return self._finish(
+                turn, self.limits.too_large("the items of a fanout are")
+            )
         except (TypeError, ValueError) as error:
             text = f"the items of a fanout can't be held as JSON: {error}"
             return self._finish(turn, ["InputLimit", text])
         self._fold(turn)
         spec = spec_of(turn, fork, self.spawners, self.limits)
         opening = opening_of(turn, fork, spec, self.who)
-        if sum(map(len, pages)) > UPLOAD_ABOVE:
-            self.store.upload_items(turn.ref.run, opening.chord, turn.nonce, pages)
-            pages = []
         chain = turn.chain
-        if isinstance(
-            self.store.open_chord(replace(opening, pages=pages, base=turn.new_base)),
-            Moved,
-        ):
+        try:
+            answer = open_chord(self.store, opening, pages)
+        except StoreFull as error:
+            self._wait_for_room(turn, fork.place, error)
+            return None
+        if isinstance(answer, Moved):
             size = chain.origin_size + chain.offset
             origin = Origin(
                 chain.doc.snapshot(), size, chain.origin_size, dict(chain.known)
@@ -339,12 +333,12 @@ class Engine:
             self.loader.keep_lane_origin(turn.ref, opening.chord, origin)
         return None
 
-    def _too_large(self, what: str) -> list[str]:
-        return [
-            "InputLimit",
-            f"{what} larger than SWARM_INPUT_LIMIT ({self.limits.input_bytes} bytes):"
-            " work on ids or paths instead",
-        ]
+    def _wait_for_room(self, turn: Turn, place: str, error: StoreFull) -> None:
+        """Have a chain make its fork again later, which is no attempt and no failure."""
+        logger.warning("run %s waits to open a fanout: %s", turn.ref.run, error)
+        turn.chain.phase = "c"
+        turn.events.pop()
+        self._write(turn, "w", engine_pending(turn, place), delay_ms=FULL_MS)
 
     def _fold(self, turn: Turn) -> None:
         """Make a new base of the Ctx when its edit log has outgrown the old one."""
@@ -447,7 +441,10 @@ class Engine:
             try:
                 offset, edits = 0, whole_edit(chain.doc.value, self.limits.input_bytes)
             except TooLarge:
-                return self._finish(turn, self._too_large("the result of a lane is"))
+                return self._finish(
+                    turn, self.limits.too_large("the result of a lane is")
+                )
+        asked_at = time.monotonic()
         answer = self.store.settle(
             Settle(
                 ref=ref,
@@ -460,11 +457,12 @@ class Engine:
                 decides=lane_decides(mode, error is not None),
                 had_signal=turn.had_signal,
                 pending=pending,
+                consumed=chain.consumed,
             )
         )
         if isinstance(answer, Refused):
             self.note_discarded(ref, turn.seq, turn.events, answer)
-        return self.parent(ref, turn.nonce, turn.prepared, answer)
+        return self.parent(ref, turn.nonce, turn.prepared, answer, asked_at)
 
     def note_discarded(
         self, ref: Ref, seq: int, events: list[Event], answer: Refused
@@ -480,14 +478,18 @@ class Engine:
         nonce: str,
         prepared: Prepared,
         answer: Moved | Joined | Refused,
+        asked_at: float,
     ) -> Turn | None:
         """Return the parent's turn when an answer hands us its pending join."""
         if not isinstance(answer, Joined):
             return None
+        # A batch of the chord that is decided now is in vain; its parent is not, which
+        # goes on under the same nonce.
+        self.watch.batch(None)
         up = Ref(ref.run, ref.gen, answer.parent)
         record = answer.record
         self.watch.chain(up, record.seq, nonce, record.timeout_ms)
         chain = self.loader.chain(up, prepared, record)
-        turn = Turn(up, nonce, prepared, chain, record.seq)
+        turn = Turn(up, nonce, prepared, chain, record.seq, asked_at)
         turn.base_id = record.base_id
         return turn

@@ -26,6 +26,7 @@ from engine.run.machine import (
     Next,
     StepRequest,
 )
+from engine.run.sizes import within_limit
 from engine.run.turn import Budget, Turn, engine_pending, new_nonce, timeout_of
 from engine.store.base import (
     ITEM_PAGE,
@@ -55,7 +56,10 @@ class Batch:
     origin: Origin
     items: list[Any]
     first: int
-    since: float
+    owned_at: float
+    """When the claim or the last commit was asked for, in monotonic seconds."""
+    since: float = field(default_factory=time.monotonic)
+    """When the results in hand began to be gathered."""
     results: list[LaneResult] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -74,7 +78,7 @@ def deliver_batch(engine: Engine, ref: BatchRef, queue: str) -> str:
 
     Returns `ok`, or why there was nothing to do.
     """
-    nonce = new_nonce()
+    nonce, asked_at = new_nonce(), time.monotonic()
     claimed = engine.store.claim_batch(ref, nonce, queue)
     if isinstance(claimed, Refused):
         return claimed.why
@@ -93,7 +97,7 @@ def deliver_batch(engine: Engine, ref: BatchRef, queue: str) -> str:
             origin,
             orjson.loads(claimed.page),
             claimed.cursor,
-            time.monotonic(),
+            asked_at,
         )
         _run(engine, batch, Budget(engine.limits, spec.timeout_ms))
     except Vanished:
@@ -140,7 +144,7 @@ def _lane(
         if not engine.serves(agent.queue) or not spawner or not spawner.in_process:
             return _promotion(engine, batch, chain, nxt, budget)
         budget.spend()
-        engine.check_lease(batch.since)
+        engine.check_lease(batch)
         engine.watch.lane(index, timeout_of(agent))
         ref = Ref(batch.ref.run, batch.ref.gen, f"{batch.ref.chord}.{index}")
         outcome = make_attempt(
@@ -160,7 +164,7 @@ def _lane(
             what = "w" if decided else "p"
             return Promote(what, bytes(chain.edits), pending, 1, decided)  # type: ignore[arg-type]
         nxt = machine.advance(chain, decided)
-    nxt = engine.within_limit(chain, nxt)
+    nxt = within_limit(chain, nxt, engine.limits)
     if not isinstance(nxt, Ended):
         return _promotion(engine, batch, chain, nxt, budget)
     if nxt.error is not None:
@@ -197,7 +201,7 @@ def _promotion(
         return Promote("p", edits, pending)
     # A fork is made again from the fanout node by whoever owns the new record.
     chain.phase = "c"
-    turn = Turn(Ref("", 0, ""), "", batch.prepared, chain, 0)
+    turn = Turn(Ref("", 0, ""), "", batch.prepared, chain, 0, batch.owned_at)
     goes_on = budget.allows(0) and not engine.watch.draining()
     return Promote("c" if goes_on else "p", edits, engine_pending(turn, chain.prefix))
 
@@ -216,12 +220,15 @@ def _promote(
         return True
     chain = engine.loader.chain(lane, batch.prepared, record)
     tries = 1 if chain.phase == "s" else 0
-    turn = Turn(lane, batch.nonce, batch.prepared, chain, record.seq, tries)
+    turn = Turn(
+        lane, batch.nonce, batch.prepared, chain, record.seq, batch.owned_at, tries
+    )
     turn.timeout_ms = record.timeout_ms
     engine.watch.chain(lane, record.seq, batch.nonce, record.timeout_ms)
     engine.drive(turn, budget)
     engine.watch.no_chain()
-    return True
+    # The lane may have decided the chord, and its parent even ended the run.
+    return batch.first == batch.ref.hi or engine.still_owns(batch)
 
 
 def _flush(
@@ -235,7 +242,7 @@ def _flush(
     """Commit what was found out; False when the batch is over for us."""
     engine.watch.lane(-1, 0)
     count = len(batch.results) + (promote is not None)
-    batch.since = time.monotonic()
+    batch.since = asked_at = time.monotonic()
     if not count:
         return True
     answer = engine.store.commit_batch(
@@ -253,10 +260,10 @@ def _flush(
     if isinstance(answer, Refused):
         engine.note_discarded(lane, batch.first, batch.events, answer)
     batch.first += count
+    batch.owned_at = asked_at
     batch.results, batch.events = [], []
-    turn = engine.parent(lane, batch.nonce, batch.prepared, answer)
+    turn = engine.parent(lane, batch.nonce, batch.prepared, answer, asked_at)
     if turn is not None:
-        engine.watch.batch(None)
         engine.drive(turn, budget)
         return False
     if not isinstance(answer, Moved):

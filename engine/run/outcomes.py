@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from engine.blueprint.program import Retry
+from engine.blueprint.program import MOST_ATTEMPTS, Retry
 
 Kind = Literal["passed", "blocked", "failed", "timed_out", "lost"]
 
@@ -150,7 +150,9 @@ def retry_delay(policy: Retry, outcome: Outcome, tries: int, seed: str) -> int |
     from `seed`, so a resent decision is the same decision. The budget bounds the sum
     of the waits.
     """
-    if outcome.kind not in RETRIED or outcome.permanent or tries >= policy.max:
+    if outcome.kind not in RETRIED or outcome.permanent:
+        return None
+    if tries >= min(policy.max, MOST_ATTEMPTS):
         return None
     if outcome.error_type and outcome.error_type in policy.never:
         return None

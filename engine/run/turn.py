@@ -45,6 +45,14 @@ class Limits:
     """Output events an attempt may emit; beyond, its output is truncated."""
     event_bytes: int = 1 << 20
 
+    def too_large(self, what: str) -> list[str]:
+        """Return the error of a chain whose `what` ("... is") exceeds `input_bytes`."""
+        return [
+            "InputLimit",
+            f"{what} larger than SWARM_INPUT_LIMIT ({self.input_bytes} bytes):"
+            " work on ids or paths instead",
+        ]
+
 
 class Budget:
     """What a delivery may still do before it gives the queue back."""
@@ -94,6 +102,8 @@ class Turn:
     prepared: Prepared
     chain: Chain
     seq: int
+    owned_at: float
+    """When the claim or the last commit was asked for, in monotonic seconds."""
     tries: int = 0
     """Attempts charged to the retry policy."""
     lost: int = 0
@@ -104,8 +114,6 @@ class Turn:
     base_id: str = ""
     new_base: tuple[str, bytes] | None = None
     request: StepRequest | None = None
-    owned_at: float = field(default_factory=time.monotonic)
-    """When the claim or the last commit was asked for, in monotonic seconds."""
     events: list[Event] = field(default_factory=list)
 
     @property

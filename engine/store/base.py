@@ -31,6 +31,10 @@ decided. held: the run is paused and the chain was parked. taken: not waiting fo
 """
 
 
+class StoreFull(Exception):
+    """The store has no room for a new run or chord; all else goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A script that changed nothing (except parking a held chain), and why."""
@@ -175,6 +179,7 @@ class Settle:
     had_signal: bool = False
     pending: Pending | None = None
     """How to end it later, should the run be paused now."""
+    consumed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +309,10 @@ class RunStore(Protocol):
         """Return the store's clock in milliseconds."""
 
     def start(self, start: Start) -> str:
-        """Create a run and dispatch it; `ok`, also when it runs already, else its status."""
+        """Create a run and dispatch it; `ok`, also when it runs already, else its status.
+
+        Raises StoreFull where there is no room for it.
+        """
 
     def claim(self, ref: Ref, nonce: str, queue: str) -> Claimed | Refused:
         """Own a waiting chain until it is released or its lease ends.
@@ -325,7 +333,10 @@ class RunStore(Protocol):
         """Write one transition of an owned chain."""
 
     def open_chord(self, opening: Open) -> Moved | Refused:
-        """Write the transition that opens a chord and dispatch its first window."""
+        """Write the transition that opens a chord and dispatch its first window.
+
+        It and `upload_items` raise StoreFull where there is no room for it.
+        """
 
     def upload_items(
         self, run: str, chord: str, nonce: str, pages: Sequence[bytes]
@@ -390,6 +401,9 @@ class RunStore(Protocol):
     def resume(self, run: str) -> str:
         """Let a paused run go on and dispatch what was held; `ok` or the status."""
 
+    def finish_resumes(self) -> int:
+        """Dispatch what a resume that was cut short has left held; returns how much."""
+
     def finish(self, run: str, status: str, why: str) -> str:
         """End an open run from outside (`cancelled`, `failed`); `ok` or its final status.
 
@@ -426,8 +440,14 @@ class RunStore(Protocol):
     def journal(self, after: str, count: int, block_ms: int = 0) -> list[JournalEntry]:
         """Return up to `count` journal entries after the given entry id (`0` = all)."""
 
-    def trim(self, upto: str) -> None:
-        """Drop journal entries up to and including an id."""
+    def archived(self) -> str:
+        """Return the id up to which the journal is archived; `0` if nothing is."""
+
+    def trim(self, upto: str, keep_ms: int = 0) -> None:
+        """Note that the journal is archived up to and including an id, and drop that much.
+
+        What is not older than `keep_ms` stays for those who follow it live.
+        """
 
     def journal_bytes(self) -> int:
         """Return how much memory the unarchived journal takes, in bytes."""

@@ -27,7 +27,6 @@ from engine.store.memory_chords import Chords
 from engine.store.memory_core import (
     ENGINE_TIMEOUT_MS,
     FINAL,
-    MOST,
     Again,
     Message,
     Owned,
@@ -42,7 +41,7 @@ from engine.store.memory_core import (
     new_lane,
 )
 from engine.store.memory_steward import Steward
-from engine.store.record import Record
+from engine.store.record import MOST, Record
 
 __all__ = ["MemoryStore", "Message"]
 
@@ -356,9 +355,17 @@ class MemoryStore(Chords, Steward):
         return found[::-1][:count]
 
     @atomic
-    def trim(self, upto: str) -> None:
+    def archived(self) -> str:
+        """See RunStore.archived."""
+        return self.mark
+
+    @atomic
+    def trim(self, upto: str, keep_ms: int = 0) -> None:
         """See RunStore.trim."""
-        while self.entries and _place(self.entries[0].id) <= _place(upto):
+        self.mark, last = upto, _place(upto)
+        if keep_ms:
+            last = min(last, (self.now - keep_ms, 0))
+        while self.entries and _place(self.entries[0].id) <= last:
             self.entries.popleft()
 
     @atomic

@@ -23,7 +23,6 @@ from engine.store.base import (
 from engine.store.entries import batch_broken_entry
 from engine.store.memory_core import (
     FINAL,
-    MOST,
     Again,
     Chord,
     Core,
@@ -40,7 +39,7 @@ from engine.store.memory_core import (
     new_chain,
     new_lane,
 )
-from engine.store.record import Record
+from engine.store.record import MOST, Record
 from engine.store.spec import member_of
 
 
@@ -121,6 +120,8 @@ class Chords(Core):
         run, chord = fence.run, fence.run.chords.get(chord_id)
         if settling.offset > fence.chain.loglen or chord is None:
             return Refused("stale")
+        if settling.consumed:
+            run.forget_join(settling.consumed)
         if run.status == "paused":
             return self._park_settling(settling, fence)
         log = None

@@ -35,8 +35,6 @@ ENGINE_TIMEOUT_MS: Final = 60_000
 TOMBSTONE_MS: Final = 7 * 24 * 3600 * 1000
 GRACE_MS: Final = 5_000
 """How long after its deadline an attempt stays its worker's, so that its keeper reports it."""
-MOST: Final = 99
-"""Tries and losts are two digits wide in a record."""
 
 Member = tuple[str, str]
 """A run and an address inside it: a chain, or lanes as `chord:lo-hi`."""
@@ -118,6 +116,8 @@ class Run:
     held: set[tuple[str, str]] = field(default_factory=set)
     emitted: dict[str, tuple[str, int]] = field(default_factory=dict)
     """The last emission of a chain or batch: its nonce and mark."""
+    late: bytes = b""
+    """The last entry of a result that came too late."""
 
     def closed(self, addr: str) -> bool:
         """Return whether a chord around this address is decided."""
@@ -256,6 +256,7 @@ class Core:
         self.messages: dict[str, deque[Message]] = {}
         self.took: dict[str, Ref] = {}
         self.entries: deque[JournalEntry] = deque()
+        self.mark = "0"
         self._ticket = 0
         self._entry = (0, 0)
 

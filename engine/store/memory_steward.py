@@ -10,7 +10,6 @@ from engine.store.base import ENGINE_QUEUE, ROOT, Lease, Ref
 from engine.store.entries import deadline_entry, finish_entry, lost_entry
 from engine.store.memory_core import (
     FINAL,
-    MOST,
     PAGE,
     TOMBSTONE_MS,
     Core,
@@ -22,6 +21,7 @@ from engine.store.memory_core import (
     chord_of,
     is_step,
 )
+from engine.store.record import MOST
 
 LOST = b'{"lost":'
 OLDEST = 20
@@ -188,7 +188,9 @@ class Steward(Core):
         found = self.find(ref.run)
         if found is None or found.gen != ref.gen or found.status in FINAL:
             return
-        self.journal_entry(ref.run, found, entry)
+        if found.late != entry:
+            found.late = entry
+            self.journal_entry(ref.run, found, entry)
 
     @atomic
     def pause(self, run: str) -> str:
@@ -222,6 +224,10 @@ class Steward(Core):
             self.dispatch(run, found.gen, addr, queue)
         found.held.clear()
         return "ok"
+
+    def finish_resumes(self) -> int:
+        """See RunStore.finish_resumes; a resume is one action here."""
+        return 0
 
     @atomic
     def finish(self, run: str, status: str, why: str) -> str:

@@ -11,6 +11,11 @@ from typing import Final
 
 NO_NONCE: Final = " " * 12
 FIXED: Final = 84
+MOST: Final = 99
+"""Tries and losts are two digits wide."""
+MOST_LOST: Final = MOST - 2
+"""The highest cap on lost attempts: the one beyond it ends the step, and should that end
+kill its worker as well, one more ends the chain. Both must be counted."""
 
 
 @dataclass(frozen=True, slots=True)

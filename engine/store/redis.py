@@ -208,6 +208,7 @@ class RedisStore(RedisReads):
             _flag(settling.had_signal),
             settling.pending.frames if settling.pending else b"",
             self._template,
+            settling.consumed,
         )
         return self._joined(reply)
 
@@ -366,12 +367,24 @@ class RedisStore(RedisReads):
 
     def resume(self, run: str) -> str:
         """See RunStore.resume."""
-        while True:
-            status, moved = self.wire.script(
-                "resume", run, b'{"e":[["run_resumed"]]}', EVENT_PAGE, self._template
+        return self._resume(run, b'{"e":[["run_resumed"]]}')[0]
+
+    def _resume(self, run: str, entry: bytes) -> tuple[str, int]:
+        """Dispatch what is held, in pages; returns the status and how much that was."""
+        status, left, count = self.wire.script(
+            "resume", run, entry, EVENT_PAGE, self._template
+        )
+        while int(left):
+            _, left, moved = self.wire.script(
+                "resume", run, b"", EVENT_PAGE, self._template
             )
-            if not int(moved):
-                return cast(str, status.decode())
+            count += moved
+        return status.decode(), int(count)
+
+    def finish_resumes(self) -> int:
+        """See RunStore.finish_resumes."""
+        cut_short = self.wire.call("SMEMBERS", f"{STATE}resuming")
+        return sum(self._resume(run.decode(), b"")[1] for run in cut_short)
 
     def finish(self, run: str, status: str, why: str) -> str:
         """See RunStore.finish."""

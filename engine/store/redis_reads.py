@@ -90,10 +90,14 @@ class RedisReads:
         rows = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))
         return [journal_entry(key, pairs) for key, pairs in rows]
 
-    def trim(self, upto: str) -> None:
+    def archived(self) -> str:
+        """See RunStore.archived."""
+        mark = self.wire.call("GET", f"{STATE}archived")
+        return mark.decode() if mark else "0"
+
+    def trim(self, upto: str, keep_ms: int = 0) -> None:
         """See RunStore.trim."""
-        ms, _, number = upto.partition("-")
-        self.wire.call("XTRIM", f"{STATE}j", "MINID", f"{ms}-{int(number or 0) + 1}")
+        self.wire.script("trim", upto, keep_ms)
 
     def journal_bytes(self) -> int:
         """See RunStore.journal_bytes."""

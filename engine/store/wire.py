@@ -16,6 +16,7 @@ from redis.connection import ConnectionPool
 from redis.exceptions import (
     BusyLoadingError,
     NoScriptError,
+    OutOfMemoryError,
     ReadOnlyError,
 )
 from redis.exceptions import (
@@ -25,9 +26,16 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
+from engine.store.base import StoreFull
+
 SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
-# These make room or save what is at stake, so they run when Redis is out of memory too.
-ALLOW_OOM: Final = frozenset({"renew", "expire", "finish", "remove"})
+# What adds to the work there is. All other scripts run when Redis is out of memory too:
+# they save work that is done, or bring runs to their end, which is what makes room.
+ADDS_WORK: Final = frozenset({"start", "upload", "open", "emit"})
+FULL: Final = (
+    "Redis is full (maxmemory) and takes nothing new; what is under way goes on. Wait until"
+    " runs have ended and their journal is archived, or give Redis more memory"
+)
 RESENDS: Final = 3
 PRELUDE: Final = "-- PRELUDE\n"
 """Where a script wants the prelude, if not at its very beginning."""
@@ -36,10 +44,18 @@ PRELUDE: Final = "-- PRELUDE\n"
 class RawConnection(Protocol):
     """The part of redis-py's Connection that the step path uses."""
 
-    def send_packed_command(self, command: Any, check_health: bool = ...) -> None: ...
-    def read_response(self) -> Any: ...
-    def disconnect(self) -> None: ...
-    def connect(self) -> None: ...
+    def send_packed_command(self, command: Any, check_health: bool = ...) -> None:
+        """Send what is packed already, connecting first where that is needed."""
+
+    def read_response(self) -> Any:
+        """Return one reply; raises what the server answers as an error."""
+
+    def disconnect(self) -> None:
+        """Hang up; the next command connects again."""
+
+
+class RedisFull(StoreFull, OutOfMemoryError):
+    """Redis has no memory left for what was asked."""
 
 
 class Scripts:
@@ -55,7 +71,7 @@ class Scripts:
             name, _, ext = entry.name.partition(".")
             if ext != "lua" or name == "prelude":
                 continue
-            flags = ",allow-oom" if name in ALLOW_OOM else ""
+            flags = "" if name in ADDS_WORK else ",allow-oom"
             before, mark, after = entry.read_text().rpartition(PRELUDE)
             text = SHEBANG.format(extra=flags) + before + prelude + mark + after
             self.text[name] = text.encode()
@@ -128,6 +144,8 @@ class Wire:
                 connection.disconnect()
                 raise
         for reply in replies:
+            if isinstance(reply, OutOfMemoryError):
+                raise RedisFull(FULL) from reply
             if isinstance(reply, Exception):
                 raise reply
         return replies

@@ -91,6 +91,14 @@ def test_a_number_of_a_settings_module_is_held_to_its_bounds(settings, name, val
     assert error.msg.endswith(f"got {value!r}")
 
 
+def test_more_lost_attempts_than_a_record_counts_are_refused(settings):
+    settings.SWARM_MAX_LOST = 98
+
+    [error] = check_numbers()
+
+    assert "more than 0 and at most 97, got 98" in error.msg
+
+
 @pytest.mark.parametrize(("lease", "found"), [(1.9, "E002"), (2.0, "W001"), (3.0, "")])
 def test_a_lease_that_a_late_renewal_would_lose_is_told(settings, lease, found):
     settings.SWARM_LEASE = lease

@@ -74,6 +74,16 @@ def test_a_lease_that_no_renewal_could_keep_is_refused(value):
         env.env_seconds("SWARM_X", 10.0, least=2.0)
 
 
+def test_a_number_above_its_most_is_refused(value):
+    value("98")
+
+    with pytest.raises(
+        ImproperlyConfigured, match="SWARM_X: expected an integer of at most 97, got"
+    ):
+        env.env_int("SWARM_X", 3, most=97)
+    assert env.env_int("SWARM_X", 3, most=98) == 98
+
+
 def test_a_choice_outside_the_list_is_refused(value):
     value("c")
 

@@ -15,8 +15,8 @@ CASES = [
     .read_text(encoding="utf-8")
     .splitlines()
 ]
-# Not tagged in the file, but the same accident as the tagged ones: an array in the place
-# of an expression, read by the reference as [variant number, field]. We refuse it.
+# The tagged ones ask for accidents of the reference, such as an array in the place of an
+# expression, read as [variant number, field]. They are not asked.
 ASKED = [case for case in CASES if "quirk" not in case.get("tags", [])]
 
 

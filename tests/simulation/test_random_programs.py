@@ -17,7 +17,18 @@ from checks import (
     text,
 )
 from oracle import Oracle
-from programs import CTX, Maker, answer, program, spawners
+from programs import (
+    CTX,
+    Maker,
+    answer,
+    at,
+    fanout,
+    lit,
+    program,
+    seq,
+    spawners,
+    step,
+)
 from store_boxes import Box, MemoryBox, RedisBox, audit
 from swarm_programs import CTX as SWARM_CTX
 from swarm_programs import SwarmMaker
@@ -79,7 +90,11 @@ def limits(dice: random.Random) -> Limits:
 
 
 def simulate(
-    box: Box, seed: int, monkeypatch: pytest.MonkeyPatch, dialect: Dialect = "flow.ir"
+    box: Box,
+    seed: int,
+    monkeypatch: pytest.MonkeyPatch,
+    dialect: Dialect = "flow.ir",
+    found: Program | None = None,
 ) -> None:
     dice = random.Random(f"schedule {seed}")
     monkeypatch.setattr(engine, "FOLD_AT", dice.choice((20, 60, 300, 16 * 1024)))
@@ -88,7 +103,7 @@ def simulate(
     batch = dice.choice((1, 2, 4))
     monkeypatch.setattr(chords, "lanes_a_message", lambda size, limits: batch)
     monkeypatch.setattr(lanes, "RESULTS", dice.choice((1, 2, 16)))
-    found, agents, ctx = made(seed, dialect), spawners(), CONTEXTS[dialect]
+    found, agents, ctx = found or made(seed, dialect), spawners(), CONTEXTS[dialect]
     chaos = CHAOS[seed % len(CHAOS)]
     simulator = Simulator(
         box.store, box.pop, box.pass_time, agents, seed=seed, chaos=chaos,
@@ -132,6 +147,29 @@ def test_a_run_on_a_server_ends_as_the_language_says(
     for seed in range(part, REDIS, PARTS):
         box = RedisBox(redis_socket)
         simulate(box, seed, monkeypatch)
+        box.close()
+
+
+def decided_later(seed: int) -> Program:
+    """Return a program with lanes whose second or third step may decide their chord."""
+    dice = random.Random(seed)
+    items = [dice.randint(0, 5) for _ in range(8)]
+    inc, odd = step("inc", at("$.a"), "$.a"), step("odd", at("$.item"), "$.b")
+    body = seq(inc, *[inc] * dice.randint(0, 1), odd, *[inc] * dice.randint(0, 1))
+    split = {"kind": "try", "body": fanout(lit(items), body), "catch": inc}
+    return program(seq(split | {"err_at": at("$.e")}, *[inc] * dice.randint(0, 2)))
+
+
+def test_lanes_of_a_decided_chord_run_no_agent_that_nobody_tells_of(
+    monkeypatch: pytest.MonkeyPatch, redis_socket: str
+) -> None:
+    for seed in range(0, 70 * len(CHAOS), len(CHAOS)):
+        simulate(MemoryBox(), seed, monkeypatch, found=decided_later(seed))
+    for seed in range(70):
+        simulate(MemoryBox(), seed, monkeypatch, found=decided_later(seed))
+    for seed in range(0, 10 * len(CHAOS), len(CHAOS)):
+        box = RedisBox(redis_socket)
+        simulate(box, seed, monkeypatch, found=decided_later(seed))
         box.close()
 
 

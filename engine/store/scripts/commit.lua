@@ -48,12 +48,7 @@ if ARGV[18] ~= '' then c.base = ARGV[18] end
 write_base(R, ARGV[18], ARGV[19])
 write_edits(R, a, offset, edits)
 if ARGV[20] == '1' then call('HDEL', key, 's:' .. a) end
-if ARGV[21] ~= '' then
-  local k = ARGV[21]
-  if call('HGET', key, 'x:' .. k) == 'all' then call('HDEL', key, 'x:' .. k) end
-  -- The constants stay: removal finds the chord's keys by them.
-  call('HDEL', key, 'o:' .. k, 'n:' .. k)
-end
+if ARGV[21] ~= '' then forget_join(key, ARGV[21]) end
 -- Only what is not parked by a pause may say that the run is over.
 local over = what == 'd' and not held and ARGV[23] ~= ''
 journal(R, gen, run.n + 1, over and ARGV[23] or ARGV[15])

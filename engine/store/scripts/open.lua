@@ -12,7 +12,6 @@ if no then
 end
 if offset > c.loglen then return {'stale'} end
 local chord = unpack_chord(spec)
-local held = run.status == 'paused'
 c.seq, c.frames, c.place, c.state, c.timeout = seq + 1, ARGV[8], ARGV[9], 'j', tonumber(ARGV[13])
 c.queue, c.owner, c.last, c.tries, c.lost, c.deadline = ENGINE, '', nonce, 0, 0, 0
 c.loglen = offset + #edits
@@ -20,11 +19,7 @@ if ARGV[14] ~= '' then c.base = ARGV[14] end
 write_base(R, ARGV[14], ARGV[15])
 write_edits(R, a, offset, edits)
 if ARGV[16] == '1' then call('HDEL', key, 's:' .. a) end
-if ARGV[17] ~= '' then
-  local done = ARGV[17]
-  if call('HGET', key, 'x:' .. done) == 'all' then call('HDEL', key, 'x:' .. done) end
-  call('HDEL', key, 'o:' .. done, 'n:' .. done)
-end
+if ARGV[17] ~= '' then forget_join(key, ARGV[17]) end
 local items = S .. 'r:' .. R .. ':i:' .. k
 if #ARGV == 18 then
   -- Uploaded under our nonce: nobody else's upload can be mixed in.

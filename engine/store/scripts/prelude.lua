@@ -112,6 +112,13 @@ local function hold(R, a, queue) call('SADD', S .. 'r:' .. R .. ':h', a .. '|' .
 local function results_key(R, k) return S .. 'r:' .. R .. ':k:' .. k end
 local function log_key(R, a) return S .. 'r:' .. R .. ':l:' .. a end
 
+-- Drops what a chord needed until its join was consumed. The constants stay: removal
+-- finds the chord's keys by them. So does what a single lane decided: it tells losers.
+local function forget_join(key, k)
+  if call('HGET', key, 'x:' .. k) == 'all' then call('HDEL', key, 'x:' .. k) end
+  call('HDEL', key, 'o:' .. k, 'n:' .. k)
+end
+
 local function chord_of(a)
   local k, i = string.match(a, '^(.*%.k%d+)%.(%d+)$')
   return k, tonumber(i)

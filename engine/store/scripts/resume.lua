@@ -1,10 +1,18 @@
 -- R entry limit tpl
--- Paged: the status becomes running first, then repeated calls drain what was held.
+-- Paged: the status becomes running first, then repeated calls drain what was held. They
+-- bring no entry, for a pause that came in between holds what is left. Until all is
+-- drained the run is in a set, so that a steward can go on where a resumer died.
 local R = ARGV[1]
 local key = S .. 'r:' .. R
 local run = fetch(R, '0')
-if not run.status then return {'gone', 0} end
-if run.status ~= 'paused' and run.status ~= 'running' then return {run.status, 0} end
+if not run.status then
+  call('SREM', S .. 'resuming', R)
+  return {'gone', 0, 0}
+end
+if run.status ~= 'running' and (run.status ~= 'paused' or ARGV[2] == '') then
+  call('SREM', S .. 'resuming', R)
+  return {run.status, 0, 0}
+end
 if run.status == 'paused' then
   call('HSET', key, 'status', 'running', 'n', num(run.n + 1))
   journal(R, run.gen, run.n + 1, ARGV[2])
@@ -28,4 +36,6 @@ for _, member in ipairs(held) do
   end
   dispatch(ARGV[4], R, run.gen, a, queue, timeout)
 end
-return {'ok', #held}
+local left = call('SCARD', key .. ':h')
+call(left > 0 and 'SADD' or 'SREM', S .. 'resuming', R)
+return {'ok', left, #held}

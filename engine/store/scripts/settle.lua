@@ -1,4 +1,4 @@
--- R gen a seq nonce offset edits failure entry decides lease had_signal frames tpl
+-- R gen a seq nonce offset edits failure entry decides lease had_signal frames tpl consumed
 local R, gen, a, seq, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local offset, edits, failure = tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local key = S .. 'r:' .. R
@@ -21,6 +21,7 @@ if no then
 end
 if offset > c.loglen or not run.extra[1] then return {'stale'} end
 local chord = unpack_chord(run.extra[1])
+if ARGV[15] ~= '' then forget_join(key, ARGV[15]) end
 if run.status == 'paused' then
   write_edits(R, a, offset, edits)
   c.seq, c.state, c.owner, c.last, c.queue = seq + 1, 'h', '', nonce, ENGINE

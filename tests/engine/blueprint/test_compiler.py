@@ -253,6 +253,12 @@ def test_all_findings_are_told_at_once_and_in_one_text():
             "expected at least 1, got 0",
         ),
         (
+            hints(retry={"max": 100}),
+            "$.hints.per_agent.greet.retry.max",
+            "wrong-value",
+            "expected at most 99, got 100",
+        ),
+        (
             hints(retry={"never": []}),
             "$.hints.per_agent.greet.retry",
             "unknown-field",

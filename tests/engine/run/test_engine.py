@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import orjson
@@ -12,12 +11,10 @@ from programs import AGENTS, QUEUES, at, fanout, let, lit, program, seq, spawner
 from engine.blueprint.program import Agent, Retry
 from engine.run import engine as engine_module
 from engine.run.ctx import Lanes
-from engine.run.engine import Engine
-from engine.run.load import Cache, LeaseOver, Loader, Vanished
+from engine.run.load import Cache, Loader, Vanished
 from engine.run.outcomes import Outcome
 from engine.run.turn import Limits
 from engine.store.base import Ref
-from engine.store.memory import MemoryStore
 from engine.testing import Crash, ScriptedSpawner, Simulator
 
 INC = step("inc", at("$.a"), "$.a")
@@ -296,12 +293,3 @@ def test_an_entry_is_one_json_object() -> None:
     for entry in made.entries():
         assert set(orjson.loads(entry.data)) <= {"a", "s", "w", "e"}
     assert ScriptedSpawner([]).calls == []
-
-
-def test_a_claim_older_than_its_lease_starts_no_agent() -> None:
-    engine = Engine(
-        MemoryStore(), {}, serves=lambda _: True, limits=Limits(lease_s=10.0)
-    )
-    engine.check_lease(time.monotonic() - 9.0)
-    with pytest.raises(LeaseOver):
-        engine.check_lease(time.monotonic() - 11.0)

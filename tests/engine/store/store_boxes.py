@@ -113,6 +113,12 @@ class Box(Protocol):
     def pass_time(self, ms: int) -> None:
         """Let time pass."""
 
+    def resume_cut_short(self, run: str) -> None:
+        """Resume a run, but die as soon as that can leave something undone."""
+
+    def fields(self, run: str) -> set[str]:
+        """Return the names of what is kept of a run's chords until they are joined."""
+
     def view(self, run: str) -> View | None:
         """Look at a run."""
 
@@ -147,6 +153,15 @@ class MemoryBox:
     def pass_time(self, ms: int) -> None:
         """See Box.pass_time."""
         self.now += ms
+
+    def resume_cut_short(self, run: str) -> None:
+        """See Box.resume_cut_short; a resume is one action here."""
+        self.inner.resume(run)
+
+    def fields(self, run: str) -> set[str]:
+        """See Box.fields."""
+        chords = self.inner.runs[run].chords
+        return {f"x:{k}" for k, chord in chords.items() if chord.why is not None}
 
     def view(self, run: str) -> View | None:
         """See Box.view."""
@@ -202,7 +217,19 @@ class RedisBox:
         self.client.flushall()
         self.inner = RedisStore(self.url, template=TEMPLATE, lease_ms=LEASE_MS)
         self.store: RunStore = self.inner
+        self.full = False
         self._pass_time = self.client.register_script(PASS_TIME)
+
+    def fill(self) -> None:
+        """Leave the server no room, as a policy of no eviction has it."""
+        self.client.config_set("maxmemory-policy", "noeviction")
+        self.client.config_set("maxmemory", 1)
+        self.full = True
+
+    def make_room(self) -> None:
+        """Give the server all the room there is."""
+        self.client.config_set("maxmemory", 0)
+        self.full = False
 
     def close(self) -> None:
         """Hang up; what the collector finds in a circle would warn of open sockets."""
@@ -230,7 +257,22 @@ class RedisBox:
     def pass_time(self, ms: int) -> None:
         """See Box.pass_time."""
         runs = {key.decode().split(":")[3] for key in self.client.keys("swarm:s:r:*")}
+        full = self.full
+        if full:
+            self.make_room()
         self._pass_time(args=[ms, *sorted(runs)])
+        if full:
+            self.fill()
+
+    def resume_cut_short(self, run: str) -> None:
+        """See Box.resume_cut_short; a resume goes in pages here."""
+        entry = b'{"e":[["run_resumed"]]}'
+        self.inner.wire.script("resume", run, entry, 100, TEMPLATE)
+
+    def fields(self, run: str) -> set[str]:
+        """See Box.fields."""
+        names = {name.decode() for name in self.client.hkeys(f"swarm:s:r:{run}")}
+        return {name for name in names if name[:2] in ("o:", "n:", "x:", "e:", "s:")}
 
     def view(self, run: str) -> View | None:
         """See Box.view."""

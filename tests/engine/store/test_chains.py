@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -310,10 +311,43 @@ def test_the_journal_is_read_in_pages_and_trimmed(box: Box, store: RunStore) -> 
     assert store.journal(third.id, 10) == []
     assert store.journal(third.id, 10, 20) == []
     full = store.journal_bytes()
-    store.trim(second.id)
-    assert store.journal("0", 10) == [third]
+    assert store.archived() == "0"
+    store.trim(second.id, keep_ms=60_000)
+    assert (store.journal("0", 10), store.archived()) == (
+        [first, second, third],
+        second.id,
+    )
+    for _ in range(2):
+        store.trim(second.id)
+        assert store.journal("0", 10) == [third]
+    assert store.archived() == second.id
     assert 0 < store.journal_bytes() <= full
     assert store.head(RUN).number == 3  # type: ignore[union-attr]
+
+
+def test_what_is_kept_of_the_journal_goes_when_it_is_old(
+    box: Box, store: RunStore
+) -> None:
+    begin(box)
+    time.sleep(0.25)
+    box.pass_time(250)
+    store.commit(move("p"))
+    first, second, third = store.journal("0", 10)
+    store.trim(third.id, keep_ms=store.now_ms() - third.at_ms + 200)
+    assert store.journal("0", 10) == [third]
+    assert first.at_ms <= second.at_ms < third.at_ms
+
+
+def test_a_late_result_is_noted_once(box: Box, store: RunStore) -> None:
+    begin(box)
+    late = b'{"a":"0","s":0,"w":"w-1","e":[["discarded","/children/0",1,"passed"]]}'
+    other = late.replace(b"w-1", b"w-2")
+    for entry in (late, late, other, other, late):
+        store.discard(ref(), entry)
+        check(box)
+    assert [e.data for e in store.journal("0", 10)][2:] == [late, other, late]
+    store.discard(ref(gen=2), other)
+    assert len(store.journal("0", 10)) == 5
 
 
 def test_a_removed_run_is_forgotten(box: Box, store: RunStore) -> None:

@@ -245,6 +245,30 @@ def test_an_inner_chord_joins_its_lane(box: Box, store: RunStore) -> None:
     check(box)
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_lane_that_ends_with_a_join_leaves_nothing_of_that_chord(
+    box: Box, store: RunStore, paused: bool
+) -> None:
+    opened(box, spec(size=2))
+    claim(box, "0.k1.0", B)
+    inner = opening(spec(parent="0.k1.0", size=1), by=B)
+    inner = replace(inner, ref=ref("0.k1.0"), offset=0, chord="0.k1.0.k0")
+    store.open_chord(inner)
+    claim(box, "0.k1.0.k0.0", C)
+    lane = replace(settling(0, C), ref=ref("0.k1.0.k0.0"))
+    assert isinstance(store.settle(lane), Joined)
+    if paused:
+        store.pause(RUN)
+    ends = replace(settling(0, C), seq=2, offset=5, consumed="0.k1.0.k0")
+    assert twice(box, lambda: store.settle(ends)) == Moved(held=paused)
+    check(box)
+    assert store.decided(RUN, "0.k1.0.k0") is None
+    assert not {name for name in box.fields(RUN) if ".k0" in name}
+    # What the lane's edits may refer to stays until the run goes.
+    assert store.chord(RUN, "0.k1.0.k0") == inner.spec
+    assert store.results(RUN, "0.k1.0.k0", 0, 1).lanes == {0: (b"r0\n", None)}
+
+
 def test_a_join_may_open_the_next_chord(box: Box, store: RunStore) -> None:
     opened(box, spec(size=1))
     assert isinstance(end(box, 0), Joined)

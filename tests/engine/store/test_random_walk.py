@@ -244,9 +244,8 @@ class Walk:
             ref(at.addr), at.seq, at.by, at.loglen, self.edits(),
             self.dice.choice((None, None, b'"no"')), ENTRY, self.dice.random() < 0.12,
             had_signal=at.had_signal, pending=Pending(b"e[]", ENGINE, "/", 60_000),
+            consumed=at.joins,
         )  # fmt: skip
-        if at.joins:
-            return None
         answer = self.both(f"settle {at}", lambda s: s.settle(settle))
         return self.joined(answer, at.by)
 

@@ -1,0 +1,71 @@
+"""A Redis at its maxmemory: the steward keeps its lock and archives, which makes room."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from blueprints.models import RunEvent
+from engine.blueprint import Program
+from engine.store.base import StoreFull
+from workers import archive
+from workers.archive import Archiver
+from workers.launching import LaunchRefused, launch
+from workers.runtime import epoch, make_store
+from workers.steward import Steward
+
+sys.path.append(str(Path(__file__).parents[1] / "engine" / "store"))
+
+from store_server import running_server
+
+NOTHING = Program("b", {"kind": "seq", "children": []}, {})
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A store on a real server of its own that the settings name."""
+    with running_server() as socket:
+        monkeypatch.setattr(settings, "SWARM_STATE_URL", f"unix://{socket}?db=0")
+        made = make_store()
+        yield made
+        made.wire.close()
+
+
+def fill(store: Any) -> None:
+    store.wire.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    store.wire.call("CONFIG", "SET", "maxmemory", "1")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_full_redis_is_archived_trimmed_and_led(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = launch(store, program=NOTHING, ctx={"n": 1})
+    here, steward, archiver = epoch(store), Steward(store), Archiver(store)
+    fill(store)
+
+    assert epoch(store) == here
+    assert steward.turn()
+    assert archiver.turn() == 1
+    assert RunEvent.objects.filter(run=run).exists()
+    [kept] = store.journal("0", 10)
+    assert store.archived() == kept.id
+    # What was kept for live followers is trimmed once it is old.
+    monkeypatch.setattr(archive, "KEEP_MS", 1)
+    monkeypatch.setattr(archiver, "_trimmed", 0.0)
+    assert archiver.turn() == 0
+    assert store.journal("0", 10) == []
+    steward.leave()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_full_redis_refuses_a_launch_with_the_reason(store: Any) -> None:
+    epoch(store)
+    fill(store)
+
+    with pytest.raises((StoreFull, LaunchRefused), match="Redis is full"):
+        launch(store, program=NOTHING, ctx={"n": 1})
+    assert store.journal("0", 10) == []
