@@ -69,6 +69,10 @@ class Archiver:
         if now - self._trimmed < 1.0 or self._after in (None, "0"):
             return
         self._trimmed = now
+        if self._store.journal_bytes() > settings.SWARM_JOURNAL_LIMIT // 2:
+            # What is archived must not take the room of what is not.
+            self._store.trim(str(self._after))
+            return
         old = self._store.now_ms() - KEEP_MS
         ms = int(str(self._after).partition("-")[0])
         if ms <= old:
