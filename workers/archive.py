@@ -36,7 +36,8 @@ class Archiver:
         self._store = store
         self._loader = Loader(store)
         self._after: str | None = None
-        self._trimmed = 0.0
+        self._trimmed = self._measured = float("-inf")
+        self._keep_ms = KEEP_MS
 
     def turn(self) -> int:
         """Archive what there is; returns how many entries that were."""
@@ -65,8 +66,14 @@ class Archiver:
         )
 
     def _trim(self, upto: str) -> None:
-        self._store.trim(upto, KEEP_MS)
-        self._trimmed = time.monotonic()
+        now = time.monotonic()
+        if now - self._measured >= 1.0:
+            self._measured = now
+            # What is archived must not take the room of what is not.
+            crowded = self._store.journal_bytes() > settings.SWARM_JOURNAL_LIMIT // 2
+            self._keep_ms = 0 if crowded else KEEP_MS
+        self._store.trim(upto, self._keep_ms)
+        self._trimmed = now
 
     def _write_all(self, entries: list[JournalEntry]) -> None:
         """Write a page; one entry that can't be written must not stop all others."""

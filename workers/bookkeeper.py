@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Final
 
+import redis
 from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from blueprints.models import Run
+from engine.run.outcomes import as_text
 from engine.run.states import RunStatus
 from engine.store.redis import RedisStore
 from workers.archive import Archiver
-from workers.duties import Duty, do_due
+from workers.duties import AWAY, Duty, do_due
 from workers.launching import start_run
 from workers.runtime import epoch
 
 logger = logging.getLogger("workers.steward")
 
 NEVER_STARTED_S = 2.0
+LOST_S = 10.0
 LOOK_S = 0.1
 ARCHIVE_S = 0.5
+TURN_S = 0.5
+"""How long one look at open runs may take; the next one goes on where it ended."""
 MAX_PAUSE_S = 5.0
+STARTS: Final = 50
+PAGE: Final = 500
 
 
 class Bookkeeper(threading.Thread):
@@ -43,6 +52,8 @@ class Bookkeeper(threading.Thread):
         self.archiver = Archiver(store)
         self._leads = leads
         self._ending = threading.Event()
+        self._looked_at = ""
+        """The last open run that was looked for in Redis; ids are in order of time."""
         self._duties = [
             Duty(1.0, self.start_launched),
             Duty(5.0, self.find_interrupted),
@@ -55,7 +66,9 @@ class Bookkeeper(threading.Thread):
         said, pause = "", LOOK_S
         while not self._ending.wait(pause):
             try:
-                do_due(self._duties, self._leads)
+                if not do_due(self._duties, self._leads):
+                    # A statement that failed may have broken its connection.
+                    close_old_connections()
                 said, pause = "", LOOK_S
             except Exception as error:
                 if str(error) != said:
@@ -79,35 +92,55 @@ class Bookkeeper(threading.Thread):
         """Start runs whose launcher died between their row and their keys.
 
         A run that names another Redis than this one is interrupted instead: what it
-        did there is unknown, and it never starts from zero.
+        did there is unknown, and it never starts from zero. One that can't be started
+        ends as failed, so that it keeps nothing else waiting.
         """
         before = timezone.now() - timedelta(seconds=NEVER_STARTED_S)
         here = epoch(self.store)
-        for run in Run.objects.filter(status=RunStatus.PENDING, created_at__lt=before)[
-            :50
-        ]:
+        late = Run.objects.filter(status=RunStatus.PENDING, created_at__lt=before)
+        for run in late.order_by("pk")[:STARTS]:
             if run.epoch != here:
                 self._interrupt(run)
                 continue
             try:
                 start_run(self.store, run)
-            except (ValueError, LookupError) as error:
-                # One row that can't be started must not keep the others waiting.
-                logger.error("run %s can't be started: %s", run.pk, error)
+            except (*AWAY, redis.RedisError):
+                # Not the run's fault: Redis or the database is away, or full.
+                raise
+            except Exception as error:
+                self._fail(run, error)
 
     def find_interrupted(self) -> None:
-        """Mark running runs whose Redis has lost them."""
-        before = timezone.now() - timedelta(seconds=10)
+        """Mark running runs whose Redis has lost them, oldest first, page by page."""
+        before = timezone.now() - timedelta(seconds=LOST_S)
         here = epoch(self.store)
+        until = time.monotonic() + TURN_S
         open_runs = Run.objects.filter(
             status__in=(RunStatus.RUNNING, RunStatus.PAUSED), started_at__lt=before
         ).only("id", "status", "epoch")
-        for run in open_runs[:500]:
-            if run.epoch != here or self.store.head(run.pk) is None:
+        while True:
+            page = open_runs.filter(pk__gt=self._looked_at).order_by("pk")[:PAGE]
+            runs = list(page)
+            for run in runs:
+                lost = run.epoch != here or self.store.head(run.pk) is None
                 # It may have ended and been removed between the two looks.
-                if self.archiver.behind(run.pk):
-                    continue
-                self._interrupt(run)
+                if lost and not self.archiver.behind(run.pk):
+                    self._interrupt(run)
+            self._looked_at = runs[-1].pk if len(runs) == PAGE else ""
+            if not self._looked_at or time.monotonic() > until:
+                return
+
+    def _fail(self, run: Run, error: Exception) -> None:
+        text = as_text(f"the run can't be started: {error or type(error).__name__}")
+        # Redis first: what is final there is never started, whoever tries.
+        self.store.finish(run.pk, "failed", text)
+        changed = Run.objects.filter(pk=run.pk, status=RunStatus.PENDING).update(
+            status=RunStatus.FAILED,
+            finished_at=timezone.now(),
+            error={"kind": "NotStarted", "text": text},
+        )
+        if changed:
+            logger.error("run %s: %s", run.pk, text)
 
     def _interrupt(self, run: Run) -> None:
         changed = Run.objects.filter(

@@ -17,6 +17,7 @@ from kombu import Exchange, Queue
 from blueprints.agents import broken_modules, function_faults
 from blueprints.conf import spawner_kinds
 from engine.store.base import ENGINE_QUEUE
+from engine.store.redis import RedisStore
 from workers.deaths import be_plain
 from workers.execute import use_page
 from workers.keeper import Keeper, no_fork_in_tick
@@ -27,11 +28,21 @@ from workers.steward_host import StewardHost
 
 logger = logging.getLogger(__name__)
 
-KEEPER_TIMEOUT_S = 2.0
+KEEPER_TIMEOUT_S = 0.8
+"""How long the keeper waits for a Redis that says nothing; it asks once.
+
+Meanwhile it kills nobody, and a child past its deadline has three seconds at most: two
+of grace and this.
+"""
 AGENT_KIND = "python_fn"
 REFUSED = 2
 NOWHERE = "redis://127.0.0.1:1/0"
 """What swarm_project/env.py answers where neither SWARM_REDIS_URL nor a server is."""
+
+
+def keeper_store() -> RedisStore:
+    """Return a store over the configured Redis that gives up soon."""
+    return make_store(timeout=KEEPER_TIMEOUT_S, resend_silent=False)
 
 
 class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -57,8 +68,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Start the keeper thread."""
         no_fork_in_tick()
         be_plain()
-        store = make_store(timeout=KEEPER_TIMEOUT_S)
-        self.keeper = Keeper(store, self.page, self.pids, self.host.tick)
+        self.keeper = Keeper(keeper_store(), self.page, self.pids, self.host.tick)
         self.keeper.start()
 
     def stop(self, worker: Any) -> None:

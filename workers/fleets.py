@@ -43,6 +43,8 @@ from workers.steward_host import leaving_steward
 
 TRIES = 3
 """Short lives of a worker in a row after which a command gives up."""
+HEALTHY_S = 60.0
+"""A guard that lived so long was well: earlier ends count no more."""
 LOGS_KEPT = 20
 STEWARD_S = 10.0
 """After what time a steward is killed that was told to leave: its last archiving."""
@@ -252,6 +254,8 @@ class Member:
     keep: bool
     guard: subprocess.Popen[bytes]
     starts: int = 1
+    """How often its guard was started in a row, without a healthy time between."""
+    began: float = field(default_factory=time.monotonic)
 
 
 def spawn_guard(
@@ -310,10 +314,14 @@ class Fleet:
             code = member.guard.poll()
             if code is None:
                 continue
+            now = time.monotonic()
+            if now - member.began > HEALTHY_S:
+                member.starts = 0
             if code == fleets_child.GAVE_UP or member.starts >= TRIES:
                 log = member.log
                 raise SetupFailed(f"a worker keeps exiting; {log} ends:\n{tail(log)}")
             member.starts += 1
+            member.began = now
             member.guard = spawn_guard(
                 member.command, member.env, member.log, member.keep
             )

@@ -91,6 +91,7 @@ class Keeper(threading.Thread):
                 try:
                     if time.monotonic() < due:
                         self._enforce(self._living())
+                        self._report_all()
                         continue
                     due = max(due + TICK_S, time.monotonic())
                     self.tick()
@@ -99,15 +100,30 @@ class Keeper(threading.Thread):
                     self._kill_at = float("inf")
 
     def tick(self) -> None:
-        """Renew every lease shown, then kill what must not go on."""
-        self._every_tick()
-        shown = self._living()
+        """Kill what must not go on, then renew every lease shown and report.
+
+        Deadlines hold while Redis is away or answers nothing, too: they come before
+        whatever may wait for it, and after each of them.
+        """
+        self._enforce(self._living())
         try:
-            self._renew(shown)
+            self._every_tick()
         except Exception as error:
-            # Deadlines hold while Redis is away, too.
+            logger.warning("keeper: %s; trying again", error)
+        if self._renewed():
+            self._report_all()
+
+    def _renewed(self) -> bool:
+        """Renew every lease shown and kill what is in vain; False if Redis is away."""
+        try:
+            self._renew(self._living())
+        except Exception as error:
+            # What it said earlier is too old to kill anybody for.
+            self._vain = {}
             logger.warning("keeper: can't renew leases: %s", error)
-        self._enforce(shown)
+            return not isinstance(error, AWAY)
+        self._enforce(self._living(), judge_vain=True)
+        return True
 
     def _living(self) -> list[Shown]:
         """Return what live children show, and forget what dead ones showed."""
@@ -121,12 +137,12 @@ class Keeper(threading.Thread):
             shown = [s for s in shown if s.pid in live]
         return shown
 
-    def _enforce(self, shown: list[Shown]) -> None:
+    def _enforce(self, shown: list[Shown], *, judge_vain: bool = False) -> None:
+        """Kill what is overdue; with `judge_vain`, fresh from Redis, what is in vain."""
         self._kill_at = float("inf")
         if self._pids() is not None:
             for item in shown:
-                self._judge(item)
-        self._report_all()
+                self._judge(item, judge_vain)
 
     @property
     def waiting(self) -> int:
@@ -178,7 +194,7 @@ class Keeper(threading.Thread):
                     self._page.cancel(item.slot, nonce)
         self._vain = vain
 
-    def _judge(self, item: Shown) -> None:
+    def _judge(self, item: Shown, judge_vain: bool) -> None:
         now = time.monotonic()
         if self._page.draining:
             self._drain_since = self._drain_since or now
@@ -189,7 +205,7 @@ class Keeper(threading.Thread):
             self._kill_at = min(self._kill_at, kill_at)
         nonce = chain.nonce if chain else batch.nonce if batch else ""
         vain = self._vain.get((item.pid, nonce))
-        useless = vain is not None and now - vain > GRACE_S
+        useless = judge_vain and vain is not None and now - vain > GRACE_S
         overdue = self._drain_since and now - self._drain_since > WARM_S
         if late:
             self._kill(

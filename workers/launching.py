@@ -15,6 +15,7 @@ from engine.run.load import Loader
 from engine.run.start import start_of
 from engine.run.states import RunStatus
 from engine.store.redis import RedisStore
+from workers.archive import WATERMARK
 from workers.runtime import epoch
 
 
@@ -35,7 +36,7 @@ def launch(
 
     A run whose launch is interrupted after its row is there is started by the steward.
     """
-    waiting = store.journal_bytes()
+    waiting = unarchived_bytes(store)
     if waiting > settings.SWARM_JOURNAL_LIMIT:
         raise LaunchRefused(
             f"{waiting} bytes of journal wait to be archived, more than"
@@ -52,6 +53,21 @@ def launch(
     )
     start_run(store, run)
     return run
+
+
+def unarchived_bytes(store: RedisStore) -> int:
+    """Return how much memory the journal takes that waits for the archive, in bytes.
+
+    Up to SWARM_JOURNAL_LIMIT that includes what is kept for those who follow it live;
+    beyond it what is archived is dropped first, so that only the rest counts.
+    """
+    size = store.journal_bytes()
+    if size > settings.SWARM_JOURNAL_LIMIT:
+        mark = store.wire.call("GET", WATERMARK)
+        if mark is not None:
+            store.trim(mark.decode())
+            size = store.journal_bytes()
+    return size
 
 
 def start_run(store: RedisStore, run: Run) -> str:

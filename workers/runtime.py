@@ -22,7 +22,9 @@ PATIENCE_S = 20.0
 """How long a worker waits for a Redis that is away before it gives an attempt up."""
 
 
-def make_store(*, patience_s: float = 0.0, timeout: float = 15.0) -> RedisStore:
+def make_store(
+    *, patience_s: float = 0.0, timeout: float = 15.0, resend_silent: bool = True
+) -> RedisStore:
     """Return a store over the configured Redis; nothing is connected yet."""
     app: Celery = current_app._get_current_object()  # type: ignore[attr-defined]
     return RedisStore(
@@ -31,6 +33,7 @@ def make_store(*, patience_s: float = 0.0, timeout: float = 15.0) -> RedisStore:
         lease_ms=round(settings.SWARM_LEASE * 1000),
         timeout=timeout,
         patience_s=patience_s,
+        resend_silent=resend_silent,
     )
 
 

@@ -123,6 +123,17 @@ def acquire(var_dir: Path, *, timeout: float = 30.0) -> None:
         _holds.setdefault(paths.var, []).append((os.getpid(), fd))
 
 
+def acquire_for_exec(var_dir: Path, *, timeout: float = 30.0) -> int:
+    """Makes the program that this process becomes through exec a holder of the server.
+
+    Returns the lock's descriptor: closing it lets go, else it is held until that
+    program and what it forks have ended, which the supervisor sees. Raises TimeoutError.
+    """
+    fd = lock(_paths(var_dir).users, timeout, shared=True)
+    os.set_inheritable(fd, True)
+    return fd
+
+
 def release_server(var_dir: Path, keep: bool = False) -> bool:
     """Lets go of the server and stops it if nobody else holds it; True if stopped.
 

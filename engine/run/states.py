@@ -40,8 +40,14 @@ OPEN_STEP: Final = frozenset(
 FINAL_STEP: Final = frozenset(StepStatus) - OPEN_STEP
 
 RUN_MOVES: Final[dict[RunStatus, frozenset[RunStatus]]] = {
+    # One that can't be started fails; one whose Redis was lost is interrupted.
     RunStatus.PENDING: frozenset(
-        {RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.INTERRUPTED}
+        {
+            RunStatus.RUNNING,
+            RunStatus.FAILED,
+            RunStatus.CANCELLED,
+            RunStatus.INTERRUPTED,
+        }
     ),
     RunStatus.RUNNING: frozenset(
         {
@@ -54,7 +60,12 @@ RUN_MOVES: Final[dict[RunStatus, frozenset[RunStatus]]] = {
     ),
     # A deadline goes on during a pause, so a paused run can fail.
     RunStatus.PAUSED: frozenset(
-        {RunStatus.RUNNING, RunStatus.FAILED, RunStatus.CANCELLED}
+        {
+            RunStatus.RUNNING,
+            RunStatus.INTERRUPTED,
+            RunStatus.FAILED,
+            RunStatus.CANCELLED,
+        }
     ),
     RunStatus.INTERRUPTED: frozenset({RunStatus.RUNNING, RunStatus.CANCELLED}),
     RunStatus.DONE: frozenset(),

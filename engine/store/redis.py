@@ -76,9 +76,10 @@ class RedisStore(RedisReads):
         lease_ms: int = 10_000,
         timeout: float = 15.0,
         patience_s: float = 0.0,
+        resend_silent: bool = True,
     ) -> None:
         """Prepare the store; nothing is connected before the first call."""
-        self.wire = Wire(url, Scripts(), timeout, patience_s)
+        self.wire = Wire(url, Scripts(), timeout, patience_s, resend_silent)
         self._template = template
         self._lease = lease_ms
 

@@ -87,15 +87,19 @@ class Wire:
         scripts: Scripts,
         timeout: float = 15.0,
         patience_s: float = 0.0,
+        resend_silent: bool = True,
     ) -> None:
         """Prepare a pool for `url`; nothing is connected before the first call.
 
         With patience a call waits that long for a server that is away; without it a
-        broken connection is tried again RESENDS times at once.
+        broken connection is tried again RESENDS times at once. `timeout` seconds bound
+        the wait for a connection and for each reply; without `resend_silent` a call
+        that waited so long for a silent server is not sent again.
         """
         self._url = url
         self._timeout = timeout
         self._patience = patience_s
+        self._resend_silent = resend_silent
         self._scripts = scripts
         self._local = threading.local()
         self.calls = 0
@@ -106,7 +110,10 @@ class Wire:
         if getattr(local, "pid", None) != os.getpid():
             options: dict[str, Any] = {"socket_timeout": self._timeout}
             if not self._url.startswith("unix"):
-                options |= {"socket_connect_timeout": 5, "socket_keepalive": True}
+                options |= {
+                    "socket_connect_timeout": min(5.0, self._timeout),
+                    "socket_keepalive": True,
+                }
             pool = ConnectionPool.from_url(self._url, **options)
             local.connection = pool.make_connection()
             local.pid = os.getpid()
@@ -132,10 +139,12 @@ class Wire:
             try:
                 replies = self._exchange(connection, packed, len(commands))
                 break
-            except (RedisConnectionError, RedisTimeoutError, OSError):
+            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
                 connection.disconnect()
                 tries += 1
-                if tries > RESENDS and time.monotonic() > until:
+                silent = isinstance(error, (RedisTimeoutError, TimeoutError))
+                enough = tries > RESENDS or (silent and not self._resend_silent)
+                if enough and time.monotonic() > until:
                     raise
                 if tries > 1 and self._patience:
                     time.sleep(min(0.05 * (1 << min(tries, 5)), 1.0))

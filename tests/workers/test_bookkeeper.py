@@ -1,33 +1,46 @@
-"""The steward's bookkeeper works only for a steward that holds the lock."""
+"""The steward's bookkeeper: what it starts, what it calls lost, when it does nothing."""
 
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
-from django.conf import settings
+from django.utils import timezone
+from rig import Rig, program, seq, step
 
-from blueprints.models import RunEvent
-from engine.blueprint import Program
+from blueprints.models import Run, RunEvent, Task
+from blueprints.services.runs import run_create
+from engine.ids import new_id
 from engine.store.redis import STATE
-from workers.bookkeeper import Bookkeeper
-from workers.launching import launch
-from workers.runtime import make_store
+from workers.bookkeeper import PAGE, STARTS, Bookkeeper
+from workers.runtime import epoch, make_store
 from workers.steward import Steward
 
-sys.path.append(str(Path(__file__).parents[1] / "engine" / "store"))
-
-from store_server import running_server
+LONG_AGO = timedelta(minutes=1)
 
 
-@pytest.fixture
-def redis_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A real server that the settings name."""
-    with running_server() as socket:
-        url = f"unix://{socket}?db=0"
-        monkeypatch.setattr(settings, "SWARM_STATE_URL", url)
-        yield url
+def bookkeeper_of(rig: Rig) -> Bookkeeper:
+    """Return a bookkeeper that is not running as a thread."""
+    return Bookkeeper(rig.store, lambda: True)
+
+
+def left_pending(rig: Rig, *, epoch_id: str = "") -> Run:
+    """Make the row of a run whose launcher died before it wrote the run's keys."""
+    run = run_create(
+        program=program(seq(step())), ctx={"n": 1}, epoch=epoch_id or epoch(rig.store)
+    )
+    Run.objects.filter(pk=run.pk).update(created_at=timezone.now() - LONG_AGO)
+    return run
+
+
+def begun_long_ago(run: Run) -> None:
+    Run.objects.filter(pk=run.pk).update(started_at=timezone.now() - LONG_AGO)
+
+
+def as_it_is(run: Run) -> tuple[str, str]:
+    """Return a run's status and the kind of its error."""
+    run.refresh_from_db()
+    return run.status, (run.error or {}).get("kind", "")
 
 
 def eventually(true: Callable[[], object], seconds: float = 20) -> bool:
@@ -39,9 +52,9 @@ def eventually(true: Callable[[], object], seconds: float = 20) -> bool:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_steward_that_lost_the_lock_archives_nothing_until_it_is_elected_again(
-    redis_url: str,
+    rig: Rig,
 ) -> None:
-    store = make_store()
+    store = rig.store
     steward, other = Steward(store), Steward(make_store())
     assert steward.turn()
     assert steward.leads()
@@ -53,8 +66,7 @@ def test_a_steward_that_lost_the_lock_archives_nothing_until_it_is_elected_again
     bookkeeper = Bookkeeper(make_store(), steward.leads)
     bookkeeper.start()
     try:
-        flow = {"kind": "seq", "children": []}
-        run = launch(store, program=Program("b", flow, {}), ctx={"n": 1})
+        run = rig.launch(seq())
         time.sleep(1.0)
         assert store.wire.call("GET", f"{STATE}archived") is None
         assert not RunEvent.objects.filter(run=run).exists()
@@ -65,3 +77,146 @@ def test_a_steward_that_lost_the_lock_archives_nothing_until_it_is_elected_again
     finally:
         bookkeeper.end(10)
     assert not bookkeeper.is_alive()
+
+
+@pytest.mark.django_db
+def test_a_run_whose_launcher_died_before_its_keys_is_started(rig: Rig) -> None:
+    run = left_pending(rig)
+    fresh = run_create(program=program(seq()), ctx={}, epoch=epoch(rig.store))
+
+    bookkeeper_of(rig).start_launched()
+
+    head = rig.store.head(run.pk)
+    assert head is not None
+    assert head.status == "running"
+    assert as_it_is(run) == ("running", "")
+    # Its launcher may be just about to start it.
+    assert rig.store.head(fresh.pk) is None
+    assert as_it_is(fresh) == ("pending", "")
+    rig.work_off()
+    assert rig.store.head(run.pk).status == "done"  # type: ignore[union-attr]
+
+
+@pytest.mark.django_db
+def test_a_run_launched_into_another_redis_is_interrupted_and_not_started(
+    rig: Rig,
+) -> None:
+    run = left_pending(rig, epoch_id="another")
+
+    bookkeeper_of(rig).start_launched()
+
+    assert as_it_is(run) == ("interrupted", "RedisLost")
+    assert rig.store.head(run.pk) is None
+    assert rig.store.journal("0", 10) == []
+
+
+@pytest.mark.django_db
+def test_runs_that_cannot_be_started_fail_and_keep_no_other_waiting(rig: Rig) -> None:
+    bad = [left_pending(rig) for _ in range(STARTS)]
+    broken = program(seq()).to_json() | {"flow": {"kind": "leap"}}
+    Run.objects.update(program=broken)
+    good = left_pending(rig)
+    bookkeeper = bookkeeper_of(rig)
+
+    for _ in range(2):
+        bookkeeper.start_launched()
+
+    assert as_it_is(good) == ("running", "")
+    for run in bad:
+        assert as_it_is(run) == ("failed", "NotStarted")
+        assert run.finished_at is not None
+    text = str(bad[0].error["text"])
+    assert text.startswith("the run can't be started: ")
+    assert "leap" in text
+    # Nor does anyone start it later.
+    head = rig.store.head(bad[0].pk)
+    assert head is not None
+    assert head.status == "failed"
+
+
+@pytest.mark.django_db
+def test_a_full_redis_fails_no_run(rig: Rig) -> None:
+    run = left_pending(rig)
+    bookkeeper = bookkeeper_of(rig)
+    rig.store.wire.call("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(Exception, match="maxmemory"):
+        bookkeeper.start_launched()
+    assert as_it_is(run) == ("pending", "")
+    rig.store.wire.call("CONFIG", "SET", "maxmemory", "0")
+    bookkeeper.start_launched()
+    assert as_it_is(run) == ("running", "")
+
+
+@pytest.mark.django_db
+def test_what_a_flushed_redis_has_lost_is_interrupted_and_never_starts_again(
+    rig: Rig,
+) -> None:
+    lost, paused = rig.launch(seq(step())), rig.launch(seq(step()))
+    bookkeeper = bookkeeper_of(rig)
+    bookkeeper.archiver.turn()
+    Run.objects.filter(pk=paused.pk).update(status="paused")
+    pending = left_pending(rig)
+    for run in (lost, paused):
+        begun_long_ago(run)
+
+    rig.store.wire.call("FLUSHALL")
+    bookkeeper.start_launched()
+    bookkeeper.find_interrupted()
+    bookkeeper.archiver.turn()
+
+    for run in (lost, paused, pending):
+        assert as_it_is(run) == ("interrupted", "RedisLost")
+        assert rig.store.head(run.pk) is None
+    assert rig.work_off() == 0
+    # What is launched from now on lives in the new one.
+    new = rig.launch(seq(step()))
+    rig.work_off()
+    bookkeeper.archiver.turn()
+    assert as_it_is(new) == ("done", "")
+
+
+@pytest.mark.django_db
+def test_a_run_without_its_keys_is_interrupted_once_its_journal_is_read(
+    rig: Rig,
+) -> None:
+    gone, alive = rig.launch(seq(step())), rig.launch(seq(step()))
+    for run in (gone, alive):
+        begun_long_ago(run)
+    bookkeeper = bookkeeper_of(rig)
+    rig.store.wire.call("DEL", f"{STATE}r:{gone.pk}")
+
+    # Its end may be what is not archived yet.
+    bookkeeper.find_interrupted()
+    assert as_it_is(gone) == ("running", "")
+
+    bookkeeper.archiver.turn()
+    begun_long_ago(gone)
+    bookkeeper.find_interrupted()
+    assert as_it_is(gone) == ("interrupted", "RedisLost")
+    assert as_it_is(alive) == ("running", "")
+
+
+@pytest.mark.django_db
+def test_lost_runs_are_found_among_more_open_ones_than_one_page_has(rig: Rig) -> None:
+    here, task = epoch(rig.store), Task.objects.create(blueprint_id="b")
+    runs = [
+        Run(
+            id=new_id("R"), task=task, program={}, ctx={}, status="running", epoch=here,
+            started_at=timezone.now() - LONG_AGO,
+            created_at=timezone.now() - LONG_AGO + timedelta(milliseconds=number),
+        )
+        for number in range(PAGE + 2)
+    ]  # fmt: skip
+    Run.objects.bulk_create(runs)
+    oldest, *alive, newest = runs
+    rig.store.wire.pipeline(
+        [("HSET", f"{STATE}r:{run.pk}", "status", "running", "gen", 1, "n", 1)
+         for run in alive]
+    )  # fmt: skip
+    bookkeeper = bookkeeper_of(rig)
+
+    for _ in range(2):
+        bookkeeper.find_interrupted()
+
+    lost = Run.objects.filter(status="interrupted").values_list("pk", flat=True)
+    assert set(lost) == {oldest.pk, newest.pk}

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from engine.run.start import start_of
 from engine.store.base import ROOT, Ref
 from engine.store.redis import STATE, RedisStore
 from swarm_project.celery import app
-from workers.keeper import Keeper
+from workers.boot import keeper_store
+from workers.keeper import GRACE_S, TICK_S, Keeper, tick_lock
 from workers.page import Page, SlotWatch
 from workers.queue import message_template
 
@@ -56,11 +58,45 @@ def late_child(page: Page, slot: int, ref: Ref) -> int:
     return child
 
 
-def claimed(store: RedisStore) -> Ref:
-    """Start a run and claim its first step."""
+def busy_child(page: Page, slot: int, ref: Ref, timeout_ms: int = 60_000) -> int:
+    """Fork a child that shows an attempt which starts now."""
+    child = os.fork()
+    if child == 0:
+        SlotWatch(page, slot).chain(ref, 0, NONCE, timeout_ms)
+        time.sleep(60)
+        os._exit(0)
+    while page.read(slot) is None:
+        time.sleep(0.01)
+    return child
+
+
+def has_ended(child: int) -> bool:
+    return os.waitpid(child, os.WNOHANG)[0] == child
+
+
+@contextmanager
+def frozen(store: RedisStore) -> Iterator[None]:
+    """Stop the server's process for the length of a block: it takes and says nothing."""
+    told = store.wire.call("INFO", "server").decode()
+    pid = int(told.partition("process_id:")[2].split()[0])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def started(store: RedisStore) -> Ref:
+    """Start a run of one step."""
     program = Program("b", FLOW, {"echo": Agent("echo", "python_fn", QUEUE, 60_000)})
     ref = Ref(f"R-{os.urandom(8).hex()}", 1, ROOT)
     store.start(start_of(ref.run, 1, Loader(store).prepare(program), {"n": 1}, 0))
+    return ref
+
+
+def claimed(store: RedisStore) -> Ref:
+    """Start a run and claim its first step."""
+    ref = started(store)
     store.claim(ref, NONCE, QUEUE)
     return ref
 
@@ -99,3 +135,51 @@ def test_a_report_waits_for_a_redis_that_is_away(tmp_path: Path) -> None:
         os.waitpid(child, 0)
 
     assert keeper.waiting == 1
+
+
+def test_deadlines_hold_while_redis_answers_nothing(redis_url: str) -> None:
+    store, page = keeper_store(), Page()
+    # Its report waits for Redis in every tick, beside the renewals.
+    late = late_child(page, 0, Ref("R-1", 1, ROOT))
+    timeout_s = 0.5
+    with frozen(store):
+        began = time.monotonic()
+        child = busy_child(page, 1, Ref("R-2", 1, ROOT), round(timeout_s * 1000))
+        keeper = Keeper(store, page, lambda: [late, child], lambda: None)
+        keeper.start()
+        waited_s = 0.0
+        try:
+            while not has_ended(child) and time.monotonic() - began < 20:
+                time.sleep(0.02)
+                # Whoever wants to fork, be it for a dead child, waits for a tick.
+                asked = time.monotonic()
+                with tick_lock:
+                    waited_s = max(waited_s, time.monotonic() - asked)
+            took = time.monotonic() - began
+        finally:
+            keeper.stop()
+            keeper.join()
+            os.waitpid(late, 0)
+    store.wire.close()
+    assert timeout_s + GRACE_S <= took < timeout_s + GRACE_S + TICK_S + 0.2
+    assert waited_s < 2 * TICK_S
+
+
+def test_what_redis_said_before_an_outage_kills_nobody(redis_url: str) -> None:
+    store, page = keeper_store(), Page()
+    # Nobody has claimed it, so what the child shows is not its own.
+    child = busy_child(page, 0, started(store))
+    keeper = Keeper(store, page, lambda: [child], lambda: None)
+    try:
+        keeper.tick()
+        with frozen(store):
+            began = time.monotonic()
+            while time.monotonic() - began < GRACE_S + 0.5:
+                keeper.tick()
+        assert not has_ended(child)
+        keeper.tick()
+        assert not has_ended(child)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        store.wire.close()

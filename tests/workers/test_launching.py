@@ -1,29 +1,51 @@
 """Launching: what refuses a run before anything of it is written."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from rig import Rig, seq, step
 
 from blueprints.models import Run, Task
-from engine.blueprint import compile_blueprint
-from engine.store.base import Pending, Start
-from engine.store.memory import MemoryStore
-from engine.store.redis import RedisStore
-from workers.launching import LaunchRefused, launch
+from engine.store.redis import STATE
+from workers.archive import Archiver
+from workers.launching import LaunchRefused
 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_journal_that_is_too_long_refuses_launches(settings: Any) -> None:
-    store = MemoryStore()
-    pending = Pending(b"s[0]", "swarm.lua", "/", 1000)
-    entry = b'{"e":[["run_started"]]}'
-    store.start(Start("R-1", 1, "p", b"{}", "b", b"{}", b"", pending, entry, 0))
-    settings.SWARM_JOURNAL_LIMIT = 10
-    flow = {"kind": "seq", "children": []}
-    program = compile_blueprint({"id": "b", "flow": flow}, kinds=[])
+def history(rig: Rig) -> int:
+    """Make 40 runs of a few entries each; the journal's size in bytes."""
+    for _ in range(40):
+        rig.launch(seq(step(), step(), step()), {"n": "x" * 200})
+    rig.work_off()
+    return rig.store.journal_bytes()
 
-    with pytest.raises(LaunchRefused, match=r"more than SWARM_JOURNAL_LIMIT \(10\)"):
-        launch(cast(RedisStore, store), program=program, ctx={})
-    assert not Run.objects.exists()
-    assert not Task.objects.exists()
+
+def test_a_journal_that_is_too_long_refuses_launches(rig: Rig, settings: Any) -> None:
+    settings.SWARM_JOURNAL_LIMIT = history(rig) // 2
+
+    with pytest.raises(LaunchRefused, match=r"more than SWARM_JOURNAL_LIMIT \(\d+\)"):
+        rig.launch(seq())
+    assert Run.objects.count() == Task.objects.count() == 40
+
+
+def test_what_is_archived_does_not_count(rig: Rig, settings: Any) -> None:
+    size = history(rig)
+    Archiver(rig.store).turn()
+    # It stays a while for those who follow it live.
+    assert rig.store.journal_bytes() >= size
+    settings.SWARM_JOURNAL_LIMIT = size // 2
+
+    run = rig.launch(seq(step()))
+
+    assert rig.store.head(run.pk) is not None
+    assert [entry.run for entry in rig.store.journal("0", 10)] == [run.pk]
+
+
+def test_the_archiver_makes_room_before_the_journal_is_full(
+    rig: Rig, settings: Any
+) -> None:
+    size = history(rig)
+    settings.SWARM_JOURNAL_LIMIT = size + size // 2
+    Archiver(rig.store).turn()
+    assert rig.store.wire.call("XLEN", f"{STATE}j") == 0

@@ -248,6 +248,32 @@ def test_killed_holder_lets_go(var: Path) -> None:
     assert mentioning(str(var)) == []
 
 
+def test_a_fleet_holds_it_as_long_as_it_lives(var: Path) -> None:
+    acquire(var)
+    info = ensure_server(var)
+    environment = {**os.environ, "SWARM_VAR": str(var)}
+    fleet = subprocess.Popen(
+        [sys.executable, "manage.py", "fleet", "--kind", "python_fn"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        command = Path(f"/proc/{fleet.pid}/cmdline")
+        until(lambda: b"celery" in command.read_bytes(), 30)
+        # Whoever started it goes, and the fleet stays.
+        assert release_server(var) is False
+        assert answers(info)
+    finally:
+        os.killpg(fleet.pid, signal.SIGKILL)
+        fleet.wait(10)
+    acquire(var)
+    assert release_server(var) is True
+    assert not answers(info)
+
+
 def test_without_holders_it_ends_by_itself(var: Path) -> None:
     killed = Command(var, idle=1)
     killed.answer()

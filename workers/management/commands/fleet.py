@@ -16,10 +16,27 @@ from workers.fleets import (
     worker_env,
 )
 from workers.management.commands.run import process_count
-from workers.server import read_server_info
+from workers.server import acquire_for_exec, read_server_info
 from workers.session import REFUSED
 
 POOLS = ("prefork", "threads", "solo")
+NO_SERVER = (
+    "no embedded server is running: start `python manage.py up`, or set SWARM_REDIS_URL"
+)
+
+
+def hold_server() -> None:
+    """Keep the embedded server up until the worker that this process becomes has ended.
+
+    SetupFailed when it was stopped just now: a fleet starts none.
+    """
+    try:
+        held = acquire_for_exec(settings.VAR_DIR)
+    except TimeoutError:
+        raise SetupFailed(NO_SERVER) from None
+    if read_server_info(settings.VAR_DIR) is None:
+        os.close(held)
+        raise SetupFailed(NO_SERVER)
 
 
 class Command(BaseCommand):
@@ -64,11 +81,10 @@ class Command(BaseCommand):
             pool = pool_of(kinds, options["pool"])
             own = not os.environ.get("SWARM_REDIS_URL", "").strip()
             if own and read_server_info(settings.VAR_DIR) is None:
-                raise SetupFailed(
-                    "no embedded server is running: start `python manage.py up`, or set"
-                    " SWARM_REDIS_URL"
-                )
+                raise SetupFailed(NO_SERVER)
             reach(settings.SWARM_STATE_URL)
+            if own:
+                hold_server()
         except SetupFailed as error:
             raise CommandError(str(error), returncode=REFUSED) from None
         extra = [name for name in options["queues"].split(",") if name]

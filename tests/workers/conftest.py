@@ -1,0 +1,31 @@
+"""A real server that the settings name, and runs worked off in this process."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "engine" / "store"))
+
+from rig import Rig
+from store_server import running_server
+
+
+@pytest.fixture
+def redis_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A real server that the settings name."""
+    with running_server() as socket:
+        url = f"unix://{socket}?db=0"
+        monkeypatch.setattr(settings, "SWARM_STATE_URL", url)
+        yield url
+
+
+@pytest.fixture
+def rig(redis_url: str) -> Iterator[Rig]:
+    """A store on that server, with what makes its runs move."""
+    made = Rig()
+    yield made
+    made.store.wire.close()

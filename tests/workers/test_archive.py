@@ -1,0 +1,184 @@
+"""The archiver: what is in the database after the journal was copied, also when it dies."""
+
+import logging
+from collections import Counter
+from typing import Any
+
+import pytest
+from rig import Rig, seq, step
+
+from blueprints.models import Attempt, Run, RunEvent, Step
+from engine.store.redis import STATE
+from workers.archive import WATERMARK, Archiver
+from workers.archive_page import Page
+
+pytestmark = pytest.mark.django_db
+
+LANES = 5
+WIDE: Any = {
+    "kind": "fanout",
+    "items": {"op": "lit", "value": list(range(LANES))},
+    "bind": {"op": "path", "at": "$.n"},
+    "body": step(),
+    "join": "all",
+    "out": {"op": "path", "at": "$.out"},
+}
+FLOW = seq(step(), WIDE, step())
+
+
+class Killed(BaseException):
+    """Ends an archiver where a kill would."""
+
+
+class DiesAfterTheCommit(Archiver):
+    """Dies between the commit in the database and all it writes to Redis afterwards."""
+
+    def _retire(self, page: Page) -> None:
+        raise Killed
+
+
+def rows() -> list[Any]:
+    """Return all that the archive wrote, in order."""
+    tables = (
+        Run.objects.order_by("pk").values(),
+        Step.objects.order_by("pk").values(),
+        Attempt.objects.order_by("pk").values(),
+        RunEvent.objects.order_by("pk").values(),
+    )
+    return [list(table) for table in tables]
+
+
+def test_each_step_has_one_row_one_attempt_and_one_committed_event(rig: Rig) -> None:
+    run = rig.launch(FLOW)
+    rig.work_off(steps=1)
+    Archiver(rig.store).turn()
+
+    places = {
+        "/children/0",
+        "/children/2",
+        *(f"/children/1/lane[{lane}]" for lane in range(LANES)),
+    }
+    found = Step.objects.filter(run=run)
+    assert {row.place for row in found} == places
+    assert {(row.agent, row.kind, row.status, row.attempts) for row in found} == {
+        ("echo", "python_fn", "passed", 1)
+    }
+    tries = Attempt.objects.filter(step__run=run)
+    assert Counter(attempt.step.place for attempt in tries) == Counter(places)
+    assert {(a.number, a.status, bool(a.finished_at)) for a in tries} == {
+        (1, "passed", True)
+    }
+    entries = RunEvent.objects.filter(run=run)
+    passed = [
+        event[1]
+        for entry in entries
+        for event in entry.data["e"]
+        if event[0] == "passed"
+    ]
+    assert Counter(passed) == Counter(places)
+    numbers = [entry.number for entry in entries]
+    assert numbers == list(range(1, len(numbers) + 1))
+    run.refresh_from_db()
+    assert run.status == "done"
+    assert run.archived_number == numbers[-1]
+    assert run.result == {"n": 1, "out": [{"n": n} for n in range(LANES)]}
+
+
+def test_a_page_that_is_archived_again_changes_nothing(rig: Rig) -> None:
+    rig.launch(FLOW)
+    rig.launch(FLOW)
+    rig.work_off(most=3, steps=1)
+    assert Archiver(rig.store).turn() > 3
+    once = rows()
+
+    rig.store.wire.call("DEL", WATERMARK)
+    assert Archiver(rig.store).turn() > 3
+
+    assert rows() == once
+
+
+def test_an_archiver_killed_after_its_commit_is_made_good_by_the_next(rig: Rig) -> None:
+    run = rig.launch(FLOW)
+    rig.work_off()
+    with pytest.raises(Killed):
+        DiesAfterTheCommit(rig.store).turn()
+    once = rows()
+    run.refresh_from_db()
+    assert run.status == "done"
+    assert rig.store.wire.call("GET", WATERMARK) is None
+    assert rig.store.head(run.pk) is not None
+
+    Archiver(rig.store).turn()
+
+    assert rows() == once
+    assert rig.store.head(run.pk) is None
+
+
+def test_an_entry_that_cannot_be_written_stops_no_other(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = rig.launch(FLOW), rig.launch(FLOW)
+    bad = ("r", first.pk, "g", 1, "n", 2, "e", b'{"no": "events"}')
+    rig.store.wire.call("XADD", f"{STATE}j", "*", *bad)
+    rig.work_off()
+
+    with caplog.at_level(logging.ERROR, "workers.archive"):
+        Archiver(rig.store).turn()
+
+    [told] = [r.message for r in caplog.records if r.name == "workers.archive"]
+    assert told.startswith(f"journal entry 2 of run {first.pk} can't be archived: ")
+    for run in (first, second):
+        run.refresh_from_db()
+        assert run.status == "done"
+
+
+def test_a_run_under_way_keeps_its_keys(rig: Rig) -> None:
+    run = rig.launch(FLOW)
+    rig.work_off(most=1, steps=1)
+    archiver = Archiver(rig.store)
+    archiver.turn()
+    run.refresh_from_db()
+    assert run.status == "running"
+    assert rig.store.head(run.pk) is not None
+
+    rig.work_off()
+    archiver.turn()
+    run.refresh_from_db()
+    assert run.status == "done"
+    assert rig.store.head(run.pk) is None
+
+
+def test_a_run_keeps_its_keys_while_an_entry_of_it_is_not_archived(rig: Rig) -> None:
+    run = rig.launch(FLOW)
+    rig.work_off()
+    kept: list[bool] = []
+
+    class MeetsALateEntry(Archiver):
+        """An entry comes between the page that has the end and the keys' removal."""
+
+        def _retire(self, page: Page) -> None:
+            if not kept:
+                number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}", "n", 1)
+                late = ("r", run.pk, "g", 1, "n", number, "e", b'{"e":[["late"]]}')
+                rig.store.wire.call("XADD", f"{STATE}j", "*", *late)
+            super()._retire(page)
+            kept.append(rig.store.head(run.pk) is not None)
+
+    MeetsALateEntry(rig.store).turn()
+
+    assert kept[0]
+    assert RunEvent.objects.filter(run=run, kind="late").exists()
+
+
+def test_a_run_cancelled_in_its_row_keeps_its_keys_until_the_journal_says_so(
+    rig: Rig,
+) -> None:
+    run = rig.launch(FLOW)
+    Run.objects.filter(pk=run.pk).update(status="cancelled")
+    archiver = Archiver(rig.store)
+    archiver.turn()
+    assert rig.store.head(run.pk) is not None
+
+    rig.store.finish(run.pk, "cancelled", "no longer wanted")
+    archiver.turn()
+    assert rig.store.head(run.pk) is None
