@@ -39,7 +39,7 @@ def input_check(function: Callable[..., Any]) -> Check | None:
         told = str(error).partition("\n")[0]
         raise AnnotationUnusable(
             f"the annotation of {first.name!r} of {function.__module__}."
-            f"{function.__qualname__} can't be used to check inputs: {told}"
+            f"{getattr(function, '__qualname__', type(function).__qualname__)} can't be used to check inputs: {told}"
         ) from None
 
     def check(value: Any) -> Any:

@@ -133,7 +133,8 @@ def agent_function(name: str) -> Callable[[F], F]:
 
 
 def _origin(fn: Function) -> str:
-    return f"{fn.__module__}.{fn.__qualname__}"
+    # An object that can be called has no name of its own.
+    return f"{fn.__module__}.{getattr(fn, '__qualname__', type(fn).__qualname__)}"
 
 
 def load_modules(modules: Iterable[str]) -> None:

@@ -16,12 +16,14 @@ from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
+from engine.run.outputs import shown_content
 from engine.run.states import StepStatus
 from engine.store.base import JournalEntry
 
 SHOWN_LANES: Final = 8
 """A fanout of more lanes than this is one line."""
 SHOWN_STEPS: Final = 30
+SHOWN_CONTENT: Final = 80
 GROUP_EVERY_S: Final = 1.0
 
 LANE: Final = re.compile(r"(.*?)/lane\[(\d+)\]", re.DOTALL)
@@ -62,6 +64,7 @@ class StepLine:
     text: str = ""
     stage: str = ""
     note: str = ""
+    piece: str = ""
 
     def seconds(self, now_ms: int) -> float | None:
         """Return how long its latest attempt took or takes."""
@@ -106,7 +109,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Line:
-    """Something a step said: its progress, a line of its log, a part it staged."""
+    """Something a step said: its progress, its log, pieces and parts, its finals."""
 
     step: StepLine
     sort: str
@@ -164,7 +167,7 @@ class Progress:
         elif kind == "started":
             step = self._step(event[1])
             step.attempt, step.began_ms, step.ended_ms = event[2], at_ms, 0
-            step.stage = step.note = ""
+            step.stage = step.note = step.piece = ""
             self._set(step, "running")
         elif kind == "output":
             self._output(self._step(event[1]), event, at_ms)
@@ -202,6 +205,11 @@ class Progress:
                     self.said.append(Line(step, "log", wire["text"]))
                 case "artifact":
                     self.said.append(Line(step, "part", wire["name"]))
+                case "partial":
+                    step.piece = shown_content(wire["chunk"], SHOWN_CONTENT)
+                    self.said.append(Line(step, "partial", step.piece))
+                case "final":
+                    self.said.append(Line(step, "final", final_text(wire)))
                 case "truncated":
                     text = f"output truncated: {wire['why']}"
                     self.said.append(Line(step, "log", text))
@@ -252,14 +260,14 @@ class View(Protocol):
 class PlainView:
     """One line a finished step; a wide fanout tells its count once a second.
 
-    Notes of one stage are told once a second, too; log lines as they come.
+    Notes of one stage and partials are told once a second, too; log lines as they come.
     """
 
     def __init__(self, stream: TextIO) -> None:
         """Write to a stream."""
         self._stream = stream
         self._told: dict[str, tuple[float, str]] = {}
-        self._stages: dict[str, tuple[float, str]] = {}
+        self._stages: dict[tuple[str, str], tuple[float, str]] = {}
 
     def open(self, progress: Progress) -> None:
         """Name the run."""
@@ -268,7 +276,7 @@ class PlainView:
     def update(self, progress: Progress) -> None:
         """Tell what was said, then what finished."""
         for line in progress.new_lines():
-            if line.sort != "running" or self._new_stage(line):
+            if line.sort not in ("running", "partial") or self._new_stage(line):
                 self._say(said_line(progress, line))
         wide: dict[str, Group] = {}
         for ended in progress.finished:
@@ -294,11 +302,12 @@ class PlainView:
                 self._tell(group, float("inf"))
 
     def _new_stage(self, line: Line) -> bool:
-        at, stage = self._stages.get(line.step.place, (0.0, None))
+        key = (line.step.place, line.sort)
+        at, stage = self._stages.get(key, (0.0, None))
         now = time.monotonic()
         if stage == line.stage and now - at < GROUP_EVERY_S:
             return False
-        self._stages[line.step.place] = (now, line.stage)
+        self._stages[key] = (now, line.stage)
         return True
 
     def _tell(self, group: Group, now: float) -> None:
@@ -329,10 +338,11 @@ class TreeView:
         """Draw what is known now."""
         progress.finished.clear()
         for line in progress.new_lines():
-            if line.sort == "log":
+            if line.sort in ("log", "final"):
+                what = "" if line.sort == "log" else f"{line.sort} "
                 self._live.console.print(
                     Text.assemble(
-                        (f"{line.step.agent or '?'}  ", "dim"),
+                        (f"{line.step.agent or '?'}  {what}", "dim"),
                         one_line(line.text, 300),
                     )
                 )
@@ -393,6 +403,8 @@ def _line(progress: Progress, step: StepLine) -> Text:
     parts.append((f"  {step.place}", "dim"))
     if step.stage and step.status == "running":
         parts.append((f"  {one_line(stage_text(step.stage, step.note), 100)}", style))
+    if step.piece and step.status == "running":
+        parts.append((f"  {one_line(step.piece, SHOWN_CONTENT)}", "dim"))
     if step.text and step.status != "running":
         parts.append((f"  {one_line(step.text, 100)}", style))
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
@@ -433,6 +445,12 @@ def said_line(progress: Progress, line: Line) -> str:
 def stage_text(stage: str, note: str) -> str:
     """Return stage and note of a step in a few words."""
     return f"{stage}: {note}" if stage and note else stage or note
+
+
+def final_text(wire: Mapping[str, Any]) -> str:
+    """Return a final in a few words: who wrote it, whether it says no, its beginning."""
+    no = "" if wire.get("ok", True) else " (no)"
+    return f"by {wire['by']}{no}: {shown_content(wire['content'], SHOWN_CONTENT)}"
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 
 from blueprints.models import Run, RunEvent
-from engine.run.outputs import Progress, from_wire
+from engine.run.outputs import Artifact, Final, Progress, from_wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,35 @@ def run_outputs(run: Run, *, place: str = "") -> Iterator[Said]:
                 yield Said(event[1], event[2], number, at, wire)
 
 
-def run_progress(run: Run) -> dict[str, Progress]:
-    """Returns the latest progress of each step that told any, by its place."""
-    found: dict[str, Progress] = {}
-    for said in run_outputs(run):
-        event = from_wire(said.wire)
-        if isinstance(event, Progress):
-            found[said.place] = event
+@dataclass(slots=True)
+class StepSaid:
+    """What a step's latest attempt staged and ended with, and its latest progress.
+
+    `parts` are ContentRefs by name; `final` is the wire form of the last one, None while
+    there is none. A content that was too large for the journal is
+    `{"kind": "omitted", "size"}`; the step's result has it.
+    """
+
+    progress: Progress = field(default_factory=lambda: Progress(""))
+    attempt: int = 0
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    final: dict[str, Any] | None = None
+
+
+def steps_said(run: Run, *, place: str = "") -> dict[str, StepSaid]:
+    """Returns what each step said, or the one at a place, by its place; in one pass."""
+    found: dict[str, StepSaid] = {}
+    for said in run_outputs(run, place=place):
+        step = found.setdefault(said.place, StepSaid())
+        if said.attempt > step.attempt:
+            step.attempt, step.parts, step.final = said.attempt, {}, None
+        match from_wire(said.wire):
+            case Progress() as event:
+                step.progress = event
+            case Artifact(name=name) if said.attempt == step.attempt:
+                step.parts[name] = said.wire["content"]
+            case Final() if said.attempt == step.attempt:
+                step.final = said.wire
     return found
 
 
@@ -70,18 +92,3 @@ def log_text(said: Said) -> str:
     if said.wire["type"] == "truncated":
         return f"(output truncated: {said.wire['why']})"
     return str(said.wire["text"])
-
-
-def step_parts(run: Run, place: str) -> dict[str, Any]:
-    """Returns the parts a step's latest attempt staged: ContentRefs by name.
-
-    A content that was too large for the journal is `{"kind": "omitted", "size"}`; the
-    step's result has it.
-    """
-    latest, parts = 0, {}
-    for said in run_outputs(run, place=place):
-        if said.attempt > latest:
-            latest, parts = said.attempt, {}
-        if said.wire["type"] == "artifact" and said.attempt == latest:
-            parts[said.wire["name"]] = said.wire["content"]
-    return parts

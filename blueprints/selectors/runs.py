@@ -5,9 +5,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from blueprints.models import Attempt, Run, Step
-from blueprints.selectors.outputs import run_progress
+from blueprints.selectors.outputs import StepSaid, steps_said
 from engine.ids import check_id
-from engine.run.outputs import Progress
 from engine.run.states import RunStatus
 
 
@@ -42,9 +41,10 @@ def run_report(run: Run) -> dict[str, Any]:
 
     A step's `seconds` are from its first start to its end, None while it has none;
     `error` is that of its last attempt; `stage` and `note` are its latest progress,
-    empty where it told none.
+    empty where it told none; `parts` are ContentRefs by name and `final_by` says who
+    wrote the last final, both of its last attempt.
     """
-    told, none = run_progress(run), Progress("")
+    told, none = steps_said(run), StepSaid()
     tries = Attempt.objects.filter(step__run=run, step__generation=run.generation)
     # By number, so that the last attempt's error is the one that stays.
     errors = dict(tries.order_by("number").values_list("step_id", "error"))
@@ -62,10 +62,13 @@ def run_report(run: Run) -> dict[str, Any]:
                 "attempts": step.attempts,
                 "seconds": _seconds(step),
                 "error": errors.get(step.pk, ""),
-                "stage": told.get(step.place, none).stage,
-                "note": told.get(step.place, none).note,
+                "stage": said.progress.stage,
+                "note": said.progress.note,
+                "parts": said.parts,
+                "final_by": said.final["by"] if said.final else "",
             }
             for step in run_steps(run.pk, generation=run.generation)
+            for said in (told.get(step.place, none),)
         ],
     }
 

@@ -22,12 +22,14 @@ from engine.run.events import Event, pack_entry
 from engine.run.outcomes import Outcome, as_json
 from engine.run.outputs import (
     AS_EMITTED,
+    SHOWN,
     Artifact,
     Final,
     Log,
     OutputEvent,
     Partial,
     Progress,
+    cut,
     fold_parts,
     name_fault,
     to_wire,
@@ -161,6 +163,8 @@ class Tail:
         self._truncated = self._void = False
         self._parts: dict[str, Any] = {}
         self._part_bytes: dict[str, int] = {}
+        self._staged = 0
+        self._too_large: set[str] = set()
         self._final: Final | None = None
         self._fault = ""
 
@@ -190,6 +194,7 @@ class Tail:
             case Artifact(name, content):
                 fault = name_fault(name)
                 if fault:
+                    self._fault = self._fault or fault
                     return to_wire(Log(f"an artifact was dropped: {fault}"))
                 try:
                     value, text = as_json(content)
@@ -218,14 +223,17 @@ class Tail:
                 return to_wire(Log(str(text)))
 
     def _stage(self, name: str, value: Any, size: int) -> None:
+        size += len(name)
         with self._lock:
-            self._part_bytes[name] = size + len(name)
-            if sum(self._part_bytes.values()) > self._outlet.limits.ctx_bytes:
-                self._fault = (
-                    "the parts are larger than SWARM_CTX_LIMIT"
-                    f" ({self._outlet.limits.ctx_bytes} bytes): stage paths instead"
-                )
+            self._staged -= self._part_bytes.pop(name, 0)
+            if self._staged + size > self._outlet.limits.ctx_bytes:
+                # Not kept, so memory stays bounded; a later one of this name may fit.
+                self._parts.pop(name, None)
+                self._too_large.add(name)
                 return
+            self._too_large.discard(name)
+            self._staged += size
+            self._part_bytes[name] = size
             self._parts[name] = value
 
     def wait_until_due(self) -> bool:
@@ -272,8 +280,10 @@ class Tail:
     def _folded(self, outcome: Outcome) -> Outcome:
         if outcome.kind not in ("passed", "blocked"):
             return outcome
-        if self._fault:
-            return Outcome("failed", text=self._fault, permanent=True)
+        if self._fault or self._too_large:
+            return Outcome(
+                "failed", text=self._fault or self._no_room(), permanent=True
+            )
         if outcome.value is AS_EMITTED:
             outcome = final_outcome(self._final)
             if outcome.kind == "failed":
@@ -281,6 +291,14 @@ class Tail:
         if not self._parts:
             return outcome
         return replace(outcome, value=fold_parts(outcome.value, self._parts))
+
+    def _no_room(self) -> str:
+        limit = self._outlet.limits.ctx_bytes
+        names = ", ".join(sorted(map(repr, self._too_large)))
+        return (
+            f"the parts are larger than SWARM_CTX_LIMIT ({limit} bytes), with no room"
+            f" for {cut(names, SHOWN)}: stage paths instead"
+        )
 
 
 def final_outcome(final: Final | None) -> Outcome:

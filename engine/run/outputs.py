@@ -6,6 +6,7 @@ reference, tagged by `type`; what is kept of an attempt is engine/run/emitter.py
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -137,6 +138,13 @@ def from_wire(wire: Mapping[str, Any]) -> OutputEvent | None:
 def inline(value: Any) -> dict[str, Any]:
     """Return the ContentRef that carries a JSON value itself."""
     return {"kind": "inline", "value": value}
+
+
+def shown_content(content: Mapping[str, Any], most: int) -> str:
+    """Return a ContentRef for people: its JSON in at most `most` characters, or its size."""
+    if "value" in content:
+        return cut(json.dumps(content["value"], ensure_ascii=False), most)
+    return f"({content.get('size', '?')} bytes)"
 
 
 def cut(text: str, most: int) -> str:

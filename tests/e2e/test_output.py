@@ -56,6 +56,7 @@ def test_stage_and_log_are_seen_while_the_step_runs(shell: Shell):
     assert json.loads(shell.out)["x"] == {"out": "done", "parts": {"plan.md": "# Plan"}}
     lines = [line.split()[0] for line in shell.err.splitlines()[1:-1]]
     assert lines == ["running", "log", "running", "part", "passed"]
+    assert '  part   /children/0  plan.md: "# Plan"\n' in shown(shell, run)
     report = json.loads(shown(shell, run, "--json"))
     assert report["steps"][0]["stage"] == "writing"
     assert [line["text"] for line in report["log"]] == ["read 6"]
@@ -91,6 +92,11 @@ def test_a_child_process_is_seen_while_it_builds(shell: Shell):
     assert command.poll() is None
     assert command.wait(60) == 0, shell.err
     assert "part     builder  subprocess  /body/children/0  broken" in shell.err
+    assert "final    builder  subprocess  /body/children/0  by builder: {" in shell.err
+    run = shell.err.split()[1]
+    told = shown(shell, run)
+    assert "  part   /body/children/0  broken: []\n" in told
+    assert "  final  /body/children/0  by builder\n" in told
     ctx = json.loads(shell.out)
     assert ctx["verdict"] == "built"
     assert ctx["build"]["parts"] == {"broken": []}

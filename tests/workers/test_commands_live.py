@@ -131,12 +131,41 @@ def test_plain_lines_tell_stages_logs_and_parts_as_they_come():
     assert out.getvalue().splitlines() == [
         "  running  grade  python_fn  /a  read: 1/2",
         "  log      grade  python_fn  /a  hm well",
+        "  partial  grade  python_fn  /a  1",
         "  part     grade  python_fn  /a  plan.md",
         "  running  grade  python_fn  /a  write",
         "  log      grade  python_fn  /a  output truncated: more than"
         " SWARM_EVENT_LIMIT (5 events)",
         "  passed   grade  python_fn  400 ms  /a",
     ]
+
+
+def inline(value: Any) -> dict[str, Any]:
+    return {"kind": "inline", "value": value}
+
+
+def test_plain_lines_tell_partials_once_a_second_and_finals_with_their_author():
+    chunks = [{"type": "partial", "chunk": inline("word " * n)} for n in (90, 1, 2)]
+    large = {"type": "partial", "chunk": {"kind": "omitted", "size": 20_000}}
+    finals = [
+        {"type": "final", "content": inline({"n": 1}), "ok": False, "by": "critic"},
+        {"type": "final", "content": inline("good"), "ok": True, "by": "grade"},
+    ]
+    progress = fed(entry(1000, *BEGUN), entry(1100, said("/a", *chunks)))
+    out = io.StringIO()
+    view = PlainView(out)
+    view.update(progress)
+    assert '"word word' in drawn(progress)
+    progress.apply(entry(1200, said("/a", large, *finals)))
+    assert "(20000 bytes)" in drawn(progress)
+    view.update(progress)
+    assert out.getvalue().splitlines() == [
+        '  partial  grade  python_fn  /a  "' + "word " * 15 + "wor…",
+        '  final    grade  python_fn  /a  by critic (no): {"n": 1}',
+        '  final    grade  python_fn  /a  by grade: "good"',
+    ]
+    progress.apply(entry(1300, ["started", "/a", 2]))
+    assert "bytes" not in drawn(progress)
 
 
 def test_the_tree_shows_the_stage_of_a_running_step_only():
@@ -147,15 +176,17 @@ def test_the_tree_shows_the_stage_of_a_running_step_only():
     assert "read" not in drawn(progress)
 
 
-def test_the_tree_prints_log_lines_above_itself():
+def test_the_tree_prints_log_lines_and_finals_above_itself():
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     view = TreeView(console)
     progress = fed(entry(1000, *BEGUN))
     view.open(progress)
     line = {"type": "log", "text": "[red]file 1[/red]"}
-    progress.apply(entry(1100, said("/a", line)))
+    final = {"type": "final", "content": inline("good"), "ok": True, "by": "critic"}
+    progress.apply(entry(1100, said("/a", line, final)))
     view.close(progress)
     text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count('by critic: "good"') == 1
     assert text.count("[red]file 1[/red]") == 1
 
 

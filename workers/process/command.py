@@ -56,11 +56,14 @@ def command_for(call: StepCall) -> Iterator[Command]:
             argv, given = _plain(spec, prompt(call))
         env = {name: fill(text, values) for name, text in spec.get("env", {}).items()}
         cwd = spec.get("cwd")
+        folder = None if cwd is None else fill(cwd, values)
+        if cwd is None and "argv" in spec:
+            folder = _work_dir(call)
         yield Command(
             argv,
             given,
             environment(settings.SWARM_CHILD_ENV, {**env, **_about(call)}),
-            None if cwd is None else fill(cwd, values),
+            folder,
             *_limits(spec.get("limits") or {}),
         )
 
@@ -118,7 +121,7 @@ def _needed(name: str, call: StepCall) -> str:
     if name == "model":
         found = spec.get("model") or profile.get("model")
     elif name == "work_dir":
-        found = call.input.get("work_dir") if isinstance(call.input, dict) else None
+        found = _work_dir(call)
     else:
         found = profile.get("system_prompt")
     if not isinstance(found, str) or not found:
@@ -127,6 +130,12 @@ def _needed(name: str, call: StepCall) -> str:
             f" {NEEDED[name]}"
         )
     return found
+
+
+def _work_dir(call: StepCall) -> str | None:
+    """Return the directory that the input names, where it does."""
+    found = call.input.get("work_dir") if isinstance(call.input, dict) else None
+    return found if isinstance(found, str) and found else None
 
 
 @contextlib.contextmanager

@@ -7,11 +7,21 @@ there is nothing to skip to, and FrameLost says where.
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from engine.flow.json_text import JsonTextError, load_json
-from engine.run.outputs import Artifact, Log, OutputEvent, Partial, Progress
+from engine.run.outputs import (
+    LONGEST_NAME,
+    Artifact,
+    Log,
+    OutputEvent,
+    Partial,
+    Progress,
+    cut,
+    name_fault,
+)
 from engine.run.outputs import Final as FinalEvent
 
 MAX_FRAME: Final = 16 * 1024 * 1024
@@ -24,6 +34,10 @@ class FrameLost(Exception):
 
 class NotAnEvent(ValueError):
     """A frame that holds no output event; the text says why."""
+
+
+class PartRefused(NotAnEvent):
+    """A part of the result whose name can't be; without it the result isn't whole."""
 
 
 class Framing(Protocol):
@@ -170,13 +184,17 @@ class EventReader:
         self._emit = emit
         self._count = 0
         self.events = 0
-        self.final: FinalEvent | None = None
-        """The last final so far. Not emitted: the exit code has a say in it."""
+        self.finals: deque[FinalEvent] = deque(maxlen=MOST_FINALS)
+        """The last finals so far. Not emitted: the exit code has a say in them."""
+        self.refused = ""
+        """Why a part of the result was refused, empty while none was."""
         self.broken: list[str] = []
         """What is wrong with the first frames that were skipped."""
         self.skipped = 0
         self.lost = ""
         """Why the stream can't be read on, empty while it can."""
+        self.cut_off = False
+        """Whether it was lost only by its end."""
 
     def feed(self, data: bytes) -> None:
         """Take in what the child printed; never raises."""
@@ -187,6 +205,7 @@ class EventReader:
         """Take in the end of the stream; never raises."""
         if not self.lost:
             self._take(self._framing.end())
+            self.cut_off = bool(self.lost)
 
     def _take(self, frames: Iterator[bytes]) -> None:
         try:
@@ -204,17 +223,21 @@ class EventReader:
             self.skipped += 1
             place = f"{self._framing.word} {self._count}"
             text = f"{place} is no output event and was skipped: {error}"
+            if isinstance(error, PartRefused):
+                self.refused = self.refused or f"{place}: {error}"
             if len(self.broken) < MOST_BROKEN:
                 self.broken.append(text)
                 self._emit(Log(text))
             return
         self.events += 1
         if isinstance(event, FinalEvent):
-            self.final = event
+            self.finals.append(event)
         else:
             self._emit(event)
 
 
+MOST_FINALS: Final = 20
+"""How many of a stream's finals, the last ones, are told in the journal."""
 MOST_BROKEN: Final = 20
 """A child that prints anything else must not fill the journal with complaints."""
 
@@ -222,7 +245,8 @@ MOST_BROKEN: Final = 20
 def read_event(frame: bytes) -> OutputEvent:
     """Return the output event that a frame holds; raises NotAnEvent.
 
-    The wire form is the reference's, an object tagged by `type`; `log` is ours.
+    The wire form is the reference's, an object tagged by `type`; `log` is ours, and
+    that a final may say `by` whom it is.
     """
     try:
         event = load_json(frame.strip())
@@ -238,11 +262,15 @@ def read_event(frame: bytes) -> OutputEvent:
             return Partial(_content(_fields(event, {"chunk": dict})["chunk"], "chunk"))
         case "artifact":
             fields = _fields(event, {"name": str, "content": dict})
+            fault = name_fault(fields["name"])
+            if fault:
+                raise PartRefused(fault)
             return Artifact(fields["name"], _content(fields["content"], "content"))
         case "final":
-            fields = _fields(event, {"content": dict}, {"ok": bool})
-            ok = fields.get("ok")
-            return FinalEvent(_content(fields["content"], "content"), ok is not False)
+            fields = _fields(event, {"content": dict}, {"ok": bool, "by": str})
+            ok, by = fields.get("ok"), fields.get("by") or ""
+            content = _content(fields["content"], "content")
+            return FinalEvent(content, ok is not False, cut(by, LONGEST_NAME))
         case "log":
             return Log(_fields(event, {"text": str})["text"])
         case other:

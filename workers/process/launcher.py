@@ -126,7 +126,7 @@ def sweep(group: int | None) -> tuple[int, dict[int, int]]:
     processes had to be killed and the wait status of every one reaped, by pid.
     """
     reaped, empty = _reap()  # what ended by itself is not swept
-    statuses = dict(reaped)
+    statuses = {pid: status for pid, status, _ in reaped}
     if empty:
         return 0, statuses
     swept = 0
@@ -143,7 +143,7 @@ def sweep(group: int | None) -> tuple[int, dict[int, int]]:
             except OSError:
                 continue
         reaped, empty = _reap()
-        for pid, status in reaped:
+        for pid, status, _ in reaped:
             statuses[pid] = status
             swept += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         if empty:
@@ -159,17 +159,17 @@ def _kill_group(group: int) -> None:
         return
 
 
-def _reap() -> tuple[list[tuple[int, int]], bool]:
-    """Reaps what has ended: (pid, status) pairs, and whether no child is left."""
-    reaped: list[tuple[int, int]] = []
+def _reap() -> tuple[list[tuple[int, int, float]], bool]:
+    """Reaps what has ended: (pid, status, CPU s) each, and whether no child is left."""
+    reaped: list[tuple[int, int, float]] = []
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
             return reaped, True
         if pid == 0:
             return reaped, False
-        reaped.append((pid, status))
+        reaped.append((pid, status, usage.ru_utime + usage.ru_stime))
 
 
 class Launcher:
@@ -180,6 +180,7 @@ class Launcher:
         self.guard = guard
         self.buffer = bytearray()
         self.fds: list[int] = []
+        self.cpu_s = 0.0
         self.wakeup = wakeup_pipe()
 
     def serve(self) -> None:
@@ -228,6 +229,7 @@ class Launcher:
             become(job, fds, failure_end, os.getppid())
         for fd in (*fds, failure_end):
             os.close(fd)
+        self.cpu_s = 0.0
         status, alive = self._wait(pid)
         swept, statuses = sweep(pid)
         if not alive:
@@ -238,7 +240,7 @@ class Launcher:
             swept -= os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         with os.fdopen(failure, "rb") as file:
             error_text = file.read(4096).decode("utf-8", "replace")
-        report: dict[str, Any] = {"swept": max(0, swept)}
+        report: dict[str, Any] = {"swept": max(0, swept), "cpu_s": self.cpu_s}
         if error_text:
             return report | {"error": error_text}
         if status is None:
@@ -253,8 +255,9 @@ class Launcher:
         poll.register(self.sock, select.POLLIN)
         poll.register(self.wakeup, select.POLLIN)
         while True:
-            for ended, status in _reap()[0]:
+            for ended, status, cpu_s in _reap()[0]:
                 if ended == pid:
+                    self.cpu_s = cpu_s
                     return status, True
             for fd, _ in poll.poll():
                 if fd == self.wakeup:
@@ -329,13 +332,15 @@ def guard(sock: socket.socket, launcher: int) -> None:
     poll.register(wakeup, select.POLLIN)
     poll.register(sock, 0)  # only POLLHUP: the worker is gone
     while True:
-        if launcher in dict(_reap()[0]):
+        if launcher in [pid for pid, _, _ in _reap()[0]]:
             break
         events = dict(poll.poll())
         if sock.fileno() in events:
             poll.unregister(sock)
             deadline = time.monotonic() + _GUARD_PATIENCE
-            while launcher not in dict(_reap()[0]) and time.monotonic() < deadline:
+            while time.monotonic() < deadline:
+                if launcher in [pid for pid, _, _ in _reap()[0]]:
+                    break
                 select.select([wakeup], [], [], 0.05)
             break
         os.read(wakeup, 4096)

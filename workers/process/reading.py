@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from engine.flow.json_text import JsonTextError, load_json
 from engine.run.outcomes import Outcome, timed_out
-from engine.run.outputs import FormatRefused, SubmitFormat, fold_text
+from engine.run.outputs import (
+    FormatRefused,
+    Log,
+    OutputEvent,
+    SubmitFormat,
+    fold_text,
+)
 from workers.process.command import Command
 from workers.process.frames import EventReader
 from workers.process.pointer import MISSING, at_pointer
@@ -47,27 +54,74 @@ def outcome_of(
             " write large results to a file and print its path",
             permanent=True,
         )
-    if reader is not None and reader.lost:
-        text = f"the stream on standard output can't be read: {reader.lost}"
-        if finished.exit_code:
-            text = f"exited with {finished.exit_code}; {text}"
-        return Outcome("failed", text=text + _tail(errors), error_type="Output")
-    if finished.cancelled:
-        return Outcome("failed", text="cancelled", permanent=True)
-    if finished.error is not None:
-        # A program that can't be run stays so; a launcher that died does not.
-        never = finished.error.startswith("cannot run ")
-        return Outcome(
-            "failed", text=finished.error, permanent=never, error_type="Launch"
-        )
-    if finished.signal is not None:
-        text = _signal_text(finished.signal, command) + _tail(errors)
-        return Outcome("failed", text=text, error_type="Signal")
+    broken = _broken(finished, command, reader, errors)
+    if broken is not None:
+        return broken
     if reader is not None:
         return _of_stream(finished, reader, errors, spec.get("submit_format"))
     if finished.exit_code:
         return _bad_exit(finished, errors)
     return _of_document(finished, spec, errors)
+
+
+def _broken(
+    finished: Finished, command: Command, reader: EventReader | None, errors: str
+) -> Outcome | None:
+    """Return the outcome of a process that did not come to its own end, or whole."""
+    lost = ""
+    if reader is not None and reader.lost:
+        lost = f"the stream on standard output can't be read: {reader.lost}"
+    if finished.cancelled:
+        if reader is not None and lost and not reader.cut_off:
+            # It was ended for that very reason.
+            return Outcome("failed", text=lost + _tail(errors), error_type="Output")
+        return Outcome("failed", text="cancelled", permanent=True)
+    # How it ended comes first: a frame that was cut off is seldom more than the trace.
+    more = f"; {lost}" if lost else ""
+    if finished.error is not None:
+        # A program that can't be run stays so; a launcher that died does not.
+        never = finished.error.startswith("cannot run ")
+        text = finished.error + more
+        return Outcome("failed", text=text, permanent=never, error_type="Launch")
+    if finished.signal is not None:
+        text = _signal_text(finished, command) + more + _tail(errors)
+        return Outcome("failed", text=text, error_type="Signal")
+    if lost:
+        if finished.exit_code:
+            text = f"exited with {finished.exit_code}{more}"
+            return Outcome("failed", text=text + _tail(errors), error_type="ExitCode")
+        return Outcome("failed", text=lost + _tail(errors), error_type="Output")
+    return None
+
+
+def last_words(
+    finished: Finished, reader: EventReader | None, outcome: Outcome
+) -> Iterator[OutputEvent]:
+    """Yield what is told once it is sure that a process's result counts.
+
+    That is the end of its standard error, where nothing else has it, and the finals of
+    its stream, the last one as what it became.
+    """
+    if outcome.kind not in ("passed", "blocked"):
+        return
+    errors = finished.stderr.decode(errors="replace").strip()
+    if errors and not (
+        isinstance(outcome.value, dict) and outcome.value.get("stderr") == errors
+    ):
+        yield from map(Log, shown_errors(errors))
+    if reader is not None and reader.finals:
+        *earlier, last = reader.finals
+        yield from earlier
+        yield replace(last, content=outcome.value)
+
+
+def shown_errors(errors: str) -> list[str]:
+    """Return the last lines of standard error, and a line for those left out."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    kept = "\n".join(lines[-TAIL_LINES:])[-TAIL_CHARS:].splitlines()
+    if len(kept) < len(lines):
+        kept.insert(0, f"(standard error: {len(lines) - len(kept)} earlier lines)")
+    return kept
 
 
 def _bad_exit(finished: Finished, errors: str) -> Outcome:
@@ -85,10 +139,15 @@ def _tail(errors: str) -> str:
     return f"\nstandard error ended with:\n{tail}"
 
 
-def _signal_text(number: int, command: Command) -> str:
+def _signal_text(finished: Finished, command: Command) -> str:
+    number = finished.signal
     text = f"killed by signal {number}"
     limits = command.limits
-    if number == signal.SIGXCPU and limits.cpu_s is not None:
+    # Who catches the first signal gets the second, which says nothing of its reason.
+    spent = limits.cpu_s is not None and finished.cpu_s >= limits.cpu_s
+    if limits.cpu_s is not None and (
+        number == signal.SIGXCPU or (number == signal.SIGKILL and spent)
+    ):
         return f"{text}: used more than {_named('cpu_s', limits.cpu_s)}"
     if number == signal.SIGXFSZ and limits.file_size is not None:
         return f"{text}: wrote a file of more than {_named('file_bytes', limits.file_size)}"
@@ -121,12 +180,16 @@ def _of_text(
 def _of_stream(
     finished: Finished, reader: EventReader, errors: str, submit_format: SubmitFormat
 ) -> Outcome:
-    final = reader.final
+    final = reader.finals[-1] if reader.finals else None
     if finished.exit_code and (final is None or final.ok):
         return _bad_exit(finished, errors)
+    if reader.refused:
+        return Outcome(
+            "failed", text=reader.refused, permanent=True, error_type="Output"
+        )
     if final is not None:
         kind: Literal["passed", "blocked"] = "passed" if final.ok else "blocked"
-        if submit_format is not None and isinstance(final.content, str):
+        if isinstance(final.content, str):
             return _of_text(kind, final.content, submit_format)
         return Outcome(kind, final.content)
     text = f"ended without a final event; events read: {reader.events}"

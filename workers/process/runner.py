@@ -72,7 +72,8 @@ class Finished:
     """How a process ended; `stderr` is its tail, `swept` counts what it left running.
 
     Exactly one of `exit_code`, `signal` and `error` is set; `error` means that it was
-    not started, or that its end is not known.
+    not started, or that its end is not known. `cpu_s` is the CPU time, in seconds, of a
+    process that was not killed by us, with that of its children it waited for.
     """
 
     exit_code: int | None
@@ -85,6 +86,7 @@ class Finished:
     swept: int
     error: str | None
     seconds: float
+    cpu_s: float = 0.0
 
 
 def environment(
@@ -455,6 +457,7 @@ class _Conversation:
             swept=report.get("swept", 0),
             error=report.get("error"),
             seconds=time.monotonic() - self.started,
+            cpu_s=report.get("cpu_s", 0.0),
         )
 
 

@@ -8,7 +8,8 @@ import threading
 
 # The function below signal.getsignal, which spends 5 µs on looking for an enum.
 from _signal import getsignal
-from types import FrameType
+from collections.abc import Coroutine
+from types import CoroutineType, FrameType
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +26,7 @@ from blueprints.agents import (
 )
 from engine.ports import StepCall
 from engine.run.outcomes import Outcome, timed_out
-from workers.spawners.step_log import attach, current
+from workers.spawners.step_log import attach, current, running
 
 MAX_TEXT = 2000
 ASYNC_GRACE_S = 1.0
@@ -102,12 +103,17 @@ NO_ALARM = (
 def _timed(function: Function, value: Any, step: Step, grace_s: float) -> Outcome:
     """Call a function under an alarm, its log captured."""
     token = current.set(step.emit)
+    running.emit = step.emit
     try:
         try:
             _arm(step.timeout_s + grace_s)
             value = function(value, step=step)
+            # A decorator may hide that a function is async.
+            if type(value) is CoroutineType:
+                value = _awaited(value)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            running.emit = None
             current.reset(token)
     except _TimeIsUp:
         # It may have rung before the timer was stopped above, and would ring again.
@@ -134,14 +140,22 @@ def _timed(function: Function, value: Any, step: Step, grace_s: float) -> Outcom
 
 def _to_its_end(call: tuple[Function, Any], *, step: Step) -> Any:
     """Run an async function in an event loop of its own."""
-    return asyncio.run(_bounded(*call, step))
+    function, value = call
+    return asyncio.run(_bounded(function(value, step=step), step.timeout_s))
 
 
-async def _bounded(function: Function, value: Any, step: Step) -> Any:
-    scope = asyncio.timeout(step.timeout_s)
+def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run what a function turned out to return, in the time that is left."""
+    left, _ = signal.getitimer(signal.ITIMER_REAL)
+    _arm(left + ASYNC_GRACE_S)
+    return asyncio.run(_bounded(coroutine, left))
+
+
+async def _bounded(coroutine: Coroutine[Any, Any, Any], seconds: float) -> Any:
+    scope = asyncio.timeout(seconds)
     try:
         async with scope:
-            return await function(value, step=step)
+            return await coroutine
     except TimeoutError:
         if scope.expired():
             raise _TimeIsUp from None

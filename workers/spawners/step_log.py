@@ -1,6 +1,6 @@
 """The step's log: what an agent logs with Python's logging goes into the journal too.
 
-The handler is passive: outside a call it looks at one context variable and is done.
+The handler is passive: outside a call it looks at two variables and is done.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from engine.run.outputs import Log, OutputEvent
@@ -16,6 +17,20 @@ Emit = Callable[[OutputEvent], None]
 
 current: ContextVar[Emit | None] = ContextVar("current", default=None)
 """Takes the log of the step that this thread, or this asyncio task, works on."""
+
+OURS = ("amqp", "billiard", "celery", "engine", "kombu", "redis", "workers")
+"""Loggers of the worker itself, whose threads work for no step."""
+
+
+@dataclass(slots=True)
+class Running:
+    """The one step whose Python function runs: only the main thread calls them."""
+
+    emit: Emit | None = None
+
+
+running = Running()
+"""Takes what a thread logs that the function started: threads begin without a context."""
 
 
 class StepLog(logging.Handler):
@@ -35,10 +50,12 @@ class StepLog(logging.Handler):
         return passed
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand a record to the step in whose context it was logged, if there is one."""
+        """Hand a record to the step in whose context it was logged, else to the running."""
         take = current.get()
         if take is None:
-            return
+            take = running.emit
+            if take is None or record.name.partition(".")[0] in OURS:
+                return
         try:
             take(Log(_line(record)))
         # A record that can't be formatted must not fail the step that logged it.

@@ -7,14 +7,15 @@ from engine.run.outcomes import Outcome
 from workers.process import ProcessRunner
 from workers.process.command import Command, SourceAbsent, command_for
 from workers.process.frames import EventReader
-from workers.process.reading import outcome_of
+from workers.process.reading import last_words, outcome_of
 
 
 class SubprocessSpawner:
     """Runs a program per attempt, without a shell and without the worker's secrets.
 
     What it prints is its result, one JSON document or else text; with a `stream_mode`
-    it prints output events, which are emitted as they come, and the last final counts.
+    it prints output events, which are emitted as they come, and the last final counts:
+    finals are emitted once the exit code has said that they do.
     """
 
     in_process = False
@@ -59,4 +60,7 @@ class SubprocessSpawner:
         )
         if reader is not None:
             reader.end()
-        return outcome_of(finished, command, call.agent.spec, reader, call.timeout_s)
+        outcome = outcome_of(finished, command, call.agent.spec, reader, call.timeout_s)
+        for event in last_words(finished, reader, outcome):
+            call.emit(event)
+        return outcome

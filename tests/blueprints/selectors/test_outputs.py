@@ -10,11 +10,10 @@ from blueprints.selectors.outputs import (
     log_text,
     run_log,
     run_outputs,
-    run_progress,
-    step_parts,
+    steps_said,
 )
 from blueprints.selectors.runs import run_report
-from engine.run.outputs import Artifact, Log, OutputEvent, Progress, to_wire
+from engine.run.outputs import Artifact, Final, Log, OutputEvent, Progress, to_wire
 
 pytestmark = pytest.mark.django_db
 
@@ -81,7 +80,9 @@ def test_the_latest_progress_is_in_the_report(run: Run) -> None:
         [said("/a", Progress("read", "1"), Log("x"))],
         [said("/a", Progress("read", "2"), first=3)],
     )
-    assert run_progress(run) == {"/a": Progress("read", "2")}
+    assert {at: said.progress for at, said in steps_said(run).items()} == {
+        "/a": Progress("read", "2")
+    }
     told = [(step["stage"], step["note"]) for step in run_report(run)["steps"]]
     assert told == [("read", "2"), ("", "")]
 
@@ -104,5 +105,19 @@ def test_the_parts_are_those_of_the_latest_attempt(run: Run) -> None:
         [said("/a", Artifact("draft", 1), Artifact("plan", 1))],
         [said("/a", Artifact("plan", 2), Artifact("plan", 3), attempt=2)],
     )
-    assert step_parts(run, "/a") == {"plan": {"kind": "inline", "value": 3}}
-    assert step_parts(run, "/b") == {}
+    assert steps_said(run, place="/a")["/a"].parts == {
+        "plan": {"kind": "inline", "value": 3}
+    }
+    assert steps_said(run, place="/b") == {}
+
+
+def test_the_report_has_parts_and_who_wrote_the_last_final(run: Run) -> None:
+    for place in ("/a", "/b"):
+        Step.objects.create(run=run, generation=1, place=place, agent="g", kind="k")
+    said_a = (Artifact("plan", 1), Final("x", by="g"), Final("y", by="critic"))
+    journal(run, [said("/a", *said_a)])
+    made = run_report(run)["steps"]
+    assert [(step["parts"], step["final_by"]) for step in made] == [
+        ({"plan": {"kind": "inline", "value": 1}}, "critic"),
+        ({}, ""),
+    ]

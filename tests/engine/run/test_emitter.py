@@ -146,6 +146,39 @@ def test_parts_larger_than_the_ctx_fail_the_step() -> None:
     assert "the parts are larger than SWARM_CTX_LIMIT" in made.error()[1]
 
 
+def test_a_too_large_part_may_be_replaced_by_one_that_fits() -> None:
+    large, small = Artifact("b", "x" * 2000), Artifact("b", "y")
+    made = ended(saying(Artifact("a", 1), large, small), limits=Limits(ctx_bytes=1000))
+    assert made.final()["a"]["parts"] == {"a": 1, "b": "y"}
+    made = ended(saying(small, large), limits=Limits(ctx_bytes=1000))
+    assert "no room for 'b'" in made.error()[1]
+    # What was replaced takes no room any more.
+    again = [Artifact("a", "x" * 400) for _ in range(10)]
+    assert ended(saying(*again), limits=Limits(ctx_bytes=1000)).final()["a"]["parts"]
+
+
+def test_many_parts_cost_no_more_each_than_few() -> None:
+    def seconds(count: int) -> float:
+        emit, _ = threaded(Writer())
+        parts = [Artifact(f"p{n}", n) for n in range(count)]
+        began = time.process_time()
+        for part in parts:
+            emit(part)
+        return time.process_time() - began
+
+    few = min(seconds(2_000) for _ in range(3))
+    assert seconds(20_000) < 40 * few
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, 5])
+def test_a_part_with_a_bad_name_fails_the_step_also_beyond_the_limit(name: Any) -> None:
+    said = [*(Log("x") for _ in range(20)), Artifact(name, 1)]
+    made = ended(saying(*said), limits=Limits(events=5))
+    assert (
+        "the name of a part must" in made.error()[1] or "has at most" in made.error()[1]
+    )
+
+
 def test_parts_fold_and_the_last_of_a_name_wins() -> None:
     made = ended(
         saying(Artifact("plan", [1]), Artifact("log", "x"), Artifact("plan", {"b": 2}))
@@ -202,7 +235,7 @@ def test_a_part_that_is_no_json_fails_the_step_for_good() -> None:
     assert "artifact 'plan': " in made.error()[1]
 
 
-@pytest.mark.parametrize("bad", [Partial({1}), Artifact(" ", 1), Progress("\ud800")])
+@pytest.mark.parametrize("bad", [Partial({1}), Progress("\ud800")])
 def test_what_can_not_be_said_fails_nothing(bad: OutputEvent) -> None:
     assert ended(saying(bad, Log("after"))).final() == {"a": "done"}
 

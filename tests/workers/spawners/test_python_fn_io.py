@@ -1,7 +1,9 @@
 """The kind python_fn: checked inputs, async functions, logs, and what steps say."""
 
 import asyncio
+import functools
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from engine.run.outputs import Artifact, Log, OutputEvent, Partial, Progress
 from engine.run.turn import Limits
 from engine.store.base import Ref
 from workers.spawners.python_fn import PythonFunctionSpawner
-from workers.spawners.step_log import current
+from workers.spawners.step_log import current, running
 
 DO: dict[str, Any] = {}
 agent_logger = logging.getLogger("test_io_agents")
@@ -182,6 +184,41 @@ async def _blocks(value: Any, step: Step) -> Any:
     time.sleep(30)
 
 
+def _through(function: Any) -> Any:
+    @functools.wraps(function)
+    def call(*args: Any, **more: Any) -> Any:
+        return function(*args, **more)
+
+    return call
+
+
+class _Callable:
+    """An object that is called like an async function."""
+
+    async def __call__(self, value: Any, *, step: Step) -> Any:
+        await asyncio.sleep(0.01)
+        return blocked(value)
+
+
+agent_function("io-wrapped")(_through(in_time))
+agent_function("io-object")(_Callable())
+
+
+def test_an_async_function_that_does_not_look_like_one_runs_to_its_end() -> None:
+    outcome, _ = run("io-wrapped", "no", _answers)
+    assert (outcome.kind, outcome.value) == ("blocked", ["no", "/a"])
+    outcome, _ = run("io-object", [1])
+    assert (outcome.kind, outcome.value) == ("blocked", [1])
+
+
+@pytest.mark.parametrize("do", [_sleeps, _blocks])
+def test_an_async_function_that_does_not_look_like_one_has_its_timeout(do: Any) -> None:
+    DO.pop("cleaned", None)
+    outcome, _ = run("io-wrapped", None, do, timeout_s=0.3)
+    assert (outcome.kind, outcome.text) == ("timed_out", "timed out after 0.3 s")
+    assert ("cleaned" in DO) == (do is _sleeps)
+
+
 @pytest.mark.parametrize("do", [_sleeps, _blocks])
 def test_an_async_function_ends_at_its_timeout(do: Any) -> None:
     outcome, _ = run("io-async", None, do, timeout_s=0.2)
@@ -282,13 +319,25 @@ def test_an_async_functions_tasks_log_too() -> None:
 
 
 @pytest.mark.usefixtures("loud")
+def test_what_a_functions_threads_log_goes_into_its_steps_log() -> None:
+    def do(value: Any, step: Step) -> None:
+        # The worker's own threads work for no step.
+        for logger in (agent_logger, logging.getLogger("celery.worker")):
+            work = threading.Thread(target=logger.warning, args=["from a thread"])
+            work.start()
+            work.join()
+
+    assert run("io-any", None, do)[1] == [Log("WARNING from a thread")]
+
+
+@pytest.mark.usefixtures("loud")
 def test_nothing_is_captured_outside_a_call() -> None:
     _, said = run("io-any", None, lambda value, step: agent_logger.info("in"))
     agent_logger.info("out")
     assert said == [Log("in")]
     assert current.get() is None
     run("io-any", None, lambda value, step: 1 / 0)
-    assert current.get() is None
+    assert (current.get(), running.emit) == (None, None)
 
 
 def test_a_log_line_that_can_not_be_formatted_fails_nothing(

@@ -77,12 +77,17 @@ def test_ab4_parts_fold_by_name_and_the_last_one_wins(out: Any) -> None:
 
 
 def test_ab5_containers_become_structure_and_scalars_stay_text(out: Any) -> None:
-    # Where nobody says otherwise, a child's whole output is JSON or raw text.
+    # Where nobody says otherwise, a plain child's output is JSON or raw text.
     assert out('{"a": [1]}') == {"a": [1]}
     assert out("prose") == {"raw": "prose", "stderr": ""}
-    # The texts of a stream's finals are texts: a child that means structure sends it.
-    for text in ("[1]", "12", "prose"):
-        assert out(None, saying(final(text)), stream_mode="ndjson_lines") == text
+    # The text of a stream's final folds: containers to structure, also in a fence.
+    stream = {"stream_mode": "ndjson_lines"}
+    assert out(None, saying(final("[1]")), **stream) == [1]
+    assert out(None, saying(final('```json\n{"a": 1}\n```')), **stream) == {"a": 1}
+    for text in ("12", "true", '"quoted"', "prose", "[1"):
+        assert out(None, saying(final(text)), **stream) == text
+    # What is no text is no text to be folded.
+    assert out(None, saying(final({"a": "[1]"})), **stream) == {"a": "[1]"}
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "12", "```json\n[1]\n```", "prose"])

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from engine.blueprint.program import Agent
-from engine.ports import StepCall
+from engine.ports import StepCall, never
 from engine.run.outcomes import Outcome
+from engine.run.outputs import Log, no_output
 from workers.spawners.subprocess import SubprocessSpawner
 
 
@@ -28,12 +29,15 @@ def run(
     value: Any = None,
     *,
     timeout_s: float = 10.0,
+    emit: Any = no_output,
     **spec: Any,
 ) -> Outcome:
     """Run Python code as the agent's program."""
     given = {"program": sys.executable, "args": ["-S", "-c", code], **spec}
     agent = Agent("child", "subprocess", "swarm.subprocess", 10_000, spec=given)
-    call = StepCall("R-1", 1, "/children/0", "ST-1", agent, 2, value, timeout_s)
+    call = StepCall(
+        "R-1", 1, "/children/0", "ST-1", agent, 2, value, timeout_s, never, emit
+    )
     return spawner.run(call)
 
 
@@ -110,19 +114,22 @@ def test_a_flood_on_stdout_ends_the_program(
 
 
 def test_a_program_is_ended_at_its_timeout_with_all_it_started(
-    spawner: SubprocessSpawner,
+    spawner: SubprocessSpawner, tmp_path: Path
 ) -> None:
     code = (
-        "import os, time\n"
+        "import os, sys, time\n"
         "if os.fork() == 0: os.setsid()\n"
-        "print('up', flush=True)\n"
+        f"open({str(tmp_path)!r} + '/%d' % os.getpid(), 'w').close()\n"
         "time.sleep(60)"
     )
     begun = time.monotonic()
     outcome = run(spawner, code, timeout_s=1.0)
+    assert time.monotonic() - begun < 1 + 3
     assert outcome.kind == "timed_out"
     assert outcome.text == "timed out after 1 s"
-    assert time.monotonic() - begun < 1 + 3
+    pids = [path.name for path in tmp_path.iterdir()]
+    assert len(pids) == 2
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
 
 
 def test_a_missing_program_fails_for_good_and_is_named(
@@ -220,6 +227,50 @@ def test_standard_error_is_in_the_text_of_a_timeout(
     outcome = run(spawner, code, timeout_s=1.0)
     assert outcome.kind == "timed_out"
     assert outcome.text == "timed out after 1 s\nstandard error ended with:\nstuck"
+
+
+def test_standard_error_is_in_the_log_where_nothing_else_has_it(
+    spawner: SubprocessSpawner,
+) -> None:
+    said: list[Any] = []
+    code = "import sys; print(sys.argv[1]); sys.stderr.write('deprecated\\nslow\\n')"
+
+    def events(printed: str, **more: Any) -> list[Any]:
+        said.clear()
+        args = ["-S", "-c", code + more.pop("then", ""), printed]
+        run(spawner, "", args=args, emit=said.append, **more)
+        return list(said)
+
+    lines = [Log("deprecated"), Log("slow")]
+    assert events("[1]") == lines
+    assert events("prose", submit_format="text") == lines
+    assert events("{}", output={"ok_from": "/ok"}) == lines
+    assert events("prose") == []
+    assert events("[1]", then="; sys.exit(2)") == []
+
+
+def test_of_much_standard_error_the_end_is_in_the_log(
+    spawner: SubprocessSpawner,
+) -> None:
+    said: list[Any] = []
+    code = (
+        "import sys\nfor n in range(100): print('line', n, file=sys.stderr)\nprint(1)"
+    )
+    assert run(spawner, code, emit=said.append).value == 1
+    told = [Log("(standard error: 80 earlier lines)")]
+    assert said == told + [Log(f"line {n}") for n in range(80, 100)]
+
+
+def test_who_ignores_the_signal_of_the_cpu_limit_is_told_of_it_too(
+    spawner: SubprocessSpawner,
+) -> None:
+    code = (
+        "import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass"
+    )
+    assert run(spawner, code, limits={"cpu_s": 1}).text == (
+        "killed by signal 9: used more than 1 s of CPU time (limits.cpu_s of the agent,"
+        " else SWARM_CHILD_CPU)"
+    )
 
 
 LIMITED = {

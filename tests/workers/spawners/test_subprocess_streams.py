@@ -1,13 +1,14 @@
 """Streams: events as they come, the last final, the exit code, and broken frames."""
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.run.outputs import Artifact, Log, Partial, Progress
+from engine.run.outputs import Artifact, Final, Log, Partial, Progress
 
 FINAL = {"type": "final", "content": {"kind": "inline", "value": "end"}, "ok": True}
 NO = {"type": "final", "content": {"kind": "inline", "value": "no"}, "ok": False}
@@ -58,6 +59,8 @@ def test_events_come_in_order_and_the_last_final_counts(child: Any, mode: str) -
         Partial([1]),
         Artifact("log", file),
         Log("bye"),
+        Final("early"),
+        Final("end"),
     ]
 
 
@@ -151,7 +154,20 @@ def test_a_frame_that_is_no_event_is_skipped_and_named(
     assert child.events[1].text.startswith(
         f"{word} 2 is no output event and was skipped: {why}"
     )
-    assert len(child.events) == 2
+    assert child.events[2:] == [Final("end")]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 129])
+@pytest.mark.parametrize("last", [FINAL, NO])
+@every_mode
+def test_a_part_whose_name_can_not_be_fails_the_step_for_good(
+    child: Any, mode: str, last: Any, name: str
+) -> None:
+    part = {"type": "artifact", "name": name, "content": FINAL["content"]}
+    outcome = child(printing(FORMS[mode](UP, part, last)), stream_mode=mode)
+    assert (outcome.kind, outcome.permanent) == ("failed", True)
+    assert re.match(r"(line|event|frame) 2: the name of a part ", outcome.text)
+    assert [type(event) for event in child.events] == [Progress, Log]
 
 
 def test_what_was_skipped_is_told_where_no_final_came(child: Any) -> None:
@@ -165,7 +181,73 @@ def test_what_was_skipped_is_told_where_no_final_came(child: Any) -> None:
 def test_many_broken_lines_are_told_only_at_first(child: Any) -> None:
     code = printing(b"nonsense\n" * 1000 + lines(FINAL))
     assert child(code, stream_mode="ndjson_lines").value == "end"
-    assert len(child.events) == 20
+    assert sum(isinstance(event, Log) for event in child.events) == 20
+
+
+def test_of_many_finals_the_last_ones_are_told(child: Any) -> None:
+    finals = [{**FINAL, "content": {"kind": "inline", "value": n}} for n in range(50)]
+    assert child(printing(lines(*finals)), stream_mode="ndjson_lines").value == 49
+    assert child.events == [Final(n) for n in range(30, 50)]
+
+
+def test_a_final_names_its_author_and_the_exit_code_decides_whether_it_is_told(
+    child: Any,
+) -> None:
+    data = lines({**NO, "by": "critic"}, {**FINAL, "by": "author", "ok": None})
+    assert child(printing(data), stream_mode="ndjson_lines").value == "end"
+    assert child.events == [Final("no", False, "critic"), Final("end", True, "author")]
+    child.events.clear()
+    code = printing(data, "sys.exit(3)")
+    assert child(code, stream_mode="ndjson_lines").text == "exited with 3"
+    assert child.events == []
+
+
+@every_mode
+def test_standard_error_of_a_stream_that_passed_is_in_the_log(
+    child: Any, mode: str
+) -> None:
+    code = printing(FORMS[mode](NO), "sys.stderr.write('one\\n\\ntwo\\n')")
+    assert child(code, stream_mode=mode).kind == "blocked"
+    assert child.events == [Log("one"), Log("two"), Final("no", False)]
+
+
+@pytest.mark.parametrize(
+    ("then", "text", "kind"),
+    [
+        ("os.kill(os.getpid(), 9)", "killed by signal 9; {lost}", "Signal"),
+        (
+            "\nwhile True: pass",
+            "killed by signal 24: used more than 1 s of CPU time (limits.cpu_s of the"
+            " agent, else SWARM_CHILD_CPU); {lost}",
+            "Signal",
+        ),
+        ("sys.exit(3)", "exited with 3; {lost}", "ExitCode"),
+    ],
+)
+def test_how_the_child_ended_comes_before_the_frame_it_cut_off(
+    child: Any, then: str, text: str, kind: str
+) -> None:
+    outcome = child(
+        printing(b"\0\0\0\x09abc", then),
+        stream_mode="length_prefixed",
+        limits={"cpu_s": 1},
+    )
+    lost = (
+        "the stream on standard output can't be read: frame 1 at byte 0 was cut off:"
+        " the output ended after 7 bytes of it"
+    )
+    assert (outcome.kind, outcome.error_type) == ("failed", kind)
+    assert outcome.text == text.format(lost=lost)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0\0\0\x09abc"])
+def test_a_cancelled_stream_is_cancelled_whatever_was_cut_off(
+    child: Any, data: bytes
+) -> None:
+    code = printing(data, "import time; time.sleep(60)")
+    call = {"cancelled": lambda: True}
+    outcome = child(code, stream_mode="length_prefixed", call=call)
+    assert (outcome.kind, outcome.text) == ("failed", "cancelled")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +283,7 @@ def test_a_lost_framing_ends_the_child(child: Any) -> None:
 def test_lines_may_end_as_they_like(child: Any) -> None:
     data = b"\n\r\n" + lines(UP).replace(b"\n", b"\r\n") + lines(FINAL)[:-1]
     assert child(printing(data), stream_mode="ndjson_lines").value == "end"
-    assert child.events == [Progress("up")]
+    assert child.events == [Progress("up"), Final("end")]
 
 
 def test_sse_joins_data_lines_and_passes_over_the_rest(child: Any) -> None:
@@ -209,7 +291,7 @@ def test_sse_joins_data_lines_and_passes_over_the_rest(child: Any) -> None:
     data = ": hello\n\nevent: message\nid: 7\nretry: 5\n\n"
     data += "\r\n".join("data: " + line for line in text.splitlines())
     assert child(printing(data.encode()), stream_mode="sse_events").value == "end"
-    assert child.events == []
+    assert child.events == [Final("end")]
 
 
 @every_mode
@@ -221,7 +303,7 @@ def test_frames_may_come_in_pieces(child: Any, mode: str) -> None:
         "for at in range(len(data)): os.write(1, data[at:at + 1])"
     )
     assert child(code, stream_mode=mode).value == "end"
-    assert child.events == [Progress("up"), Progress("up", "é")]
+    assert child.events == [Progress("up"), Progress("up", "é"), Final("end")]
 
 
 @every_mode
@@ -259,4 +341,4 @@ def test_a_large_stdin_and_a_flood_of_events_pass_each_other(child: Any) -> None
     )
     outcome = child(code, "x" * (4 << 20), stdin="{prompt}", stream_mode="ndjson_lines")
     assert outcome.value == "end"
-    assert len(child.events) == 50_000
+    assert len(child.events) == 50_000 + 1

@@ -213,6 +213,23 @@ def test_the_environment_is_what_the_agent_and_the_fleet_allow(
     assert "LANG" not in got
 
 
+CWD = "import os, json; print(json.dumps(os.getcwd()))"
+
+
+def test_without_a_cwd_a_template_runs_in_the_inputs_work_dir(
+    child: Any, tmp_path: Path
+) -> None:
+    given = {"work_dir": str(tmp_path)}
+    assert child(CWD, given).value == str(tmp_path.resolve())
+    assert child(CWD, given, cwd="/").value == "/"
+    for other in ("text", {"work_dir": ""}, {"work_dir": 5}, {}, None):
+        assert child(CWD, other).value == os.getcwd()
+    outcome = child(CWD, {"work_dir": "/no/such/place"})
+    assert "cannot change to the directory '/no/such/place'" in outcome.text
+    outcome = child(CWD, {"work_dir": "/tmp\0"})
+    assert (outcome.kind, outcome.permanent) == ("failed", True)
+
+
 def test_a_cwd_that_is_not_there_fails_with_its_name(child: Any) -> None:
     outcome = child(SHOW, cwd="/no/such/place")
     assert outcome.kind == "failed"

@@ -15,10 +15,11 @@ from blueprints.models import Run, Step
 from blueprints.selectors.outputs import log_text, run_log
 from blueprints.selectors.runs import run_get, run_list, run_report, run_steps
 from engine.blueprint import Program
+from engine.run.outputs import shown_content
 from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
 from engine.store.redis import RedisStore
 from workers.fleets import SetupFailed, database_ready, queues_of, redis_place
-from workers.live import duration, one_line, stage_text
+from workers.live import SHOWN_CONTENT, duration, one_line, stage_text
 from workers.management.commands.run import add_session_arguments
 from workers.runtime import epoch, make_store
 from workers.session import FAILED, REFUSED, Session
@@ -26,6 +27,7 @@ from workers.session import FAILED, REFUSED, Session
 NEWEST = 20
 SHOWN_STEPS = 200
 SHOWN_LINES = 20
+SHOWN_PARTS = 40
 JSON_LINES = 1000
 WHY = "cancelled with `manage.py runs cancel`"
 
@@ -162,6 +164,7 @@ def show_run(run: Run, *, as_json: bool) -> None:
     more = len(report["steps"]) - SHOWN_STEPS
     if more > 0:
         print(f"... and {more} more steps: --json has them all")
+    show_parts(report["steps"][:SHOWN_STEPS])
     show_log(run)
     if run.result is not None:
         print(json.dumps(run.result, indent=2, ensure_ascii=False))
@@ -174,6 +177,24 @@ def _says(step: dict[str, Any]) -> str:
     if step["error"] or step["status"] not in OPEN_STEP:
         return one_line(step["error"], 200)
     return one_line(stage_text(step["stage"], step["note"]), 200)
+
+
+def show_parts(steps: list[dict[str, Any]]) -> None:
+    """Print the parts that steps staged, and who wrote their finals."""
+    lines = [
+        f"  part   {step['place']}  {name}: {shown_content(content, SHOWN_CONTENT)}"
+        for step in steps
+        for name, content in step["parts"].items()
+    ]
+    lines += [
+        f"  final  {step['place']}  by {step['final_by']}"
+        for step in steps
+        if step["final_by"]
+    ]
+    for line in lines[:SHOWN_PARTS]:
+        print(line)
+    if len(lines) > SHOWN_PARTS:
+        print(f"... and {len(lines) - SHOWN_PARTS} more: --json has them all")
 
 
 def show_log(run: Run) -> None:
