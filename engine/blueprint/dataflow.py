@@ -1,226 +1,329 @@
-"""Which steps' answers can reach a condition: reaching definitions over the flow.
+"""Whose answers can reach a condition: reaching definitions over the flow.
 
 The order of effects is the interpreter's. Passes over the flow are repeated until what
 loops carry back has stopped growing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
+from engine.blueprint.asked_paths import VERDICT, Asked, asked_paths, lane_path
+from engine.blueprint.conditions import (
+    Comparison,
+    any_index,
+    comparisons_in,
+    is_known,
+    source_of,
+    values_at,
+)
 from engine.blueprint.flow_walk import (
+    UNKNOWN,
     Keys,
     Spot,
     children_of,
+    constant_of,
     is_empty,
     keys_of,
     targets_of,
-    walk_nodes,
 )
+from engine.flow import dump_compact
 from engine.flow.json_text import Json
 
-VERDICT: Final[Keys] = ("parts", "verdict")
 
-# From the keys of an `out` path to the refs of the steps that may have written it, in
-# groups by the first key. The groups are never changed, the state itself is.
-Group: TypeAlias = dict[Keys, frozenset[str]]
+class Origin(NamedTuple):
+    """Where a value comes from.
+
+    `body` and `part` are the answer of the step named and its part 'verdict', `given`
+    is a text that the document itself writes, `launch` what a run begins with and
+    `open` anything else.
+    """
+
+    sort: Literal["body", "part", "given", "launch", "open"]
+    name: str = ""
+
+
+Origins: TypeAlias = frozenset[Origin]
+# From the paths that conditions ask for to what may stand there, in groups by the first
+# key. The groups are never changed.
+Group: TypeAlias = Mapping[Keys, Origins]
 State: TypeAlias = dict[str | int | None, Group]
 
-NOBODY: Final[frozenset[str]] = frozenset()
+NOTHING: Final[Origins] = frozenset()
+OPEN: Final[Origins] = frozenset({Origin("open")})
+LAUNCH: Final[Origins] = frozenset({Origin("launch")})
+NO_GROUP: Final[Group] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
     """A comparison of a step's answer with texts, inside a condition.
 
-    `producers` are the refs whose answer may stand there, `place` is the comparison's
-    and `literal` that of the value. A `skip` test guards work that is left out.
+    `producers` are the refs whose answer may stand there, `given` the texts that the
+    document may have put there itself; `open` says that anything may stand there
+    besides. `literals` are the places of the values. `idle` says that the values lead
+    to an arm that does nothing.
     """
 
     spot: Spot
     place: str
-    literal: str
+    literals: tuple[str, ...]
+    op: str
+    holds: bool
     channel: Literal["body", "part"]
     producers: frozenset[str]
+    given: frozenset[str]
+    open: bool
     values: tuple[Json, ...]
-    skip: bool
+    idle: bool
 
     @property
     def where(self) -> str:
         """The sort of condition, for messages."""
         return "Branch cond" if self.spot.kind == "branch" else "Loop cond"
 
+    @property
+    def skip(self) -> bool:
+        """Tells whether it guards work that its values leave out."""
+        return self.idle and self.op != "ne"
 
-def find_tests(root: Spot) -> list[Test]:
-    """Returns every test of a step's answer in a flow, in the order of the walk."""
-    walker = _Walker(root)
+    @property
+    def halts(self) -> bool:
+        """Tells whether its values lead to something other than the usual way."""
+        branch = self.spot.kind == "branch"
+        return branch and self.holds and self.op != "ne" and not self.idle
+
+    @property
+    def foreign(self) -> tuple[tuple[str, Json], ...]:
+        """The places and the values that the document doesn't give itself."""
+        pairs = zip(self.literals, self.values, strict=True)
+        return tuple(pair for pair in pairs if text_of(pair[1]) not in self.given)
+
+
+def find_tests(root: Spot, init: Json = None) -> list[Test]:
+    """Returns every test of a step's answer in a flow, in the order of the walk.
+
+    `init` is the document's default_init_ctx.
+    """
+    walker = _Walker(root, init)
     while walker.grown:
         walker.grown = False
-        walker.run(root, {})
+        walker.run(root)
+        walker.undo(0)
     return list(walker.tests.values())
 
 
-class _Walker:
-    """Carries what reaches each node through the flow, once a pass."""
+def text_of(value: Json) -> str:
+    """Returns a value as it is held against the texts of a contract."""
+    return value if isinstance(value, str) else dump_compact(value)
 
-    def __init__(self, root: Spot) -> None:
+
+class _Walker:
+    """Carries what reaches each node through the flow, once a pass.
+
+    `state` is what holds at the node that is walked; each change is logged, so that an
+    arm can be taken back.
+    """
+
+    def __init__(self, root: Spot, init: Json) -> None:
         self.tests: dict[str, Test] = {}
         self.grown = True
         self._back: dict[str, State] = {}
-        self._written = 0
-        self._below = _asked_for(root)
+        self._asked: Asked = asked_paths(root)
+        self._constants: dict[str, Json] = {}
+        self._log: list[tuple[str | int | None, Group]] = []
+        groups: dict[str | int | None, dict[Keys, Origins]] = {}
+        for path in self._asked.paths:
+            groups.setdefault(_first(path), {})[path] = _initial(init, path)
+        self._state: State = dict(groups)
 
-    def run(self, spot: Spot, state: State) -> State:
-        """Returns what holds after a node; `state` is the node's own to change."""
-        node = spot.node
+    def undo(self, mark: int) -> State:
+        """Takes back what was changed since `mark`; returns what had come of it."""
+        changed = {first: self._state[first] for first, _ in self._log[mark:]}
+        while len(self._log) > mark:
+            first, group = self._log.pop()
+            self._state[first] = group
+        return changed
+
+    def run(self, spot: Spot) -> None:
+        """Carries the state over a node."""
         match spot.kind:
-            case "step":
-                self._write(state, node["out"], frozenset({node["ref"]}))
-                return state
-            case "assign" | "let":
+            case "step" | "assign" | "let":
                 for _, target in targets_of(spot):
-                    self._write(state, target, NOBODY)
-                return state
+                    self._write(spot, target)
             case "seq":
                 for child in children_of(spot):
-                    state = self.run(child, state)
-                return state
-        below = {child.arm: child for child in children_of(spot)}
-        match spot.kind:
-            case "branch":
-                return self._branch(spot, below, state)
-            case "loop":
-                return self._loop(spot, below["body"], state)
+                    self.run(child)
             case "fanout":
-                inner = state.copy()
-                self._write(inner, node["bind"], NOBODY)
-                self.run(below["body"], inner)
-                self._write(state, node["out"], NOBODY)
-                return state
+                self._fanout(spot, children_of(spot)[0])
+            case "loop":
+                self._loop(spot, children_of(spot)[0])
+            case "branch":
+                self._cond(spot)
+                below = {child.arm: child for child in children_of(spot)}
+                self._join(self._arm(below["then"]), self._arm(below["else"]))
             case _:
-                body = self.run(below["body"], state.copy())
-                if node.get("err_at") is not None:
-                    self._write(state, node["err_at"], NOBODY)
-                _merge(body, self.run(below["catch"], state))
-                return body
+                below = {child.arm: child for child in children_of(spot)}
+                body, mark = self._arm(below["body"]), len(self._log)
+                if spot.node.get("err_at") is not None:
+                    self._write(spot, spot.node["err_at"])
+                self.run(below["catch"])
+                self._join(body, self.undo(mark))
 
-    def _branch(self, spot: Spot, below: Mapping[str, Spot], state: State) -> State:
-        self._cond(spot, state)
-        before = self._written
-        then = self.run(below["then"], state.copy())
-        other = self.run(below["else"], state)
-        if self._written != before:
-            _merge(other, then)
-        return other
+    def _arm(self, spot: Spot) -> State:
+        mark = len(self._log)
+        self.run(spot)
+        return self.undo(mark)
 
-    def _loop(self, spot: Spot, body: Spot, state: State) -> State:
-        self._write(state, spot.node["counter"], NOBODY)
+    def _join(self, one: State, other: State) -> None:
+        """Goes on with what holds after either of two arms."""
+        for first in {**one, **other}:
+            now = self._state[first]
+            self._set(first, _union(one.get(first, now), other.get(first, now)))
+
+    def _set(self, first: str | int | None, group: Group) -> None:
+        self._log.append((first, self._state[first]))
+        self._state[first] = group
+
+    def _loop(self, spot: Spot, body: Spot) -> None:
+        self._write(spot, spot.node["counter"])
         back = self._back.setdefault(spot.place, {})
-        _merge(state, back)
-        self._cond(spot, state)
-        if _merge(back, self.run(body, state.copy())):
-            self.grown = True
-        return state
+        for first, group in back.items():
+            self._set(first, _union(self._state[first], group))
+        self._cond(spot)
+        for first, group in self._arm(body).items():
+            known = back.get(first, NO_GROUP)
+            merged = _union(known, group)
+            if merged != known:
+                back[first] = merged
+                self.grown = True
 
-    def _write(self, state: State, target: Json, by: frozenset[str]) -> None:
+    def _fanout(self, spot: Spot, body: Spot) -> None:
+        mark = len(self._log)
+        self._write(spot, spot.node["bind"])
+        self.run(body)
+        selected: dict[Keys, Origins] = {}
+        if spot.node["out"]["op"] == "path":
+            for path in self._asked.below.get(_target(spot.node["out"]), ()):
+                selected[path] = self._selected(spot, path)
+        self.undo(mark)
+        self._write(spot, spot.node["out"], selected)
+
+    def _selected(self, spot: Spot, path: Keys) -> Origins:
+        """Returns what of a lane gets to a path below the fanout's out."""
+        inside = lane_path(spot.node, path)
+        if inside is None or inside not in self._asked.paths:
+            return OPEN
+        found = self._state[_first(inside)][inside]
+        select = spot.node.get("select")
+        source = None if select is None else source_of(select)
+        rest = inside[len(source.path) :] if source is not None else ()
+        for value in () if source is None else source.fallbacks:
+            found |= OPEN if value is UNKNOWN else _given(value, rest)
+        return found
+
+    def _write(
+        self, spot: Spot, target: Json, selected: Mapping[Keys, Origins] | None = None
+    ) -> None:
         if target["op"] != "path":
             return
-        keys = keys_of(target["at"])
-        gone = self._below.get(keys)
-        if gone is None:
-            # No condition asks for anything at or below this path.
-            return
-        self._written += 1
-        if not keys:
-            state.clear()
-        first = keys[0] if keys else None
-        group = dict(state.get(first, {}))
-        for at in gone:
-            group.pop(at, None)
-        if by:
-            group[keys] = by
-        state[first] = group
+        keys = _target(target)
+        changed: dict[str | int | None, dict[Keys, Origins]] = {}
+        for path in self._asked.below.get(keys, ()):
+            first = _first(path)
+            if first not in changed:
+                changed[first] = dict(self._state[first])
+            new = self._written(spot, keys, path) if selected is None else NOTHING
+            if selected is not None:
+                new = selected.get(path, OPEN)
+            changed[first][path] = new
+        for first, group in changed.items():
+            self._set(first, group)
 
-    def _cond(self, spot: Spot, state: State) -> None:
-        skip = spot.kind == "branch" and is_empty(spot.node["then"])
-        for place, literal, path, values in _comparisons(
-            f"{spot.place}.cond", spot.node["cond"]
-        ):
-            channel: Literal["body", "part"] = "body"
-            producers = _producers(state, path)
-            if not producers and path[-2:] == VERDICT:
-                channel, producers = "part", _producers(state, path[:-2])
-            if producers or path[-2:] == VERDICT:
-                self.tests[place] = Test(
-                    spot, place, literal, channel, producers, values, skip
-                )
+    def _written(self, spot: Spot, keys: Keys, path: Keys) -> Origins:
+        """Returns what stands at `path` after the node's write at or above it."""
+        rest = path[len(keys) :]
+        if spot.kind == "step":
+            if not rest or rest == VERDICT:
+                sort: Literal["part", "body"] = "part" if rest else "body"
+                return frozenset({Origin(sort, spot.node["ref"])})
+            return OPEN
+        if spot.kind not in ("assign", "let"):
+            return OPEN
+        if spot.place not in self._constants:
+            self._constants[spot.place] = constant_of(spot.node["value"])
+        value = self._constants[spot.place]
+        return OPEN if value is UNKNOWN else _given(value, rest)
 
-
-def _comparisons(
-    place: str, cond: Json
-) -> Iterator[tuple[str, str, Keys, tuple[Json, ...]]]:
-    """Yields place, place of the literal, path and values of each comparison."""
-    match cond["op"]:
-        case "and" | "or":
-            for number, arg in enumerate(cond["args"]):
-                yield from _comparisons(f"{place}.args[{number}]", arg)
-        case "not":
-            yield from _comparisons(f"{place}.arg", cond["arg"])
-        case "eq" | "ne":
-            sides = {cond[side]["op"]: side for side in ("lhs", "rhs")}
-            if sides.keys() == {"path", "lit"}:
-                path, literal = cond[sides["path"]], cond[sides["lit"]]
-                at = f"{place}.{sides['lit']}.value"
-                yield place, at, keys_of(path["at"]), (literal["value"],)
-        case "in":
-            needle, haystack = cond["needle"], cond["haystack"]
-            if needle["op"] == "path" and haystack["op"] == "lit":
-                values = haystack["value"]
-                if isinstance(values, list):
-                    at = f"{place}.haystack.value"
-                    yield place, at, keys_of(needle["at"]), tuple(values)
+    def _cond(self, spot: Spot) -> None:
+        empty: dict[bool, bool] = {}
+        if spot.kind == "branch":
+            node = spot.node
+            empty = {True: is_empty(node["then"]), False: is_empty(node["else"])}
+        for one in comparisons_in(f"{spot.place}.cond", spot.node["cond"]):
+            path = one.source.path
+            found = self._state.get(_first(path), NO_GROUP).get(path, OPEN)
+            test = _test(spot, one, found, empty)
+            if test is not None:
+                self.tests[one.place] = test
 
 
-def _asked_for(root: Spot) -> Mapping[Keys, list[Keys]]:
-    """Returns the answers that conditions look at, by each path that writes over them.
+def _test(
+    spot: Spot, one: Comparison, found: Origins, empty: Mapping[bool, bool]
+) -> Test | None:
+    named: dict[str, set[str]] = {}
+    for origin in found:
+        named.setdefault(origin.sort, set()).add(origin.name)
+    body, part = named.get("body", set()), named.get("part", set())
+    if not body and not part and one.source.path[-2:] != VERDICT:
+        return None
+    fallbacks = [value for value in one.source.fallbacks if value is not UNKNOWN]
+    holds = (one.op == "ne") == one.negated
+    return Test(
+        spot,
+        one.place,
+        one.literals,
+        one.op,
+        holds,
+        channel="body" if body else "part",
+        producers=frozenset(body or part),
+        given=frozenset([*named.get("given", ()), *map(text_of, fallbacks)]),
+        # What a launch may give counts where the author doesn't ask whether it is there.
+        open="open" in named
+        or ("launch" in named and not one.asked)
+        or bool(body and part)
+        or not is_known(one.source.fallbacks),
+        values=one.values,
+        idle=empty.get(holds, False),
+    )
 
-    Only those are carried along. A path below an answer writes over its verdict.
-    """
-    below: dict[Keys, list[Keys]] = {}
-    seen: set[Keys] = set()
-    for spot in walk_nodes(root.node):
-        if spot.kind not in ("branch", "loop"):
-            continue
-        for _, _, path, _ in _comparisons("$", spot.node["cond"]):
-            for answer in {path, path[:-2]} if path[-2:] == VERDICT else {path}:
-                if answer in seen:
-                    continue
-                seen.add(answer)
-                for size in range(len(answer) + 1):
-                    below.setdefault(answer[:size], []).append(answer)
-                below.setdefault((*answer, VERDICT[0]), []).append(answer)
-                below.setdefault((*answer, *VERDICT), []).append(answer)
-    return below
+
+def _first(path: Keys) -> str | int | None:
+    return path[0] if path else None
 
 
-def _producers(state: State, path: Keys) -> frozenset[str]:
-    return state.get(path[0] if path else None, {}).get(path, NOBODY)
+def _target(target: Json) -> Keys:
+    return any_index(keys_of(target["at"]))
 
 
-def _merge(into: State, other: State) -> bool:
-    """Adds what holds elsewhere; tells whether there was anything new."""
-    grown = False
-    for first, group in other.items():
-        known = into.get(first, {})
-        if known is group:
-            continue
-        merged = dict(known)
-        for keys, refs in group.items():
-            merged[keys] = merged.get(keys, NOBODY) | refs
-        if merged != known:
-            into[first] = merged
-            grown = True
-    return grown
+def _initial(init: Json, path: Keys) -> Origins:
+    if isinstance(init, dict) and path and path[0] in init:
+        return _given(init, path)
+    return LAUNCH
+
+
+def _given(value: Json, keys: Keys) -> Origins:
+    return frozenset(Origin("given", text_of(one)) for one in values_at(value, keys))
+
+
+def _union(one: Group, other: Group) -> Group:
+    if one is other:
+        return one
+    merged = dict(one)
+    for keys, origins in other.items():
+        known = merged.get(keys, NOTHING)
+        merged[keys] = known if known == origins else known | origins
+    return merged
 
 
 def referenced(tests: Iterable[Test]) -> dict[str, set[str]]:

@@ -126,6 +126,25 @@ def _inside(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
                 yield (at if number < 0 else f"{at}[{number}]"), part
 
 
+def path_texts(spot: Spot) -> Iterator[tuple[str, str]]:
+    """Yields the place and the text of each path in a node's own fields."""
+    for place, target in targets_of(spot):
+        if isinstance(spot.node[place.removeprefix(f"{spot.place}.")], str):
+            yield place, target["at"]
+        else:
+            yield from paths_written_in(place, target)
+    for place, expr in reads_of(spot):
+        yield from paths_written_in(place, expr)
+
+
+def paths_written_in(place: str, expr: Json) -> Iterator[tuple[str, str]]:
+    """Yields the place and the text of each path in an expression."""
+    for at, part in walk_expr(place, expr):
+        for field in ("at", "as"):
+            if part["op"] != "lit" and isinstance(part.get(field), str):
+                yield f"{at}.{field}", part[field]
+
+
 @dataclass(frozen=True, slots=True)
 class PathRead:
     """A path that an expression reads; `asked` where it may well be absent."""

@@ -15,6 +15,12 @@ from engine.blueprint.diagnostics import (
     place_in,
     resolve_place,
 )
+from engine.blueprint.flow_walk import (
+    keys_of,
+    path_texts,
+    paths_written_in,
+    walk_nodes,
+)
 from engine.blueprint.lints import REGISTRY, halted_at_missing
 from engine.blueprint.schema import SCHEMA_VERSION, Blueprint
 from engine.blueprint.schema_errors import read_errors
@@ -28,7 +34,7 @@ from engine.flow import (
     parse_expr,
     parse_node,
 )
-from engine.flow.json_text import Json, find_fault
+from engine.flow.json_text import MAX_DEPTH, Json, find_fault
 
 _PARSE_ERROR: Final = re.compile(r"parse error at \$(\S*): (.*)", re.DOTALL)
 _LAST_STEP: Final = re.compile(r"(.*)\.([a-z_]+)(?:\[[0-9]+\])?", re.DOTALL)
@@ -113,7 +119,21 @@ def _check_flow(blueprint: Blueprint) -> Iterator[Diagnostic]:
     except FlowError as error:
         yield _flow_finding(error, blueprint.flow, "$.flow")
         return
-    yield from _arrays_for_objects(blueprint.flow, node.to_json())
+    arrays = list(_arrays_for_objects(blueprint.flow, node.to_json()))
+    yield from arrays
+    if not arrays:
+        for spot in walk_nodes(blueprint.flow):
+            yield from _long_paths(path_texts(spot))
+
+
+def _long_paths(paths: Iterable[tuple[str, str]]) -> Iterator[Diagnostic]:
+    """Yields the places of paths that lead deeper than any Ctx does."""
+    for place, text in paths:
+        # A key takes two characters at least.
+        if len(text) > 2 * MAX_DEPTH and len(keys_of(text)) > MAX_DEPTH:
+            message = f"a path has at most {MAX_DEPTH} keys, got {len(keys_of(text))}"
+            hint = f"a Ctx has at most {MAX_DEPTH} containers inside each other"
+            yield Diagnostic(place, "invalid-flow", message, hint)
 
 
 def _check_limits(blueprint: Blueprint) -> Iterator[Diagnostic]:
@@ -125,9 +145,11 @@ def _check_limits(blueprint: Blueprint) -> Iterator[Diagnostic]:
 def _check_key(name: str, key: Json, dialect: Dialect) -> Iterator[Diagnostic]:
     place = place_in("$.hints.per_agent", [name, "limit", "key"])
     try:
-        parse_expr(key, dialect)
+        parsed = parse_expr(key, dialect)
     except FlowError as error:
         yield _flow_finding(error, key, place)
+        return
+    yield from _long_paths(paths_written_in(place, parsed.to_json()))
 
 
 def _flow_finding(error: FlowError, value: Json, start: str) -> Diagnostic:

@@ -58,6 +58,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"known: {listed(choices)}" if choices else ""
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Returns the one of several words that is most like a word; never raises."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(word, choices[:_MOST_COMPARED], n=1, cutoff=0.0)
+    return near[0] if near else word
+
+
 def listed(names: Iterable[str]) -> str:
     """Returns names as a text, only the first of very many; `none` without any."""
     every = list(names)

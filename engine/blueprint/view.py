@@ -95,9 +95,14 @@ class View:
     @cached_property
     def tests(self) -> list[Test]:
         """The comparisons of steps' answers in conditions."""
-        return find_tests(self.spots[0])
+        return find_tests(self.spots[0], self.blueprint.default_init_ctx)
 
     @cached_property
     def named_verdicts(self) -> Mapping[str, set[str]]:
         """The texts that conditions compare answers with, by agent."""
         return referenced(self.tests)
+
+    @cached_property
+    def compared(self) -> Collection[str]:
+        """The agents whose answers are compared with what the document doesn't give."""
+        return {ref for test in self.tests if test.foreign for ref in test.producers}

@@ -1,8 +1,9 @@
 """A path is read that nothing writes."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, TypeAlias
 
 from engine.blueprint.diagnostics import Finding, Level
@@ -21,12 +22,15 @@ from engine.flow.json_text import Json
 # The fanouts whose lane a spot is in, and the tries whose body (or catch) it is in.
 Inside: TypeAlias = tuple[frozenset[str], frozenset[str]]
 _NEAR: Final = 0.8
+_MOST_COMPARED: Final = 500
+_MOST_SEARCHED: Final = 200
 
 
 @dataclass(slots=True)
 class _Writes:
-    """What is written, with every path that leads there, and who can see it."""
+    """What is written and who can see it, with those of the `asked` paths above it."""
 
+    asked: Collection[Keys]
     at: dict[Keys, set[Inside]] = field(default_factory=dict)
     above: dict[Keys, set[Inside]] = field(default_factory=dict)
 
@@ -34,14 +38,63 @@ class _Writes:
         """Note a write."""
         self.at.setdefault(keys, set()).add(inside)
         for size in range(len(keys)):
-            self.above.setdefault(keys[:size], set()).add(inside)
+            if keys[:size] in self.asked:
+                self.above.setdefault(keys[:size], set()).add(inside)
 
-    def of(self, keys: Keys) -> set[Inside]:
-        """Return the writes that give a path a value, at, above or below it."""
-        found = set(self.above.get(keys, ()))
+    def of(self, keys: Keys) -> Iterator[Inside]:
+        """Yield the writes that give a path a value, at, above or below it."""
+        yield from self.above.get(keys, ())
         for size in range(len(keys) + 1):
-            found |= self.at.get(keys[:size], set())
-        return found
+            yield from self.at.get(keys[:size], ())
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Says what is wrong with a read; what it has found out it says again."""
+
+    view: View
+    writes: _Writes
+    names: tuple[str, ...]
+    known: dict[tuple[Keys, Inside], str | None] = field(default_factory=dict)
+    near: dict[str, str] = field(default_factory=dict)
+
+    def why(self, keys: Keys, inside: Inside) -> str | None:
+        """Return what is wrong with a read, or None if it may well find a value."""
+        if (keys, inside) not in self.known:
+            self.known[keys, inside] = self._why(keys, *inside)
+        return self.known[keys, inside]
+
+    def _why(
+        self, keys: Keys, lanes: frozenset[str], catches: frozenset[str]
+    ) -> str | None:
+        found = other = False
+        for lane, bodies in self.writes.of(keys):
+            found = True
+            if lane <= lanes and not (bodies & catches):
+                return None
+            other = other or not lane <= lanes
+        if other:
+            return "only a fanout's lane does; read it from the fanout's out"
+        if found:
+            return "only the try's body does, and a catch starts from before it"
+        near = self._near(str(keys[0]))
+        if near and near != keys[0]:
+            return f"did you mean '$.{near}'?"
+        if isinstance(self.view.blueprint.default_init_ctx, dict):
+            return "add it to default_init_ctx (null will do) if the launch gives it"
+        return None
+
+    def _near(self, name: str) -> str:
+        """Return the written name that is most like one, empty without any."""
+        if name not in self.near and len(self.near) < _MOST_SEARCHED:
+            # No other length can be near enough.
+            ratio = _NEAR / (2 - _NEAR)
+            shortest, longest = len(name) * ratio, len(name) / ratio
+            fit = (one for one in self.names if shortest <= len(one) <= longest)
+            few = list(islice(fit, _MOST_COMPARED))
+            found = difflib.get_close_matches(name, few, n=1, cutoff=_NEAR)
+            self.near[name] = found[0] if found else ""
+        return self.near.get(name, "")
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -51,35 +104,38 @@ def check(view: View) -> Iterator[Finding]:
     Without default_init_ctx the launch may give anything, so only what looks like a
     slip is told; paths that an `exists` asks for may be absent.
     """
-    writes = _writes_in(view)
-    if () in writes.at:
-        return
     reads = [
         (spot, read)
         for spot in view.spots
         for place, expr in reads_of(spot)
         for read in paths_in(place, expr)
     ]
+    writes = _writes_in(view, {read.keys for _, read in reads})
+    if () in writes.at:
+        return
+    names = sorted({str(path[0]) for path in writes.at})
+    reader = _Reader(view, writes, tuple(names))
+    scopes = _scopes(view, "catch")
     told = {read.keys for _, read in reads if read.asked}
     for spot, read in reads:
         keys = read.keys
         if not keys or _given(view, keys) or _is_told(keys, told):
             continue
-        lanes, catches = _scopes(spot, "catch")
+        lanes, catches = scopes[spot]
         if read.place.startswith(f"{spot.place}.select"):
             # The one field of a fanout that is read in its lanes.
             lanes |= {spot.place}
-        why = _why(view, (lanes, catches), keys, writes)
+        why = reader.why(keys, (lanes, catches))
         if why is not None:
             told.add(keys)
             yield Finding(f"{read.place}.at", f"nothing writes {show_keys(keys)}", why)
 
 
-def _writes_in(view: View) -> _Writes:
-    writes = _Writes()
-    for spot in view.spots:
+def _writes_in(view: View, asked: Collection[Keys]) -> _Writes:
+    writes = _Writes(asked)
+    for spot, (around, bodies) in _scopes(view, "body").items():
         for place, keys in writes_of(spot):
-            lanes, bodies = _scopes(spot, "body")
+            lanes = around
             if spot.kind == "fanout" and place.endswith(".bind"):
                 lanes |= {spot.place}
             writes.add(keys, (lanes, bodies))
@@ -91,25 +147,6 @@ def _is_told(keys: Keys, told: set[Keys]) -> bool:
     return any(keys[:size] in told for size in range(len(keys) + 1))
 
 
-def _why(view: View, inside: Inside, keys: Keys, writes: _Writes) -> str | None:
-    """Returns what is wrong with a read, or None if it may well find a value."""
-    lanes, catches = inside
-    found = writes.of(keys)
-    if any(lane <= lanes and not (bodies & catches) for lane, bodies in found):
-        return None
-    if any(not lane <= lanes for lane, _ in found):
-        return "only a fanout's lane does; read it from the fanout's out"
-    if found:
-        return "only the try's body does, and a catch starts from before it"
-    top = {str(path[0]) for path in writes.at if path}
-    near = difflib.get_close_matches(str(keys[0]), top, n=1, cutoff=_NEAR)
-    if near and near[0] != keys[0]:
-        return f"did you mean '$.{near[0]}'?"
-    if isinstance(view.blueprint.default_init_ctx, dict):
-        return "add it to default_init_ctx (null will do) if the launch gives it"
-    return None
-
-
 def _given(view: View, keys: Keys) -> bool:
     """Tells whether a run may begin with a value at a path."""
     tiers: tuple[Json, ...] = (view.blueprint.default_init_ctx, view.options.launch)
@@ -118,16 +155,21 @@ def _given(view: View, keys: Keys) -> bool:
     return any(tier is not None and keys[0] in tier for tier in tiers)
 
 
-def _scopes(spot: Spot, arm: str) -> Inside:
-    """Returns the fanouts around a spot, and the tries in whose `arm` it stands."""
-    lanes, tries = set(), set()
-    for one in spot.ancestors():
-        if one.parent is not None:
-            if one.parent.kind == "fanout":
-                lanes.add(one.parent.place)
-            elif one.parent.kind == "try" and one.arm == arm:
-                tries.add(one.parent.place)
-    return frozenset(lanes), frozenset(tries)
+def _scopes(view: View, arm: str) -> dict[Spot, Inside]:
+    """Returns the fanouts around each spot, and the tries in whose `arm` it stands."""
+    scopes: dict[Spot, Inside] = {}
+    for spot in view.spots:
+        parent = spot.parent
+        if parent is None:
+            scopes[spot] = (frozenset(), frozenset())
+            continue
+        lanes, tries = scopes[parent]
+        if parent.kind == "fanout":
+            lanes |= {parent.place}
+        elif parent.kind == "try" and spot.arm == arm:
+            tries |= {parent.place}
+        scopes[spot] = (lanes, tries)
+    return scopes
 
 
 LINT: Final = LintKind(

@@ -12,17 +12,17 @@ def check(view: View) -> Iterator[Finding]:
     """Yields each value of a skip guard that the same agent's halt guard names too."""
     halts: dict[tuple[str, str], str] = {}
     for test in view.tests:
-        for ref in () if test.skip else test.producers:
+        for ref in test.producers if test.halts else ():
             for value in test.values:
                 if isinstance(value, str):
                     halts.setdefault((ref, value), test.place)
     for test in view.tests:
         for ref in sorted(test.producers) if test.skip else ():
-            for value in test.values:
+            for place, value in zip(test.literals, test.values, strict=True):
                 halt = halts.get((ref, value)) if isinstance(value, str) else None
                 if halt is not None:
                     yield Finding(
-                        test.literal,
+                        place,
                         f"{value!r} of {ref!r} skips here and halts at {halt}",
                         "let it do one of the two",
                         element=Element("Agent", ref),

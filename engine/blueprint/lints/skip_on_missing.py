@@ -15,7 +15,7 @@ def check(view: View) -> Iterator[Finding]:
     """Yields each skip-like value, of any case, that guards nothing."""
     guarded: dict[str, set[str]] = {}
     for test in view.tests:
-        for ref in test.producers if test.skip else ():
+        for ref in test.producers if test.idle else ():
             texts = (v.casefold() for v in test.values if isinstance(v, str))
             guarded.setdefault(ref, set()).update(texts)
     for one, contract in contract_agents(view):

@@ -13,14 +13,14 @@ from engine.blueprint.view import View
 def check(view: View) -> Iterator[Finding]:
     """Yields each value of a skip guard that no agent in question declares."""
     for test in view.tests:
-        if not test.skip or test.channel != "part":
+        if not test.skip or test.channel != "part" or (test.open and test.producers):
             continue
         declared = _declared(view, test)
-        for value in test.values:
+        for place, value in test.foreign:
             if isinstance(value, str) and value not in declared:
                 ref = next(iter(sorted(test.producers)), "")
                 yield Finding(
-                    test.literal,
+                    place,
                     f"the guard skips on {value!r}, which no agent declares",
                     did_you_mean(value, declared) or "declare it in a verdict contract",
                     element=Element("Step", ref) if ref else None,

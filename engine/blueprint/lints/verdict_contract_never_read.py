@@ -10,13 +10,17 @@ from engine.blueprint.view import View
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Yields each contract none of whose values a condition names."""
+    """Yields each contract whose verdict no condition compares with anything.
+
+    A comparison with a value outside the contract is an error of its own.
+    """
     for one, contract in contract_agents(view):
-        named = view.named_verdicts.get(one.agent.name, set())
-        if named.isdisjoint(contract.values):
+        name = one.agent.name
+        named = view.named_verdicts.get(name, set())
+        if name not in view.compared and named.isdisjoint(contract.values):
             yield Finding(
                 verdict_place(one),
-                f"no condition reads the verdict of {one.agent.name!r}",
+                f"no condition reads the verdict of {name!r}",
                 "add a gate after its step, or drop the contract",
                 suggestion=Suggestion("in the Lua DSL", "gate = true,"),
                 element=one.element,

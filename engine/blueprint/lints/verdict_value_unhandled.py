@@ -7,6 +7,7 @@ from engine.blueprint.contracts import contract_agents, verdict_place
 from engine.blueprint.diagnostics import Finding, Level
 from engine.blueprint.levels import declared_setting
 from engine.blueprint.lint_kind import LintKind
+from engine.blueprint.schema_errors import listed
 from engine.blueprint.view import View
 
 NAME: Final = "verdict-value-unhandled"
@@ -39,13 +40,14 @@ def _findings(view: View, strict: bool) -> Iterator[Finding]:
         # Nothing named at all is verdict-contract-never-read.
         if not strict and (len(left) < 2 or len(left) == len(contract.values)):
             continue
+        declared = f"declared: {listed(contract.values)}"
         for value in left:
             number = contract.values.index(value)
             yield Finding(
                 f"{verdict_place(one)}.values[{number}]",
                 f"no condition asks whether {one.agent.name!r} said {value!r}",
                 "name it in a branch or loop cond, or drop it from the contract",
-                (f"declared: {', '.join(contract.values)}",),
+                (declared,),
                 element=one.element,
             )
 

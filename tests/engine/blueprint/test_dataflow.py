@@ -1,0 +1,123 @@
+"""Tests of engine/blueprint/dataflow.py: whose answers reach a condition."""
+
+from typing import Any
+
+from engine.blueprint import dataflow
+from engine.blueprint.flow_walk import START, Spot
+
+
+def path(at: str) -> Any:
+    return {"op": "path", "at": at}
+
+
+def step(ref: str, out: str) -> Any:
+    return {"kind": "step", "ref": ref, "in": path("$"), "out": path(out)}
+
+
+def seq(*children: Any) -> Any:
+    return {"kind": "seq", "children": list(children)}
+
+
+def let(at: str, value: Any) -> Any:
+    return {"kind": "let", "at": at, "value": value}
+
+
+def lit(value: Any) -> Any:
+    return {"op": "lit", "value": value}
+
+
+def asks(at: str = "$.v") -> Any:
+    cond = {"op": "eq", "lhs": path(at), "rhs": lit("X")}
+    return {"kind": "branch", "cond": cond, "then": seq(), "else": seq()}
+
+
+def either(then: Any, other: Any) -> Any:
+    return {"kind": "branch", "cond": path("$.ok"), "then": then, "else": other}
+
+
+def fanout(body: Any, **more: Any) -> Any:
+    base = {"kind": "fanout", "items": lit([1]), "bind": path("$.i"), "body": body}
+    return {**base, "join": "all", "out": path("$.all"), **more}
+
+
+def one_test(*children: Any, init: Any = None) -> dataflow.Test:
+    (found,) = dataflow.find_tests(Spot(START, seq(*children)), init)
+    return found
+
+
+def test_the_last_write_counts() -> None:
+    found = one_test(step("a", "$.v"), step("b", "$.v"), asks())
+    assert (found.producers, found.channel, found.open) == ({"b"}, "body", False)
+
+
+def test_a_write_above_counts_as_well() -> None:
+    assert (
+        dataflow.find_tests(Spot(START, seq(step("a", "$.v"), step("b", "$"), asks())))
+        == []
+    )
+    assert one_test(step("a", "$"), step("b", "$.v"), asks()).producers == {"b"}
+
+
+def test_arms_meet_and_keep_nothing_for_each_other() -> None:
+    inner = seq(step("a", "$.v"), either(step("b", "$.v"), seq()))
+    found = one_test(step("z", "$.v"), either(inner, seq()), asks())
+    assert found.producers == {"a", "b", "z"}
+    other = seq(asks(), step("c", "$.v"))
+    found = one_test(step("z", "$.v"), either(step("a", "$.v"), other))
+    assert found.producers == {"z"}
+
+
+def test_what_a_loop_carries_back_reaches_its_start() -> None:
+    count = {"op": "lt", "lhs": path("$.n"), "rhs": lit(3)}
+    body = seq(asks(), either(step("b", "$.v"), let("$.v", lit("C"))))
+    loop = {"kind": "loop", "counter": path("$.n"), "cond": count, "body": body}
+    found = one_test(step("a", "$.v"), {**loop, "max": 3})
+    assert (found.producers, found.given) == ({"a", "b"}, {"C"})
+
+
+def test_a_catch_starts_from_before_its_body() -> None:
+    tried = {"kind": "try", "body": step("a", "$.v"), "catch": asks()}
+    assert one_test(step("z", "$.v"), tried).producers == {"z"}
+
+
+def test_texts_of_the_document_are_told_from_unknown_ones() -> None:
+    given = one_test(either(step("a", "$.v"), let("$.v", lit("NONE"))), asks())
+    assert (given.given, given.open) == ({"NONE"}, False)
+    unknown = one_test(either(step("a", "$.v"), let("$.v", path("$.w"))), asks())
+    assert (unknown.given, unknown.open) == (set(), True)
+    absent = one_test(either(step("a", "$.v"), let("$.v", lit({"a": 1}))), asks("$.v"))
+    assert absent.given == {'{"a":1}'}
+
+
+def test_what_a_run_begins_with_counts_where_nothing_wrote_over_it() -> None:
+    maybe = either(step("a", "$.v"), seq())
+    assert one_test(maybe, asks()).open
+    begun = one_test(maybe, asks(), init={"v": None})
+    assert (begun.given, begun.open) == ({"null"}, False)
+    assert not one_test(step("a", "$.v"), asks()).open
+
+
+def test_lanes_keep_their_writes_and_hand_out_what_is_selected() -> None:
+    lane = fanout(step("a", "$.v"))
+    assert one_test(step("z", "$.v"), lane, asks()).producers == {"z"}
+    each = {"op": "any", "in": path("$.all"), "as": "$.e", "cond": asks("$.e")["cond"]}
+    gate = {**asks(), "cond": each}
+    assert one_test(fanout(step("a", "$.v"), select=path("$.v")), gate).producers == {
+        "a"
+    }
+    fields = {**each, "cond": asks("$.e.v")["cond"]}
+    assert one_test(lane, {**asks(), "cond": fields}).producers == {"a"}
+    first = fanout(step("a", "$.v"), join="any", select=path("$.v"))
+    assert one_test(first, asks("$.all")).producers == {"a"}
+    picked = fanout(step("a", "$.v"), select=path("$.v"))
+    assert one_test(picked, asks("$.all[0]")).producers == {"a"}
+
+
+def test_selects_that_lead_to_each_other_come_to_an_end() -> None:
+    def lane(key: str) -> Any:
+        select = path(f"$.all.{key}")
+        return fanout(step("a", "$.v"), join="any", select=select)
+
+    gates = [asks(f"$.all.k{number}") for number in range(50)]
+    lanes = [lane(f"s{number}") for number in range(50)]
+    assert dataflow.find_tests(Spot(START, seq(*lanes, *gates))) == []
