@@ -113,7 +113,12 @@ def _check_flow(blueprint: Blueprint) -> Iterator[Diagnostic]:
     except FlowError as error:
         yield _flow_finding(error, blueprint.flow, "$.flow")
         return
-    yield from _arrays_for_objects(blueprint.flow, node.to_json())
+    written = node.to_json()
+    yield from _arrays_for_objects(blueprint.flow, written)
+    try:
+        parse_node(written, blueprint.dialect)
+    except FlowError as error:
+        yield _unwritable(error, "$.flow")
 
 
 def _check_limits(blueprint: Blueprint) -> Iterator[Diagnostic]:
@@ -125,9 +130,14 @@ def _check_limits(blueprint: Blueprint) -> Iterator[Diagnostic]:
 def _check_key(name: str, key: Json, dialect: Dialect) -> Iterator[Diagnostic]:
     place = place_in("$.hints.per_agent", [name, "limit", "key"])
     try:
-        parse_expr(key, dialect)
+        expr = parse_expr(key, dialect)
     except FlowError as error:
         yield _flow_finding(error, key, place)
+        return
+    try:
+        parse_expr(expr.to_json(), dialect)
+    except FlowError as error:
+        yield _unwritable(error, place)
 
 
 def _flow_finding(error: FlowError, value: Json, start: str) -> Diagnostic:
@@ -143,6 +153,18 @@ def _flow_finding(error: FlowError, value: Json, start: str) -> Diagnostic:
     if old is not None:
         hint = "`manage.py blueprint upgrade FILE` rewrites it"
         return Diagnostic(place, "older-dialect", f"{message} ({old})", hint)
+    return Diagnostic(place, "invalid-flow", message, hint)
+
+
+def _unwritable(error: FlowError, start: str) -> Diagnostic:
+    """Returns the finding for a path that is read, and can't be read as it is written.
+
+    Programs are stored as they are written, so no worker could load this one.
+    """
+    found = _PARSE_ERROR.fullmatch(str(error))
+    place = f"{start}{found[1]}" if found else start
+    message = 'a key of the path holds both "]" and a quotation mark'
+    hint = "such a key can't be written between brackets; rename it"
     return Diagnostic(place, "invalid-flow", message, hint)
 
 

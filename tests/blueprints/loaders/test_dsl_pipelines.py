@@ -5,6 +5,7 @@ import json
 import pytest
 
 from engine.blueprint import BlueprintInvalid, compile_blueprint, lint_blueprint
+from engine.flow import evaluate, parse_node
 
 
 @pytest.fixture
@@ -270,6 +271,30 @@ def test_b13_what_a_skipped_stage_did_not_write_is_not_read(
         f"a.bp.lua:5: stage 'c': {field} is what stage 'b' writes, which may be skipped"
         " (skip_on) and then writes nothing: give it an input that is there in any case"
     )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "halted"), [("NO", None), ("YES", "b"), (None, "b")]
+)
+def test_b13_a_gate_of_a_skipped_stage_halts_nothing(flow, verdict, halted):
+    node, _ = flow(
+        'B.stage "a" {agent="a"},'
+        ' B.stage "b" {agent="b", input=B.from "a", skip_on={"NO"}, halt_on={"STOP"}},'
+        ' B.stage "c" {agent="c", input="$.a"}, done="$.done"'
+    )
+    said = {"a": {"parts": {"verdict": verdict}}, "b": {"parts": {"verdict": "STOP"}}}
+    if verdict is None:
+        said["a"] = {"parts": {}}
+    called = []
+
+    def dispatch(ref, _):
+        called.append(ref)
+        return said.get(ref)
+
+    ctx = evaluate(parse_node(node), {"d": {"a": 1}}, dispatch)
+    assert ctx.get("halted_at") == halted
+    assert ctx.get("done") is (None if halted else True)
+    assert called == (["a", "b"] if halted else ["a", "c"])
 
 
 def test_b13_a_fix_of_another_stage_reads_nothing_of_a_skipped_one(pipeline_fault):
