@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from blueprints.loaders.blueprint import Loaded, load_blueprint
@@ -70,6 +71,7 @@ def lint_options(options: Mapping[str, Any], **limits: Any) -> LintOptions:
     return LintOptions(lints=layer, launch=launch, **limits)
 
 
-def lint_document(document: Json, options: LintOptions | None = None) -> LintReport:
-    """Returns all findings, wherever the Blueprint is to run."""
-    return lint_blueprint(document, kinds=known_kinds(), options=options)
+def lint_loaded(loaded: Loaded, options: LintOptions) -> LintReport:
+    """Returns all findings, the DSL's remarks among them, wherever it is to run."""
+    options = replace(options, remarks=loaded.warnings)
+    return lint_blueprint(loaded.document, kinds=known_kinds(), options=options)

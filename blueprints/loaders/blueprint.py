@@ -64,7 +64,7 @@ def load_blueprint(
     try:
         document = expand(loaded.document, cascade)
     except ReferenceInvalid as error:
-        raise DocumentInvalid(file, error.rule, error.place, error.code) from None
+        raise _unresolved(file, error) from None
     return Loaded(file, document, loaded.warnings, loaded.log)
 
 
@@ -76,7 +76,12 @@ def posted_blueprint(document: Json, name: str = "the document") -> Json:
     try:
         return expand(document, Cascade())
     except ReferenceInvalid as error:
-        raise DocumentInvalid(name, error.rule, error.place, error.code) from None
+        raise _unresolved(name, error) from None
+
+
+def _unresolved(file: str | Path, error: ReferenceInvalid) -> DocumentInvalid:
+    kind = "unresolved-reference"
+    return DocumentInvalid(file, error.rule, error.place, error.code, kind)
 
 
 def embedded_text(document: Json) -> str:

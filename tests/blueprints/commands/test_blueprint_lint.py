@@ -9,6 +9,10 @@ from django.core.management import CommandError
 from engine.blueprint.diagnostics import resolve_place
 
 SAMPLES = Path(__file__).resolve().parents[3] / "blueprints" / "samples"
+NINE = {
+    "kind", "stage", "level", "message", "notes", "help", "suggestion", "docs_ref",
+    "span",
+}  # fmt: skip
 SLOW = {"name": "s", "kind": "subprocess", "spec": {"program": "true"}}
 
 
@@ -80,7 +84,11 @@ def test_files_that_can_not_be_read_are_exit_2_and_the_others_are_told(
     assert "[unresolved-agent-ref]" in told.out
     assert "3 can't be read" in told.err
     [none] = say("lint", tmp_path / "none.json", "--json").json["files"]
-    assert (none["verdict"], none["error"]["code"]) == (None, "io")
+    assert (none["verdict"], none["error"]) == (None, "io")
+    [found] = none["diagnostics"]
+    assert set(found) == NINE
+    assert (found["kind"], found["level"]) == ("unreadable", "Error")
+    assert found["stage"] == {"type": "RefResolve"}
 
 
 def test_a_reference_that_leads_outside_is_told_at_its_place(say: Any, tmp_path: Path):
@@ -89,6 +97,16 @@ def test_a_reference_that_leads_outside_is_told_at_its_place(say: Any, tmp_path:
     told = say("lint", path)
     assert told.code == 2
     assert told.out.startswith(f"{path}:$.flow.$file: error: '../x' has '..'")
+    assert told.out.endswith(" [unresolved-reference]\n")
+    [one] = say("lint", path, "--json").json["files"]
+    [found] = one["diagnostics"]
+    assert found["span"] == {"element": None, "json_path": "$.flow.$file"}
+    assert found["docs_ref"] == {
+        "uri": "docs/lints.md", "anchor": "unresolved-reference",
+    }  # fmt: skip
+    for verb in ("build", "doctor", "explain"):
+        error = say(verb, path, "--json").json["error"]
+        assert error["diagnostics"] == [found]
 
 
 SCRIPT = """
@@ -105,10 +123,23 @@ def test_a_folder_with_a_script_is_linted_with_its_parameters(say: Any, tmp_path
     (tmp_path / "ctx.json").write_text('{"who": "me"}')
     told = say("lint", tmp_path, "--ctx", f"@{tmp_path / 'ctx.json'}")
     assert told.code == 0
-    assert "blueprint.bp.lua: warning: " in told.out
+    assert "blueprint.bp.lua:$: warning: " in told.out
     assert "[dsl-warning]" in told.out
     assert told.err.startswith("for me\n")
     assert say("lint", tmp_path, "--ctx", '{"who": "me"}', "--strict").code == 1
+
+    given = ("--ctx", '{"who": "me", "project_root": "/"}')
+    told = say("lint", tmp_path, *given, "--strict", "--allow", "dsl-warning")
+    assert (told.code, told.out) == (0, "")
+    for verb in ("lint", "build", "doctor"):
+        got = say(verb, tmp_path, *given, "--json").json
+        [found] = got.get("files", [got])[0]["diagnostics"]
+        assert set(found) == NINE
+        assert found["kind"] == "dsl-warning"
+        assert found["stage"] == {"type": "BpDoctor", "family": "DslLint"}
+        told = say(verb, tmp_path, *given, "--deny", "dsl-warning")
+        assert told.code == 1
+        assert (told.out + told.err).count("halt_on is given, but no stage") == 1
 
     told = say("lint", tmp_path)
     assert told.code == 2
