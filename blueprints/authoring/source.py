@@ -7,8 +7,14 @@ from typing import Any, Final
 
 from blueprints.loaders.blueprint import Loaded, load_blueprint
 from blueprints.parameters import Refused, read_ctx
-from blueprints.preflight import known_kinds
-from engine.blueprint import LintOptions, LintReport, lint_blueprint
+from blueprints.preflight import compile_here, known_kinds
+from engine.blueprint import (
+    BlueprintInvalid,
+    LintOptions,
+    LintReport,
+    Program,
+    lint_blueprint,
+)
 from engine.flow.json_text import Json
 
 SETTINGS: Final = ("allow", "warn", "deny")
@@ -74,4 +80,13 @@ def lint_options(options: Mapping[str, Any], **limits: Any) -> LintOptions:
 def lint_loaded(loaded: Loaded, options: LintOptions) -> LintReport:
     """Returns all findings, the DSL's remarks among them, wherever it is to run."""
     options = replace(options, remarks=loaded.warnings)
-    return lint_blueprint(loaded.document, kinds=known_kinds(), options=options)
+    report = lint_blueprint(loaded.document, kinds=known_kinds(), options=options)
+    return replace(report, diagnostics=loaded.hinted(report.diagnostics))
+
+
+def compile_loaded(loaded: Loaded) -> Program:
+    """Returns the program, wherever it is to run; raises BlueprintInvalid."""
+    try:
+        return compile_here(loaded.document, anywhere=True)
+    except BlueprintInvalid as error:
+        raise BlueprintInvalid(loaded.hinted(error.diagnostics)) from None

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 
 from engine.blueprint.diagnostics import resolve_place
 
@@ -146,6 +146,36 @@ def test_a_folder_with_a_script_is_linted_with_its_parameters(say: Any, tmp_path
     assert "blueprint.bp.lua:3: " in told.out
     told = say("lint", tmp_path, "--ctx", "{")
     assert (told.code, told.err.startswith("--ctx: no JSON: ")) == (2, True)
+
+
+def test_an_empty_table_that_should_be_an_array_gets_the_word_for_it(
+    say: Any, write: Any, tmp_path: Path, capsys: Any
+):
+    hint = "an empty Lua table is an object; write F.arr() for an array"
+    flow = 'flow = { kind = "seq", children = %s }'
+    script = tmp_path / "a.bp.lua"
+    for text, place in (
+        (f'return {{ id = "x", {flow % "{}"} }}', "$.flow.children"),
+        (
+            f'return {{ id = "x", agents = {{}}, {flow % "require([[flow_dsl]]).arr()"} }}',
+            "$.agents",
+        ),
+    ):
+        script.write_text(text)
+        for verb in ("lint", "build", "explain"):
+            told = say(verb, script)
+            assert told.code == 1
+            assert f"{place}: error: expected an array, got an object" in (
+                told.out + told.err
+            )
+            assert f"  help: {hint}\n" in told.out + told.err
+        with pytest.raises(SystemExit):
+            call_command("run", str(script), "--json")
+        assert hint in capsys.readouterr().out
+    # Others have written what they mean, and a table with names is a slip elsewhere.
+    assert "F.arr" not in say("lint", write(agents={})).out
+    script.write_text('return { id = "x", agents = { a = 1 } }')
+    assert "F.arr" not in say("lint", script).out
 
 
 def test_the_samples_have_no_errors_and_no_warnings(say: Any):
