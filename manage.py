@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Django's command line for this project."""
 
+import codecs
+import io
 import os
 import sys
 
@@ -8,10 +10,29 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 USAGE, INTERRUPTED = 2, 130
+ESCAPE = "json-escape"
+
+
+def escaped(error: UnicodeError) -> tuple[str, int]:
+    """Writes what an encoding does not have as JSON does, so that JSON stays JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    # Halves of a surrogate pair are written one by one, as JSON wants it.
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    escapes = [f"\\u{units[n : n + 2].hex()}" for n in range(0, len(units), 2)]
+    return "".join(escapes), error.end
+
+
+def write_anything(stream: object) -> None:
+    """Lets a stream take every text, whatever the terminal's encoding."""
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error(ESCAPE, escaped)
+        stream.reconfigure(errors=ESCAPE)
 
 
 def main() -> None:
     """Runs the command named in the arguments; a bad setting is one line, exit 2."""
+    write_anything(sys.stdout)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "swarm_project.settings")
     try:
         execute_from_command_line(sys.argv)

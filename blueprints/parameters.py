@@ -1,7 +1,6 @@
 """Reads what the commands are given for a Ctx: `--ctx JSON` or `--ctx @FILE`."""
 
-from pathlib import Path
-
+from blueprints.loaders.files import Unreadable, read_file
 from engine.flow import JsonTextError, load_json
 from engine.flow.json_text import Json
 
@@ -13,16 +12,16 @@ class Refused(Exception):
 def read_ctx(given: str) -> Json:
     """Returns the JSON value of an argument, `@FILE` stands for a file with it.
 
-    Raises Refused.
+    The file is a regular one of at most 4 MiB. Raises Refused.
     """
-    name, text = "--ctx", given
+    name: str = "--ctx"
+    text: str | bytes = given
     if given.startswith("@"):
         name = given[1:]
         try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise Refused(f"--ctx {given}: can't be read: {reason}") from None
+            text = read_file(name)
+        except Unreadable as error:
+            raise Refused(f"--ctx {given}: {error}") from None
     try:
         return load_json(text)
     except JsonTextError as error:

@@ -104,7 +104,7 @@ def _placed(program: Program, document: Any) -> Iterator[tuple[str, Agent]]:
 
 def _missing(place: str, kind: str, text: str, hint: str, agent: Agent) -> Diagnostic:
     element = Element("Agent", agent.name)
-    return Diagnostic(place, kind, text, hint, element=element)
+    return Diagnostic(place, kind, text, hint, element=element, stage="LaunchPreflight")
 
 
 def _missing_script(place: str, agent: Agent) -> Iterator[Diagnostic]:

@@ -15,7 +15,6 @@ from engine.run.load import Loader
 from engine.run.start import start_of
 from engine.run.states import RunStatus
 from engine.store.redis import RedisStore
-from workers.archive import WATERMARK
 from workers.runtime import epoch
 
 
@@ -63,9 +62,9 @@ def unarchived_bytes(store: RedisStore) -> int:
     """
     size = store.journal_bytes()
     if size > settings.SWARM_JOURNAL_LIMIT:
-        mark = store.wire.call("GET", WATERMARK)
-        if mark is not None:
-            store.trim(mark.decode())
+        mark = store.archived()
+        if mark != "0":
+            store.trim(mark)
             size = store.journal_bytes()
     return size
 

@@ -13,7 +13,7 @@ from blueprints.authoring.findings import finding_lines
 from blueprints.authoring.source import (
     add_levels,
     add_source,
-    lint_document,
+    lint_loaded,
     lint_options,
     load,
 )
@@ -53,7 +53,7 @@ def answer(options: Mapping[str, Any]) -> Answer:
     loaded = load(options["file"], options)
     if out is not None and os.path.realpath(out) == os.path.realpath(loaded.path):
         raise Refused(f"--out {out}: that is the Blueprint itself; name another file")
-    report = lint_document(loaded.document, how)
+    report = lint_loaded(loaded, how)
     errors = [one for one in report.diagnostics if one.level is Level.ERROR]
     if errors:
         raise BlueprintInvalid(errors)
@@ -74,14 +74,13 @@ def answer(options: Mapping[str, Any]) -> Answer:
         "out": out,
         "program_id": program.program_id,
         "document_hash": digest,
-        "warnings": list(loaded.warnings),
         "diagnostics": [one.to_json() for one in report.diagnostics],
     }
     if out is None:
         data["document"] = escape(loaded.document)
     notes = (f"program {program.program_id}", f"document {digest}")
     shown = "" if out is not None else text
-    return Answer(FINE, data, shown, (*loaded.said, *found, *notes))
+    return Answer(FINE, data, shown, (*loaded.log, *found, *notes))
 
 
 def document_hash(document: Json) -> str:

@@ -12,10 +12,11 @@ from blueprints.authoring.findings import WORDS, counted, finding_lines, summary
 from blueprints.authoring.source import (
     add_levels,
     add_source,
-    lint_document,
+    lint_loaded,
     lint_options,
     load,
 )
+from blueprints.loaders.blueprint import Loaded
 from blueprints.preflight import compile_here, known_kinds, missing_parts
 from engine.blueprint import (
     BlueprintInvalid,
@@ -112,16 +113,15 @@ def answer(options: Mapping[str, Any]) -> Answer:
     limits = {name: options[name] for name in LIMITS}
     how = lint_options(options, block=options["block"], **limits)
     loaded = load(options["file"], options)
-    done = examine(loaded.document, how)
+    done = examine(loaded, how)
     data: dict[str, Json] = {"file": str(loaded.path), **done.to_json()}
-    data["warnings"] = list(loaded.warnings)
     text = lines(*_rows(str(loaded.path), done, data))
-    return Answer(FINE if done.ok else INVALID, data, text, loaded.said)
+    return Answer(FINE if done.ok else INVALID, data, text, loaded.log)
 
 
-def examine(document: Json, options: LintOptions) -> Examined:
+def examine(loaded: Loaded, options: LintOptions) -> Examined:
     """Examines a complete document; never raises for what is wrong with it."""
-    report = lint_document(document, options)
+    document, report = loaded.document, lint_loaded(loaded, options)
     try:
         view = read_blueprint(document, kinds=known_kinds(), options=options)
     except BlueprintInvalid:

@@ -7,9 +7,8 @@ from typing import Any, Final
 from blueprints.authoring.answer import FINE, Answer, lines
 from blueprints.authoring.build import document_hash
 from blueprints.authoring.flow_text import flow_rows
-from blueprints.authoring.source import add_source, load
+from blueprints.authoring.source import add_source, compile_loaded, load
 from blueprints.parameters import Refused
-from blueprints.preflight import compile_here
 from engine.blueprint import Agent, Program, Retry
 from engine.blueprint.flow_walk import walk_nodes
 from engine.blueprint.schema_errors import did_you_mean
@@ -31,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def answer(options: Mapping[str, Any]) -> Answer:
     """Returns the program; raises BlueprintInvalid, DocumentInvalid or Refused."""
     loaded = load(options["file"], options)
-    program = compile_here(loaded.document, anywhere=True)
+    program = compile_loaded(loaded)
     data: dict[str, Json] = {"ok": True, "file": str(loaded.path)}
     data |= explained(program)
     data["document_hash"] = document_hash(loaded.document)

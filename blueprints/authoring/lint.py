@@ -10,7 +10,7 @@ from blueprints.authoring.findings import counted, finding_lines, summary
 from blueprints.authoring.source import (
     add_levels,
     add_source,
-    lint_document,
+    lint_loaded,
     lint_options,
     load,
 )
@@ -44,44 +44,32 @@ class Linted:
     fault: DocumentInvalid | None = None
 
     @property
-    def remarks(self) -> tuple[str, ...]:
-        """What the Lua DSL warns of."""
-        return () if self.loaded is None else self.loaded.warnings
-
-    @property
     def errors(self) -> int:
         """How many findings are errors."""
         return counted(self.report.diagnostics)[Level.ERROR]
 
     @property
     def warnings(self) -> int:
-        """How many are warnings, those of the DSL among them."""
-        return counted(self.report.diagnostics)[Level.WARN] + len(self.remarks)
+        """How many are warnings."""
+        return counted(self.report.diagnostics)[Level.WARN]
 
     def rows(self) -> Iterator[str]:
         """Yields the lines for people."""
-        if self.fault is not None:
-            place = f"{self.fault.place}: " if self.fault.place else " "
-            yield f"{self.fault.file}:{place}error: {self.fault.rule} [unreadable]"
-        for text in self.remarks:
-            yield f"{self.file}: warning: {text} [dsl-warning]"
+        if self.fault is not None and not self.fault.place:
+            yield f"{self.fault.file}: error: {self.fault.rule} [{self.fault.kind}]"
+            return
         for one in self.report.diagnostics:
             yield from finding_lines(self.file, one)
 
     def to_json(self) -> dict[str, Json]:
         """Writes the outcome as JSON."""
-        error: Json = None
-        if self.fault is not None:
-            fault = self.fault
-            error = {"place": fault.place, "code": fault.code, "text": fault.rule}
         return {
             "file": self.file,
             "verdict": None if self.fault else self.report.verdict,
             "diagnostics": [one.to_json() for one in self.report.diagnostics],
             "suppressed": [one.to_json() for one in self.report.suppressed],
-            "warnings": list(self.remarks),
             "log": [] if self.loaded is None else list(self.loaded.log),
-            "error": error,
+            "error": None if self.fault is None else self.fault.code,
         }
 
 
@@ -120,6 +108,5 @@ def _lint(path: str, options: Mapping[str, Any], how: LintOptions) -> Linted:
     try:
         loaded = load(path, options)
     except DocumentInvalid as error:
-        return Linted(path, fault=error)
-    report = lint_document(loaded.document, how)
-    return Linted(str(loaded.path), loaded, report)
+        return Linted(error.file, None, LintReport((error.diagnostic,)), error)
+    return Linted(str(loaded.path), loaded, lint_loaded(loaded, how))

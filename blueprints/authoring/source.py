@@ -2,12 +2,19 @@
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from blueprints.loaders.blueprint import Loaded, load_blueprint
 from blueprints.parameters import Refused, read_ctx
-from blueprints.preflight import known_kinds
-from engine.blueprint import LintOptions, LintReport, lint_blueprint
+from blueprints.preflight import compile_here, known_kinds
+from engine.blueprint import (
+    BlueprintInvalid,
+    LintOptions,
+    LintReport,
+    Program,
+    lint_blueprint,
+)
 from engine.flow.json_text import Json
 
 SETTINGS: Final = ("allow", "warn", "deny")
@@ -70,6 +77,16 @@ def lint_options(options: Mapping[str, Any], **limits: Any) -> LintOptions:
     return LintOptions(lints=layer, launch=launch, **limits)
 
 
-def lint_document(document: Json, options: LintOptions | None = None) -> LintReport:
-    """Returns all findings, wherever the Blueprint is to run."""
-    return lint_blueprint(document, kinds=known_kinds(), options=options)
+def lint_loaded(loaded: Loaded, options: LintOptions) -> LintReport:
+    """Returns all findings, the DSL's remarks among them, wherever it is to run."""
+    options = replace(options, remarks=loaded.warnings)
+    report = lint_blueprint(loaded.document, kinds=known_kinds(), options=options)
+    return replace(report, diagnostics=loaded.hinted(report.diagnostics))
+
+
+def compile_loaded(loaded: Loaded) -> Program:
+    """Returns the program, wherever it is to run; raises BlueprintInvalid."""
+    try:
+        return compile_here(loaded.document, anywhere=True)
+    except BlueprintInvalid as error:
+        raise BlueprintInvalid(loaded.hinted(error.diagnostics)) from None

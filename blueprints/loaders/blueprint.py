@@ -5,8 +5,8 @@ What comes out is complete: every reference is replaced by what it names.
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +16,13 @@ from blueprints.loaders.cascade import Cascade, cascade_of
 from blueprints.loaders.documents import MAX_BYTES, DocumentInvalid, load_document
 from blueprints.loaders.lua_script import run_script
 from blueprints.loaders.references import ReferenceInvalid, escape, expand
+from engine.blueprint.diagnostics import Diagnostic, resolve_place
 from engine.flow.json_text import Json, dump_compact
 
 SCRIPT: Final = ".bp.lua"
 FORMS: Final = (".json", ".yaml", ".yml", SCRIPT)
+
+_EMPTY_TABLE: Final = "an empty Lua table is an object; write F.arr() for an array"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,23 @@ class Loaded:
     def said(self) -> tuple[str, ...]:
         """The lines a terminal shows of the script."""
         return (*self.log, *(f"warning: {text}" for text in self.warnings))
+
+    def hinted(self, found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+        """Returns findings with what a script's author has to know of them."""
+        if not self.path.name.lower().endswith(SCRIPT):
+            return tuple(found)
+        return tuple(
+            replace(one, help=_EMPTY_TABLE) if self._is_empty_table(one) else one
+            for one in found
+        )
+
+    def _is_empty_table(self, found: Diagnostic) -> bool:
+        if not found.message.startswith("expected an array, got an object"):
+            return False
+        try:
+            return resolve_place(self.document, found.place) == {}
+        except LookupError:
+            return False
 
 
 def load_blueprint(
@@ -64,7 +84,7 @@ def load_blueprint(
     try:
         document = expand(loaded.document, cascade)
     except ReferenceInvalid as error:
-        raise DocumentInvalid(file, error.rule, error.place, error.code) from None
+        raise _unresolved(file, error) from None
     return Loaded(file, document, loaded.warnings, loaded.log)
 
 
@@ -76,7 +96,12 @@ def posted_blueprint(document: Json, name: str = "the document") -> Json:
     try:
         return expand(document, Cascade())
     except ReferenceInvalid as error:
-        raise DocumentInvalid(name, error.rule, error.place, error.code) from None
+        raise _unresolved(name, error) from None
+
+
+def _unresolved(file: str | Path, error: ReferenceInvalid) -> DocumentInvalid:
+    kind = "unresolved-reference"
+    return DocumentInvalid(file, error.rule, error.place, error.code, kind)
 
 
 def embedded_text(document: Json) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 from blueprints.loaders.files import MAX_BYTES, Unreadable, read_file
 from blueprints.loaders.yaml_text import YamlTextError, load_yaml
+from engine.blueprint.diagnostics import Diagnostic
 from engine.flow import JsonTextError, load_json
 from engine.flow.json_text import Json
 
@@ -21,18 +22,29 @@ class DocumentInvalid(Exception):
     """A file that can't be read as a document; the text names the file and the place.
 
     `place` is the place in the document (`$.agents[0].$agent_md`), "" for the file as a
-    whole; `code` names the rule for programs.
+    whole; `code` names the rule for programs, `kind` the section of docs/lints.md.
     """
 
     def __init__(
-        self, file: str | Path, rule: str, place: str = "", code: str = "document"
+        self,
+        file: str | Path,
+        rule: str,
+        place: str = "",
+        code: str = "document",
+        kind: str = "unreadable",
     ) -> None:
         """Fault with a rule for people."""
         self.file = str(file)
         self.rule = rule
         self.place = place
         self.code = code
+        self.kind = kind
         super().__init__(f"{file}: {place}: {rule}" if place else f"{file}: {rule}")
+
+    @property
+    def diagnostic(self) -> Diagnostic:
+        """The finding it is, at the place or for the file as a whole."""
+        return Diagnostic(self.place or "$", self.kind, self.rule, stage="RefResolve")
 
 
 def load_document(path: str | Path) -> Json:

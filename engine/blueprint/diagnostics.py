@@ -30,6 +30,8 @@ class Level(StrEnum):
 
 
 ElementType: TypeAlias = Literal["Agent", "Step", "Operator", "Meta", "BlueprintRoot"]
+# Where a finding comes up; a lint's stage is BpDoctor with its family.
+Stage: TypeAlias = Literal["CompileLint", "RefResolve", "LaunchPreflight"]
 Applicability: TypeAlias = Literal[
     "MachineApplicable", "MaybeIncorrect", "HasPlaceholders", "Unspecified"
 ]
@@ -78,7 +80,8 @@ class Diagnostic:
 
     `place` is a path in the document (`$.flow.children[2].cond`), `kind` names the
     rule for programs, `message` and `help` are for people. `family` is empty for what
-    the compiler finds and names the group of a lint otherwise.
+    the compiler finds and names the group of a lint otherwise; `stage` is for what has
+    no family.
     """
 
     place: str
@@ -90,6 +93,7 @@ class Diagnostic:
     suggestion: Suggestion | None = None
     element: Element | None = None
     family: str = ""
+    stage: Stage = "CompileLint"
 
     def __str__(self) -> str:
         hint = f"; {self.help}" if self.help else ""
@@ -97,7 +101,7 @@ class Diagnostic:
 
     def to_json(self) -> dict[str, Json]:
         """Writes the nine keys of the record, all of them always."""
-        stage: dict[str, Json] = {"type": "CompileLint"}
+        stage: dict[str, Json] = {"type": self.stage}
         if self.family:
             stage = {"type": "BpDoctor", "family": self.family}
         element = None if self.element is None else self.element.to_json()

@@ -119,11 +119,16 @@ def _check_flow(blueprint: Blueprint) -> Iterator[Diagnostic]:
     except FlowError as error:
         yield _flow_finding(error, blueprint.flow, "$.flow")
         return
-    arrays = list(_arrays_for_objects(blueprint.flow, node.to_json()))
+    written = node.to_json()
+    arrays = list(_arrays_for_objects(blueprint.flow, written))
     yield from arrays
     if not arrays:
         for spot in walk_nodes(blueprint.flow):
             yield from _long_paths(path_texts(spot))
+    try:
+        parse_node(written, blueprint.dialect)
+    except FlowError as error:
+        yield _unwritable(error, "$.flow")
 
 
 def _long_paths(paths: Iterable[tuple[str, str]]) -> Iterator[Diagnostic]:
@@ -145,11 +150,16 @@ def _check_limits(blueprint: Blueprint) -> Iterator[Diagnostic]:
 def _check_key(name: str, key: Json, dialect: Dialect) -> Iterator[Diagnostic]:
     place = place_in("$.hints.per_agent", [name, "limit", "key"])
     try:
-        parsed = parse_expr(key, dialect)
+        expr = parse_expr(key, dialect)
     except FlowError as error:
         yield _flow_finding(error, key, place)
         return
-    yield from _long_paths(paths_written_in(place, parsed.to_json()))
+    written = expr.to_json()
+    yield from _long_paths(paths_written_in(place, written))
+    try:
+        parse_expr(written, dialect)
+    except FlowError as error:
+        yield _unwritable(error, place)
 
 
 def _flow_finding(error: FlowError, value: Json, start: str) -> Diagnostic:
@@ -165,6 +175,18 @@ def _flow_finding(error: FlowError, value: Json, start: str) -> Diagnostic:
     if old is not None:
         hint = "`manage.py blueprint upgrade FILE` rewrites it"
         return Diagnostic(place, "older-dialect", f"{message} ({old})", hint)
+    return Diagnostic(place, "invalid-flow", message, hint)
+
+
+def _unwritable(error: FlowError, start: str) -> Diagnostic:
+    """Returns the finding for a path that is read, and can't be read as it is written.
+
+    Programs are stored as they are written, so no worker could load this one.
+    """
+    found = _PARSE_ERROR.fullmatch(str(error))
+    place = f"{start}{found[1]}" if found else start
+    message = 'a key of the path holds both "]" and a quotation mark'
+    hint = "such a key can't be written between brackets; rename it"
     return Diagnostic(place, "invalid-flow", message, hint)
 
 

@@ -50,6 +50,7 @@ def upgrade_with_notes(document: Json) -> tuple[Json, list[Diagnostic]]:
     if isinstance(document, dict):
         if "flow" in document:
             document["flow"] = writer.flow(document["flow"], "$.flow")
+        writer.limit_keys(document)
         writer.agents(document)
     return document, writer.notes
 
@@ -121,6 +122,16 @@ class _Writer:
             new if key == old else key: value if key == old else part
             for key, part in expr.items()
         }
+
+    def limit_keys(self, document: dict[str, Json]) -> None:
+        """Writes the expressions by which calls of an agent are limited."""
+        hints = document.get("hints")
+        per_agent = hints.get("per_agent") if isinstance(hints, dict) else None
+        for name, own in per_agent.items() if isinstance(per_agent, dict) else ():
+            limit = own.get("limit") if isinstance(own, dict) else None
+            if isinstance(limit, dict) and "key" in limit:
+                place = place_in("$.hints.per_agent", [name, "limit", "key"])
+                limit["key"] = self.flow(limit["key"], place)
 
     def agents(self, document: dict[str, Json]) -> None:
         """Writes the runners of agents that name them the old way."""

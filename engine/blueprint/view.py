@@ -1,6 +1,6 @@
 """A Blueprint as the checks see it: document, models, nodes and what follows of them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,7 +19,8 @@ class LintOptions:
 
     `lints` is the nearest layer of allow, warn and deny (any case). `mcp_tools` are
     the live tools by server, `wrappers` the tools that wrapper files grant by variant;
-    `launch` is the Ctx of a launch to be tried out. Absent ones switch their lint off.
+    `launch` is the Ctx of a launch to be tried out, `remarks` what a script's DSL said
+    while it made the document. Absent ones switch their lint off.
     """
 
     lints: Mapping[str, str] = field(default_factory=dict)
@@ -27,6 +28,7 @@ class LintOptions:
     wrappers: Mapping[str, Collection[str]] = field(default_factory=dict)
     launch: Mapping[str, Json] | None = None
     externs: Collection[str] = ()
+    remarks: Sequence[str] = ()
     warn_bytes: int = 25_600
     warn_lines: int = 200
     block_bytes: int = 51_200

@@ -292,3 +292,13 @@ def test_a_stock_celery_worker_works_off_a_run_of_another_terminal(shell: Shell)
     finally:
         worker.terminate()
         worker.wait(30)
+
+
+def test_a_terminal_without_the_letters_gets_json_escapes(shell: Shell):
+    flow = {"kind": "let", "at": "$.x", "value": {"op": "lit", "value": "ü 日"}}
+    assert shell.run("run", shell.write(flow), PYTHONIOENCODING="ascii") == 0, shell.err
+    assert '"x": "\\u00fc \\u65e5"' in shell.out
+    run = shell.err.split("run ")[1].split()[0]
+    for more in ([], ["--json"]):
+        assert shell.run("runs", "show", run, *more, PYTHONIOENCODING="ascii") == 0
+        assert "\\u00fc \\u65e5" in shell.out, shell.err

@@ -4,8 +4,8 @@ local F = require "flow_dsl"
 local checks = require "dsl_checks"
 local flow = checks.flow
 local fail, public, fields, show = checks.fail, checks.public, checks.fields, checks.show
-local setmetatable, getmetatable, type, pairs, ipairs, rawget, rawequal =
-  setmetatable, getmetatable, type, pairs, ipairs, rawget, rawequal
+local setmetatable, getmetatable, type, pairs, ipairs, rawget, rawequal, next =
+  setmetatable, getmetatable, type, pairs, ipairs, rawget, rawequal, next
 local format = string.format
 local json, emit = json, emit
 
@@ -85,13 +85,6 @@ local function named(stage, field)
   return format("stage '%s': %s", stage.id, field)
 end
 
--- An id is a key of the Ctx, and the value of `halted_at`.
-local function check_id(at, what, id)
-  if id:find('[%.%[%]"%s%c]') or id:find("'", 1, true) then
-    fail(at, "%s %s: an id is one key of a path: no dots, brackets, quotes or spaces", what, show(id))
-  end
-end
-
 local function values_of(stage, field, list)
   local given, count = checks.list(stage.at, named(stage, field), list, "value")
   for n = 1, count do checks.text(stage.at, named(stage, format("%s[%d]", field, n)), given[n]) end
@@ -142,7 +135,7 @@ Pipeline.__index = Pipeline
 local OPTIONS = { "halt_on", "halted_at", "done", "chain", "gate_default" }
 
 local function add(self, stage)
-  check_id(stage.at, "stage", stage.id)
+  checks.id(stage.at, "stage", stage.id)
   local other = self.by_id[stage.id]
   if other and not rawequal(other, stage) then
     say(stage, "the id is taken by another stage; each stage writes to a place of its own")
@@ -196,7 +189,36 @@ local function new(given)
   for _, stage in ipairs(self.stages) do
     if stage.given.retry then add(self, stage.given.retry.fix) end
   end
+  self:check_places()
   return self
+end
+
+local function counter_of(stage)
+  local what, counter = named(stage, "retry.counter"), stage.given.retry.counter
+  return flow.target(counter or "$." .. stage.id .. "_n", what, stage.at)
+end
+
+-- Refuses stages that would write over what the pipeline itself reads and writes.
+function Pipeline:check_places()
+  local options, owner = self.options, { d = "the default inputs ($.d.ID)" }
+  local function reserve(path, what)
+    local text = rawget(path, "at")
+    local key = checks.first_key(text)
+    if key then owner[key] = format("%s (%s)", what, text) end
+  end
+  reserve(options.halted_at, "halted_at")
+  if options.done then reserve(options.done, "done") end
+  for _, stage in ipairs(self.stages) do
+    if stage.given.retry then
+      reserve(counter_of(stage), format("the count of the retry of stage '%s'", stage.id))
+    end
+  end
+  for _, stage in ipairs(self.stages) do
+    for _, writer in ipairs({ stage, stage.given.retry and stage.given.retry.fix }) do
+      local taken = owner[writer.id]
+      if taken then say(writer, "the id is the key of %s: give it another", taken) end
+    end
+  end
 end
 
 -- Paths of stages
@@ -228,9 +250,30 @@ function Pipeline:out(stage)
   return path
 end
 
+local function may_be_skipped(stage)
+  local skip_on = stage.given.skip_on
+  return type(skip_on) == "table" and next(skip_on) ~= nil
+end
+
+-- What a stage wrote, for a reader. A skipped stage writes nothing, so another one has to
+-- have written there before; a fix runs only where the stage it mends did.
+function Pipeline:written(from, reader, field)
+  local path = self:out(from)
+  if not may_be_skipped(from) or rawequal(from, self.at_work) then return path end
+  for _, stage in ipairs(self.stages) do
+    if rawequal(stage, self.at_work) then break end
+    local out = self:out(stage)
+    if not may_be_skipped(stage) and rawget(out, "at") == rawget(path, "at") then return path end
+  end
+  say(reader, "%s is what stage '%s' writes, which may be skipped (skip_on) and then writes"
+    .. " nothing: give it an input that is there in any case", field, from.id)
+end
+
 -- What is handed over: a path as text, the out of a stage, or an expression.
 function Pipeline:source(stage, field, given)
-  if is_from(given) then return self:out(self:named_stage(given, stage, field)) end
+  if is_from(given) then
+    return self:written(self:named_stage(given, stage, field), stage, field)
+  end
   if flow.is_expr(given) then return given end
   return flow.p(given, named(stage, field), stage.at)
 end
@@ -238,7 +281,7 @@ end
 function Pipeline:input(stage)
   local given = stage.given.input
   if given == nil then
-    if self.options.chain and stage.before then return self:out(stage.before) end
+    if self.options.chain and stage.before then return self:written(stage.before, stage, "input") end
     given = "$.d." .. stage.id
   end
   return self:source(stage, "input", given)
@@ -268,17 +311,6 @@ local function verdict_of(path)
   return flow.p(rawget(path, "at") .. '.parts["verdict"]')
 end
 
-local function where_there(path, cond)
-  return F.all({ path:exists(), cond })
-end
-
-local function one_of(path, values)
-  if #values == 1 then return path:eq(values[1]) end
-  local conds = {}
-  for n, value in ipairs(values) do conds[n] = path:eq(value) end
-  return F.any(conds)
-end
-
 -- The halt values of a stage and whether its gate is written.
 function Pipeline:gate(stage)
   local given, options = stage.given, self.options
@@ -297,12 +329,14 @@ function Pipeline:gate(stage)
   end
   if not values then return wanted, nil end
   local verdict = verdict_of(self:out(stage))
-  return wanted, where_there(verdict, one_of(verdict, values))
+  return wanted, flow.where_there(verdict, flow.one_of(verdict, values))
 end
 
 -- Fanout stages
 
-local FANOUT_FIELDS = { "agent", "lanes", "items", "bind", "join", "lane_out" }
+local FANOUT_FIELDS = {
+  "agent", "lanes", "items", "bind", "join", "lane_out", "select", "max_parallel",
+}
 local LANE_FIELDS = { "lane", "agent", "input", "out" }
 
 local function lane_of(stage, entry, n)
@@ -310,7 +344,7 @@ local function lane_of(stage, entry, n)
   if type(entry) == "string" then entry = { lane = entry } end
   fields(stage.at, what, entry, LANE_FIELDS, { "lane" })
   local name = checks.text(stage.at, what .. ".lane", entry.lane)
-  check_id(stage.at, what, name)
+  checks.id(stage.at, what, name)
   return entry, name
 end
 
@@ -357,7 +391,7 @@ function Pipeline:fanout(stage)
       input = bind,
       out = flow.target(given.lane_out or "$.branch_out", what .. ".lane_out", stage.at),
     })
-    items = self:input(stage)
+    items = given.items == nil and self:input(stage)
   end
   if is_from(given.items) then
     items = self:source(stage, "fanout.items", given.items)
@@ -370,6 +404,8 @@ function Pipeline:fanout(stage)
     body = body,
     join = flow.join(given.join or "all", what, stage.at),
     out = self:out(stage),
+    select = flow.selected(given.select, what, stage.at),
+    max_parallel = flow.bound(given.max_parallel, what, stage.at),
   })
 end
 
@@ -387,9 +423,8 @@ function Pipeline:body(stage, cond)
   if stage.given.fanout ~= nil then return { self:fanout(stage) } end
   local step, retry = self:step(stage), stage.given.retry
   if not retry then return { step } end
-  local what = named(stage, "retry")
-  local counter = flow.target(retry.counter or "$." .. stage.id .. "_n", what .. ".counter", stage.at)
-  local max = checks.whole(stage.at, what .. ".max", retry.max)
+  local counter = counter_of(stage)
+  local max = checks.whole(stage.at, named(stage, "retry.max"), retry.max)
   return {
     step,
     flow.loop_({
@@ -411,7 +446,7 @@ function Pipeline:skipping(stage, body)
     say(stage, "skip_on reads the verdict at its input, so the input must be a path")
   end
   local verdict = verdict_of(input)
-  local cond = where_there(verdict, F.lit(values):contains(verdict))
+  local cond = flow.where_there(verdict, F.lit(values):contains(verdict))
   return { flow.branch({ cond = cond, on_true = flow.seq({}), on_false = flow.seq(body) }) }
 end
 
@@ -421,6 +456,7 @@ function Pipeline:expand()
   local rest = options.done and flow.assign({ at = options.done, value = true }) or flow.seq({})
   for n = #self.stages, 1, -1 do
     local stage = self.stages[n]
+    self.at_work = stage
     local wanted, cond = self:gate(stage)
     local children = self:skipping(stage, self:body(stage, cond))
     if wanted then

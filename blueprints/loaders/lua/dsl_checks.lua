@@ -148,6 +148,20 @@ function M.text(at, what, value)
   return value
 end
 
+-- An id is a key of the Ctx, and the value of `halted_at`.
+function M.id(at, what, id)
+  if find(id, '[%.%[%]"%s%c]') or find(id, "'", 1, true) then
+    fail(at, "%s %s: an id is one key of a path: no dots, brackets, quotes or spaces", what, show(id))
+  end
+end
+
+-- The first key of a path, nil of the whole Ctx.
+function M.first_key(path)
+  local _, root = find(path, "^%$%.?")
+  if not root then _, root = find(path, "^ctx%.?") end
+  return path:match('^%["([^"]+)"', root + 1) or path:match("^[^%.%[]+", root + 1)
+end
+
 -- Tells whether json.array or json.object made a table: theirs can't be replaced.
 local probe = {}
 local function marked(value)

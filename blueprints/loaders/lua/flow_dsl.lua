@@ -92,6 +92,21 @@ function raw.items(value, what, at)
   return value_of(value, what .. ": items", at)
 end
 
+-- What a lane gives, and how many may be under way: both of the dialect swarm, both absent
+-- unless they are given. A text could only be a path without its F.p.
+function raw.selected(value, what, at)
+  if value == nil then return end
+  if type(value) == "string" then
+    fail(at, "%s: select is the text %s, the same for every lane; a path is F.p %s", what,
+      show(value), show(value))
+  end
+  return value_of(value, what .. ": select", at)
+end
+
+function raw.bound(value, what, at)
+  if value ~= nil then return checks.whole(at, what .. ": max_parallel", value) end
+end
+
 -- Expressions
 
 local function pair(op, what)
@@ -139,6 +154,19 @@ method.default = public(function(arg, fallback)
   })
 end)
 
+-- They too: for each element of the array, the inner expression finds it at a path.
+for name, field in pairs({ any = "cond", all = "cond", filter = "cond", map = "value" }) do
+  method[name] = public(function(items, as, inner)
+    local what = ":" .. name
+    return expr({
+      op = name,
+      ["in"] = value_of(items, what),
+      as = rawget(raw.target(as, what .. ": the path of the element"), "at"),
+      [field] = field == "cond" and cond_of(inner, what) or value_of(inner, what),
+    })
+  end)
+end
+
 for name, sign in pairs({ __eq = "==", __lt = "<", __le = "<=" }) do
   expr_mt[name] = public(function()
     fail(nil, "expressions can't be compared with %s; use :eq, :ne, :lt, :lte, :gt, :gte", sign)
@@ -153,6 +181,18 @@ function raw.connect(op, list, what)
   local args = {}
   for n = 1, count do args[n] = value_of(given[n], what) end
   return expr({ op = op, args = json.array(args) })
+end
+
+-- A condition that is false, and no error, where what it reads is not there.
+function raw.where_there(path, cond)
+  return raw.connect("and", { method.exists(path), cond })
+end
+
+function raw.one_of(path, values)
+  if #values == 1 then return method.eq(path, values[1]) end
+  local conds = {}
+  for n, value in ipairs(values) do conds[n] = method.eq(path, value) end
+  return raw.connect("or", conds)
 end
 
 function raw.call_extern(name, args)
@@ -210,19 +250,16 @@ function raw.fanout(given)
   local names = { "items", "bind", "body", "join", "out" }
   local known = { "items", "bind", "body", "join", "out", "select", "max_parallel" }
   fields(nil, "F.fanout", given, known, names)
-  local built = {
+  return {
     kind = "fanout",
     items = raw.items(given.items, "F.fanout"),
     bind = target(given.bind, "F.fanout: bind"),
     body = node(given.body, "F.fanout: body"),
     join = raw.join(given.join, "F.fanout"),
     out = target(given.out, "F.fanout: out"),
+    select = raw.selected(given.select, "F.fanout"),
+    max_parallel = raw.bound(given.max_parallel, "F.fanout"),
   }
-  if given.select ~= nil then built.select = value_of(given.select, "F.fanout: select") end
-  if given.max_parallel ~= nil then
-    built.max_parallel = checks.whole(nil, "F.fanout: max_parallel", given.max_parallel)
-  end
-  return built
 end
 
 function raw.assign(given)

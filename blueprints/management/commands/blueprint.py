@@ -83,7 +83,14 @@ def answer_to(options: dict[str, Any]) -> Answer:
             diagnostics=[one.to_json() for one in found],
         )
     except DocumentInvalid as error:
-        more = {"file": error.file, "place": error.place, "code": error.code}
-        return refusal("DocumentInvalid", str(error), exit_code=REFUSED, **more)
+        return refusal(
+            "DocumentInvalid",
+            str(error),
+            exit_code=REFUSED,
+            file=error.file,
+            place=error.place,
+            code=error.code,
+            diagnostics=[error.diagnostic.to_json()],
+        )
     except Refused as error:
         return refusal("Usage", str(error), exit_code=REFUSED)

@@ -20,6 +20,7 @@ from engine.blueprint.lints import (
     dialect_index_path,
     dialect_max_parallel,
     dialect_on_max,
+    dsl_warning,
     duplicate_agent_name,
     duplicate_name,
     fanout_collects_documents,
@@ -120,9 +121,18 @@ TABLE: Final = (
     dialect_on_max.LINT,
     dialect_err_as.LINT,
     dialect_max_parallel.LINT,
+    dsl_warning.LINT,
     unknown_lint_kind.LINT,
     non_suppressible_lint.LINT,
 )
+# What others find: the loaders before there is a document, and whoever launches it.
+OUTSIDE: Final = (
+    LintKind("unreadable", "correctness"),
+    LintKind("unresolved-reference", "correctness"),
+    LintKind("unknown-function", "correctness"),
+    LintKind("unknown-script", "correctness"),
+    LintKind("program-not-found", "correctness"),
+)
 REGISTRY: Final[Mapping[str, LintKind]] = {
-    kind.name: kind for kind in (*READING, *TABLE)
+    kind.name: kind for kind in (*READING, *TABLE, *OUTSIDE)
 }

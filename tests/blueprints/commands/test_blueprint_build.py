@@ -5,6 +5,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from blueprints.authoring.build import document_hash
 from blueprints.loaders.blueprint import load_blueprint
 from blueprints.preflight import compile_here
@@ -86,6 +88,23 @@ def test_with_an_error_nothing_is_written(say: Any, write: Any, tmp_path: Path):
     assert out.read_text() == "before"
     got = say("build", bad, "--json").json
     assert got["error"]["diagnostics"][0]["kind"] == "unknown-agent-kind"
+
+
+@pytest.mark.parametrize("verb", ["build", "lint", "doctor", "explain"])
+def test_b26_one_reference_that_leads_nowhere_is_no_warning(
+    say: Any, write: Any, tmp_path: Path, verb: str
+):
+    out = tmp_path / "out.json"
+    agents = [
+        {"$agent_md": "gone.md"},
+        {"name": "a", "kind": "python_fn", "spec": {"fn_id": "identity"}},
+    ]
+    bad = write(agents=agents)
+    told = say(verb, bad, *(["-o", out] if verb == "build" else []))
+    assert told.code == 2
+    assert "$.agents[0].$agent_md: " in told.out + told.err
+    assert "no file 'gone.md'" in told.out + told.err
+    assert not out.exists()
 
 
 def test_a_lint_that_is_denied_is_an_error(say: Any, write: Any, make_step: Any):

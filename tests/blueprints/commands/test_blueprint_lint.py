@@ -4,11 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 
 from engine.blueprint.diagnostics import resolve_place
 
 SAMPLES = Path(__file__).resolve().parents[3] / "blueprints" / "samples"
+NINE = {
+    "kind", "stage", "level", "message", "notes", "help", "suggestion", "docs_ref",
+    "span",
+}  # fmt: skip
 SLOW = {"name": "s", "kind": "subprocess", "spec": {"program": "true"}}
 
 
@@ -80,7 +84,11 @@ def test_files_that_can_not_be_read_are_exit_2_and_the_others_are_told(
     assert "[unresolved-agent-ref]" in told.out
     assert "3 can't be read" in told.err
     [none] = say("lint", tmp_path / "none.json", "--json").json["files"]
-    assert (none["verdict"], none["error"]["code"]) == (None, "io")
+    assert (none["verdict"], none["error"]) == (None, "io")
+    [found] = none["diagnostics"]
+    assert set(found) == NINE
+    assert (found["kind"], found["level"]) == ("unreadable", "Error")
+    assert found["stage"] == {"type": "RefResolve"}
 
 
 def test_a_reference_that_leads_outside_is_told_at_its_place(say: Any, tmp_path: Path):
@@ -89,6 +97,16 @@ def test_a_reference_that_leads_outside_is_told_at_its_place(say: Any, tmp_path:
     told = say("lint", path)
     assert told.code == 2
     assert told.out.startswith(f"{path}:$.flow.$file: error: '../x' has '..'")
+    assert told.out.endswith(" [unresolved-reference]\n")
+    [one] = say("lint", path, "--json").json["files"]
+    [found] = one["diagnostics"]
+    assert found["span"] == {"element": None, "json_path": "$.flow.$file"}
+    assert found["docs_ref"] == {
+        "uri": "docs/lints.md", "anchor": "unresolved-reference",
+    }  # fmt: skip
+    for verb in ("build", "doctor", "explain"):
+        error = say(verb, path, "--json").json["error"]
+        assert error["diagnostics"] == [found]
 
 
 SCRIPT = """
@@ -105,16 +123,59 @@ def test_a_folder_with_a_script_is_linted_with_its_parameters(say: Any, tmp_path
     (tmp_path / "ctx.json").write_text('{"who": "me"}')
     told = say("lint", tmp_path, "--ctx", f"@{tmp_path / 'ctx.json'}")
     assert told.code == 0
-    assert "blueprint.bp.lua: warning: " in told.out
+    assert "blueprint.bp.lua:$: warning: " in told.out
     assert "[dsl-warning]" in told.out
     assert told.err.startswith("for me\n")
     assert say("lint", tmp_path, "--ctx", '{"who": "me"}', "--strict").code == 1
+
+    given = ("--ctx", '{"who": "me", "project_root": "/"}')
+    told = say("lint", tmp_path, *given, "--strict", "--allow", "dsl-warning")
+    assert (told.code, told.out) == (0, "")
+    for verb in ("lint", "build", "doctor"):
+        got = say(verb, tmp_path, *given, "--json").json
+        [found] = got.get("files", [got])[0]["diagnostics"]
+        assert set(found) == NINE
+        assert found["kind"] == "dsl-warning"
+        assert found["stage"] == {"type": "BpDoctor", "family": "DslLint"}
+        told = say(verb, tmp_path, *given, "--deny", "dsl-warning")
+        assert told.code == 1
+        assert (told.out + told.err).count("halt_on is given, but no stage") == 1
 
     told = say("lint", tmp_path)
     assert told.code == 2
     assert "blueprint.bp.lua:3: " in told.out
     told = say("lint", tmp_path, "--ctx", "{")
     assert (told.code, told.err.startswith("--ctx: no JSON: ")) == (2, True)
+
+
+def test_an_empty_table_that_should_be_an_array_gets_the_word_for_it(
+    say: Any, write: Any, tmp_path: Path, capsys: Any
+):
+    hint = "an empty Lua table is an object; write F.arr() for an array"
+    flow = 'flow = { kind = "seq", children = %s }'
+    script = tmp_path / "a.bp.lua"
+    for text, place in (
+        (f'return {{ id = "x", {flow % "{}"} }}', "$.flow.children"),
+        (
+            f'return {{ id = "x", agents = {{}}, {flow % "require([[flow_dsl]]).arr()"} }}',
+            "$.agents",
+        ),
+    ):
+        script.write_text(text)
+        for verb in ("lint", "build", "explain"):
+            told = say(verb, script)
+            assert told.code == 1
+            assert f"{place}: error: expected an array, got an object" in (
+                told.out + told.err
+            )
+            assert f"  help: {hint}\n" in told.out + told.err
+        with pytest.raises(SystemExit):
+            call_command("run", str(script), "--json")
+        assert hint in capsys.readouterr().out
+    # Others have written what they mean, and a table with names is a slip elsewhere.
+    assert "F.arr" not in say("lint", write(agents={})).out
+    script.write_text('return { id = "x", agents = { a = 1 } }')
+    assert "F.arr" not in say("lint", script).out
 
 
 def test_the_samples_have_no_errors_and_no_warnings(say: Any):

@@ -10,6 +10,7 @@ import pytest
 from blueprints.loaders.blueprint import load_blueprint
 from blueprints.preflight import compile_here
 from engine.blueprint import json_schema
+from engine.blueprint.lints import REGISTRY
 
 SAMPLES = Path(__file__).resolve().parents[3] / "blueprints" / "samples"
 OPERATOR = {
@@ -141,6 +142,9 @@ def test_doctor_tells_what_the_installation_lacks(say: Any, write: Any, make_ste
         "$.agents[3].spec.argv[0]": "program-not-found",
         "$.agents[7]": "kind-without-spawner",
     }
+    stages = [one["stage"] for one in got["missing"]]
+    assert stages == [{"type": "LaunchPreflight"}] * 5
+    assert {one["docs_ref"]["anchor"] for one in got["missing"]} <= set(REGISTRY)
     assert "did you mean 'identity'?" in told.out
     assert "did you mean 'words-top'?" in told.out
     assert "no program 'no-such-program' can be started here" in told.out

@@ -73,6 +73,23 @@ from blueprints.loaders.documents import DocumentInvalid
         ),
         ("local x = F.try_ {body=F.seq{}}", "F.try_: missing field 'catch'"),
         ("local x = F.assign {at='$.x'}", "F.assign: missing field 'value'"),
+        (
+            "local x = F.p '$.x':any('$.i', F.p '$.i' == 1)",
+            "a.bp.lua:2: :any: cond is false before the run begins",
+        ),
+        (
+            "local x = F.p '$.x':map('i', F.p '$.i')",
+            'a.bp.lua:2: :map: the path of the element: expected a path such as "$.name"',
+        ),
+        (
+            "local x = F.p '$.x':filter('$.i')",
+            "a.bp.lua:2: :filter: cond: the value is",
+        ),
+        (
+            "local x = F.fanout {items={1}, bind='$.i', body=F.seq{}, join='all',"
+            " out='$', select='$.x'}",
+            'F.fanout: select is the text "$.x"',
+        ),
         ("local x = B.bp(5)", "a.bp.lua:2: B.bp: expected a table with id, flow and"),
         ("local x = B.agent(5)", "B.agent: expected a table"),
         ("local x = B.agent {md=5}", "B.agent: md must be a text"),

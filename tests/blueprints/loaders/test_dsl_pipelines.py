@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from engine.blueprint import compile_blueprint
+from engine.blueprint import BlueprintInvalid, compile_blueprint, lint_blueprint
+from engine.flow import evaluate, parse_node
 
 
 @pytest.fixture
@@ -220,6 +221,11 @@ def test_from_leads_to_a_stage_and_not_in_a_circle(pipeline_fault, stages, said)
         ('{lanes={"a"}, lane_out="$.x"}', "fanout.lane_out is for fanout.agent"),
         ('{agent="x", items="$.x"}', 'a path is F.p "$.x"'),
         ('{agent="x", lane={"a"}}', "unknown field 'lane'; did you mean 'lanes'?"),
+        ('{agent="x", max_parallel=1.5}', "fanout: max_parallel must be a whole"),
+        (
+            '{agent="x", select="$.out"}',
+            'fanout: select is the text "$.out", the same for every lane; a path is F.p',
+        ),
         ('"x"', "stage 'f': fanout: expected a table"),
     ],
 )
@@ -239,6 +245,129 @@ def test_a_fanout_has_no_agent_beside_it_and_no_retry(pipeline_fault):
     assert "stage 'f': a fanout can't be retried" in retry
 
 
+SKIPPED = 'B.stage "a" {agent="x"},\nB.stage "b" {agent="x", skip_on={"NO"}%s},\n%s'
+
+
+@pytest.mark.parametrize(
+    ("reader", "field"),
+    [
+        ('B.stage "c" {agent="x"}, chain=true', "input"),
+        ('B.stage "c" {agent="x", input=B.from "b"}', "input"),
+        ('B.stage "c" {agent="x", skip_on={"NO"}}, chain=true', "input"),
+        ('B.stage "c" {fanout={agent="x"}}, chain=true', "input"),
+        ('B.stage "c" {fanout={agent="x", items=B.from "b"}}', "fanout.items"),
+        (
+            'B.stage "c" {fanout={lanes={{lane="l", input=B.from "b"}}}}',
+            "the input of lane l",
+        ),
+    ],
+)
+def test_b13_what_a_skipped_stage_did_not_write_is_not_read(
+    pipeline_fault, reader, field
+):
+    text = pipeline_fault(SKIPPED % ("", reader))
+
+    assert text == (
+        f"a.bp.lua:5: stage 'c': {field} is what stage 'b' writes, which may be skipped"
+        " (skip_on) and then writes nothing: give it an input that is there in any case"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "halted"), [("NO", None), ("YES", "b"), (None, "b")]
+)
+def test_b13_a_gate_of_a_skipped_stage_halts_nothing(flow, verdict, halted):
+    node, _ = flow(
+        'B.stage "a" {agent="a"},'
+        ' B.stage "b" {agent="b", input=B.from "a", skip_on={"NO"}, halt_on={"STOP"}},'
+        ' B.stage "c" {agent="c", input="$.a"}, done="$.done"'
+    )
+    said = {"a": {"parts": {"verdict": verdict}}, "b": {"parts": {"verdict": "STOP"}}}
+    if verdict is None:
+        said["a"] = {"parts": {}}
+    called = []
+
+    def dispatch(ref, _):
+        called.append(ref)
+        return said.get(ref)
+
+    ctx = evaluate(parse_node(node), {"d": {"a": 1}}, dispatch)
+    assert ctx.get("halted_at") == halted
+    assert ctx.get("done") is (None if halted else True)
+    assert called == (["a", "b"] if halted else ["a", "c"])
+
+
+def test_b13_a_fix_of_another_stage_reads_nothing_of_a_skipped_one(pipeline_fault):
+    text = pipeline_fault(
+        SKIPPED
+        % (
+            "",
+            'B.stage "c" {agent="x", halt_on={"N"}, retry={max=1,\n'
+            'fix=B.stage "mend" {agent="x", input=B.from "b"}}}',
+        )
+    )
+    assert text.startswith("a.bp.lua:6: stage 'mend': input is what stage 'b' writes")
+
+
+@pytest.mark.parametrize(
+    ("more", "reader"),
+    [
+        ("", 'B.stage "c" {agent="x", input="$.b"}, chain=true'),
+        ("", 'B.stage "c" {agent="x", input=B.from "a"}, chain=true'),
+        (', out=B.from "a"', 'B.stage "c" {agent="x"}, chain=true'),
+        (
+            ', halt_on={"N"}, retry={max=1,'
+            ' fix=B.stage "mend" {agent="x", input=B.from "b"}}',
+            'B.stage "c" {agent="x"}',
+        ),
+        ("", 'B.stage "c" {fanout={agent="x", items=B.from "a"}}, chain=true'),
+    ],
+)
+def test_what_is_there_in_any_case_is_read_after_a_skipped_stage(flow, more, reader):
+    assert flow(SKIPPED % (more, reader))[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        (
+            'B.stage "d" {agent="x"}',
+            "stage 'd': the id is the key of the default inputs ($.d.ID)",
+        ),
+        (
+            'B.stage "halted_at" {agent="x"}',
+            "stage 'halted_at': the id is the key of halted_at ($.halted_at)",
+        ),
+        (
+            'B.stage "stop" {agent="x"}, halted_at="$.stop.at"',
+            "stage 'stop': the id is the key of halted_at ($.stop.at)",
+        ),
+        (
+            'B.stage "ok" {agent="x"}, done=\'$["ok"].now\'',
+            "stage 'ok': the id is the key of done ($[\"ok\"].now)",
+        ),
+        (
+            'B.stage "ok" {agent="x"}, done="ctx.ok"',
+            "stage 'ok': the id is the key of done (ctx.ok)",
+        ),
+        (
+            'B.stage "draft" {agent="x", halt_on={"N"},'
+            ' retry={max=1, fix=B.stage "draft_n" {agent="y"}}}',
+            "stage 'draft_n': the id is the key of the count of the retry of stage"
+            " 'draft' ($.draft_n)",
+        ),
+        (
+            'B.stage "a" {agent="x", halt_on={"N"},'
+            ' retry={max=1, fix=B.stage "f" {agent="y"}, counter="$.b.n"}},'
+            ' B.stage "b" {agent="y"}',
+            "stage 'b': the id is the key of the count of the retry of stage 'a' ($.b.n)",
+        ),
+    ],
+)
+def test_an_id_is_no_key_the_pipeline_needs_itself(pipeline_fault, stages, said):
+    assert f"a.bp.lua:3: {said}: give it another" in pipeline_fault(stages)
+
+
 def test_one_fix_stage_may_serve_two_stages(run):
     loaded = run(
         'local fix = B.stage "fix" {agent="m", out=B.from "a"}\n'
@@ -247,6 +376,25 @@ def test_one_fix_stage_may_serve_two_stages(run):
         'B.stage "b" {agent="y", retry={max=1, fix=fix}}, halt_on={"N"}}}'
     )
     assert json.dumps(loaded.document).count('"ref": "m"') == 2
+
+
+def test_a_fanout_stage_has_the_words_of_the_dialect_swarm(run):
+    text = (
+        "return {id='a', dialect='%s', default_init_ctx={d={f={1}}},"
+        " agents={{name='x', kind='python_fn', spec={fn_id='identity'}}},"
+        " flow=B.pipeline {B.stage 'f' {fanout={agent='x', max_parallel=2,"
+        " select=F.p '$.branch_out'}}}}"
+    )
+    document = run(text % "swarm").document
+    fanout = document["flow"]["children"][0]
+    assert fanout["select"] == {"op": "path", "at": "$.branch_out"}
+    assert fanout["max_parallel"] == 2
+    found = lint_blueprint(document, kinds=["python_fn"]).diagnostics
+    assert [one.kind for one in found if one.kind.startswith("fanout")] == []
+
+    with pytest.raises(BlueprintInvalid) as caught:
+        compile_blueprint(run(text % "flow.ir").document, kinds=["python_fn"])
+    assert 'dialect": "swarm"' in str(caught.value)
 
 
 def test_a_stage_may_not_stand_twice(fault):

@@ -26,5 +26,10 @@ return {
     F.call_extern("hash", { x, 1 }),
     F.call_extern("now", {}),
     x:default("none"),
+    x:any("$.one", F.p "$.one.ok"),
+    x:all(F.p "$.one", F.p "$.one":gt(2)),
+    x:filter("$.one", F.p "$.one":eq("a")):len(),
+    x:map("$", F.p "$.name"),
+    F.lit { 1, 2 }:map("$.n", F.p "$.n" * 2),
   } },
 }

@@ -96,6 +96,23 @@ def test_f9_a_fanout_of_whole_documents_is_told() -> None:
     assert "fanout-collects-documents" in kinds_of(document(fan))
 
 
+@pytest.mark.parametrize("at", ['$.a]"b', '$["x"].b]"c', 'ctx.a.b]"'])
+def test_f15_a_path_that_can_not_be_written_again_is_refused(at: str) -> None:
+    text = 'a key of the path holds both "]" and a quotation mark'
+    [told] = errors(document(step(given=path(at))))
+    assert told.startswith(f"$.flow.in.at: {text}")
+    limit = {"per_agent": {"f": {"limit": {"key": path(at), "max": 1}}}}
+    [told] = errors(document(hints=limit))
+    assert told.startswith(f"$.hints.per_agent.f.limit.key.at: {text}")
+
+
+@pytest.mark.parametrize("at", ["$.a]b", '$.a"b', "$.a b"])
+def test_f15_other_odd_keys_reach_the_workers(at: str) -> None:
+    program = compile_blueprint(document(step(given=path(at))))
+    again = Program.from_json(json.loads(json.dumps(program.to_json())))
+    assert again.flow == program.flow
+
+
 def test_f16_a_number_in_a_path_is_told_to_be_a_key() -> None:
     assert "dialect-index-path" in kinds_of(document(step(given=path("$.a.0"))))
 

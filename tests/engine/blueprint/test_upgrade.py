@@ -158,3 +158,25 @@ def test_what_is_no_blueprint_comes_back(value: Any) -> None:
 def test_what_is_no_json_is_refused() -> None:
     with pytest.raises(BlueprintInvalid, match="finite"):
         upgrade({"flow": float("inf")})
+
+
+def test_the_key_of_a_limit_is_brought_up_like_the_flow() -> None:
+    key = {"op": "not", "operand": {"op": "exists", "at": "$.user"}}
+    agent = {"name": "llm.1", "kind": "subprocess", "spec": {"program": "cli"}}
+    old = document(lit(True), agents=[agent])
+    old["hints"] = {"per_agent": {"llm.1": {"limit": {"key": key, "max": 1}}}}
+    with pytest.raises(BlueprintInvalid) as caught:
+        compile_blueprint(old)
+    [found] = caught.value.diagnostics
+    assert found.kind == "older-dialect"
+    assert "blueprint upgrade" in found.help
+
+    new, notes = upgrade_with_notes(old)
+    limit = new["hints"]["per_agent"]["llm.1"]["limit"]
+    assert limit["key"] == {"op": "not", "arg": {"op": "exists", "arg": path("$.user")}}
+    start = '$.hints.per_agent["llm.1"].limit.key'
+    assert [note.place for note in notes] == [f"{start}.operand", start]
+    for note in notes:
+        resolve_place(old, note.place)
+    assert compile_blueprint(new).agents
+    assert upgrade(new) == new

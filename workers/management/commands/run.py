@@ -129,6 +129,7 @@ class Command(BaseCommand):
             program = load_program(loaded.document)
             ctx = with_sets(program, given, options["sets"])
         except BlueprintInvalid as error:
+            error = BlueprintInvalid(loaded.hinted(error.diagnostics))
             sys.exit(refuse_blueprint(session, path, error))
         except (DocumentInvalid, Refused) as error:
             sys.exit(session.refuse("Usage", str(error)))
