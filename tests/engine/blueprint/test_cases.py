@@ -151,12 +151,15 @@ def test_the_json_schema_takes_what_the_shape_takes() -> None:
         "not-json",
         "unsupported-schema-version",
     }
-    # What a schema can't say: texts inside texts, and an expression inside a hint.
+    # What a schema can't say: texts inside texts, how many keys a path has, and an
+    # expression inside a hint.
     beyond = {"fail-template", "fail-limit-key", "fail-verdict-twice"}
     checked = 0
     for path in DOCUMENTS:
         kinds = {found.kind for found in report_of(path).diagnostics}
         if "not-json" in kinds or path.stem in beyond or "kinds" in expected_of(path):
+            continue
+        if path.stem.startswith("fail-long-path"):
             continue
         if not kinds & shapes:
             if not kinds & {"invalid-agent-spec", "unknown-agent-kind"}:
