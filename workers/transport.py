@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any
 
 import kombu.transport.redis
 import redis
 from kombu.transport import virtual
+from redis.exceptions import OutOfMemoryError
 
 from workers.queue import TICKET_MARK
 
@@ -49,6 +51,17 @@ class QoS(kombu.transport.redis.QoS):
             self.restore_by_tag(delivery_tag, leftmost=True)
         virtual.QoS.ack(self, delivery_tag)
 
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Put back what others' workers left unacknowledged; a full Redis refuses it.
+
+        kombu does it when it begins to consume, and a worker must be able to start then:
+        its steward is what makes room.
+        """
+        try:
+            super().restore_visible(*args, **kwargs)
+        except OutOfMemoryError as error:
+            logger.warning("unacknowledged messages stay where they are: %s", error)
+
     def restore_by_tag(
         self, tag: str, client: Any = None, leftmost: bool = False
     ) -> None:
@@ -85,6 +98,22 @@ class Channel(kombu.transport.redis.Channel):
         return kept
 
     _kept_client: Any = None
+
+    def _queue_bind(self, *args: Any) -> None:
+        """Bind a queue; a full Redis refuses what only answers to `inspect` need.
+
+        Messages of ours go through the default exchange, which needs no binding, and
+        broadcasts through a subscription.
+        """
+        try:
+            super()._queue_bind(*args)
+        except OutOfMemoryError as error:
+            logger.warning("queue %s is not bound: %s", args[-1], error)
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Keep bindings alive; kombu tells every second at length that it can't."""
+        with contextlib.suppress(OutOfMemoryError):
+            super().maybe_refresh_binding_expiry()
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         # After a lost connection kombu restores and acknowledges through a channel

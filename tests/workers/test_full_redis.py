@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.conf import settings
+from kombu import Exchange, Queue
 
 from blueprints.models import RunEvent
 from engine.blueprint import Program
@@ -29,6 +31,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A store on a real server of its own that the settings name."""
     with running_server() as socket:
         monkeypatch.setattr(settings, "SWARM_STATE_URL", f"unix://{socket}?db=0")
+        broker = f"swarm+socket://{socket}?virtual_host=0"
+        monkeypatch.setattr(current_app.conf, "broker_url", broker)
         made = make_store()
         yield made
         made.wire.close()
@@ -69,3 +73,21 @@ def test_a_full_redis_refuses_a_launch_with_the_reason(store: Any) -> None:
     with pytest.raises((StoreFull, LaunchRefused), match="Redis is full"):
         launch(store, program=NOTHING, ctx={"n": 1})
     assert store.journal("0", 10) == []
+
+
+def test_a_worker_can_begin_to_consume_from_a_full_redis(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its steward is what makes room."""
+    with current_app.connection_for_read() as connection:
+        channel = connection.default_channel
+        fill(store)
+        reply = Queue("r.reply", Exchange("r", "direct"), routing_key="r", expires=10)
+        reply(channel).declare()
+        Queue("r.pidbox", Exchange("p", "fanout"))(channel).declare()
+        channel.qos.restore_visible(interval=1)
+        channel._active_queues.append("r.reply")
+        channel.maybe_refresh_binding_expiry()
+        assert "r.pidbox" in channel._fanout_queues
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+    assert not store.wire.call("KEYS", "swarm:q:*")
