@@ -65,7 +65,14 @@ def objects(tag: str, word: Word, dialect: Dialect, sorts: Mapping[str, Any]) ->
         | {one.name: sorts[one.sort] for one in fields if not one.optional},
         optional={one.name: sorts[one.sort] for one in fields if one.optional},
     )
-    return made.filter(lambda value: "err_as" not in value or value.get("err_at"))
+    return made.map(told_where)
+
+
+def told_where(value: Any) -> Any:
+    """Returns a node in which err_as has its err_at."""
+    if value.get("err_at") is None:
+        value.pop("err_as", None)
+    return value
 
 
 def words_of(words: Sequence[Word], dialect: Dialect) -> list[Word]:
