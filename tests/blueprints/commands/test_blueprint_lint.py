@@ -147,6 +147,15 @@ def test_a_folder_with_a_script_is_linted_with_its_parameters(say: Any, tmp_path
         assert told.code == 1
         assert (told.out + told.err).count("halt_on is given, but no stage") == 1
 
+    # A document that is no Blueprint does not silence what made it.
+    script = tmp_path / "blueprint.bp.lua"
+    script.write_text(SCRIPT.replace("flow = flow", "flow = flow, flw = 1"))
+    told = say("lint", tmp_path, *given)
+    assert told.code == 1
+    assert "[unknown-field]" in told.out
+    assert "[dsl-warning]" in told.out
+    script.write_text(SCRIPT)
+
     told = say("lint", tmp_path)
     assert told.code == 2
     assert "blueprint.bp.lua:3: " in told.out
