@@ -8,7 +8,7 @@ from engine.blueprint.compiler import find_errors
 from engine.blueprint.diagnostics import BlueprintInvalid, Diagnostic, Level
 from engine.blueprint.levels import level_of, setting_of
 from engine.blueprint.lint_kind import LintKind
-from engine.blueprint.lints import TABLE
+from engine.blueprint.lints import TABLE, dsl_warning
 from engine.blueprint.reading import read_blueprint
 from engine.blueprint.view import LintOptions, View
 from engine.flow.json_text import Json
@@ -61,7 +61,10 @@ def lint_blueprint(
             document, kinds=kinds, legacy_bindings=legacy_bindings, options=options
         )
     except BlueprintInvalid as error:
-        return LintReport(tuple(error.diagnostics))
+        # Nobody can say what its layers allow; what made it had its remarks all the same.
+        remarks = (options or LintOptions()).remarks
+        said = (dsl_warning.LINT.stamped(one) for one in dsl_warning.told(remarks))
+        return LintReport((*error.diagnostics, *said))
     found = list(find_errors(view))
     told = {(one.kind, one.place) for one in found}
     suppressed: list[Suppressed] = []

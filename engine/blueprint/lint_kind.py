@@ -51,7 +51,11 @@ class LintKind:
     def lint_findings(self, view: View) -> Iterator[Diagnostic]:
         """Yields what the lint finds, at its own level."""
         for found in _first(self.lint(view)):
-            yield self._stamped(found, self.level, self.family)
+            yield self.stamped(found)
+
+    def stamped(self, found: Finding) -> Diagnostic:
+        """Returns a finding of the lint as a record."""
+        return self._stamped(found, self.level, self.family)
 
     def _stamped(self, found: Finding, level: Level, family: str) -> Diagnostic:
         return Diagnostic(

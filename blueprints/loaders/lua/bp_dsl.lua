@@ -201,10 +201,12 @@ end
 -- Refuses stages that would write over what the pipeline itself reads and writes.
 function Pipeline:check_places()
   local options, owner = self.options, { d = "the default inputs ($.d.ID)" }
+  local places = { ["$.d"] = owner.d }
   local function reserve(path, what)
     local text = rawget(path, "at")
     local key = checks.first_key(text)
     if key then owner[key] = format("%s (%s)", what, text) end
+    places[text] = owner[key]
   end
   reserve(options.halted_at, "halted_at")
   if options.done then reserve(options.done, "done") end
@@ -217,6 +219,8 @@ function Pipeline:check_places()
     for _, writer in ipairs({ stage, stage.given.retry and stage.given.retry.fix }) do
       local taken = owner[writer.id]
       if taken then say(writer, "the id is the key of %s: give it another", taken) end
+      taken = places[rawget(self:out(writer), "at")]
+      if taken then say(writer, "its out is the place of %s: give it another", taken) end
     end
   end
 end

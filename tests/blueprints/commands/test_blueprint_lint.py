@@ -1,5 +1,6 @@
 """`manage.py blueprint lint`: findings, levels and exit codes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,12 @@ from django.core.management import CommandError, call_command
 
 from engine.blueprint.diagnostics import resolve_place
 
-SAMPLES = Path(__file__).resolve().parents[3] / "blueprints" / "samples"
+FOLDER = Path(__file__).resolve().parents[3] / "blueprints" / "samples"
+SAMPLES = {
+    path.parent.name if path.stem.startswith("blueprint") else path.name: path
+    for form in ("*.json", "*.yaml", "*.bp.lua", "*/blueprint.*")
+    for path in sorted(FOLDER.glob(form))
+}
 NINE = {
     "kind", "stage", "level", "message", "notes", "help", "suggestion", "docs_ref",
     "span",
@@ -141,6 +147,15 @@ def test_a_folder_with_a_script_is_linted_with_its_parameters(say: Any, tmp_path
         assert told.code == 1
         assert (told.out + told.err).count("halt_on is given, but no stage") == 1
 
+    # A document that is no Blueprint does not silence what made it.
+    script = tmp_path / "blueprint.bp.lua"
+    script.write_text(SCRIPT.replace("flow = flow", "flow = flow, flw = 1"))
+    told = say("lint", tmp_path, *given)
+    assert told.code == 1
+    assert "[unknown-field]" in told.out
+    assert "[dsl-warning]" in told.out
+    script.write_text(SCRIPT)
+
     told = say("lint", tmp_path)
     assert told.code == 2
     assert "blueprint.bp.lua:3: " in told.out
@@ -179,8 +194,23 @@ def test_an_empty_table_that_should_be_an_array_gets_the_word_for_it(
 
 
 def test_the_samples_have_no_errors_and_no_warnings(say: Any):
-    told = say("lint", *sorted(SAMPLES.glob("*.json")), "--strict")
+    told = say("lint", *SAMPLES.values(), "--strict")
     assert told.code == 0, told.out
+    assert {path.suffix for path in SAMPLES.values()} == {".json", ".yaml", ".lua"}
+    assert SAMPLES["essay-desk"].parent != SAMPLES["pure-ctx.json"].parent
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_is_built_into_one_document(say: Any, tmp_path: Path, name: str):
+    source, out = SAMPLES[name], tmp_path / "o.json"
+    told = say("build", source, "-o", out)
+    assert (told.code, told.out) == (0, ""), told.err
+    assert "error" not in told.err
+    assert "warning" not in told.err
+    again = say("build", out, "--json").json
+    assert f"program {again['program_id']}\n" in told.err
+    assert again["document"] == json.loads(out.read_text())
+    assert say("lint", out, "--strict").code == 0
 
 
 def test_without_a_file_or_a_verb_the_usage_is_told(say: Any):

@@ -45,8 +45,9 @@ def test_explain_shows_agents_flow_and_the_program_a_run_would_have(say: Any):
 
 
 def test_explain_takes_every_sample_and_every_word(say: Any):
-    for path in sorted(SAMPLES.glob("*.json")):
-        assert say("explain", path).code == 0
+    for form in ("*.json", "*.yaml", "*.bp.lua", "*/blueprint.*"):
+        for path in sorted(SAMPLES.glob(form)):
+            assert say("explain", path).code == 0
     told = say("explain", SAMPLES / "repo-digest-swarm.json")
     assert "(select " in told.out
 

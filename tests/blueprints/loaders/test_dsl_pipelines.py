@@ -196,7 +196,7 @@ def test_what_is_no_stage_or_option_is_refused_with_its_place(
         (
             'B.stage "a" {agent="x", out=B.from "b"},'
             'B.stage "b" {agent="x", out=B.from "a"}',
-            "stage 'b': its out comes from its own out",
+            "stage 'a': its out comes from its own out",
         ),
     ],
 )
@@ -366,6 +366,33 @@ def test_what_is_there_in_any_case_is_read_after_a_skipped_stage(flow, more, rea
 )
 def test_an_id_is_no_key_the_pipeline_needs_itself(pipeline_fault, stages, said):
     assert f"a.bp.lua:3: {said}: give it another" in pipeline_fault(stages)
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ('out="$.d"', "the default inputs ($.d.ID)"),
+        ('out="$.halted_at"', "halted_at ($.halted_at)"),
+        ('out="$.stop", done="$.stop"', "done ($.stop)"),
+        (
+            'halt_on={"N"}, retry={max=1, counter="$.n",'
+            ' fix=B.stage "f" {agent="x", out="$.n"}}',
+            "the count of the retry of stage 'a' ($.n)",
+        ),
+    ],
+)
+def test_nobody_writes_where_the_pipeline_writes_itself(pipeline_fault, stage, said):
+    own, _, option = stage.partition(", done")
+    rest = f", done{option}" if option else ""
+    text = pipeline_fault(f'B.stage "a" {{agent="x", {own}}}{rest}')
+    assert f": its out is the place of {said}: give it another" in text
+
+
+def test_a_stage_may_prepare_the_input_of_a_later_one(flow):
+    node, _ = flow(
+        'B.stage "a" {agent="x", out="$.d.b"}, B.stage "b" {agent="y"}, done="$"'
+    )
+    assert '"at": "$.d.b"' in json.dumps(node["children"][1])
 
 
 def test_one_fix_stage_may_serve_two_stages(run):
