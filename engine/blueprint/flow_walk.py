@@ -189,12 +189,6 @@ def show_keys(keys: Keys) -> str:
     return str(path_of("$", keys))
 
 
-def overlap(one: Keys, other: Keys) -> bool:
-    """Tells whether one of two paths lies on or below the other."""
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
-
-
 def constant_of(expr: Json) -> Json:
     """Returns the value of an expression that reads nothing, UNKNOWN for others."""
     if any(part["op"] in _UNSETTLED for _, part in walk_expr("$", expr)):

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from engine.blueprint.diagnostics import (
     BlueprintInvalid,
     Diagnostic,
+    first_of,
     place_in,
     resolve_place,
 )
@@ -119,11 +120,13 @@ def _check_flow(blueprint: Blueprint) -> Iterator[Diagnostic]:
     except FlowError as error:
         yield _flow_finding(error, blueprint.flow, "$.flow")
         return
-    arrays = list(_arrays_for_objects(blueprint.flow, node.to_json()))
+    arrays = list(first_of(_arrays_for_objects(blueprint.flow, node.to_json())))
     yield from arrays
     if not arrays:
-        for spot in walk_nodes(blueprint.flow):
-            yield from _long_paths(path_texts(spot))
+        texts = (
+            text for spot in walk_nodes(blueprint.flow) for text in path_texts(spot)
+        )
+        yield from first_of(_long_paths(texts))
 
 
 def _long_paths(paths: Iterable[tuple[str, str]]) -> Iterator[Diagnostic]:

@@ -23,7 +23,7 @@ from engine.flow.json_text import Json
 Inside: TypeAlias = tuple[frozenset[str], frozenset[str]]
 _NEAR: Final = 0.8
 _MOST_COMPARED: Final = 500
-_MOST_SEARCHED: Final = 200
+_MOST_SEARCHED: Final = 100
 
 
 @dataclass(slots=True)

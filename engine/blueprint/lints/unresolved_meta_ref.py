@@ -1,6 +1,6 @@
 """A reference to a meta leads nowhere, in an agent or in a step's literal input."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from engine.blueprint.diagnostics import Element, Finding
@@ -15,7 +15,7 @@ ENVELOPE: Final = "$step_meta"
 
 def check(view: View) -> Iterator[Finding]:
     """Yields each meta_ref and each visible $step_meta.ref without a meta."""
-    names = [one.name for one in view.blueprint.metas]
+    names = view.meta_names
     for number, agent in enumerate(view.blueprint.agents):
         element = Element("Agent", agent.name)
         place = f"$.agents[{number}].meta.meta_ref"
@@ -29,7 +29,7 @@ def check(view: View) -> Iterator[Finding]:
 
 
 def _check_meta(
-    meta: AgentMeta | None, place: str, element: Element, names: list[str]
+    meta: AgentMeta | None, place: str, element: Element, names: Collection[str]
 ) -> Iterator[Finding]:
     ref = None if meta is None else meta.meta_ref
     if ref is not None and ref not in names:
@@ -37,7 +37,7 @@ def _check_meta(
         yield _dangling(place, who, ref, names, element)
 
 
-def _check_step(spot: Spot, names: list[str]) -> Iterator[Finding]:
+def _check_step(spot: Spot, names: Collection[str]) -> Iterator[Finding]:
     source = spot.node["in"]
     value = source.get("value") if source["op"] == "lit" else None
     if not isinstance(value, dict) or ENVELOPE not in value:
@@ -55,7 +55,7 @@ def _check_step(spot: Spot, names: list[str]) -> Iterator[Finding]:
 
 
 def _dangling(
-    place: str, who: str, ref: str, names: list[str], element: Element
+    place: str, who: str, ref: str, names: Collection[str], element: Element
 ) -> Finding:
     return Finding(
         place,
