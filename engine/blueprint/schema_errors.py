@@ -22,6 +22,7 @@ _TYPES: Final[Mapping[str, str]] = {
     "list_type": "an array",
     "dict_type": "an object",
     "model_type": "an object",
+    "model_attributes_type": "an object",
     "none_required": "null",
 }
 _BOUNDS: Final[Mapping[str, str]] = {

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from engine.blueprint.diagnostics import Element, Finding
+from engine.blueprint.diagnostics import Element, Finding, place_in
 from engine.blueprint.flow_walk import Spot
 from engine.blueprint.lint_kind import LintKind
 from engine.blueprint.schema_agents import AgentMeta
@@ -11,10 +11,11 @@ from engine.blueprint.schema_errors import did_you_mean, listed
 from engine.blueprint.view import View
 
 ENVELOPE: Final = "$step_meta"
+KEYS: Final = ("ref", "inline")
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Yields each meta_ref and each visible $step_meta.ref without a meta."""
+    """Yields each meta_ref and each visible $step_meta that leads nowhere."""
     names = view.meta_names
     for number, agent in enumerate(view.blueprint.agents):
         element = Element("Agent", agent.name)
@@ -46,6 +47,11 @@ def _check_step(spot: Spot, names: Collection[str]) -> Iterator[Finding]:
     step = Element("Step", spot.node["ref"])
     ref = envelope.get("ref") if isinstance(envelope, dict) else None
     inline = envelope.get("inline", {}) if isinstance(envelope, dict) else None
+    for key in envelope if isinstance(envelope, dict) else ():
+        if key not in KEYS:
+            message = f"unknown field {key!r} in {ENVELOPE}"
+            hint = did_you_mean(key, KEYS)
+            yield Finding(place_in(place, [key]), message, hint, element=step)
     if not isinstance(inline, dict) or not isinstance(ref, str | None):
         hint = 'write {"ref": "a meta", "inline": {}}; both may be left out'
         yield Finding(place, f"malformed {ENVELOPE}", hint, element=step)
