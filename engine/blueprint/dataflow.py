@@ -61,8 +61,8 @@ class Test:
 
     `producers` are the refs whose answer may stand there, `given` the texts that the
     document may have put there itself; `open` says that anything may stand there
-    besides. `literals` are the places of the values. `idle` says that the values lead
-    to an arm that does nothing.
+    besides. `literals` are the places of the values. `direct` says that they decide the
+    condition, with others or negated, `idle` that they lead to an arm that does nothing.
     """
 
     spot: Spot
@@ -76,6 +76,7 @@ class Test:
     open: bool
     values: tuple[Json, ...]
     idle: bool
+    direct: bool
 
     @property
     def where(self) -> str:
@@ -91,7 +92,8 @@ class Test:
     def halts(self) -> bool:
         """Tells whether its values lead to something other than the usual way."""
         branch = self.spot.kind == "branch"
-        return branch and self.holds and self.op != "ne" and not self.idle
+        plain = self.direct and self.holds and self.op != "ne"
+        return branch and plain and not self.idle
 
     @property
     def foreign(self) -> tuple[tuple[str, Json], ...]:
@@ -286,7 +288,8 @@ def _test(
         or bool(body and part)
         or not is_known(one.source.fallbacks),
         values=one.values,
-        idle=empty.get(holds, False),
+        idle=one.direct and empty.get(holds, False),
+        direct=one.direct,
     )
 
 
