@@ -102,6 +102,17 @@ def sound(steps: int) -> Any:
         },
         "max": 3,
     }
+    lanes = [
+        {
+            "kind": "fanout",
+            "items": lit([1]),
+            "bind": path("$.item"),
+            "body": step(f"a{number}", "$.item", "$.lane"),
+            "join": "all",
+            "out": path(f"$.all{number}"),
+        }
+        for number in rows
+    ]
     agents = [
         {
             "name": f"a{number}",
@@ -117,6 +128,7 @@ def sound(steps: int) -> Any:
     runner = {"backend": "ws_operator", "variant": "v", "tools": ["mcp__s__t"]}
     return document(
         *chain,
+        *lanes,
         rounds,
         agents=agents,
         operators=[{"name": f"o{number}"} for number in rows],
