@@ -40,7 +40,13 @@ def compile_here(document: Any, *, anywhere: bool = False) -> Program:
         kinds=kinds,
         attempt_timeout_s=settings.SWARM_ATTEMPT_TIMEOUT,
         max_lost=settings.SWARM_MAX_LOST,
+        legacy_bindings=legacy_bindings(),
     )
+
+
+def legacy_bindings() -> bool:
+    """Tell whether an agent's worker may still be named by profile.worker_binding."""
+    return bool(settings.SWARM_LEGACY_WORKER_BINDING == "allow")
 
 
 def known_kinds() -> frozenset[str]:

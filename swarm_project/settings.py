@@ -121,6 +121,10 @@ SWARM_CONSUMERS = env_int("SWARM_CONSUMERS", 2)
 SWARM_MAX_LOST = env_int("SWARM_MAX_LOST", 3, most=MOST_LOST)
 SWARM_RUN_DEADLINE = env_seconds("SWARM_RUN_DEADLINE", 3600.0)
 SWARM_ATTEMPT_TIMEOUT = env_seconds("SWARM_ATTEMPT_TIMEOUT", 600.0)
+# Whether Blueprints may name a worker the old way, by profile.worker_binding.
+SWARM_LEGACY_WORKER_BINDING = env_text(
+    "SWARM_LEGACY_WORKER_BINDING", "allow", choices=["allow", "reject"]
+)
 # Sizes are bytes of JSON; the last is what a child process may print.
 SWARM_CTX_LIMIT = env_int("SWARM_CTX_LIMIT", 8 * MIB)
 SWARM_INPUT_LIMIT = env_int("SWARM_INPUT_LIMIT", 32 * MIB)

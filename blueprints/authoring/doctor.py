@@ -17,7 +17,12 @@ from blueprints.authoring.source import (
     load,
 )
 from blueprints.loaders.blueprint import Loaded
-from blueprints.preflight import compile_here, known_kinds, missing_parts
+from blueprints.preflight import (
+    compile_here,
+    known_kinds,
+    legacy_bindings,
+    missing_parts,
+)
 from engine.blueprint import (
     BlueprintInvalid,
     Diagnostic,
@@ -123,7 +128,12 @@ def examine(loaded: Loaded, options: LintOptions) -> Examined:
     """Examines a complete document; never raises for what is wrong with it."""
     document, report = loaded.document, lint_loaded(loaded, options)
     try:
-        view = read_blueprint(document, kinds=known_kinds(), options=options)
+        view = read_blueprint(
+            document,
+            kinds=known_kinds(),
+            legacy_bindings=legacy_bindings(),
+            options=options,
+        )
     except BlueprintInvalid:
         return Examined(document, options, report, None, None, ())
     # What the strategy lets be dropped is not missing.

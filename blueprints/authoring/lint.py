@@ -14,6 +14,7 @@ from blueprints.authoring.source import (
     lint_options,
     load,
 )
+from blueprints.authoring.surroundings import add_surroundings, surroundings
 from blueprints.loaders.blueprint import Loaded
 from blueprints.loaders.documents import DocumentInvalid
 from engine.blueprint import Level, LintOptions, LintReport
@@ -29,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declares the arguments."""
     add_source(parser, many=True)
     add_levels(parser)
+    add_surroundings(parser)
     parser.add_argument(
         "--strict", action="store_true", help="warnings count like errors"
     )
@@ -75,7 +77,7 @@ class Linted:
 
 def answer(options: Mapping[str, Any]) -> Answer:
     """Returns the findings of every file; raises Refused."""
-    how = lint_options(options)
+    how = lint_options(options, **surroundings(options))
     done = [_lint(path, options, how) for path in options["files"]]
     errors = sum(one.errors for one in done)
     warnings = sum(one.warnings for one in done)

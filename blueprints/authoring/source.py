@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from blueprints.loaders.blueprint import Loaded, load_blueprint
 from blueprints.parameters import Refused, read_ctx
-from blueprints.preflight import compile_here, known_kinds
+from blueprints.preflight import compile_here, known_kinds, legacy_bindings
 from engine.blueprint import (
     BlueprintInvalid,
     LintOptions,
@@ -65,8 +65,11 @@ def load(path: str, options: Mapping[str, Any]) -> Loaded:
     return load_blueprint(path, includes=options["includes"], params=given_ctx(options))
 
 
-def lint_options(options: Mapping[str, Any], **limits: Any) -> LintOptions:
-    """Returns the caller's layer and the launch to be tried out; raises Refused."""
+def lint_options(options: Mapping[str, Any], **known: Any) -> LintOptions:
+    """Returns the caller's layer, the launch to be tried out and what else is known.
+
+    Raises Refused.
+    """
     layer: dict[str, str] = {}
     for setting in SETTINGS:
         for kind in options.get(setting, ()):
@@ -74,13 +77,18 @@ def lint_options(options: Mapping[str, Any], **limits: Any) -> LintOptions:
                 raise Refused(f"--{layer[kind]} and --{setting} both name {kind!r}")
     ctx = given_ctx(options)
     launch = ctx if isinstance(ctx, dict) else None
-    return LintOptions(lints=layer, launch=launch, **limits)
+    return LintOptions(lints=layer, launch=launch, **known)
 
 
 def lint_loaded(loaded: Loaded, options: LintOptions) -> LintReport:
     """Returns all findings, the DSL's remarks among them, wherever it is to run."""
     options = replace(options, remarks=loaded.warnings)
-    report = lint_blueprint(loaded.document, kinds=known_kinds(), options=options)
+    report = lint_blueprint(
+        loaded.document,
+        kinds=known_kinds(),
+        legacy_bindings=legacy_bindings(),
+        options=options,
+    )
     return replace(report, diagnostics=loaded.hinted(report.diagnostics))
 
 

@@ -1,5 +1,6 @@
 """The paths whose values conditions compare, and which writes concern each of them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,9 @@ from engine.flow.json_text import Json
 VERDICT: Final[Keys] = ("parts", "verdict")
 # A lane's path may lead to a path of another lane, and so on; what few flows do.
 _STEPS: Final = 4
+# Every write concerns each path at or below it. Where that is more, the flow is one that
+# nobody wrote, and nothing is said of verdicts.
+_MOST_CONCERNED: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,14 @@ def asked_paths(root: Spot) -> Asked:
         inside = dict.fromkeys(_inside(new, fanouts, most=len(spots)))
         new = [path for path in inside if path not in paths]
         paths.update(dict.fromkeys(new))
-    written = {any_index(keys) for spot in spots for _, keys in writes_of(spot)}
+    written = Counter(any_index(keys) for spot in spots for _, keys in writes_of(spot))
     below: dict[Keys, list[Keys]] = {}
     for path in paths:
         for above in _prefixes(path):
             if above in written:
                 below.setdefault(above, []).append(path)
-    return Asked(paths, below)
+    concerned = sum(written[keys] * len(asking) for keys, asking in below.items())
+    return Asked(paths, below) if concerned <= _MOST_CONCERNED else Asked({}, {})
 
 
 def lane_path(fanout: Json, path: Keys) -> Keys | None:

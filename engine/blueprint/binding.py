@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from engine.blueprint.diagnostics import Element, Finding
+from engine.blueprint.diagnostics import MOST, Element, Finding
 from engine.blueprint.schema import Blueprint
 from engine.blueprint.schema_agents import AgentDef, ContextPolicy
 from engine.blueprint.schema_errors import did_you_mean, listed
@@ -95,6 +95,29 @@ class BindRequest:
         }
 
 
+@dataclass(slots=True)
+class _Shared:
+    """What all agents of a Blueprint are bound with; `faults` counts those without."""
+
+    blueprint: Blueprint
+    runners: Mapping[str, Runner]
+    templates: Mapping[str, SubprocessDef]
+    legacy_bindings: bool
+    faults: int = 0
+
+    def unknown_runner(self, place: str, agent: AgentDef, ref: str) -> Finding:
+        """Return the finding for a runner_ref that leads nowhere."""
+        self.faults += 1
+        hint, notes = "", tuple[str, ...]()
+        # Each of these costs a search, and no more of them are told.
+        if self.faults <= MOST + 1:
+            hint = did_you_mean(ref, self.runners) or "the Blueprint has no runners"
+            notes = _defined(self.runners)
+        message = f"runner_ref names the runner {ref!r}, which isn't there"
+        element = Element("Agent", agent.name)
+        return Finding(f"{place}.runner_ref", message, hint, notes, element=element)
+
+
 def kind_of(blueprint: Blueprint, agent: AgentDef) -> str:
     """Returns an agent's kind, aliases resolved; empty where nothing names one."""
     written = agent.kind or blueprint.default_agent_kind or ""
@@ -105,8 +128,17 @@ def bind_agents(
     blueprint: Blueprint, *, legacy_bindings: bool = True
 ) -> tuple[BoundAgent, ...]:
     """Returns each agent with what the runner cascade gives it, in order."""
+    runners: dict[str, Runner] = {}
+    for one in blueprint.runners:
+        runners.setdefault(one.name, one.runner)
+    shared = _Shared(
+        blueprint,
+        runners,
+        {one.name: one for one in blueprint.subprocesses},
+        legacy_bindings,
+    )
     return tuple(
-        _bind(blueprint, agent, f"$.agents[{number}]", legacy_bindings)
+        _bind(shared, agent, f"$.agents[{number}]")
         for number, agent in enumerate(blueprint.agents)
     )
 
@@ -137,44 +169,32 @@ def bind_requests(bound: tuple[BoundAgent, ...]) -> Iterator[BindRequest]:
         )
 
 
-def _bind(
-    blueprint: Blueprint, agent: AgentDef, place: str, legacy_bindings: bool
-) -> BoundAgent:
+def _bind(shared: _Shared, agent: AgentDef, place: str) -> BoundAgent:
+    blueprint = shared.blueprint
     kind = kind_of(blueprint, agent)
-    runner, source, fault = _cascade(blueprint, agent, place, kind, legacy_bindings)
+    runner, source, fault = _cascade(shared, agent, place, kind)
     template = None
     if isinstance(runner, SubprocessRunner):
-        named = {one.name: one for one in blueprint.subprocesses}
-        template = named.get(runner.template)
+        template = shared.templates.get(runner.template)
     policy = agent.meta.context_policy if agent.meta is not None else None
     policy = blueprint.default_context_policy if policy is None else policy
     return BoundAgent(place, agent, kind, runner, source, template, policy, fault=fault)
 
 
 def _cascade(
-    blueprint: Blueprint, agent: AgentDef, place: str, kind: str, legacy_bindings: bool
+    shared: _Shared, agent: AgentDef, place: str, kind: str
 ) -> tuple[Runner | None, str, Finding | None]:
     """Returns the first runner the cascade finds, its source, and what went wrong."""
-    element = Element("Agent", agent.name)
     if agent.runner is not None:
         return agent.runner, "agent_inline", None
-    named: dict[str, Runner] = {}
-    for one in blueprint.runners:
-        named.setdefault(one.name, one.runner)
-    if agent.runner_ref is not None:
-        if agent.runner_ref in named:
-            return named[agent.runner_ref], "agent_ref", None
-        message = f"runner_ref names the runner {agent.runner_ref!r}, which isn't there"
-        hint = did_you_mean(agent.runner_ref, named) or "the Blueprint has no runners"
-        at = f"{place}.runner_ref"
-        return (
-            None,
-            "none",
-            Finding(at, message, hint, _defined(named), element=element),
-        )
+    named, ref = shared.runners, agent.runner_ref
+    if ref is not None:
+        if ref in named:
+            return named[ref], "agent_ref", None
+        return None, "none", shared.unknown_runner(place, agent, ref)
     profile = agent.profile
     if profile is not None and profile.worker_binding is not None:
-        if legacy_bindings:
+        if shared.legacy_bindings:
             variant, tools = profile.worker_binding, list(profile.tools)
             legacy = WsClaudeCode(
                 backend="ws_claude_code", variant=variant, tools=tools
@@ -183,8 +203,9 @@ def _cascade(
         message = "legacy worker bindings are switched off in this installation"
         hint = "write a runner instead; `manage.py blueprint upgrade` does it"
         at = f"{place}.profile.worker_binding"
+        element = Element("Agent", agent.name)
         return None, "none", Finding(at, message, hint, element=element)
-    default = named.get(blueprint.default_runner or "")
+    default = named.get(shared.blueprint.default_runner or "")
     # Who says `spec` of a process says all; a default template is for the others.
     says_all = kind == "subprocess" and bool(agent.spec)
     if default is not None and BACKENDS[default.backend] == kind and not says_all:
@@ -203,7 +224,7 @@ def default_runner_fault(blueprint: Blueprint) -> Finding | None:
     return Finding("$.default_runner", message, hint, _defined(names))
 
 
-def _defined(names: Mapping[str, Runner] | list[str]) -> tuple[str, ...]:
+def _defined(names: Iterable[str]) -> tuple[str, ...]:
     return (f"defined: {listed(names)}",)
 
 

@@ -59,13 +59,18 @@ def build_program(view: View, attempt_timeout_s: float, max_lost: int) -> Progra
     """Returns the program of a view without errors."""
     blueprint = view.blueprint
     hints = blueprint.hints.per_agent
+    metas = {row.name: row.ctx for row in blueprint.metas}
     agents = {}
     for one in view.kept:
         policy = hints.get(one.agent.name, AgentHints())
         timeout_s = policy.timeout_s
         timeout_s = attempt_timeout_s if timeout_s is None else timeout_s
         agents[one.agent.name] = _build_agent(
-            view, one, policy, milliseconds(timeout_s), max_lost
+            one,
+            policy,
+            milliseconds(timeout_s),
+            max_lost,
+            _agent_ctx(blueprint.default_agent_ctx or {}, metas, one),
         )
     return Program(
         blueprint_id=blueprint.id,
@@ -77,7 +82,7 @@ def build_program(view: View, attempt_timeout_s: float, max_lost: int) -> Progra
         layers=tuple(blueprint.spawner_hints.layers),
         operators={one.name: _said(one) for one in blueprint.operators},
         default_operator_kind=blueprint.default_operator_kind,
-        metas={one.name: one.ctx for one in blueprint.metas},
+        metas=metas,
         audits=tuple(_dump(one) for one in blueprint.audits),
         step_names=_aliases(view),
         projection=_projection(blueprint),
@@ -89,7 +94,11 @@ def build_program(view: View, attempt_timeout_s: float, max_lost: int) -> Progra
 
 
 def _build_agent(
-    view: View, one: BoundAgent, hints: AgentHints, timeout_ms: int, max_lost: int
+    one: BoundAgent,
+    hints: AgentHints,
+    timeout_ms: int,
+    max_lost: int,
+    ctx: dict[str, Json],
 ) -> Agent:
     agent = one.agent
     return Agent(
@@ -107,7 +116,7 @@ def _build_agent(
         context_policy=None
         if one.context_policy is None
         else _dump(one.context_policy),
-        ctx=_agent_ctx(view.blueprint, one),
+        ctx=ctx,
         limit=None if hints.limit is None else _dump(hints.limit),
         # Without a runner there is nothing that could differ from what was declared.
         binding_digest="" if one.runner is None else one.digest(),
@@ -136,11 +145,12 @@ def _profile(one: BoundAgent) -> dict[str, Json] | None:
     return {**_dump(profile or AgentProfile()), **decided}
 
 
-def _agent_ctx(blueprint: Blueprint, one: BoundAgent) -> dict[str, Json]:
+def _agent_ctx(
+    lowest: Mapping[str, Json], metas: Mapping[str, dict[str, Json]], one: BoundAgent
+) -> dict[str, Json]:
     """Returns the lower tiers of an agent's ctx, the agent's own on top."""
     meta = one.agent.meta
-    metas = {row.name: row.ctx for row in blueprint.metas}
-    merged = dict(blueprint.default_agent_ctx or {})
+    merged = dict(lowest)
     if meta is not None:
         merged |= metas.get(meta.meta_ref or "", {})
         merged |= meta.ctx or {}

@@ -1,10 +1,17 @@
 """The comparisons inside a condition, with the paths whose values they compare."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from engine.blueprint.flow_walk import UNKNOWN, Keys, constant_of, keys_of, paths_in
+from engine.blueprint.flow_walk import (
+    UNKNOWN,
+    Keys,
+    constant_of,
+    keys_of,
+    parts_of,
+    paths_in,
+)
 from engine.flow.json_text import Json
 
 ELEMENT: Final = 2**63
@@ -29,7 +36,8 @@ class Comparison:
     """A value at a path compared with literals.
 
     `literals` are the places of the `values`. `op` is eq, ne or in; `negated` says that
-    it stands below an odd number of `not`. `asked` tells that the path may be absent.
+    it stands below an odd number of `not`. `asked` tells that the path may be absent,
+    `direct` that the condition follows from it and others like it.
     """
 
     place: str
@@ -39,12 +47,13 @@ class Comparison:
     op: str
     negated: bool
     asked: bool
+    direct: bool
 
 
 def comparisons_in(place: str, cond: Json) -> list[Comparison]:
     """Returns the comparisons of a condition, in the order of the document."""
-    asked = {read.keys for read in paths_in(place, cond) if read.asked}
-    return list(_comparisons(place, cond, (), False, asked))
+    asked = frozenset(read.keys for read in paths_in(place, cond) if read.asked)
+    return list(_comparisons(place, cond, _Where(asked)))
 
 
 def source_of(expr: Json, scope: Scope = ()) -> Source | None:
@@ -84,34 +93,63 @@ def _unbound(keys: Keys, scope: Scope) -> Keys | None:
     return any_index(keys)
 
 
-def _comparisons(
-    place: str, cond: Json, scope: Scope, negated: bool, asked: set[Keys]
-) -> Iterator[Comparison]:
-    match cond["op"]:
-        case "and" | "or":
-            for number, arg in enumerate(cond["args"]):
-                at = f"{place}.args[{number}]"
-                yield from _comparisons(at, arg, scope, negated, asked)
-        case "not":
-            yield from _comparisons(
-                f"{place}.arg", cond["arg"], scope, not negated, asked
-            )
-        case "any" | "all":
-            array = source_of(cond["in"], scope)
-            real = None if array is None else (*array.path, ELEMENT)
-            inner = (*scope, (keys_of(cond["as"]), real))
-            yield from _comparisons(
-                f"{place}.cond", cond["cond"], inner, negated, asked
-            )
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Where in a condition an expression stands.
+
+    `direct` says that it decides the condition by itself, with others or negated.
+    """
+
+    asked: frozenset[Keys]
+    scope: Scope = ()
+    negated: bool = False
+    direct: bool = True
+
+
+def _comparisons(place: str, expr: Json, where: _Where) -> Iterator[Comparison]:
+    match expr["op"]:
+        case "lit":
+            return
         case "eq" | "ne" | "in":
-            found = _literals(place, cond)
-            source = None if found is None else source_of(found[0], scope)
+            found = _literals(place, expr)
+            source = None if found is None else source_of(found[0], where.scope)
             if found is not None and source is not None:
-                _, values, literals = found
-                may_lack = bool(source.fallbacks) or _is_asked(source.path, asked)
                 yield Comparison(
-                    place, source, values, literals, cond["op"], negated, may_lack
+                    place,
+                    source,
+                    found[1],
+                    found[2],
+                    expr["op"],
+                    where.negated,
+                    bool(source.fallbacks) or _is_asked(source.path, where.asked),
+                    where.direct,
                 )
+                return
+    inner = where
+    match expr["op"]:
+        case "not":
+            inner = replace(where, negated=not where.negated)
+        case "any" | "all" | "filter" | "map":
+            bound = (keys_of(expr["as"]), _elements_of(expr["in"], where.scope))
+            direct = where.direct and expr["op"] in ("any", "all")
+            inner = replace(where, scope=(*where.scope, bound), direct=direct)
+            where = replace(where, direct=False)
+        case "and" | "or":
+            pass
+        case _:
+            inner = replace(where, direct=False)
+    for at, part in parts_of(place, expr):
+        yield from _comparisons(at, part, where if at == f"{place}.in" else inner)
+
+
+def _elements_of(array: Json, scope: Scope) -> Keys | None:
+    """Returns the path of an array's elements, None where they may be others."""
+    while array["op"] == "filter":
+        array = array["in"]
+    source = source_of(array, scope)
+    if source is None or any(fallback != [] for fallback in source.fallbacks):
+        return None
+    return (*source.path, ELEMENT)
 
 
 def _literals(
@@ -132,7 +170,7 @@ def _literals(
     return None
 
 
-def _is_asked(path: Keys, asked: set[Keys]) -> bool:
+def _is_asked(path: Keys, asked: frozenset[Keys]) -> bool:
     return bool(asked) and any(path[:n] in asked for n in range(len(path) + 1))
 
 

@@ -44,15 +44,15 @@ class Origin(NamedTuple):
 
 
 Origins: TypeAlias = frozenset[Origin]
-# From the paths that conditions ask for to what may stand there, in groups by the first
-# key. The groups are never changed.
-Group: TypeAlias = Mapping[Keys, Origins]
-State: TypeAlias = dict[str | int | None, Group]
+# From the paths that conditions ask for to what may stand there.
+State: TypeAlias = dict[Keys, Origins]
 
 NOTHING: Final[Origins] = frozenset()
 OPEN: Final[Origins] = frozenset({Origin("open")})
 LAUNCH: Final[Origins] = frozenset({Origin("launch")})
-NO_GROUP: Final[Group] = {}
+# More than anyone tells apart; nothing can be said of it.
+MANY: Final[Origins] = frozenset({Origin("open", "many")})
+MOST_ORIGINS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Test:
 
     `producers` are the refs whose answer may stand there, `given` the texts that the
     document may have put there itself; `open` says that anything may stand there
-    besides. `literals` are the places of the values. `idle` says that the values lead
-    to an arm that does nothing.
+    besides. `literals` are the places of the values. `direct` says that they decide the
+    condition, with others or negated, `idle` that they lead to an arm that does nothing.
     """
 
     spot: Spot
@@ -76,6 +76,7 @@ class Test:
     open: bool
     values: tuple[Json, ...]
     idle: bool
+    direct: bool
 
     @property
     def where(self) -> str:
@@ -91,7 +92,8 @@ class Test:
     def halts(self) -> bool:
         """Tells whether its values lead to something other than the usual way."""
         branch = self.spot.kind == "branch"
-        return branch and self.holds and self.op != "ne" and not self.idle
+        plain = self.direct and self.holds and self.op != "ne"
+        return branch and plain and not self.idle
 
     @property
     def foreign(self) -> tuple[tuple[str, Json], ...]:
@@ -131,18 +133,15 @@ class _Walker:
         self._back: dict[str, State] = {}
         self._asked: Asked = asked_paths(root)
         self._constants: dict[str, Json] = {}
-        self._log: list[tuple[str | int | None, Group]] = []
-        groups: dict[str | int | None, dict[Keys, Origins]] = {}
-        for path in self._asked.paths:
-            groups.setdefault(_first(path), {})[path] = _initial(init, path)
-        self._state: State = dict(groups)
+        self._log: list[tuple[Keys, Origins]] = []
+        self._state: State = {path: _initial(init, path) for path in self._asked.paths}
 
     def undo(self, mark: int) -> State:
         """Takes back what was changed since `mark`; returns what had come of it."""
-        changed = {first: self._state[first] for first, _ in self._log[mark:]}
+        changed = {path: self._state[path] for path, _ in self._log[mark:]}
         while len(self._log) > mark:
-            first, group = self._log.pop()
-            self._state[first] = group
+            path, before = self._log.pop()
+            self._state[path] = before
         return changed
 
     def run(self, spot: Spot) -> None:
@@ -177,25 +176,27 @@ class _Walker:
 
     def _join(self, one: State, other: State) -> None:
         """Goes on with what holds after either of two arms."""
-        for first in {**one, **other}:
-            now = self._state[first]
-            self._set(first, _union(one.get(first, now), other.get(first, now)))
+        for path in {**one, **other}:
+            now = self._state[path]
+            self._set(path, _union(one.get(path, now), other.get(path, now)))
 
-    def _set(self, first: str | int | None, group: Group) -> None:
-        self._log.append((first, self._state[first]))
-        self._state[first] = group
+    def _set(self, path: Keys, origins: Origins) -> None:
+        before = self._state[path]
+        if origins != before:
+            self._log.append((path, before))
+            self._state[path] = origins
 
     def _loop(self, spot: Spot, body: Spot) -> None:
         self._write(spot, spot.node["counter"])
         back = self._back.setdefault(spot.place, {})
-        for first, group in back.items():
-            self._set(first, _union(self._state[first], group))
+        for path, origins in back.items():
+            self._set(path, _union(self._state[path], origins))
         self._cond(spot)
-        for first, group in self._arm(body).items():
-            known = back.get(first, NO_GROUP)
-            merged = _union(known, group)
+        for path, origins in self._arm(body).items():
+            known = back.get(path, NOTHING)
+            merged = _union(known, origins)
             if merged != known:
-                back[first] = merged
+                back[path] = merged
                 self.grown = True
 
     def _fanout(self, spot: Spot, body: Spot) -> None:
@@ -214,7 +215,7 @@ class _Walker:
         inside = lane_path(spot.node, path)
         if inside is None or inside not in self._asked.paths:
             return OPEN
-        found = self._state[_first(inside)][inside]
+        found = self._state[inside]
         select = spot.node.get("select")
         source = None if select is None else source_of(select)
         rest = inside[len(source.path) :] if source is not None else ()
@@ -228,17 +229,11 @@ class _Walker:
         if target["op"] != "path":
             return
         keys = _target(target)
-        changed: dict[str | int | None, dict[Keys, Origins]] = {}
         for path in self._asked.below.get(keys, ()):
-            first = _first(path)
-            if first not in changed:
-                changed[first] = dict(self._state[first])
-            new = self._written(spot, keys, path) if selected is None else NOTHING
-            if selected is not None:
-                new = selected.get(path, OPEN)
-            changed[first][path] = new
-        for first, group in changed.items():
-            self._set(first, group)
+            if selected is None:
+                self._set(path, self._written(spot, keys, path))
+            else:
+                self._set(path, selected.get(path, OPEN))
 
     def _written(self, spot: Spot, keys: Keys, path: Keys) -> Origins:
         """Returns what stands at `path` after the node's write at or above it."""
@@ -261,8 +256,7 @@ class _Walker:
             node = spot.node
             empty = {True: is_empty(node["then"]), False: is_empty(node["else"])}
         for one in comparisons_in(f"{spot.place}.cond", spot.node["cond"]):
-            path = one.source.path
-            found = self._state.get(_first(path), NO_GROUP).get(path, OPEN)
+            found = self._state.get(one.source.path, OPEN)
             test = _test(spot, one, found, empty)
             if test is not None:
                 self.tests[one.place] = test
@@ -294,12 +288,9 @@ def _test(
         or bool(body and part)
         or not is_known(one.source.fallbacks),
         values=one.values,
-        idle=empty.get(holds, False),
+        idle=one.direct and empty.get(holds, False),
+        direct=one.direct,
     )
-
-
-def _first(path: Keys) -> str | int | None:
-    return path[0] if path else None
 
 
 def _target(target: Json) -> Keys:
@@ -316,14 +307,11 @@ def _given(value: Json, keys: Keys) -> Origins:
     return frozenset(Origin("given", text_of(one)) for one in values_at(value, keys))
 
 
-def _union(one: Group, other: Group) -> Group:
+def _union(one: Origins, other: Origins) -> Origins:
     if one is other:
         return one
-    merged = dict(one)
-    for keys, origins in other.items():
-        known = merged.get(keys, NOTHING)
-        merged[keys] = known if known == origins else known | origins
-    return merged
+    both = one | other
+    return MANY if len(both) > MOST_ORIGINS or both >= MANY else both
 
 
 def referenced(tests: Iterable[Test]) -> dict[str, set[str]]:

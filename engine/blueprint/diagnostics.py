@@ -6,14 +6,18 @@ else is told about a document.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias
+from itertools import islice
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from engine.flow.json_text import Json
 
 PAGE: Final = "docs/lints.md"
+# A document may break a rule everywhere, each finding costs a search, and nobody reads
+# more of one kind.
+MOST: Final = 100
 # Keys that stand in a place after a dot; others are quoted.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_$-]+")
 _PART: Final = re.compile(
@@ -184,3 +188,16 @@ class Finding:
     suggestion: Suggestion | None = None
     element: Element | None = field(default=None)
     level: Level | None = None
+
+
+_Any = TypeVar("_Any", Diagnostic, Finding)
+
+
+def first_of(findings: Iterable[_Any]) -> Iterator[_Any]:
+    """Yields as many findings as anyone reads, and says so where there are more."""
+    rest = iter(findings)
+    yield from islice(rest, MOST)
+    more = next(rest, None)
+    if more is not None:
+        message = f"and more of this kind, from here on; the first {MOST} are told"
+        yield replace(more, message=message, help="mend those first", notes=())

@@ -114,10 +114,11 @@ def walk_expr(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
         place, expr = waiting.pop()
         yield place, expr
         if expr["op"] != "lit":
-            waiting.extend(reversed(list(_inside(place, expr))))
+            waiting.extend(reversed(list(parts_of(place, expr))))
 
 
-def _inside(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
+def parts_of(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
+    """Yields the expressions right inside one that is no literal."""
     for field, value in expr.items():
         parts = enumerate(value) if isinstance(value, list) else [(-1, value)]
         for number, part in parts:
@@ -187,12 +188,6 @@ def keys_of(path: str) -> Keys:
 def show_keys(keys: Keys) -> str:
     """Returns the canonical text of a path with these keys."""
     return str(path_of("$", keys))
-
-
-def overlap(one: Keys, other: Keys) -> bool:
-    """Tells whether one of two paths lies on or below the other."""
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
 
 
 def constant_of(expr: Json) -> Json:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.blueprint.binding import BoundAgent
 from engine.blueprint.diagnostics import Finding
@@ -15,10 +15,18 @@ class McpServer(Strict):
     """A server of tools: a program that is started, or an address."""
 
     name: Name
-    command: Text | None = None
+    command: Annotated[Text, Field(min_length=1)] | None = None
     args: list[Text] = []
     env: dict[str, Text] = {}
-    url: Text | None = None
+    url: Annotated[Text, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def check_one(self) -> "McpServer":
+        """Refuses a server that is nowhere, and one in two places."""
+        if (self.command is None) == (self.url is None):
+            both = "" if self.url is None else ", not both"
+            raise ValueError(f"expected 'command' or 'url'{both}")
+        return self
 
 
 class AgentBlockSpec(Strict):
@@ -28,6 +36,25 @@ class AgentBlockSpec(Strict):
     project_root: Annotated[Text, Field(min_length=1)] | None = None
     mcp_servers: list[McpServer] = []
     mcp_rpc_timeout_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 30_000
+
+
+def check_block(bound: BoundAgent) -> Iterator[Finding]:
+    """Yields what is wrong with a spec that its shape can't say."""
+    yield from check_servers(bound)
+    yield from check_grants(bound)
+
+
+def check_servers(bound: BoundAgent) -> Iterator[Finding]:
+    """Yields a finding for each name of an MCP server that is taken."""
+    first: dict[str, int] = {}
+    spec = bound.agent.spec or {}
+    for number, server in enumerate(spec.get("mcp_servers", ())):
+        name, place = server["name"], f"{bound.place}.spec.mcp_servers"
+        if name in first:
+            message = f"the name {name!r} is taken by {place}[{first[name]}]"
+            at = f"{place}[{number}].name"
+            yield Finding(at, message, "rename one", element=bound.element)
+        first.setdefault(name, number)
 
 
 def check_grants(bound: BoundAgent) -> Iterator[Finding]:
@@ -41,4 +68,4 @@ def check_grants(bound: BoundAgent) -> Iterator[Finding]:
         yield Finding(place, message, hint, element=bound.element)
 
 
-RULES: Final = KindRules(AgentBlockSpec, check=check_grants, answers=True)
+RULES: Final = KindRules(AgentBlockSpec, check=check_block, answers=True)

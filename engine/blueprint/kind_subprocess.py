@@ -41,11 +41,13 @@ def choose_model(bound: BoundAgent) -> type[Strict] | None:
 
 
 def check_template(bound: BoundAgent) -> Iterator[Finding]:
-    """Yields a finding where the runner names a template that isn't there."""
-    runner = bound.runner
-    if isinstance(runner, SubprocessRunner) and bound.template is None:
-        own = bound.source == "agent_inline"
-        place = f"{bound.place}.runner.template" if own else bound.place
+    """Yields a finding where the agent's own runner names a template that isn't there.
+
+    Runners with a name are looked at where they stand.
+    """
+    runner, own = bound.runner, bound.source == "agent_inline"
+    if isinstance(runner, SubprocessRunner) and own and bound.template is None:
+        place = f"{bound.place}.runner.template"
         message = f"no template is named {runner.template!r}"
         hint = "add it to $.subprocesses, or correct the name"
         yield Finding(place, message, hint, element=bound.element)

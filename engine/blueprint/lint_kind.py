@@ -1,19 +1,16 @@
 """What a kind of finding is: its name, weight, group and the check that finds it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from engine.blueprint.diagnostics import Diagnostic, Finding, Level
+from engine.blueprint.diagnostics import Diagnostic, Finding, Level, first_of
 from engine.blueprint.view import View
 
 Category: TypeAlias = Literal[
     "correctness", "suspicious", "style", "contract", "migration"
 ]
 Check: TypeAlias = Callable[[View], Iterator[Finding]]
-# A document may break a rule at every step, and each finding costs a search.
-MOST: Final = 100
 CATEGORIES: Final = ("correctness", "suspicious", "style", "contract", "migration")
 
 
@@ -45,12 +42,12 @@ class LintKind:
 
     def compile_findings(self, view: View) -> Iterator[Diagnostic]:
         """Yields what the compiler finds."""
-        for found in _first(self.compile(view)):
+        for found in first_of(self.compile(view)):
             yield self._stamped(found, Level.ERROR, "")
 
     def lint_findings(self, view: View) -> Iterator[Diagnostic]:
         """Yields what the lint finds, at its own level."""
-        for found in _first(self.lint(view)):
+        for found in first_of(self.lint(view)):
             yield self.stamped(found)
 
     def stamped(self, found: Finding) -> Diagnostic:
@@ -69,12 +66,3 @@ class LintKind:
             element=found.element,
             family=family,
         )
-
-
-def _first(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Yields as many findings as anyone reads, and says so where there are more."""
-    yield from islice(findings, MOST)
-    more = next(findings, None)
-    if more is not None:
-        message = f"and more of this kind, from here on; the first {MOST} are told"
-        yield replace(more, message=message, help="mend those first", notes=())

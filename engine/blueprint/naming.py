@@ -30,19 +30,16 @@ class StepNames:
 
 @dataclass(slots=True)
 class _Claims:
-    """Who wants which name."""
+    """Who wants which name: by name, the place of each ref's first claim."""
 
     canonical: dict[str, str]
-    strong: dict[str, list[str]] = field(default_factory=dict)
-    weak: dict[str, list[str]] = field(default_factory=dict)
-    places: dict[tuple[str, str], str] = field(default_factory=dict)
+    strong: dict[str, dict[str, str]] = field(default_factory=dict)
+    weak: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def claim(self, name: str, ref: str, place: str, *, weak: bool = False) -> None:
         """Note that a ref wants a name."""
-        refs = (self.weak if weak else self.strong).setdefault(name, [])
-        if ref not in refs:
-            refs.append(ref)
-            self.places.setdefault((name, ref), place)
+        refs = (self.weak if weak else self.strong).setdefault(name, {})
+        refs.setdefault(ref, place)
 
 
 def name_steps(spots: Iterable[Spot], projection_names: Mapping[str, str]) -> StepNames:
@@ -61,17 +58,16 @@ def name_steps(spots: Iterable[Spot], projection_names: Mapping[str, str]) -> St
             claims.claim(str(keys[0]), ref, place, weak=len(keys) > 1)
     names: dict[str, str] = {}
     collisions: list[Collision] = []
-    for name, refs in claims.strong.items():
-        owner = name if name in refs else refs[0]
-        names[name] = claims.canonical[owner]
-        for other in refs[1:]:
-            reason = _reason(refs[0], other, projection_names)
-            place = claims.places[name, other]
-            collisions.append(Collision(name, place, refs[0], other, reason))
-    for name, refs in claims.weak.items():
+    for name, claimed in claims.strong.items():
+        first, *others = claimed
+        names[name] = claims.canonical[name if name in claimed else first]
+        for other in others:
+            reason = _reason(first, other, projection_names)
+            collisions.append(Collision(name, claimed[other], first, other, reason))
+    for name, claimed in claims.weak.items():
         # A weak claim lives only where nobody else wants the name at all.
-        if name not in claims.strong and len(refs) == 1:
-            names[name] = claims.canonical[refs[0]]
+        if name not in claims.strong and len(claimed) == 1:
+            names[name] = claims.canonical[next(iter(claimed))]
     return StepNames(names, tuple(collisions))
 
 

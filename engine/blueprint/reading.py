@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from engine.blueprint.diagnostics import (
     BlueprintInvalid,
     Diagnostic,
+    first_of,
     place_in,
     resolve_place,
 )
@@ -120,11 +121,13 @@ def _check_flow(blueprint: Blueprint) -> Iterator[Diagnostic]:
         yield _flow_finding(error, blueprint.flow, "$.flow")
         return
     written = node.to_json()
-    arrays = list(_arrays_for_objects(blueprint.flow, written))
+    arrays = list(first_of(_arrays_for_objects(blueprint.flow, written)))
     yield from arrays
     if not arrays:
-        for spot in walk_nodes(blueprint.flow):
-            yield from _long_paths(path_texts(spot))
+        texts = (
+            text for spot in walk_nodes(blueprint.flow) for text in path_texts(spot)
+        )
+        yield from first_of(_long_paths(texts))
     try:
         parse_node(written, blueprint.dialect)
     except FlowError as error:

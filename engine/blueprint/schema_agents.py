@@ -57,9 +57,11 @@ class VerdictContract(Strict):
     @model_validator(mode="after")
     def check_values(self) -> "VerdictContract":
         """Refuses a token that stands there twice."""
-        for number, value in enumerate(self.values):
-            if value in self.values[:number]:
+        seen: set[str] = set()
+        for value in self.values:
+            if value in seen:
                 raise ValueError(f"values has {value!r} twice; drop one")
+            seen.add(value)
         return self
 
 

@@ -4,12 +4,13 @@ import difflib
 import re
 import typing
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from engine.blueprint.diagnostics import Diagnostic, place_in
+from engine.blueprint.diagnostics import MOST, Diagnostic, place_in
 from engine.flow.json_text import Json
 
 _TYPES: Final[Mapping[str, str]] = {
@@ -21,6 +22,7 @@ _TYPES: Final[Mapping[str, str]] = {
     "list_type": "an array",
     "dict_type": "an object",
     "model_type": "an object",
+    "model_attributes_type": "an object",
     "none_required": "null",
 }
 _BOUNDS: Final[Mapping[str, str]] = {
@@ -42,11 +44,17 @@ _REFERENCES: Final = frozenset({"$file", "$agent_md", "$literal"})
 def read_errors(
     error: ValidationError, model: type[BaseModel], place: str
 ) -> list[Diagnostic]:
-    """Returns a finding for each fault of a value at `place` that `model` refused."""
-    return [
-        _finding(fault, model, place)
-        for fault in error.errors(include_url=False, include_context=True)
-    ]
+    """Returns a finding for each fault of a value at `place` that `model` refused.
+
+    Of very many, the first MOST and how many more there are.
+    """
+    faults = error.errors(include_url=False, include_context=True)
+    found = [_finding(fault, model, place) for fault in faults[: MOST + 1]]
+    if len(found) > MOST:
+        last = found.pop()
+        message = f"and {len(faults) - MOST} more faults, from here on"
+        found.append(replace(last, message=message, help="mend those first"))
+    return found
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -81,6 +81,16 @@ class View:
         return named
 
     @cached_property
+    def operator_names(self) -> Collection[str]:
+        """The names of the operators, in the order of the document."""
+        return {one.name: None for one in self.blueprint.operators}.keys()
+
+    @cached_property
+    def meta_names(self) -> Collection[str]:
+        """The names of the metas, in the order of the document."""
+        return {one.name: None for one in self.blueprint.metas}.keys()
+
+    @cached_property
     def projection_names(self) -> Mapping[str, str]:
         """The public names agents ask for, by agent."""
         return {

@@ -10,7 +10,6 @@ from engine.blueprint.flow_walk import (
     Spot,
     children_of,
     constant_of,
-    overlap,
     paths_in,
     walk_expr,
     writes_of,
@@ -31,15 +30,24 @@ def check(view: View) -> Iterator[Finding]:
         if value is not UNKNOWN and (value is None or value is False):
             # The body is unreachable, which is told already.
             continue
-        read = [one.keys for one in paths_in(place, cond)]
-        written = list(_written(spot))
-        if not any(overlap(a, b) for a in read for b in written):
+        read = {one.keys for one in paths_in(place, cond)}
+        if not _meet(read, set(_written(spot))):
             yield Finding(
                 place,
                 f"nothing in the loop changes its cond: it always runs {spot.node['max']}"
                 " times or never",
                 "write one of the paths the cond reads, or compare the counter",
             )
+
+
+def _meet(read: set[Keys], written: set[Keys]) -> bool:
+    """Tells whether a path of one set lies on or below one of the other."""
+    return any(
+        keys[:size] in others
+        for paths, others in ((read, written), (written, read))
+        for keys in paths
+        for size in range(len(keys) + 1)
+    )
 
 
 def _written(loop: Spot) -> Iterator[Keys]:

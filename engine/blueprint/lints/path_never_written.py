@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final, TypeAlias
 
 from engine.blueprint.diagnostics import Finding, Level
@@ -21,9 +20,11 @@ from engine.flow.json_text import Json
 
 # The fanouts whose lane a spot is in, and the tries whose body (or catch) it is in.
 Inside: TypeAlias = tuple[frozenset[str], frozenset[str]]
+# The writes of one path: by the innermost lane they are in, the tries in whose body.
+Seen: TypeAlias = dict[str, set[frozenset[str]]]
 _NEAR: Final = 0.8
 _MOST_COMPARED: Final = 500
-_MOST_SEARCHED: Final = 200
+_MOST_SEARCHED: Final = 100
 
 
 @dataclass(slots=True)
@@ -31,21 +32,27 @@ class _Writes:
     """What is written and who can see it, with those of the `asked` paths above it."""
 
     asked: Collection[Keys]
-    at: dict[Keys, set[Inside]] = field(default_factory=dict)
-    above: dict[Keys, set[Inside]] = field(default_factory=dict)
+    at: dict[Keys, Seen] = field(default_factory=dict)
+    above: dict[Keys, Seen] = field(default_factory=dict)
 
     def add(self, keys: Keys, inside: Inside) -> None:
         """Note a write."""
-        self.at.setdefault(keys, set()).add(inside)
+        lanes, bodies = inside
+        # A lane's place begins with that of the lane around it.
+        lane = max(lanes, key=len, default="")
+        self.at.setdefault(keys, {}).setdefault(lane, set()).add(bodies)
         for size in range(len(keys)):
             if keys[:size] in self.asked:
-                self.above.setdefault(keys[:size], set()).add(inside)
+                seen = self.above.setdefault(keys[:size], {})
+                seen.setdefault(lane, set()).add(bodies)
 
-    def of(self, keys: Keys) -> Iterator[Inside]:
+    def of(self, keys: Keys) -> Iterator[Seen]:
         """Yield the writes that give a path a value, at, above or below it."""
-        yield from self.above.get(keys, ())
+        if keys in self.above:
+            yield self.above[keys]
         for size in range(len(keys) + 1):
-            yield from self.at.get(keys[:size], ())
+            if keys[:size] in self.at:
+                yield self.at[keys[:size]]
 
 
 @dataclass(slots=True)
@@ -68,11 +75,13 @@ class _Reader:
         self, keys: Keys, lanes: frozenset[str], catches: frozenset[str]
     ) -> str | None:
         found = other = False
-        for lane, bodies in self.writes.of(keys):
+        around = ("", *lanes)
+        for seen in self.writes.of(keys):
             found = True
-            if lane <= lanes and not (bodies & catches):
-                return None
-            other = other or not lane <= lanes
+            for lane in around:
+                if any(bodies.isdisjoint(catches) for bodies in seen.get(lane, ())):
+                    return None
+            other = other or any(lane not in around for lane in seen)
         if other:
             return "only a fanout's lane does; read it from the fanout's out"
         if found:
@@ -90,8 +99,9 @@ class _Reader:
             # No other length can be near enough.
             ratio = _NEAR / (2 - _NEAR)
             shortest, longest = len(name) * ratio, len(name) / ratio
-            fit = (one for one in self.names if shortest <= len(one) <= longest)
-            few = list(islice(fit, _MOST_COMPARED))
+            fit = [one for one in self.names if shortest <= len(one) <= longest]
+            fit.sort(key=lambda one: abs(len(one) - len(name)))
+            few = fit[:_MOST_COMPARED]
             found = difflib.get_close_matches(name, few, n=1, cutoff=_NEAR)
             self.near[name] = found[0] if found else ""
         return self.near.get(name, "")

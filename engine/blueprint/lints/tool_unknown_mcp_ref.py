@@ -19,7 +19,6 @@ def check(view: View) -> Iterator[Finding]:
     An agent_block agent also names a server that its spec doesn't set up.
     """
     for one in view.kept:
-        place = tools_place(view.blueprint, one)
         own = _servers(one)
         for number, tool in enumerate(one.tools):
             if not tool.startswith(PREFIX):
@@ -28,7 +27,7 @@ def check(view: View) -> Iterator[Finding]:
             hint = _hint(server, name, own, view.options.mcp_tools)
             if hint is not None:
                 message = f"{one.agent.name!r} is granted {tool!r}, which isn't there"
-                at = f"{place}[{number}]"
+                at = f"{tools_place(view.blueprint, one)}[{number}]"
                 yield Finding(at, message, hint, element=one.element)
 
 

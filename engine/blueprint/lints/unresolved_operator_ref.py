@@ -11,7 +11,7 @@ from engine.blueprint.view import View
 
 def check(view: View) -> Iterator[Finding]:
     """Yields each operator agent whose operator_ref leads nowhere."""
-    names = [one.name for one in view.blueprint.operators]
+    names = view.operator_names
     for one in view.bound:
         spec = one.agent.spec
         ref = spec.get("operator_ref") if isinstance(spec, dict) else None

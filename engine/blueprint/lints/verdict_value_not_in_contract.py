@@ -18,6 +18,7 @@ def check(view: View) -> Iterator[Finding]:
     What the document may have put there itself is no slip; where anything else may
     stand, nothing can be said.
     """
+    values: dict[tuple[frozenset[str], str], set[str]] = {}
     for test in view.tests:
         contracts = {
             ref: contract
@@ -26,7 +27,10 @@ def check(view: View) -> Iterator[Finding]:
         }
         if not contracts or test.open:
             continue
-        declared = {value for one in contracts.values() for value in one.values}
+        key = (test.producers, test.channel)
+        if key not in values:
+            values[key] = {value for one in contracts.values() for value in one.values}
+        declared = values[key]
         for place, value in test.foreign:
             text = text_of(value)
             if text in declared:

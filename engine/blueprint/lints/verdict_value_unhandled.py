@@ -36,13 +36,16 @@ def warn(view: View) -> Iterator[Finding]:
 def _findings(view: View, strict: bool) -> Iterator[Finding]:
     for one, contract in contract_agents(view):
         named = view.named_verdicts.get(one.agent.name, set())
-        left = [value for value in contract.values if value not in named]
+        left = [
+            (number, value)
+            for number, value in enumerate(contract.values)
+            if value not in named
+        ]
         # Nothing named at all is verdict-contract-never-read.
         if not strict and (len(left) < 2 or len(left) == len(contract.values)):
             continue
         declared = f"declared: {listed(contract.values)}"
-        for value in left:
-            number = contract.values.index(value)
+        for number, value in left:
             yield Finding(
                 f"{verdict_place(one)}.values[{number}]",
                 f"no condition asks whether {one.agent.name!r} said {value!r}",

@@ -218,3 +218,89 @@ def test_without_a_file_or_a_verb_the_usage_is_told(say: Any):
         say("lint")
     with pytest.raises(CommandError, match="verb"):
         say()
+
+
+SEAT = {"name": "desk"}
+CLERK = {
+    "name": "clerk",
+    "kind": "operator",
+    "spec": {"operator_ref": "desk"},
+    "runner": {
+        "backend": "ws_operator",
+        "variant": "writer",
+        "tools": ["Read", "mcp__files__find"],
+    },
+}
+
+
+def kinds_told(told: Any) -> list[tuple[str, str]]:
+    found = [one for file in told.json["files"] for one in file["diagnostics"]]
+    return [(one["kind"], one["span"]["json_path"]) for one in found]
+
+
+def test_wrapper_files_are_held_against_the_runners(
+    say: Any, write: Any, make_step: Any, tmp_path: Path
+):
+    path = write(agents=[CLERK], operators=[SEAT], flow=make_step("clerk"))
+    folder = tmp_path / "wrappers"
+    folder.mkdir()
+    (folder / "README.md").write_text("no agent\n")
+    wrapper = folder / "writer.md"
+    drift = ("wrapper-only-drift", "$.agents[0]")
+    assert drift not in kinds_told(say("lint", path, "--json"))
+    for tools, drifts in (("Read, Bash", True), ("Read", False)):
+        wrapper.write_text(f"---\nname: writer\ntools: {tools}\n---\nWrite.\n")
+        told = say("lint", path, "--wrappers", folder, "--json")
+        assert (drift in kinds_told(told)) is drifts
+    assert say("lint", path, "--wrappers", tmp_path / "gone").code == 2
+    wrapper.write_text("---\ntools: Read\n---\n")
+    told = say("lint", path, "--wrappers", folder)
+    assert told.code == 2
+    assert told.err.startswith(f"--wrappers: {wrapper}: front matter has no name")
+
+
+def test_granted_tools_are_held_against_the_live_ones(
+    say: Any, write: Any, make_step: Any, tmp_path: Path
+):
+    path = write(agents=[CLERK], operators=[SEAT], flow=make_step("clerk"))
+    live = tmp_path / "tools.json"
+    unknown = ("tool-unknown-mcp-ref", "$.agents[0].runner.tools[1]")
+    for text, told_of in (
+        ('["mcp__files__read"]', True),
+        ('["mcp__files__read", "mcp__files__find"]', False),
+        ('["mcp__other__find"]', False),
+    ):
+        live.write_text(text)
+        told = say("lint", path, "--mcp-tools", live, "--json")
+        assert (unknown in kinds_told(told)) is told_of, text
+    for text, reason in (
+        ("[", "no JSON"),
+        ("{}", "expected an array of names"),
+        ('["find"]', "$[0]: expected mcp__SERVER__TOOL"),
+        ('["mcp__a__b", 1]', "$[1]: expected mcp__SERVER__TOOL"),
+    ):
+        live.write_text(text)
+        told = say("lint", path, "--mcp-tools", live)
+        assert told.code == 2
+        assert told.err.startswith(f"--mcp-tools {live}: {reason}"), told.err
+    told = say("lint", path, "--mcp-tools", tmp_path / "gone.json")
+    assert (told.code, "can't be read" in told.err) == (2, True)
+
+
+def test_the_setting_refuses_the_old_way_to_name_a_worker(
+    say: Any, write: Any, make_step: Any, settings: Any
+):
+    old = {name: CLERK[name] for name in ("name", "kind", "spec")}
+    old["profile"] = {"worker_binding": "writer"}
+    path = write(agents=[old], operators=[SEAT], flow=make_step("clerk"))
+    refused = ("bound-agent-resolution", "$.agents[0].profile.worker_binding")
+    told = say("lint", path, "--json")
+    assert (told.code, refused in kinds_told(told)) == (0, False)
+    assert say("explain", path).code == 0
+    settings.SWARM_LEGACY_WORKER_BINDING = "reject"
+    told = say("lint", path, "--json")
+    assert (told.code, refused in kinds_told(told)) == (1, True)
+    assert "legacy worker bindings are switched off" in say("explain", path).err
+    told = say("doctor", path, "--json")
+    [agent] = told.json["agents"]
+    assert (told.code, told.json["runs_here"], agent["runner"]) == (1, False, None)
