@@ -23,6 +23,7 @@ from workers.execute import use_page
 from workers.keeper import Keeper, no_fork_in_tick
 from workers.page import Page
 from workers.process.offspring import adopt_orphans
+from workers.process.privacy import hide
 from workers.runtime import make_store
 from workers.steward_host import StewardHost
 
@@ -112,6 +113,12 @@ def refuse_without_redis(**_: Any) -> None:
         raise SystemExit(REFUSED)
 
 
+@signals.celeryd_init.connect(weak=False)
+def keep_secrets(**_: Any) -> None:
+    """Hide what the worker was started with; its pool's children inherit that."""
+    hide()
+
+
 @signals.celeryd_after_setup.connect(weak=False)
 def consume_engine_queue(sender: Any, instance: Any, **_: Any) -> None:
     """Make a worker consume the engine's queue besides its own."""
@@ -169,3 +176,5 @@ def set_up_child(**_: Any) -> None:
         # Only the main process may hold the pipe, else its end is never seen.
         step.host.forget()
     adopt_orphans()
+    # A pool that starts its children anew instead of forking them loses it.
+    hide()

@@ -6,6 +6,7 @@ Nothing is taken on trust: real children are started that overstep each limit.
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,14 @@ from django.conf import settings
 
 from workers.findings import Finding
 from workers.process import Finished, Limits, ProcessRunner, environment
+from workers.process.privacy import hide
 
+# Where there is no /proc, other ways show an environment to every process of the user.
+PEEK: Final = (
+    "import os\n"
+    "try: open('/proc/%d/environ', 'rb').read(); print('seen')\n"
+    "except PermissionError: print('held')"
+)
 PATIENCE_S: Final = 10.0
 MIB: Final = 1024 * 1024
 
@@ -72,12 +80,12 @@ PROBES: Final = (
 
 
 def child_processes() -> list[Finding]:
-    """Return what the launcher and each limit showed; takes about two seconds."""
+    """Return what launcher, limits and secrets showed; takes about two seconds."""
     with contextlib.closing(ProcessRunner()) as runner:
         first = launcher(runner)
         if first.level == "fail":
             return [first]
-        return [first, *unenforced(runner), *ceilings()]
+        return [first, *unenforced(runner), *ceilings(), secrets(runner)]
 
 
 def launcher(runner: ProcessRunner) -> Finding:
@@ -122,6 +130,23 @@ def ceilings() -> Iterator[Finding]:
             text = f"{probe.setting} is {wanted}, this host allows {hard}"
             hint = "lower the setting or raise the worker's hard limit (ulimit -H)"
             yield Finding("child limits", "warn", text, hint)
+
+
+def secrets(runner: ProcessRunner) -> Finding:
+    """Have a child try to read the environment of this process, hidden as a worker is."""
+    hide()
+    done = _run(runner, PEEK % os.getpid(), Limits())
+    if done.stdout.strip() == b"held":
+        text = "child processes can't read what their worker was started with"
+        return Finding("secrets", "ok", text)
+    text = (
+        "a child process can read the environment of its worker, and every secret in it"
+    )
+    hint = (
+        "run workers on Linux, /proc without `hidepid`; else give them no secrets that"
+        " their agents' programs must not have"
+    )
+    return Finding("secrets", "warn", text, hint)
 
 
 def _holds(runner: ProcessRunner, probe: Probe) -> bool:

@@ -19,6 +19,7 @@ import time
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 # These see the end of their worker by themselves and have things to put in order.
 SPARED = (b"workers/process/launcher.py", b"\0django\0steward\0")
@@ -58,6 +59,8 @@ class Guard:
         signal.signal(signal.SIGQUIT, self._stop)
         # What outlives the worker becomes a child of ours, whatever its session.
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+        # It has the worker's environment, which is not for the children of agents.
+        prctl(PR_SET_DUMPABLE, 0)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True

@@ -18,9 +18,10 @@ from engine.store.base import BatchRef, Ref
 
 SLOTS: Final = 512
 HEADER: Final = 64
-SLOT: Final = 1280
+SLOT: Final = 2560
 RUN_BYTES: Final = 48
-ADDR_BYTES: Final = 440
+ADDR_BYTES: Final = 1000
+"""Room for the address of a chain below 127 fanouts of a hundred lanes each."""
 
 _HEAD = Struct("<QI4x")
 _CHAIN = Struct(f"<ddIq12s{RUN_BYTES}s{ADDR_BYTES}s")
@@ -151,6 +152,11 @@ class SlotWatch:
         """Show a chain whose attempt or transition starts now."""
         now = time.monotonic()
         self._nonce = nonce.encode().ljust(12)
+        addr = ref.addr.encode()
+        if len(addr) > ADDR_BYTES:
+            # A part of it would be another chain's.
+            self.no_chain()
+            return
         body = _CHAIN.pack(
             now,
             now + timeout_ms / 1000,
@@ -158,7 +164,7 @@ class SlotWatch:
             seq,
             nonce.encode(),
             ref.run.encode(),
-            ref.addr.encode(),
+            addr,
         )
         self._write(_CHAIN_AT, body)
 
@@ -168,7 +174,7 @@ class SlotWatch:
 
     def batch(self, ref: BatchRef | None, nonce: str = "") -> None:
         """Show the batch that is owned, or that none is any more."""
-        if ref is None:
+        if ref is None or len(ref.chord.encode()) > ADDR_BYTES:
             self._lane_chord = None
             self._write(_BATCH_AT, _NO_BATCH)
             return

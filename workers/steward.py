@@ -22,6 +22,7 @@ from django.conf import settings
 from engine.store.redis import RedisStore
 from workers.bookkeeper import Bookkeeper
 from workers.duties import Duty, do_due
+from workers.process.privacy import hide
 from workers.runtime import make_store
 
 logger = logging.getLogger("workers.steward")
@@ -121,6 +122,8 @@ def main() -> None:
     # database: that costs more than archiving itself.
     settings.DEBUG = False
     be_modest()
+    # It has the environment of the worker that spawned it.
+    hide()
     steward = Steward(make_store(timeout=5.0))
     bookkeeper = Bookkeeper(make_store(timeout=5.0), steward.leads)
     bookkeeper.start()

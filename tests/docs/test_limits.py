@@ -7,7 +7,22 @@ from typing import Any
 import pytest
 
 from engine.blueprint import BlueprintInvalid, compile_blueprint
-from engine.flow import evaluate, parse_node
+from engine.flow import (
+    FlowError,
+    evaluate,
+    evaluate_expr,
+    parse_expr,
+    parse_node,
+    parse_path,
+)
+from engine.run.load import Loader
+from engine.run.start import start_of
+from engine.run.turn import Budget, Limits
+from engine.store.base import ENGINE_QUEUE, Claimed, Ref
+from engine.store.memory import MemoryStore
+from engine.testing import ScriptedSpawner, Simulator
+from swarm_project.celery import app
+from workers.management.commands.run import process_count
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "limits.md"
@@ -20,7 +35,8 @@ BOUND = re.compile(
 
 
 def rows() -> list[str]:
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    text = PAGE.read_text().partition("\n## Only shown\n")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
     return [line for line in lines if not line.startswith("| what |")]
 
 
@@ -62,8 +78,111 @@ def test_a_flow_that_loops_ends_at_its_max() -> None:
         parse_node({**loop, "max": 2**32})
 
 
-def test_names_are_bounded() -> None:
-    agent = {"name": "x" * 129, "kind": "python_fn", "spec": {"fn_id": "identity"}}
-    document = {"id": "b", "flow": {"kind": "seq", "children": []}, "agents": [agent]}
-    with pytest.raises(BlueprintInvalid, match=r"agents\[0\]\.name"):
-        compile_blueprint(document, kinds=["python_fn"])
+STEP = {"kind": "seq", "children": []}
+FN = {"name": "a", "kind": "python_fn", "spec": {"fn_id": "identity"}}
+
+
+@pytest.mark.parametrize(
+    ("place", "good", "bad"),
+    [
+        ("agents[0].name", "x" * 128, "x" * 129),
+        ("id", "x" * 128, "x" * 129),
+        ("agents[0].spec.fn_id", "x" * 256, "x" * 257),
+        ("hints.per_agent.a.queue", "q" * 64, "q" * 65),
+        ("hints.per_agent.a.limit.max", 100_000, 100_001),
+        ("hints.per_agent.a.timeout_s", 366 * 24 * 3600, 366 * 24 * 3600 + 1),
+        ("agents[0].spec.mcp_rpc_timeout_ms", 3_600_000, 3_600_001),
+    ],
+)
+def test_names_and_numbers_of_a_blueprint_are_bounded(
+    place: str, good: Any, bad: Any
+) -> None:
+    def document(value: Any) -> Any:
+        key = place.rpartition(".")[2]
+        at = {"op": "path", "at": "$.x"}
+        agent: dict[str, Any] = {**FN, "spec": {"fn_id": "identity"}}
+        if key == "mcp_rpc_timeout_ms":
+            agent = {"name": "a", "kind": "agent_block", "spec": {key: value}}
+        made: dict[str, Any] = {"id": "b", "flow": STEP, "agents": [agent]}
+        if place.startswith("hints"):
+            hint = {"key": at, "max": value} if key == "max" else value
+            made["hints"] = {
+                "per_agent": {"a": {"limit" if key == "max" else key: hint}}
+            }
+        elif key == "id":
+            made["id"] = value
+        elif key == "name":
+            agent["name"] = value
+        elif key == "fn_id":
+            agent["spec"]["fn_id"] = value
+        return made
+
+    kinds = ["python_fn", "agent_block"]
+    compile_blueprint(document(good), kinds=kinds)
+    with pytest.raises(BlueprintInvalid, match=re.escape(place)):
+        compile_blueprint(document(bad), kinds=kinds)
+
+
+def test_one_expression_looks_at_a_million_elements() -> None:
+    ctx: Any = {"a": [0] * 1_000_001}
+    some = {
+        "op": "any",
+        "in": {"op": "path", "at": "$.a"},
+        "as": "$.x",
+        "cond": {"op": "lit", "value": False},
+    }
+    expr = parse_expr(some, dialect="swarm")
+    with pytest.raises(FlowError, match="more than 1000000 elements"):
+        evaluate_expr(expr, ctx)
+    ctx["a"].pop()
+    assert evaluate_expr(expr, ctx) is False
+
+
+def test_an_index_has_nine_digits() -> None:
+    assert parse_path("$.a[123456789]", dialect="swarm").keys[1] == 123456789
+    with pytest.raises(FlowError, match="at most 9 characters"):
+        parse_path("$.a[1234567890]", dialect="swarm")
+
+
+def test_a_result_beyond_the_inline_limit_stays_in_the_ctx() -> None:
+    large = "x" * 20_000
+    spawner = ScriptedSpawner(lambda call: large)
+    at = {"op": "path", "at": "$.x"}
+    document = {
+        "id": "b",
+        "flow": {"kind": "step", "ref": "a", "in": at, "out": at},
+        "agents": [FN],
+    }
+    made = Simulator.over_memory({"python_fn": spawner})
+    made.launch(compile_blueprint(document, kinds=["python_fn"]), {"x": 1})
+    made.run()
+    assert made.final() == {"x": large}
+
+
+def test_a_transition_has_a_minute() -> None:
+    store = MemoryStore()
+    assign = {"kind": "let", "at": "$.x", "value": {"op": "lit", "value": 1}}
+    document = {"id": "b", "flow": assign, "agents": []}
+    program = compile_blueprint(document, kinds=["python_fn"])
+    ref = Ref("R-1", 1, "0")
+    store.start(start_of(ref.run, 1, Loader(store).prepare(program), {}, 0))
+    claimed = store.claim(ref, "a" * 12, ENGINE_QUEUE)
+    assert isinstance(claimed, Claimed)
+    assert 59_000 < claimed.record.deadline_ms - store.now_ms() <= 60_000
+
+
+def test_a_delivery_begins_no_attempt_that_outlasts_its_message() -> None:
+    budget = Budget(Limits(steps=10**6, seconds=10**6), timeout_ms=10_000)
+    assert budget.allows(39_000)
+    assert not budget.allows(40_001)
+
+
+def test_celery_replaces_children_as_the_page_says() -> None:
+    assert app.conf.worker_max_tasks_per_child == 10_000
+    assert app.conf.worker_max_memory_per_child == 400_000
+
+
+def test_a_command_starts_at_most_256_processes() -> None:
+    assert process_count("256") == 256
+    with pytest.raises(Exception, match="from 1 to 256"):
+        process_count("257")

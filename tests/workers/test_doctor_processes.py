@@ -12,6 +12,7 @@ from workers.doctor_processes import (
     ceilings,
     child_processes,
     launcher,
+    secrets,
     unenforced,
 )
 from workers.process import ProcessRunner
@@ -28,6 +29,7 @@ def test_a_host_that_enforces_everything_is_told_so() -> None:
     assert [(f.name, f.level) for f in found] == [
         ("launcher", "ok"),
         ("child limits", "ok"),
+        ("secrets", "ok"),
     ]
     assert found[1].text == "enforced: CPU time, memory, open files, file size"
 
@@ -64,6 +66,16 @@ def test_a_setting_above_the_hosts_own_limit_is_named(settings: Any) -> None:
     assert found.text == (
         f"SWARM_CHILD_OPEN_FILES is {hard + 1}, this host allows {hard}"
     )
+
+
+def test_a_host_on_which_a_child_reads_its_workers_secrets_is_told_so(
+    runner: ProcessRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where the kernel tells everything.
+    monkeypatch.setattr("workers.doctor_processes.PEEK", "print('seen', %d)")
+    found = secrets(runner)
+    assert found.level == "warn"
+    assert "every secret in it" in found.text
 
 
 def test_the_launcher_sweeps_what_a_child_leaves(runner: ProcessRunner) -> None:

@@ -19,6 +19,7 @@ from engine.store.base import ROOT, Ref
 from engine.store.redis import STATE, RedisStore
 from swarm_project.celery import app
 from workers.boot import keeper_store
+from workers.fleets_child import WARM_S
 from workers.keeper import GRACE_S, TICK_S, Keeper, tick_lock
 from workers.page import Page, SlotWatch
 from workers.queue import message_template
@@ -46,11 +47,11 @@ def store() -> Iterator[RedisStore]:
         made.wire.close()
 
 
-def late_child(page: Page, slot: int, ref: Ref) -> int:
-    """Fork a child that shows an attempt whose time was up three seconds ago."""
+def late_child(page: Page, slot: int, ref: Ref, timeout_ms: int = -3000) -> int:
+    """Fork a child that shows an attempt, whose time was up three seconds ago."""
     child = os.fork()
     if child == 0:
-        SlotWatch(page, slot).chain(ref, 0, NONCE, -3000)
+        SlotWatch(page, slot).chain(ref, 0, NONCE, timeout_ms)
         time.sleep(60)
         os._exit(0)
     while page.read(slot) is None:
@@ -119,6 +120,25 @@ def test_a_report_that_redis_refuses_for_good_does_not_hold_up_the_next(
     # The outcome waits as that attempt's own, so that of anyone else comes too late.
     assert store.signal(good, 0, NONCE, b"{}") in ("decided", "over")
     keeper.tick()
+    assert keeper.waiting == 0
+
+
+def test_what_still_runs_when_a_warm_shutdown_has_had_its_time_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = RedisStore(f"unix://{tmp_path}/s", template=message_template(app))
+    page, ref = Page(), Ref("R-1", 1, ROOT)
+    child = late_child(page, 0, ref, timeout_ms=60_000)
+    keeper = Keeper(away, page, lambda: [child], lambda: None)
+    assert WARM_S == 25
+    monkeypatch.setattr("workers.keeper.WARM_S", 0.3)
+    page.drain()
+    keeper.tick()
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    time.sleep(0.4)
+    keeper.tick()
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    # Its steps are not reported as failed: another worker makes them again.
     assert keeper.waiting == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.store.base import BatchRef, Ref
 from workers import execute
-from workers.page import HEADER, SLOT, SLOTS, Page, SlotWatch
+from workers.page import ADDR_BYTES, HEADER, SLOT, SLOTS, Page, SlotWatch
 
 CHAIN = Ref("R-" + "a" * 32, 3, "0.k12.345.k3.17")
 BATCH = BatchRef("R-" + "b" * 32, 1, "0.k5", 64, 128)
@@ -31,6 +31,25 @@ def test_a_shown_chain_is_read_back_whole() -> None:
     assert shown.chain.nonce == "abcdef012345"
     assert round(shown.chain.deadline - shown.chain.started, 3) == 2.5
     assert shown.batch is None
+
+
+def test_an_address_is_shown_whole_or_not_at_all() -> None:
+    page = Page()
+    watch = SlotWatch(page, 0)
+    deep = "0" + ".k0.0" * 127
+    longest = deep.ljust(ADDR_BYTES, "1")
+    for addr in (deep, longest):
+        watch.chain(Ref("R-1", 1, addr), 1, "abcdef012345", 2500)
+        watch.batch(BatchRef("R-1", 1, addr, 0, 5), "abcdef012345")
+        shown = page.read(0)
+        assert shown is not None
+        assert shown.chain is not None
+        assert shown.batch is not None
+        assert shown.chain.ref.addr == shown.batch.ref.chord == addr
+    watch.chain(Ref("R-1", 1, longest + "2"), 1, "abcdef012345", 2500)
+    watch.batch(BatchRef("R-1", 1, longest + "2", 0, 5), "abcdef012345")
+    watch.lane(3, 10)
+    assert page.read(0) is None
 
 
 def test_a_lane_of_a_batch_has_a_deadline_of_its_own() -> None:

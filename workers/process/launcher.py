@@ -24,8 +24,14 @@ HEADER = struct.Struct("!I")
 KILL: dict[str, Any] = {"kill": True}
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+# Each lets its holder read the memory of a process that hides it: SYS_PTRACE, SYS_ADMIN
+# (since Linux 6.15, by way of PERFMON) and PERFMON. Containers seldom have any of them.
+CAPS_TO_LOOK = (19, 21, 38)
+_CAPABILITY_VERSION = 0x20080522
 
 # Python ignores some of these, and a worker may ignore others; both are inherited
 # through exec, so a job gets the defaults back.
@@ -67,6 +73,22 @@ def prctl(option: int, value: int) -> None:
     """Calls prctl(2) where there is one; a refusal is ignored (sandboxes)."""
     if _libc is not None:
         _libc.prctl(option, value, 0, 0, 0)
+
+
+def give_up_looking() -> None:
+    """Gives up, for good, root's rights to look into processes that hide their memory."""
+    if _libc is None or not hasattr(_libc, "capset"):
+        return
+    for number in CAPS_TO_LOOK:
+        prctl(PR_CAPBSET_DROP, number)  # else root has it again after exec
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    # effective, permitted, inheritable: of the first 32 capabilities, then of the others
+    sets = (ctypes.c_uint32 * 6)()
+    if _libc.capget(header, sets) == 0:
+        for number in CAPS_TO_LOOK:
+            for kind in range(3):
+                sets[kind + 3 * (number // 32)] &= ~(1 << number % 32)
+        _libc.capset(header, sets)
 
 
 def descendants() -> list[int]:
@@ -280,6 +302,8 @@ def become(job: dict[str, Any], fds: list[int], failure: int, parent: int) -> No
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         # A setuid program could not be killed by us: no child gains privileges.
         prctl(PR_SET_NO_NEW_PRIVS, 1)
+        # Its worker's environment and memory hold secrets that are not its own.
+        give_up_looking()
         if os.getppid() != parent:
             os._exit(127)
         for number in _DEFAULTED:
@@ -354,6 +378,7 @@ def main() -> None:
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_DUMPABLE, 0)  # what earlier jobs were given is in its memory
     above = os.getpid()
     below = os.fork()
     if below:

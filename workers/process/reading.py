@@ -97,22 +97,24 @@ def _broken(
 def last_words(
     finished: Finished, reader: EventReader | None, outcome: Outcome
 ) -> Iterator[OutputEvent]:
-    """Yield what is told once it is sure that a process's result counts.
+    """Yield what is told of a process after its end.
 
     That is the end of its standard error, where nothing else has it, and the finals of
-    its stream, the last one as what it became.
+    its stream if its result counts, the last one as what it became.
     """
-    if outcome.kind not in ("passed", "blocked"):
-        return
     errors = finished.stderr.decode(errors="replace").strip()
-    if errors and not (
-        isinstance(outcome.value, dict) and outcome.value.get("stderr") == errors
-    ):
+    if errors and not _has_errors(outcome, errors):
         yield from map(Log, shown_errors(errors))
-    if reader is not None and reader.finals:
+    if outcome.kind in ("passed", "blocked") and reader is not None and reader.finals:
         *earlier, last = reader.finals
         yield from earlier
         yield replace(last, content=outcome.value)
+
+
+def _has_errors(outcome: Outcome, errors: str) -> bool:
+    if isinstance(outcome.value, dict) and outcome.value.get("stderr") == errors:
+        return True
+    return errors.splitlines()[-1][:LAST_LINE] in outcome.text
 
 
 def shown_errors(errors: str) -> list[str]:

@@ -26,7 +26,7 @@ from blueprints.agents import (
 )
 from engine.ports import StepCall
 from engine.run.outcomes import Outcome, timed_out
-from workers.spawners.step_log import attach, current, running
+from workers.spawners.step_log import attach, running
 
 MAX_TEXT = 2000
 ASYNC_GRACE_S = 1.0
@@ -102,7 +102,6 @@ NO_ALARM = (
 
 def _timed(function: Function, value: Any, step: Step, grace_s: float) -> Outcome:
     """Call a function under an alarm, its log captured."""
-    token = current.set(step.emit)
     running.emit = step.emit
     try:
         try:
@@ -114,7 +113,6 @@ def _timed(function: Function, value: Any, step: Step, grace_s: float) -> Outcom
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             running.emit = None
-            current.reset(token)
     except _TimeIsUp:
         # It may have rung before the timer was stopped above, and would ring again.
         signal.setitimer(signal.ITIMER_REAL, 0)

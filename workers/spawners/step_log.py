@@ -1,13 +1,13 @@
 """The step's log: what an agent logs with Python's logging goes into the journal too.
 
-The handler is passive: outside a call it looks at two variables and is done.
+The handler is passive: outside a call it looks at one variable and is done.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,22 +15,22 @@ from engine.run.outputs import Log, OutputEvent
 
 Emit = Callable[[OutputEvent], None]
 
-current: ContextVar[Emit | None] = ContextVar("current", default=None)
-"""Takes the log of the step that this thread, or this asyncio task, works on."""
-
 OURS = ("amqp", "billiard", "celery", "engine", "kombu", "redis", "workers")
 """Loggers of the worker itself, whose threads work for no step."""
 
 
 @dataclass(slots=True)
 class Running:
-    """The one step whose Python function runs: only the main thread calls them."""
+    """Takes the log of the one step whose Python function runs in this process.
+
+    One, because only the main thread calls functions. No context variable: a thread
+    that a function starts begins without a context.
+    """
 
     emit: Emit | None = None
 
 
 running = Running()
-"""Takes what a thread logs that the function started: threads begin without a context."""
 
 
 class StepLog(logging.Handler):
@@ -50,12 +50,13 @@ class StepLog(logging.Handler):
         return passed
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand a record to the step in whose context it was logged, else to the running."""
-        take = current.get()
+        """Hand a record to the step that runs, if one does and it may be its."""
+        take = running.emit
         if take is None:
-            take = running.emit
-            if take is None or record.name.partition(".")[0] in OURS:
-                return
+            return
+        in_thread = record.thread != threading.main_thread().ident
+        if in_thread and record.name.partition(".")[0] in OURS:
+            return
         try:
             take(Log(_line(record)))
         # A record that can't be formatted must not fail the step that logged it.

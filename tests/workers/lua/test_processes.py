@@ -15,6 +15,7 @@ import pytest
 
 from engine.ports import LuaFault, LuaLimits, LuaScript
 from workers.lua import SandboxHost
+from workers.lua.host import address_space
 from workers.process.launcher import children
 
 REPO = Path(__file__).resolve().parents[3]
@@ -109,7 +110,9 @@ def test_a_sandbox_has_no_rights_and_no_secrets(
     assert soft["Max open files"] == "3"
     assert soft["Max file size"] == soft["Max core file size"] == "0"
     assert soft["Max processes"] == "0"
-    assert soft["Max address space"].isdigit()
+    # The host's own size, which is a fork's too, and what scripts may take.
+    own_size = int(soft["Max address space"]) - address_space()
+    assert 0 < own_size < 1 << 30
     # As many are open as may be: not one more can be.
     assert sorted(os.listdir(f"/proc/{sandbox}/fd")) == ["0", "1", "2"]
     environ = Path(f"/proc/{sandbox}/environ").read_bytes()
@@ -263,4 +266,15 @@ def test_a_sandbox_that_cannot_start_says_why(
 ) -> None:
     monkeypatch.setattr("workers.lua.link.lupa_folder", lambda: str(tmp_path))
     with pytest.raises(LuaFault, match=r"can't start: ModuleNotFoundError: .*lupa"):
+        value(own, "return 1")
+
+
+def test_a_sandbox_that_does_not_get_ready_in_time_is_given_up(
+    own: SandboxHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "lupa").mkdir()
+    (tmp_path / "lupa" / "__init__.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setattr("workers.lua.link.lupa_folder", lambda: str(tmp_path))
+    monkeypatch.setattr("workers.lua.link.START_S", 0.5)
+    with pytest.raises(LuaFault, match="no sandbox can be started: timed out"):
         value(own, "return 1")

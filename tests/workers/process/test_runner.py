@@ -152,6 +152,20 @@ def test_timeout(run: Callable[..., Finished], more: str) -> None:
     assert done.swept == (1 if more == DOUBLE_FORK else 0)
 
 
+def test_a_launcher_that_does_not_kill_in_time_is_given_up(
+    runner: ProcessRunner, run: Callable[..., Finished]
+) -> None:
+    code = "import os, time; os.kill(os.getppid(), 19); time.sleep(60)"
+    begun = time.monotonic()
+    done = run(*python(code), timeout=0.5)
+    assert time.monotonic() - begun < 0.5 + 0.8 + 1.5
+    assert (done.timed_out, done.error) == (
+        True,
+        "it was killed but did not end in time",
+    )
+    assert run(*python("print(1)")).stdout == b"1\n"
+
+
 def test_what_is_left_behind_is_swept(run: Callable[..., Finished]) -> None:
     code = (
         "import os, time\n" + DOUBLE_FORK + "print(os.getpid(), flush=True)\n"

@@ -143,3 +143,20 @@ def test_an_output_that_is_declared_has_no_submit_format() -> None:
         compiled(submit_format="text", output={"format": "json"})
     with pytest.raises(BlueprintInvalid, match="submit_format"):
         compiled(submit_format="xml")
+
+
+def test_the_last_final_wins_and_the_journal_names_who_wrote_each(
+    spawner: SubprocessSpawner,
+) -> None:
+    code = saying(final("draft"), {**final('{"n": 2}'), "by": "critic"})
+    made = Simulator.over_memory({"subprocess": spawner})
+    made.launch(compiled(code, stream_mode="ndjson_lines"), {"in": None})
+    made.run()
+    assert made.final()["out"] == {"n": 2}
+    told = [
+        wire for event in made.events() if event[0] == "output" for wire in event[4]
+    ]
+    assert told == [
+        to_wire(Final("draft", by="child")),
+        to_wire(Final({"n": 2}, by="critic")),
+    ]

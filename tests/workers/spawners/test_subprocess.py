@@ -233,7 +233,10 @@ def test_standard_error_is_in_the_log_where_nothing_else_has_it(
     spawner: SubprocessSpawner,
 ) -> None:
     said: list[Any] = []
-    code = "import sys; print(sys.argv[1]); sys.stderr.write('deprecated\\nslow\\n')"
+    code = (
+        "import sys; sys.stderr.write('deprecated\\nslow\\n'); sys.stderr.flush();"
+        "print(sys.argv[1])"
+    )
 
     def events(printed: str, **more: Any) -> list[Any]:
         said.clear()
@@ -247,6 +250,9 @@ def test_standard_error_is_in_the_log_where_nothing_else_has_it(
     assert events("{}", output={"ok_from": "/ok"}) == lines
     assert events("prose") == []
     assert events("[1]", then="; sys.exit(2)") == []
+    # A failure that is told without it.
+    assert events("prose", submit_format="json") == lines
+    assert events("x" * 500, limits={"output_bytes": 100}) == lines
 
 
 def test_of_much_standard_error_the_end_is_in_the_log(
