@@ -140,6 +140,7 @@ class Progress:
         """What steps said since a view last took it."""
         self.retries = 0
         self.ended = ""
+        self.paused = False
         self.began = time.monotonic()
         self.skew_ms = 0
         """Redis's clock minus ours."""
@@ -167,6 +168,8 @@ class Progress:
         kind = event[0]
         if kind in RUN_ENDS:
             self.ended = RUN_ENDS[kind]
+        elif kind in ("run_paused", "run_resumed"):
+            self.paused = kind == "run_paused"
         elif kind == "pending":
             step = self._step(event[1])
             step.agent = event[2]
@@ -365,7 +368,7 @@ def view_for(stream: TextIO) -> View:
 
 def tree(progress: Progress) -> Tree:
     """Return the picture of a run."""
-    status = progress.ended or "running"
+    status = progress.ended or ("paused" if progress.paused else "running")
     head = Text.assemble(
         ("run ", "dim"),
         (progress.run, "bold"),

@@ -257,3 +257,10 @@ def test_lanes_of_a_wide_fanout_do_not_flood_the_view():
     out = io.StringIO()
     PlainView(out).update(progress)
     assert out.getvalue() == ""
+
+
+def test_the_tree_says_that_a_run_is_paused():
+    progress = fed(entry(1000, *BEGUN), entry(1100, ["run_paused"]))
+    assert "demo  paused" in drawn(progress)
+    progress.apply(entry(1200, ["run_resumed"]))
+    assert "demo  running" in drawn(progress)
