@@ -19,10 +19,12 @@ from rich.tree import Tree
 from engine.run.outputs import shown_content
 from engine.run.states import StepStatus
 from engine.store.base import JournalEntry
+from workers.live_rows import Row, nested, newest
 
 SHOWN_LANES: Final = 8
 """A fanout of more lanes than this is one line."""
-SHOWN_STEPS: Final = 30
+SHOWN_ROWS: Final = 30
+NESTED_STEPS: Final = 300
 SHOWN_CONTENT: Final = 80
 GROUP_EVERY_S: Final = 1.0
 
@@ -97,6 +99,14 @@ class Group:
         """Tell whether it is shown as one line."""
         return self.size > SHOWN_LANES
 
+    @property
+    def status(self) -> str:
+        """The status that stands for all lanes."""
+        if self.counts["failed"] or self.counts["lost"]:
+            return "failed"
+        still = self.counts["pending"] + self.counts["running"]
+        return "passed" if self.joined or not still else "running"
+
     def summary(self) -> str:
         """Return the line for all lanes."""
         done = self.counts["passed"] + self.counts["blocked"]
@@ -133,6 +143,7 @@ class Progress:
         """What steps said since a view last took it."""
         self.retries = 0
         self.ended = ""
+        self.paused = False
         self.began = time.monotonic()
         self.skew_ms = 0
         """Redis's clock minus ours."""
@@ -160,6 +171,8 @@ class Progress:
         kind = event[0]
         if kind in RUN_ENDS:
             self.ended = RUN_ENDS[kind]
+        elif kind in ("run_paused", "run_resumed"):
+            self.paused = kind == "run_paused"
         elif kind == "pending":
             step = self._step(event[1])
             step.agent = event[2]
@@ -365,7 +378,7 @@ def view_for(stream: TextIO) -> View:
 
 def tree(progress: Progress) -> Tree:
     """Return the picture of a run."""
-    status = progress.ended or "running"
+    status = progress.ended or ("paused" if progress.paused else "running")
     head = Text.assemble(
         ("run ", "dim"),
         (progress.run, "bold"),
@@ -374,21 +387,49 @@ def tree(progress: Progress) -> Tree:
     )
     root = Tree(head, guide_style="dim")
     seen: set[str] = set()
-    lines: list[Text] = []
+    shown: list[tuple[str, StepLine | Group]] = []
     for step in progress.steps.values():
         group = progress.group_of(step)
         if group is None or not group.wide:
-            lines.append(_line(progress, step))
+            shown.append((step.place, step))
         elif group.place not in seen:
             seen.add(group.place)
-            lines.append(_group_line(group))
-    if len(lines) > SHOWN_STEPS:
-        hidden = len(lines) - SHOWN_STEPS
-        root.add(Text(f"… {hidden} earlier lines", "dim"))
-        lines = lines[hidden:]
-    for line in lines:
-        root.add(line)
+            shown.append((group.place, group))
+    # Most of a long run is above the picture: that much is not even nested.
+    above = max(0, len(shown) - NESTED_STEPS)
+    rows = nested(shown[above:])
+    kept, hidden = newest(rows, SHOWN_ROWS)
+    if above + hidden:
+        root.add(Text(f"… {above + hidden} earlier lines", "dim"))
+    _grow(progress, root, [row for row in rows if row in kept], kept)
     return root
+
+
+def _grow(progress: Progress, tree: Tree, rows: list[Row], kept: set[Row]) -> None:
+    for row in rows:
+        branch = tree.add(_row_text(progress, row))
+        _grow(progress, branch, [one for one in row.below if one in kept], kept)
+
+
+def _row_text(progress: Progress, row: Row) -> Text:
+    if row.sort == "earlier":
+        return Text(f"… {row.count} earlier", "dim")
+    if isinstance(row.item, StepLine):
+        return _line(progress, row.item)
+    group = row.item or (
+        progress.groups.get(row.place) if row.sort == "fanout" else None
+    )
+    if group is not None:
+        return _group_line(group)
+    sign, style = SIGNS[row.status]
+    match row.sort:
+        case "fanout":
+            words = f"lane[0..{row.count - 1}]"
+        case "loop":
+            words = f"loop, {row.count} iteration{'s' if row.count > 1 else ''}"
+        case _:
+            words = row.place.rpartition("/")[2]
+    return Text.assemble((f"{sign} ", style), words, (f"  {row.place}", "dim"))
 
 
 def _line(progress: Progress, step: StepLine) -> Text:
@@ -411,9 +452,7 @@ def _line(progress: Progress, step: StepLine) -> Text:
 
 
 def _group_line(group: Group) -> Text:
-    over = group.joined or sum(group.counts[s] for s in ("pending", "running")) == 0
-    bad = group.counts["failed"] or group.counts["lost"]
-    sign, style = SIGNS["failed" if bad else "passed" if over else "running"]
+    sign, style = SIGNS[group.status]
     return Text.assemble(
         (f"{sign} ", style), group.summary(), (f"  {group.place}", "dim")
     )

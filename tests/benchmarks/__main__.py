@@ -1,12 +1,14 @@
 """Swarm and plain Celery canvas, interleaved on one embedded server.
 
 `python -m tests.benchmarks [--quick] [--repeats 5] [--only NAME] [--jsonl FILE]`.
+With `--check` it says PASS or FAIL for each floor and exits 1 where one was missed.
 Server, workers and database are of its own, below a temporary directory.
 """
 
 import argparse
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -25,11 +27,31 @@ def options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, help="rounds a side (5, quick 2)")
     parser.add_argument("--only", default="", help="shapes whose names start so")
     parser.add_argument("--jsonl", type=Path, help="write JSON lines there")
-    return parser.parse_args()
+    parser.add_argument(
+        "--smoke", action="store_true", help="every shape once, very small: it runs"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="hold the ratios against the floors"
+    )
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="JSON lines of an earlier run: with --check, 90 %% of its ratios is a floor",
+    )
+    asked = parser.parse_args()
+    if asked.check and (asked.smoke or asked.only):
+        parser.error("--check needs all shapes in their full size")
+    if asked.baseline and not asked.check:
+        parser.error("--baseline goes with --check")
+    return asked
 
 
-def main() -> None:
-    """Start the server, then hand over to the driver, which needs its address."""
+def main() -> int:
+    """Start the server, then hand over to the driver, which needs its address.
+
+    Returns the exit code.
+    """
     asked = options()
     # A unix socket's path is at most 107 characters long.
     var = Path(tempfile.mkdtemp(prefix="swarm-bench-", dir="/tmp"))
@@ -46,11 +68,21 @@ def main() -> None:
             django.setup()
             driver = import_string("tests.benchmarks.driver.main")
             make = import_string("tests.benchmarks.driver.Options")
-            repeats = asked.repeats or (2 if asked.quick else 5)
-            driver(make(asked.quick, repeats, asked.only, asked.jsonl))
+            few = 1 if asked.smoke else 2 if asked.quick else 5
+            made = make(
+                asked.quick,
+                asked.repeats or few,
+                asked.only,
+                asked.jsonl,
+                asked.smoke,
+                asked.check,
+                asked.baseline,
+            )
+            reached = driver(made)
     finally:
         shutil.rmtree(var, ignore_errors=True)
+    return 0 if reached else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

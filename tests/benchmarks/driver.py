@@ -12,15 +12,14 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 
+from tests.benchmarks.floors import CONTINUED, SINGLE, ratios_of, verdicts
 from tests.benchmarks.measure import Record, Result, idle_rate, measure, one_round
 from tests.benchmarks.processes import Worker
 from tests.benchmarks.report import show
-from tests.benchmarks.shapes import SHAPES, Shape
+from tests.benchmarks.shapes import SHAPES, SMALL, Shape
 from tests.benchmarks.sides import Canvas, Ours, connect
 from workers.runtime import make_store
 
-CONTINUED = "continuation and lane batches on (the defaults)"
-SINGLE = "continuation and lane batches off: every step is a delivery of its own"
 MODES: Mapping[str, Mapping[str, str]] = {
     CONTINUED: {},
     SINGLE: {"SWARM_STEP_BUDGET": "1", "SWARM_LANE_BATCH": "1"},
@@ -36,19 +35,25 @@ class Options:
     repeats: int
     only: str
     jsonl: Path | None
+    smoke: bool = False
+    check: bool = False
+    baseline: Path | None = None
 
     def shapes(self) -> list[Shape]:
         """Return the shapes to run: those whose name starts with `only`."""
         return [
             shape
-            for shape in SHAPES
+            for shape in (SMALL if self.smoke else SHAPES)
             if shape.name.startswith(self.only)
             and not (self.quick and shape.name == "fanout10000")
         ]
 
 
-def main(options: Options) -> None:
-    """Measure all shapes in both modes and print a table each."""
+def main(options: Options) -> bool:
+    """Measure all shapes in both modes and print a table each.
+
+    False where `--check` was asked for and a floor was missed.
+    """
     call_command("migrate", verbosity=0)
     var, socket = Path(settings.VAR_DIR), os.environ["BENCH_SOCKET"]
     server = connect(socket)
@@ -59,6 +64,7 @@ def main(options: Options) -> None:
         if name != "DJANGO_SETTINGS_MODULE"
     }
     records: list[Record] = []
+    everything: list[Result] = []
     with Worker("tests.benchmarks.canvas", "canvas", plain, var / "canvas.log") as them:
         canvas = Canvas(them, server)
         for number, (mode, env) in enumerate(MODES.items()):
@@ -68,14 +74,24 @@ def main(options: Options) -> None:
             ) as us:
                 ours = Ours(us, server, make_store())
                 wait_for(ours, canvas)
-                if not records:
+                if not records and not options.smoke:
                     say(f"idle, both workers up: {idle_rate(server):.0f} commands/s")
                 results = list(results_of(mode, options, ours, canvas))
             show(mode, results)
+            everything += results
             records += [line for result in results for line in result.records()]
     if options.jsonl is not None:
         lines = (json.dumps(record) + "\n" for record in records)
         options.jsonl.write_text("".join(lines))
+    return not options.check or checked(everything, options.baseline)
+
+
+def checked(results: list[Result], baseline: Path | None) -> bool:
+    """Print a line a floor; False when one was missed."""
+    earlier = dict(ratios_of(baseline)) if baseline is not None else None
+    told = verdicts(results, earlier)
+    print("\n".join(verdict.line() for verdict in told))
+    return all(verdict.met for verdict in told if verdict.must)
 
 
 def results_of(
@@ -83,7 +99,7 @@ def results_of(
 ) -> Iterator[Result]:
     """Measure one shape after the other."""
     for shape in options.shapes():
-        if mode == SINGLE and shape.rounds is not None:
+        if mode == SINGLE and shape.rounds is not None and not options.smoke:
             continue
         result = measure(mode, shape, (ours, canvas), options.repeats)
         say(

@@ -97,44 +97,54 @@ def fanout(width: int) -> Json:
 
 
 NOOP = step("noop", "$.last")
+
+
+def chain(name: str, title: str, length: int, one: Json, **more: Any) -> Shape:
+    """Return the shape of one run that is a chain of equal steps."""
+    shape = Shape(name, title, 1, length, seq(length, one), canvas.chain_of)
+    return replace(shape, **more)
+
+
+def wide(name: str, title: str, width: int, **more: Any) -> Shape:
+    """Return the shape of one run that is a fanout."""
+    shape = Shape(name, title, 1, width, fanout(width), canvas.fanout_of)
+    return replace(shape, **more)
+
+
 SHAPES = (
-    Shape("chain100", "chain of 100", 1, 100, seq(100, NOOP), canvas.chain_of),
-    Shape(
-        "chain100-1k",
-        "chain of 100, 1 KB results",
-        1,
-        100,
-        seq(100, step("echo", "$")),
-        canvas.chain_of,
-    ),
-    Shape(
-        "lua100",
-        "100 Lua steps",
-        1,
-        100,
-        seq(100, step("lua", "$.last")),
-        canvas.chain_of,
-    ),
-    Shape(
+    chain("chain100", "chain of 100", 100, NOOP),
+    chain("chain100-1k", "chain of 100, 1 KB results", 100, step("echo", "$")),
+    chain("lua100", "100 Lua steps", 100, step("lua", "$.last")),
+    chain(
         "subprocess20",
         "20 child processes",
-        1,
         20,
-        seq(20, step("child", "$.last")),
-        canvas.programs_of,
+        step("child", "$.last"),
+        canvas=canvas.programs_of,
     ),
     Shape("loop50", "loop of 50", 1, 50, loop(50), canvas.loop_of),
-    Shape("fanout100", "fanout of 100", 1, 100, fanout(100), canvas.fanout_of),
-    Shape("fanout1000", "fanout of 1000", 1, 1000, fanout(1000), canvas.fanout_of),
+    wide("fanout100", "fanout of 100", 100),
+    wide("fanout1000", "fanout of 1000", 1000),
     Shape("runs200x10", "200 x chain of 10", 200, 10, seq(10, NOOP), canvas.chain_of),
-    Shape(
-        "fanout10000",
-        "fanout of 10 000",
-        1,
-        10_000,
-        fanout(10_000),
-        canvas.fanout_of,
-        rounds=1,
-        warm=False,
-    ),
+    wide("fanout10000", "fanout of 10 000", 10_000, rounds=1, warm=False),
 )
+
+
+def small(shape: Shape) -> Shape:
+    """Return a shape in small: the same kind of flow, for a test that it runs."""
+    runs, steps = min(shape.runs, 3), min(shape.steps, 3)
+    flow = shape.flow
+    match flow["kind"]:
+        case "seq":
+            flow = seq(steps, flow["children"][0])
+        case "loop":
+            flow = loop(steps)
+        case "fanout":
+            flow = fanout(steps)
+    title = f"{shape.title} (small)"
+    return replace(
+        shape, title=title, runs=runs, steps=steps, flow=flow, rounds=1, warm=False
+    )
+
+
+SMALL = tuple(map(small, SHAPES))

@@ -1,4 +1,4 @@
-"""Agents that note every run of theirs in a file, and faults injected into a worker.
+"""Agents that note every run of theirs in a file, and agents that do what they must not.
 
 Imported by worker processes (SWARM_AGENT_MODULES); FAULT_DIR says where to note.
 """
@@ -13,8 +13,9 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from fault_points import at_work
+
 from blueprints.agents import agent_function
-from engine.run.load import Loader
 
 FAULT_DIR = Path(os.environ.get("FAULT_DIR", "."))
 
@@ -31,6 +32,7 @@ def note(step: Any) -> None:
 def work(value: Any, *, step: Any) -> Any:
     """Sleep as long as the file `pace` says and return the input plus one."""
     note(step)
+    at_work(step)
     time.sleep(float((FAULT_DIR / "pace").read_text()))
     return value + 1
 
@@ -114,21 +116,3 @@ def die(value: Any, *, step: Any) -> Any:
     """Kill the process it runs in."""
     note(step)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_before_join() -> None:
-    """Kill this worker's process group where it has won a join, once a flag file."""
-    joined = Loader.joined
-
-    def dying(*args: Any) -> Any:
-        try:
-            os.unlink(FAULT_DIR / "die-before-join")
-        except FileNotFoundError:
-            return joined(*args)
-        os.killpg(os.getpgid(0), signal.SIGKILL)
-        return None
-
-    Loader.joined = dying  # type: ignore[method-assign]
-
-
-die_before_join()

@@ -18,7 +18,7 @@ from engine.blueprint.program import Agent, Retry
 from engine.run.load import Loader
 from engine.run.start import start_of
 from engine.store.base import ROOT, Ref
-from engine.store.redis import RedisStore
+from engine.store.redis import STATE, RedisStore
 from swarm_project.celery import app
 from workers.queue import message_template
 from workers.server import ensure_server, stop_server
@@ -94,6 +94,19 @@ class Installation:
         self.workers.append(process)
         return process
 
+    def ready(self, *workers: subprocess.Popen[bytes]) -> None:
+        """Wait until workers take messages (fault_points notes it) and a steward is up."""
+        for worker in workers:
+            mark = self.var / f"ready-{worker.pid}"
+            assert self.until(mark.exists, bool, 30), self.log(0)
+        elected = ("EXISTS", f"{STATE}steward")
+        assert self.until(lambda: self.store.wire.call(*elected), bool, 30), "steward"
+
+    def steward_host(self) -> int:
+        """Return the process id of the worker that the steward belongs to."""
+        [lock] = self.var.glob("steward-*.lock")
+        return int(lock.read_text().split()[0])
+
     def log(self, number: int) -> str:
         """Return what a worker has logged."""
         return (self.var / f"worker-{number}.log").read_text()
@@ -112,7 +125,8 @@ class Installation:
         # An open socket that only the garbage collector closes is a warning.
         self.store.wire.close()
         stop_server(self.var)
-        until = time.monotonic() + 10
+        # A steward gives way to everything else, so on a busy machine it takes its time.
+        until = time.monotonic() + 30
         while self.left_over() and time.monotonic() < until:
             time.sleep(0.05)
 
@@ -178,16 +192,21 @@ class Installation:
         lines = log.read_text().splitlines() if log.exists() else []
         return Counter((line.split()[0], line.split()[1]) for line in lines)
 
-    def events(self, runs: list[str]) -> list[tuple[str, list[Any]]]:
-        """Return the journal events of runs, in order, each with its run."""
+    def entries(self, runs: list[str]) -> list[tuple[str, list[Any]]]:
+        """Return the journal entries of runs, in order: each its run and its events."""
         wanted, found, after = set(runs), [], "0"
         while entries := self.store.journal(after, 1000):
             after = entries[-1].id
-            for entry in entries:
-                if entry.run in wanted:
-                    for event in orjson.loads(entry.data)["e"]:
-                        found.append((entry.run, event))
+            found += [
+                (entry.run, orjson.loads(entry.data)["e"])
+                for entry in entries
+                if entry.run in wanted
+            ]
         return found
+
+    def events(self, runs: list[str]) -> list[tuple[str, list[Any]]]:
+        """Return the journal events of runs, in order, each with its run."""
+        return [(run, event) for run, told in self.entries(runs) for event in told]
 
 
 def agent(name: str, fn: str, timeout_ms: int = 60_000, **retry: Any) -> Agent:

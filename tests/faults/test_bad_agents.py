@@ -1,9 +1,13 @@
 """Agents that do what they must not: the step fails with its reason, the worker serves on."""
 
+import sys
 import time
+from typing import Any
 
 import pytest
 from installation import Installation, agent, step
+
+from engine.blueprint.program import Agent
 
 BAD = {
     # agent function: what the failure says
@@ -17,6 +21,52 @@ BAD = {
 }
 
 
+FLOOD = """
+import os, threading
+def flood(fd):
+    while True:
+        os.write(fd, b"x" * 65536)
+threading.Thread(target=flood, args=(2,), daemon=True).start()
+flood(1)
+"""
+FORKS = """
+import os, time
+for own_session in (False, True):
+    if os.fork() == 0:
+        if own_session:
+            os.setsid()
+        os.execvp("sleep", ["sleep", "78"])
+time.sleep(60)
+"""
+BAD_PROGRAMS = {
+    # what a child process of Python runs: what the failure says
+    "import sys; print('{}'); sys.exit(3)": "exited with 3",
+    "import os; os.kill(os.getpid(), 9)": "killed by signal 9",
+    FLOOD: "printed more than 8388608 bytes",
+    FORKS: "timed out after 1 s",
+    "import time; time.sleep(60)": "timed out after 1 s",
+    "import signal, time\n"
+    "signal.signal(15, signal.SIG_IGN); signal.signal(2, signal.SIG_IGN)\n"
+    "time.sleep(60)": "timed out after 1 s",
+}
+TIMEOUT_S = 1
+
+
+def bad_ones() -> list[tuple[str, Agent, str]]:
+    """Return what each does, its agent, and what its failure says."""
+    found = [
+        (name, agent("bad", name, timeout_ms=TIMEOUT_S * 1000), says)
+        for name, says in BAD.items()
+    ]
+    for code, says in BAD_PROGRAMS.items():
+        spec: dict[str, Any] = {"program": sys.executable, "args": ["-I", "-c", code]}
+        program = Agent(
+            "bad", "subprocess", "swarm.subprocess", TIMEOUT_S * 1000, spec=spec
+        )
+        found.append((code, program, says))
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_step_fails_with_its_reason_and_the_next_is_served(
@@ -26,12 +76,11 @@ def test_a_step_fails_with_its_reason_and_the_next_is_served(
     quick = agent("quick", "fault-quick")
     [warm] = installation.launch(step("quick"), {"n": 1}, quick=quick)
     assert installation.wait([warm], 20) == {warm: "done"}
-    for name, says in BAD.items():
-        bad = agent("bad", name, timeout_ms=1000)
+    for name, bad, says in bad_ones():
         begun = time.monotonic()
         [run] = installation.launch(step("bad"), {"n": 1}, bad=bad)
         assert installation.wait([run], 10) == {run: "failed"}, name
-        assert time.monotonic() - begun < 1 + 3, name
+        assert time.monotonic() - begun < TIMEOUT_S + 3, name
         texts = [
             e[4]
             for _, e in installation.events([run])
@@ -41,13 +90,18 @@ def test_a_step_fails_with_its_reason_and_the_next_is_served(
         assert says in texts[0], name
         [after] = installation.launch(step("quick"), {"n": 1}, quick=quick)
         assert installation.wait([after], 5) == {after: "done"}, name
+        left = installation.until(
+            lambda: [line for line in installation.left_over() if is_program(line)],
+            lambda lines: not lines,
+            5,
+        )
+        assert left == [], name
     assert worker.poll() is None
-    left = installation.until(
-        lambda: [line for line in installation.left_over() if "sleep 77" in line],
-        lambda lines: not lines,
-        5,
-    )
-    assert left == []
+
+
+def is_program(line: str) -> bool:
+    """Tell whether a process is a program that one of the bad agents has started."""
+    return line.startswith(("sleep 7", f"{sys.executable} -I -c"))
 
 
 @pytest.mark.slow

@@ -52,21 +52,36 @@ def test_an_agent_that_holds_the_gil_is_killed_after_its_timeout_and_the_next_is
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("later", [False, True], ids=["same step", "later step"])
 def test_a_worker_stopped_for_longer_than_a_lease_commits_nothing_afterwards(
-    installation: Installation,
+    installation: Installation, later: bool
 ) -> None:
     installation.pace(1.0)
     stopped = installation.worker(concurrency=1)
-    [run] = installation.launch(seq(step(), step("quick")), {"n": 1})
-    installation.until(lambda: sum(installation.noted().values()), lambda n: n == 1, 20)
+    flow = seq(step(), step("work" if later else "quick"), step("quick"))
+    [run] = installation.launch(flow, {"n": 1})
+    first, second = (run, "/children/0"), (run, "/children/1")
+    installation.until(installation.noted, lambda noted: noted[first] == 1, 20)
     os.killpg(stopped.pid, signal.SIGSTOP)
+    # The run stays open, so that only the fence is in the way of the one that wakes: the
+    # claim's nonce while its successor makes the same step, then the sequence number too.
+    installation.pace(0.5 if later else 8.0)
     installation.worker(concurrency=1)
-    statuses = installation.wait([run], 40)
-    ctx = installation.ctx(run)
+    installation.until(installation.noted, lambda noted: noted[first] == 2, 40)
+    if later:
+        installation.pace(8.0)
+        installation.until(installation.noted, lambda noted: noted[second] == 1, 40)
+    assert installation.status(run) == "running"
     os.killpg(stopped.pid, signal.SIGCONT)
-    time.sleep(3)
-    assert statuses == {run: "done"}
-    assert sum(installation.noted().values()) == 2
-    assert installation.ctx(run) == ctx == {"n": 3}
-    passed = [e for _, e in installation.events([run]) if e[0] == "passed"]
-    assert len(passed) == 2
+    told = installation.until(
+        lambda: [e for _, e in installation.events([run]) if e[0] == "discarded"],
+        bool,
+        10,
+    )
+    assert installation.status(run) == "running"
+    assert told == [["discarded", "/children/0", 1, "passed"]]
+    assert installation.wait([run], 40) == {run: "done"}
+    assert installation.noted() == {first: 2, **({second: 1} if later else {})}
+    assert installation.ctx(run) == {"n": 4}
+    passed = [e[1] for _, e in installation.events([run]) if e[0] == "passed"]
+    assert passed == ["/children/0", "/children/1", "/children/2"]

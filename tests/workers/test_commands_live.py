@@ -92,6 +92,87 @@ def test_only_the_latest_steps_are_drawn():
     assert "/49" in drawn(progress)
 
 
+def rows_of(progress: Progress) -> list[str]:
+    """Return the drawn rows without their ends, below the head."""
+    return [
+        line.split("  python_fn")[0].rstrip()
+        for line in drawn(progress).splitlines()[1:]
+    ]
+
+
+def test_lanes_stand_below_their_fanout_and_iterations_below_their_loop():
+    progress = fed(
+        entry(1, ["passed", "/children/0", 1, "grade", 0]),
+        entry(2, ["opened", "/children/1", "all", 2]),
+        entry(3, ["started", "/children/1/lane[1]/children/0", 1]),
+        entry(3, ["started", "/children/1/lane[0]/children/0", 1]),
+        entry(4, ["passed", "/children/1/lane[0]/children/0", 1, "grade", 0]),
+        entry(5, ["started", "/children/1/lane[0]/children/1", 1]),
+        entry(5, ["passed", "/children/1/lane[1]/children/0", 1, "grade", 0]),
+        entry(6, ["passed", "/children/1/lane[0]/children/1", 1, "grade", 0]),
+        entry(7, ["joined", "/children/1", -1]),
+        entry(8, ["passed", "/children/2/body[0]", 1, "grade", 0]),
+        entry(9, ["passed", "/children/2/body[1]", 1, "grade", 0]),
+        entry(9, ["pending", "/children/2/body[2]", "grade"]),
+        entry(9, ["started", "/children/2/body[2]", 1], ["pending", "/x", "grade"]),
+    )
+    assert rows_of(progress) == [
+        "├── ✔ grade",
+        "├── ✔ lane[0..1] 2/2 done  /children/1",
+        "│   ├── ✔ lane[0]  /children/1/lane[0]",
+        "│   │   ├── ✔ grade",
+        "│   │   └── ✔ grade",
+        "│   └── ✔ grade",
+        "├── ▶ loop, 3 iterations  /children/2",
+        "│   ├── ✔ grade",
+        "│   ├── ✔ grade",
+        "│   └── ▶ grade",
+        "└── · grade",
+    ]
+
+
+def test_a_fanout_inside_a_lane_stands_below_that_lane():
+    progress = fed(
+        entry(1, ["opened", "/f", "all", 1]),
+        entry(2, ["passed", "/f/lane[0]/children/0", 1, "grade", 0]),
+        entry(3, ["passed", "/f/lane[0]/children/1/lane[0]", 1, "grade", 0]),
+        entry(4, ["failed", "/f/lane[0]/children/1/lane[1]", 1, "grade", "no"]),
+    )
+    assert rows_of(progress) == [
+        "└── ✘ lane[0..0] 0/1 done, 1 failed  /f",
+        "    └── ✘ lane[0]  /f/lane[0]",
+        "        ├── ✔ grade",
+        "        └── ✘ lane[0..1]  /f/lane[0]/children/1",
+        "            ├── ✔ grade",
+        "            └── ✘ grade",
+    ]
+
+
+def test_only_the_newest_iterations_of_a_loop_are_drawn():
+    turns = range(40)
+    progress = fed(*(entry(n, ["passed", f"/body[{n}]", 1, "grade", 0]) for n in turns))
+    rows = rows_of(progress)
+    assert rows[:2] == ["└── ✔ loop, 40 iterations", "    ├── … 32 earlier"]
+    assert len(rows) == 10
+    assert "/body[39]" in drawn(progress)
+
+
+def test_rows_are_bounded_and_what_they_stand_below_stays():
+    many = [
+        entry(n, ["passed", f"/{k}/body[{n}]", 1, "grade", 0])
+        for k in range(20)
+        for n in range(5)
+    ]
+    progress = fed(
+        *many, *(entry(1, ["passed", f"/s{n}", 1, "grade", 0]) for n in "abc")
+    )
+    rows = rows_of(progress)
+    assert rows[0] == "├── … 93 earlier lines"
+    assert len(rows) == 31
+    assert rows[1].startswith("├── ✔ loop, 5 iterations  /15")
+    assert rows[-1].startswith("└── ✔ grade")
+
+
 def test_times_and_texts_are_short():
     assert [duration(s) for s in (0.0121, 5, 600, 9000, 200000)] == [
         "12 ms",
@@ -207,3 +288,10 @@ def test_lanes_of_a_wide_fanout_do_not_flood_the_view():
     out = io.StringIO()
     PlainView(out).update(progress)
     assert out.getvalue() == ""
+
+
+def test_the_tree_says_that_a_run_is_paused():
+    progress = fed(entry(1000, *BEGUN), entry(1100, ["run_paused"]))
+    assert "demo  paused" in drawn(progress)
+    progress.apply(entry(1200, ["run_resumed"]))
+    assert "demo  running" in drawn(progress)

@@ -1,4 +1,4 @@
-"""`manage.py runs list|show|cancel|resume`: what happened, and what is to happen."""
+"""`manage.py runs list|show|pause|cancel|resume|forget`: what was, and what is to be."""
 
 import json
 import sys
@@ -22,20 +22,24 @@ from workers.fleets import SetupFailed, database_ready, queues_of, redis_place
 from workers.live import SHOWN_CONTENT, duration, one_line, stage_text
 from workers.management.commands.run import add_session_arguments
 from workers.runtime import epoch, make_store
-from workers.session import FAILED, REFUSED, Session
+from workers.session import FAILED, REFUSED, Session, resume_line
 
 NEWEST = 20
 SHOWN_STEPS = 200
 SHOWN_LINES = 20
 SHOWN_PARTS = 40
 JSON_LINES = 1000
+NOT_PAUSED = "; nothing was paused"
 WHY = "cancelled with `manage.py runs cancel`"
 
 
 class Command(BaseCommand):
-    """Lists, shows, cancels and resumes runs."""
+    """Lists, shows, pauses, cancels, resumes and forgets runs."""
 
-    help = "List the newest runs, show one, cancel one, or carry on an interrupted one."
+    help = (
+        "List the newest runs, show one, pause or cancel one, carry on one that was"
+        " interrupted or paused, or let Redis forget one that has ended."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare a subcommand each."""
@@ -43,15 +47,21 @@ class Command(BaseCommand):
         listing = verbs.add_parser("list", help=f"the newest {NEWEST} runs")
         show = verbs.add_parser("show", help="one run with its steps")
         cancel = verbs.add_parser("cancel", help="end a run")
-        for sub in (listing, show, cancel):
+        pause = verbs.add_parser("pause", help="begin no more steps until resume")
+        forget = verbs.add_parser(
+            "forget", help="free what Redis keeps of a run whose result was too large"
+        )
+        for sub in (listing, show, cancel, pause, forget):
             sub.add_argument("--json", action="store_true", help="JSON for programs")
-        resume = verbs.add_parser("resume", help="carry on a run that Ctrl-C left")
+        resume = verbs.add_parser(
+            "resume", help="carry on a run that Ctrl-C or pause left"
+        )
         add_session_arguments(resume)
-        for sub in (show, cancel, resume):
+        for sub in (show, cancel, pause, forget, resume):
             sub.add_argument("run", metavar="RUN", help="a run's id, R-...")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do one of the four; errors are told in a line."""
+        """Do one of them; errors are told in a line."""
         try:
             database_ready()
             if options["verb"] == "list":
@@ -63,6 +73,10 @@ class Command(BaseCommand):
                     show_run(run, as_json=options["json"])
                 case "cancel":
                     sys.exit(cancel_run(run, as_json=options["json"]))
+                case "pause":
+                    sys.exit(pause_run(run, as_json=options["json"]))
+                case "forget":
+                    sys.exit(forget_run(run, as_json=options["json"]))
                 case _:
                     sys.exit(resume_run(run, options))
         except SetupFailed as error:
@@ -207,6 +221,50 @@ def show_log(run: Run) -> None:
         print(f"  {said.at:%H:%M:%S}  {said.place}  {text}")
 
 
+def tell(run: Run, text: str, *, as_json: bool) -> None:
+    """Print how a run stands now, for a person or a program."""
+    print(json.dumps({"run": run.pk, "status": run.status}) if as_json else text)
+
+
+def pause_run(run: Run, *, as_json: bool) -> int:
+    """Let a run begin no more steps; those under way end and their results count."""
+    if run.status in (RunStatus.RUNNING, RunStatus.PAUSED):
+        with redis_place():
+            answer = make_store().pause(run.pk)
+        if answer == "gone":
+            raise SetupFailed(lost_text(run))
+        if answer == "ok":
+            # No steward may be there to archive it.
+            Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
+                status=RunStatus.PAUSED
+            )
+        run.refresh_from_db()
+    done = run.status == RunStatus.PAUSED
+    text = f"run {run.pk} is {run.status}"
+    text += f"; carry it on with: {resume_line(run.pk)}" if done else NOT_PAUSED
+    tell(run, text, as_json=as_json)
+    return 0 if done else FAILED
+
+
+def forget_run(run: Run, *, as_json: bool) -> int:
+    """Remove the keys of a run that has ended and is archived to its end."""
+    if run.status not in FINAL_RUN:
+        text = (
+            f"run {run.pk} is {run.status}; only a run that has ended can be forgotten"
+        )
+        tell(run, text, as_json=as_json)
+        return FAILED
+    with redis_place():
+        store = make_store()
+        store.remove_all([(run.pk, run.archived_number)])
+        kept = store.head(run.pk) is not None
+    text = f"Redis keeps nothing of run {run.pk}; its history stays in the database"
+    if kept:
+        text = f"run {run.pk} is not archived to its end yet; nothing was removed"
+    tell(run, text, as_json=as_json)
+    return FAILED if kept else 0
+
+
 def cancel_run(run: Run, *, as_json: bool) -> int:
     """End a run: first where it lives, then in the database."""
     if run.status not in FINAL_RUN:
@@ -219,10 +277,7 @@ def cancel_run(run: Run, *, as_json: bool) -> int:
     text = f"run {run.pk} is {run.status}"
     if not done:
         text += "; nothing was cancelled" if run.status in FINAL_RUN else " no more"
-    if as_json:
-        print(json.dumps({"run": run.pk, "status": run.status}))
-    else:
-        print(text)
+    tell(run, text, as_json=as_json)
     return 0 if done else FAILED
 
 

@@ -1,0 +1,154 @@
+"""`manage.py runs pause` and `forget`, against a real server and no worker."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from blueprints.agents import agent_function
+from blueprints.models import Run
+from engine.blueprint import Program
+from engine.blueprint.program import Agent
+from engine.ports import NoWatch
+from engine.store.base import ENGINE_QUEUE, ROOT, Ref
+from engine.store.redis import RedisStore
+from workers.archive import Archiver
+from workers.launching import launch
+from workers.management.commands.runs import take_up
+from workers.runtime import make_engine, make_store
+
+sys.path.append(str(Path(__file__).parents[1] / "engine" / "store"))
+
+from store_server import running_server
+
+QUEUE = "swarm.python_fn"
+STEP = {
+    "kind": "step",
+    "ref": "one",
+    "in": {"op": "lit", "value": 1},
+    "out": {"op": "path", "at": "$.n"},
+}
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@agent_function("runs-command-one")
+def one(value: Any, *, step: Any) -> Any:
+    """Return the input."""
+    return value
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisStore]:
+    """A real server that settings and environment name."""
+    with running_server() as socket:
+        url = f"unix://{socket}?db=0"
+        monkeypatch.setattr(settings, "SWARM_STATE_URL", url)
+        monkeypatch.setenv("SWARM_REDIS_URL", f"unix://{socket}")
+        made = make_store()
+        yield made
+        made.wire.close()
+
+
+def launched(store: RedisStore, flow: Any, ctx: Any = None) -> Run:
+    agent = Agent("one", "python_fn", QUEUE, 5000, spec={"fn_id": "runs-command-one"})
+    return launch(store, program=Program("b", flow, {"one": agent}), ctx=ctx or {})
+
+
+def delivered(run: Run, queue: str) -> str:
+    """Take a run's next message as a worker does."""
+    engine = make_engine(frozenset({QUEUE}), NoWatch())
+    try:
+        return engine.deliver(Ref(run.pk, 1, ROOT), queue)
+    finally:
+        engine.store.wire.close()
+
+
+def runs(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        call_command("runs", *args)
+    return int(ended.value.code)
+
+
+def test_a_paused_run_begins_no_step_until_it_is_resumed(
+    store: RedisStore, capsys: Any
+):
+    run = launched(store, {"kind": "seq", "children": [STEP]})
+    assert runs("pause", run.pk) == 0
+    resume = f"python manage.py runs resume {run.pk}"
+    assert capsys.readouterr().out == (
+        f"run {run.pk} is paused; carry it on with: {resume}\n"
+    )
+    assert runs("pause", run.pk, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"run": run.pk, "status": "paused"}
+    run.refresh_from_db()
+    assert run.status == "paused"
+
+    assert delivered(run, QUEUE) == "held"
+    take_up(store, run)
+    assert delivered(run, QUEUE) == "ok"
+    Archiver(store).turn()
+    run.refresh_from_db()
+    assert (run.status, run.result) == ("done", {"n": 1})
+
+
+def test_a_paused_run_can_be_cancelled(store: RedisStore, capsys: Any):
+    run = launched(store, {"kind": "seq", "children": [STEP]})
+    assert runs("pause", run.pk) == 0
+    run.refresh_from_db()
+    assert runs("cancel", run.pk) == 0
+    assert capsys.readouterr().out.endswith(f"run {run.pk} is cancelled\n")
+
+
+def test_what_can_not_be_paused_is_told(store: RedisStore, capsys: Any):
+    run = launched(store, {"kind": "seq", "children": []})
+    assert delivered(run, ENGINE_QUEUE) == "ok"
+    Archiver(store).turn()
+    assert runs("pause", run.pk) == 1
+    assert capsys.readouterr().out == f"run {run.pk} is done; nothing was paused\n"
+
+    lost = launched(store, {"kind": "seq", "children": [STEP]})
+    store.wire.call("FLUSHALL")
+    with pytest.raises(CommandError, match="Redis has lost the state") as refused:
+        call_command("runs", "pause", lost.pk)
+    assert refused.value.returncode == 2
+
+
+def test_redis_forgets_a_run_whose_result_was_too_large(
+    store: RedisStore, capsys: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(settings, "SWARM_INPUT_LIMIT", 100)
+    run = launched(store, {"kind": "seq", "children": []}, {"text": "x" * 200})
+    assert delivered(run, ENGINE_QUEUE) == "ok"
+    Run.objects.filter(pk=run.pk).update(status="done")
+    assert runs("forget", run.pk) == 1
+    assert "is not archived to its end yet" in capsys.readouterr().out
+    assert store.head(run.pk) is not None
+
+    Run.objects.filter(pk=run.pk).update(status="running")
+    Archiver(store).turn()
+    run.refresh_from_db()
+    assert (run.status, run.error["kind"]) == ("done", "ResultTooLarge")
+    keys = store.wire.call("KEYS", f"*{run.pk}*")
+    assert store.head(run.pk) is not None
+    assert runs("forget", run.pk) == 0
+    assert capsys.readouterr().out == (
+        f"Redis keeps nothing of run {run.pk}; its history stays in the database\n"
+    )
+    assert store.head(run.pk) is None
+    # What stays is the mark that it was here, for a while.
+    assert len(store.wire.call("KEYS", f"*{run.pk}*")) == 1 < len(keys)
+    assert runs("forget", run.pk) == 0
+
+
+def test_a_run_that_goes_on_is_not_forgotten(store: RedisStore, capsys: Any):
+    run = launched(store, {"kind": "seq", "children": [STEP]})
+    assert runs("forget", run.pk) == 1
+    assert "is running; only a run that has ended" in capsys.readouterr().out
+    assert store.head(run.pk) is not None
