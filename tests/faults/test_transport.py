@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 from installation import Installation, seq, step
@@ -11,6 +12,8 @@ from swarm_project.celery import app
 from workers.queue import message_template
 
 QUEUE = "swarm.python_fn"
+OUTAGE_S = 3.0
+"""Long enough for attempts to end, and Celery to lose its connection, meanwhile."""
 FILL = {"R": "R-1", "N": "1", "A": "0", "T": "1", "Q": QUEUE, "L": "60"}
 FILL |= {"K": "swarm.run_step"}
 
@@ -23,6 +26,17 @@ def without_id() -> tuple[str, str]:
     message = json.loads(text)
     del message["headers"]["id"]
     return prefix + QUEUE, json.dumps(message)
+
+
+def away(installation: Installation, how: signal.Signals, seconds: float) -> None:
+    """End the server and keep its supervisor from starting it again for a while."""
+    described = json.loads((installation.var / "redis.json").read_text())
+    os.kill(described["supervisor_pid"], signal.SIGSTOP)
+    try:
+        os.kill(described["pid"], how)
+        time.sleep(seconds)
+    finally:
+        os.kill(described["supervisor_pid"], signal.SIGCONT)
 
 
 @pytest.mark.slow
@@ -67,8 +81,7 @@ def test_a_worker_lives_on_through_restarts_of_the_server(
             lambda n, before=before: n > before + 2,
             20,
         )
-        told = installation.store.wire.call("INFO", "server").decode()
-        os.kill(int(told.partition("process_id:")[2].split()[0]), how)
+        away(installation, how, OUTAGE_S)
         assert installation.wait(runs, 40) == dict.fromkeys(runs, "done")
         assert [installation.ctx(run) for run in runs] == [{"n": 6}] * 3
         # Not a successor: nobody guards it here.
