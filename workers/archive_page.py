@@ -131,14 +131,18 @@ class Page:
     def apply(self, entry: JournalEntry, data: dict[str, Any]) -> None:
         """Apply one entry, `data` being its content."""
         run = self.runs[entry.run]
+        events = data["e"]
         if entry.gen != run.generation or entry.number <= run.archived_number:
             if run.status in FINAL_RUN:
                 self.retired.add(run.id)
-            return
+                return
+            # Row and number are written together: an end that has the number of
+            # another entry was reached after a crash took Redis back, and counts.
+            if entry.gen != run.generation or not _ends(events):
+                return
         run.archived_number = entry.number
         at = datetime.fromtimestamp(entry.at_ms / 1000, UTC)
         who = data.get("w", "")
-        events = data["e"]
         for event in events:
             self._event(run, event, at, who)
         # What was said comes first in an entry, but is not what it is called by.
@@ -346,6 +350,10 @@ def _lists(values: Iterable[Any]) -> Iterator[list[Any]]:
     rest = list(values)
     for at in range(0, len(rest), IN_PAGE):
         yield rest[at : at + IN_PAGE]
+
+
+def _ends(events: list[list[Any]]) -> bool:
+    return any(event[0] in RUN_ENDS for event in events)
 
 
 def _end(run: RunRow, event: list[Any], at: datetime) -> None:

@@ -127,18 +127,16 @@ def main() -> None:
     steward = Steward(make_store(timeout=5.0))
     bookkeeper = Bookkeeper(make_store(timeout=5.0), steward.leads)
     bookkeeper.start()
-    said, pause = "", 0.5
-    while not stop and not parent_is_gone(TICK_S):
+    said, pause, wait_s = "", 0.5, TICK_S
+    while not stop and not parent_is_gone(wait_s):
         try:
-            if not steward.turn():
-                time.sleep(0.5)
+            wait_s = TICK_S if steward.turn() else ELECT_S
             said, pause = "", 0.5
         except Exception as error:
             if str(error) != said:
                 said = str(error)
                 logger.warning("steward: %s; trying again", error)
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
+            wait_s, pause = pause, min(2 * pause, 5.0)
     bookkeeper.end(LAST_LOOK_S)
     try:
         steward.leave()

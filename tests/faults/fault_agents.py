@@ -91,6 +91,7 @@ def oversleep(value: Any, *, step: Any) -> Any:
 @agent_function("fault-stubborn")
 def stubborn(value: Any, *, step: Any) -> Any:
     """Catch everything and sleep on."""
+    note(step)
     while True:
         try:
             time.sleep(60)

@@ -1,8 +1,10 @@
 """One installation in a directory of its own: server, database, workers to kill."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -152,6 +154,27 @@ class Installation:
         for run in runs:
             self.store.start(start_of(run, 1, prepared, ctx, 600_000))
         return runs
+
+    def launch_with_rows(self, flow: Any, ctx: Any, n: int) -> list[str]:
+        """Start `n` runs that have their rows in the database; returns their ids."""
+        program = Program("faults", flow, AGENTS).to_json()
+        asked = (json.dumps(program), json.dumps(ctx), str(n))
+        ended = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("launch_rows.py")), *asked],
+            cwd=REPO,
+            env=self.env,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return ended.stdout.split()
+
+    def rows(self, query: str, runs: list[str]) -> list[tuple[Any, ...]]:
+        """Ask the database; `?` stands for the runs' ids."""
+        marks = ",".join("?" * len(runs))
+        with contextlib.closing(sqlite3.connect(self.var / "db.sqlite3")) as database:
+            return database.execute(query.replace("?", f"({marks})"), runs).fetchall()
 
     def wait(self, runs: list[str], seconds: float) -> dict[str, str]:
         """Wait until runs have ended; returns their statuses."""

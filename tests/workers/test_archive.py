@@ -182,3 +182,20 @@ def test_a_run_cancelled_in_its_row_keeps_its_keys_until_the_journal_says_so(
     rig.store.finish(run.pk, "cancelled", "no longer wanted")
     archiver.turn()
     assert rig.store.head(run.pk) is None
+
+
+def test_a_run_ends_in_its_row_although_a_crash_took_redis_back(rig: Rig) -> None:
+    run = rig.launch(FLOW)
+    rig.work_off(most=1, steps=1)
+    archiver = Archiver(rig.store)
+    archiver.turn()
+    # The archive is ahead: it has entries of steps that Redis makes again.
+    Run.objects.filter(pk=run.pk).update(archived_number=1000)
+
+    rig.work_off()
+    archiver.turn()
+
+    run.refresh_from_db()
+    assert run.status == "done"
+    assert run.result is not None
+    assert rig.store.head(run.pk) is None
