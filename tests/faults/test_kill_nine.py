@@ -64,11 +64,11 @@ POINTS = {
     "worker in mid-batch": Point(WIDE, 0.006, "mid-batch", 12, RESULTS, 1),
     "between the last lane and the join": Point(LANES, 0.002, "before-join", 2, 4, 1),
     # Nobody but the server dies, so what is run again was told to have come too late: a
-    # lease of these tests is hardly longer than the server is away.
-    "embedded server": Point(WIDE, 0.003, "mid-batch", 12, 0, 0),
-    "embedded server as it is": Point(WIDE, 0.01, "mid-batch", 12, 0, 0),
+    # lease of these tests is hardly longer than the server is away. For the same reason
+    # each of the four children may find a claim over before it starts its agent.
+    "embedded server": Point(WIDE, 0.003, "mid-batch", 12, 0, 4),
+    "embedded server as it is": Point(WIDE, 0.01, "mid-batch", 12, 0, 4),
 }
-SERVER = ("embedded server", "embedded server as it is")
 
 
 def held_at(installation: Installation, at: str) -> dict[str, Any]:
