@@ -1,0 +1,201 @@
+"""No comparison that came true in a run is refused as one that never could."""
+
+import contextlib
+import random
+from typing import Any
+
+from engine.blueprint import BlueprintInvalid, compile_blueprint
+from engine.flow import FlowError, evaluate, parse_node
+
+WORDS = ("PASS", "REDO", "NONE")
+PATHS = ("$.v", "$.w", "$.v", "$.v.parts.verdict", "$.r.v")
+CONTRACTS = {
+    "body": {"channel": "body", "values": ["PASS", "REDO"]},
+    "part": {"channel": "part", "values": ["PASS", "REDO"]},
+    "free": None,
+}
+CHANNEL = "verdict-channel-mismatch"
+SEEDS = 200
+NOTHING: Any = {"kind": "seq", "children": []}
+
+
+def path(at: str) -> Any:
+    return {"op": "path", "at": at}
+
+
+def lit(value: Any) -> Any:
+    return {"op": "lit", "value": value}
+
+
+class Maker:
+    """Makes flows of few paths, so that writes and conditions meet."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.gates = 0
+
+    def node(self, depth: int) -> Any:
+        sorts = ["step", "step", "let", "gate", "gate"]
+        if depth:
+            sorts += ["seq", "tested", "tested", "tested", "tested"]
+        return getattr(self, f"make_{self.rng.choice(sorts)}")(depth - 1)
+
+    def make_step(self, _: int) -> Any:
+        ref, out = self.rng.choice(list(CONTRACTS)), self.rng.choice(PATHS[:3])
+        return {"kind": "step", "ref": ref, "in": lit(0), "out": path(out)}
+
+    def make_let(self, _: int) -> Any:
+        word = self.rng.choice(WORDS)
+        at, value = self.rng.choice(
+            [
+                (self.rng.choice(PATHS), lit(word)),
+                (self.rng.choice(PATHS[:2]), lit({"parts": {"verdict": word}})),
+                ("$.r", lit({"v": word})),
+                ("$.vs", lit([word, {"parts": {"verdict": word}}])),
+                (self.rng.choice(PATHS[:3]), path(self.rng.choice(PATHS))),
+            ]
+        )
+        return {"kind": "let", "at": at, "value": value}
+
+    def test(self, at: str) -> Any:
+        left = path(at)
+        if self.rng.random() < 0.3:
+            fallback = self.rng.choice([lit(self.rng.choice(WORDS)), path("$.w")])
+            left = {"op": "default", "arg": left, "fallback": fallback}
+        if self.rng.random() < 0.3:
+            words = lit(self.rng.sample(WORDS, 1))
+            return {"op": "in", "needle": left, "haystack": words}
+        return {"op": "eq", "lhs": left, "rhs": lit(self.rng.choice(WORDS))}
+
+    def make_gate(self, _: int) -> Any:
+        """A branch that calls a step of its own where its comparison holds."""
+        self.gates += 1
+        test = self.test(self.rng.choice(PATHS))
+        if self.rng.random() < 0.3:
+            at = self.rng.choice(["$.e", "$.e.v", "$.e.parts.verdict"])
+            array = {"op": "default", "arg": path("$.vs"), "fallback": lit([])}
+            present = {"op": "exists", "arg": path(at)}
+            both = {"op": "and", "args": [present, self.test(at)]}
+            test = {"op": "any", "in": array, "as": "$.e", "cond": both}
+        hit = {"kind": "step", "ref": f"hit{self.gates}", "in": lit(0)}
+        hit["out"] = path("$.hit")
+        gate = {"kind": "branch", "cond": test, "then": hit, "else": NOTHING}
+        # A path that is absent ends the gate and not the run.
+        return {"kind": "try", "body": gate, "catch": NOTHING}
+
+    def make_seq(self, depth: int) -> Any:
+        return {
+            "kind": "seq",
+            "children": [self.node(depth) for _ in range(self.rng.randint(2, 5))],
+        }
+
+    def make_branch(self, depth: int) -> Any:
+        cond = lit(self.rng.random() < 0.5)
+        then, other = self.node(depth), self.node(depth)
+        return {"kind": "branch", "cond": cond, "then": then, "else": other}
+
+    def make_loop(self, depth: int) -> Any:
+        return {
+            "kind": "loop",
+            "counter": path("$.n"),
+            "cond": lit(True),
+            "body": self.node(depth),
+            "max": self.rng.randint(1, 3),
+        }
+
+    def make_try(self, depth: int) -> Any:
+        failing = {"kind": "step", "ref": "fails", "in": lit(0), "out": path("$.f")}
+        body = {"kind": "seq", "children": [self.node(depth), failing]}
+        made: Any = {"kind": "try", "body": body, "catch": self.node(depth)}
+        if self.rng.random() < 0.3:
+            made["err_at"] = path("$.w")
+        return made
+
+    def make_fanout(self, depth: int) -> Any:
+        made: Any = {
+            "kind": "fanout",
+            "items": lit(self.rng.sample(WORDS, 2)),
+            "bind": path(self.rng.choice(["$.item", "$.v"])),
+            "body": self.node(depth),
+            "join": self.rng.choice(["all", "any", "all_settled"]),
+            "out": path(self.rng.choice(["$.vs", "$.v"])),
+        }
+        if self.rng.random() < 0.8:
+            select = path(self.rng.choice(PATHS[:2]))
+            made["select"] = {"op": "default", "arg": select, "fallback": lit("NONE")}
+        return made
+
+    def make_tested(self, depth: int) -> Any:
+        """Something after which several values may stand at a path, and gates."""
+        sort = self.rng.choice(["branch", "loop", "try", "fanout"])
+        before = (
+            [self.make_step(0), self.make_let(0)] if self.rng.random() < 0.5 else []
+        )
+        gates = [self.make_gate(0) for _ in range(3)]
+        made = getattr(self, f"make_{sort}")(depth)
+        return {"kind": "seq", "children": [*before, made, *gates]}
+
+
+def hits_of(flow: Any, ctx: Any, rng: random.Random) -> set[str]:
+    """Runs a flow and returns the gates that held."""
+    found = set()
+
+    def dispatch(ref: str, _: Any) -> Any:
+        if ref == "fails":
+            raise FlowError("DispatcherError", "fails")
+        if ref.startswith("hit"):
+            found.add(ref)
+            return 1
+        word = rng.choice(WORDS[:2])
+        answer = {"out": 1, "parts": {"verdict": word}}
+        return answer if ref == "part" else word
+
+    # What came before a failure counts all the same.
+    with contextlib.suppress(FlowError):
+        evaluate(parse_node(flow, "swarm"), ctx, dispatch)
+    return found
+
+
+def refused_gates(document: Any) -> set[str]:
+    """Returns the gates whose comparisons the compiler refuses."""
+    try:
+        compile_blueprint(document)
+    except BlueprintInvalid as error:
+        found = set()
+        for one in error.diagnostics:
+            assert one.kind in ("verdict-value-not-in-contract", CHANNEL), one
+            place = one.place.partition(".cond")[0].removeprefix("$.flow")
+            found.add(gate_at(document["flow"], place))
+        return found
+    return set()
+
+
+def gate_at(flow: Any, place: str) -> str:
+    for part in place.replace("[", ".[").split("."):
+        if part:
+            flow = flow[int(part[1:-1])] if part.startswith("[") else flow[part]
+    return str(flow["then"]["ref"])
+
+
+def test_what_came_true_is_not_refused() -> None:
+    refused = true = 0
+    for seed in range(SEEDS):
+        rng = random.Random(seed)
+        maker = Maker(rng)
+        ctx = rng.choice(
+            [{}, {"v": "NONE"}, {"v": None, "w": "NONE"}, {"vs": ["NONE"]}]
+        )
+        flow = maker.make_seq(3)
+        names = [*CONTRACTS, "fails", *(f"hit{n + 1}" for n in range(maker.gates))]
+        agents = [
+            {"name": n, "kind": "python_fn", "spec": {"fn_id": "f"}}
+            | ({"verdict": CONTRACTS[n]} if CONTRACTS.get(n) else {})
+            for n in names
+        ]
+        document = {"id": "r", "dialect": "swarm", "flow": flow, "agents": agents}
+        gates = refused_gates({**document, "default_init_ctx": ctx})
+        held = {ref for _ in range(4) for ref in hits_of(flow, ctx, rng)}
+        assert not gates & held, (seed, gates & held)
+        refused, true = refused + len(gates), true + len(held)
+    assert refused > 50
+    assert true > 60
