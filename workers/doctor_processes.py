@@ -151,7 +151,9 @@ def secrets(runner: ProcessRunner) -> Finding:
 
 def _holds(runner: ProcessRunner, probe: Probe) -> bool:
     done = _run(runner, probe.code, probe.limits)
-    return done.signal is not None or done.stdout.strip() == b"held"
+    # A child that our own patience ended was not ended by its limit.
+    by_signal = done.signal is not None and not done.timed_out
+    return by_signal or done.stdout.strip() == b"held"
 
 
 def _run(runner: ProcessRunner, code: str, limits: Limits) -> Finished:

@@ -133,6 +133,8 @@ def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
         "error": "",
         "stage": "",
         "note": "",
+        "parts": {},
+        "final_by": "",
     }
     assert "passed   nap  python_fn" in shell.err
 

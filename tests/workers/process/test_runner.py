@@ -158,7 +158,7 @@ def test_a_launcher_that_does_not_kill_in_time_is_given_up(
     code = "import os, time; os.kill(os.getppid(), 19); time.sleep(60)"
     begun = time.monotonic()
     done = run(*python(code), timeout=0.5)
-    assert time.monotonic() - begun < 0.5 + 0.8 + 1.5
+    assert time.monotonic() - begun < 0.5 + 0.8 + 3
     assert (done.timed_out, done.error) == (
         True,
         "it was killed but did not end in time",
