@@ -83,8 +83,18 @@ class Counters:
         )
 
 
-def measure(mode: str, shape: Shape, sides: tuple[Side, Side], repeats: int) -> Result:
-    """Run a shape on both sides in turn, `repeats` times."""
+def measure(
+    mode: str,
+    shape: Shape,
+    sides: tuple[Side, Side],
+    repeats: int,
+    *,
+    settled: bool = True,
+) -> Result:
+    """Run a shape on both sides in turn, `repeats` times.
+
+    Unless `settled`, no round waits for what goes on after its end.
+    """
     if shape.warm:
         for side in sides:
             one_round(side, shape)
@@ -92,11 +102,11 @@ def measure(mode: str, shape: Shape, sides: tuple[Side, Side], repeats: int) -> 
     theirs: list[Round] = []
     for _ in range(min(repeats, shape.rounds or repeats)):
         for side, rounds in zip(sides, (ours, theirs), strict=True):
-            rounds.append(one_round(side, shape))
+            rounds.append(one_round(side, shape, settled=settled))
     return Result(mode, shape, ours, theirs)
 
 
-def one_round(side: Side, shape: Shape) -> Round:
+def one_round(side: Side, shape: Shape, *, settled: bool = True) -> Round:
     """Run a shape once, from the first launch to the end known to us.
 
     Our own questions are taken out of the commands and bytes. Returns when what goes
@@ -113,7 +123,7 @@ def one_round(side: Side, shape: Shape) -> Round:
     ms = (time.perf_counter() - since) * 1000
     after = Counters.read(side.server)
     megabytes = side.worker.megabytes()
-    archived_ms = side.settle() * 1000
+    archived_ms = side.settle() * 1000 if settled else 0.0
     return Round(
         ms=ms,
         commands=after.commands - before.commands - side.polls,
