@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -166,22 +167,29 @@ def test_deadlines_hold_while_redis_answers_nothing(redis_url: str) -> None:
         began = time.monotonic()
         child = busy_child(page, 1, Ref("R-2", 1, ROOT), round(timeout_s * 1000))
         keeper = Keeper(store, page, lambda: [late, child], lambda: None)
-        keeper.start()
-        waited_s = 0.0
-        try:
+        took_s, waited_s = 0.0, 0.0
+
+        def watch() -> None:
+            nonlocal took_s, waited_s
             while not has_ended(child) and time.monotonic() - began < 20:
                 time.sleep(0.02)
                 # Whoever wants to fork, be it for a dead child, waits for a tick.
                 asked = time.monotonic()
                 with tick_lock:
                     waited_s = max(waited_s, time.monotonic() - asked)
-            took = time.monotonic() - began
-        finally:
+            took_s = time.monotonic() - began
             keeper.stop()
-            keeper.join()
-            os.waitpid(late, 0)
+
+        # The watcher has the thread: what logs stays in this one, to which an alarm of
+        # another test may have left a log's lock.
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        keeper.run()
+        watcher.join()
+        os.waitpid(late, 0)
     store.wire.close()
-    assert timeout_s + GRACE_S <= took < timeout_s + GRACE_S + TICK_S + 0.2
+    # At most a second late, and one more for a busy machine.
+    assert timeout_s + GRACE_S <= took_s < timeout_s + GRACE_S + 2 * TICK_S
     assert waited_s < 2 * TICK_S
 
 
