@@ -20,12 +20,18 @@ from engine.run.outputs import shown_content
 from engine.run.states import StepStatus
 from engine.store.base import JournalEntry
 from workers.live_rows import Row, nested, newest
+from workers.live_text import (
+    SHOWN_CONTENT,
+    duration,
+    final_text,
+    one_line,
+    stage_text,
+)
 
 SHOWN_LANES: Final = 8
 """A fanout of more lanes than this is one line."""
 SHOWN_ROWS: Final = 30
 NESTED_STEPS: Final = 300
-SHOWN_CONTENT: Final = 80
 GROUP_EVERY_S: Final = 1.0
 
 LANE: Final = re.compile(r"(.*?)/lane\[(\d+)\]", re.DOTALL)
@@ -479,34 +485,6 @@ def said_line(progress: Progress, line: Line) -> str:
     parts = [f"  {line.sort:<8} {agent}", progress.kinds.get(agent, "")]
     parts += [line.step.place, one_line(line.text, 300)]
     return "  ".join(part for part in parts if part)
-
-
-def stage_text(stage: str, note: str) -> str:
-    """Return stage and note of a step in a few words."""
-    return f"{stage}: {note}" if stage and note else stage or note
-
-
-def final_text(wire: Mapping[str, Any]) -> str:
-    """Return a final in a few words: who wrote it, whether it says no, its beginning."""
-    no = "" if wire.get("ok", True) else " (no)"
-    return f"by {wire['by']}{no}: {shown_content(wire['content'], SHOWN_CONTENT)}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people write it."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} d"
-
-
-def one_line(text: str, most: int) -> str:
-    """Return a text on one line, cut if it is long."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
 def _ms(at: Any) -> int:

@@ -98,6 +98,8 @@ OPTIONS = {
     "--strict": "tests/blueprints/commands/test_blueprint_lint.py",
     "--json": "tests/blueprints/commands/test_blueprint_build.py",
     "--dir": "tests/blueprints/commands/test_blueprint_new.py",
+    "--mcp-tools": "tests/blueprints/commands/test_blueprint_lint.py",
+    "--wrappers": "tests/blueprints/commands/test_blueprint_lint.py",
     "--dialect": "tests/blueprints/commands/test_blueprint_new.py",
 }
 

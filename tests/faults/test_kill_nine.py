@@ -34,6 +34,8 @@ LONG = seq(*[step() for _ in range(40)])
 WIDE = seq(step(), fanout(list(range(64)), step()), step())
 LANES = seq(step(), fanout(list(range(12)), step()), step())
 
+HEAD = f"{'point':34} seed flying  done  steps   runs  lost  redone  unrun  recovery"
+
 Key = tuple[str, str]
 """A step of a run: the run and the step's place."""
 
@@ -258,10 +260,6 @@ def test_every_run_ends_done_after_kill_nine(
             assert_told(point, journal, None if server else hit)
         assert took < BOUND_S or seed == WITH_STEWARD, rows[-1]
     with capsys.disabled():
-        print(
-            f"\n{'point':34} seed flying  done  steps   runs  lost  redone  unrun"
-            "  recovery"
-        )
-        print("\n".join(rows))
+        print("\n" + "\n".join([HEAD, *rows]))
     installation.stop()
     assert installation.left_over() == []

@@ -7,15 +7,8 @@ import orjson
 from rich.console import Console
 
 from engine.store.base import JournalEntry
-from workers.live import (
-    PlainView,
-    Progress,
-    TreeView,
-    duration,
-    one_line,
-    tree,
-    view_for,
-)
+from workers.live import PlainView, Progress, TreeView, tree, view_for
+from workers.live_text import duration, one_line
 
 
 def entry(at_ms: int, *events: Any) -> JournalEntry:

@@ -60,6 +60,7 @@ def test_a_full_redis_is_archived_trimmed_and_led(
     # What was kept for live followers is trimmed once it is old.
     monkeypatch.setattr(archive, "KEEP_MS", 1)
     monkeypatch.setattr(archiver, "_trimmed", 0.0)
+    monkeypatch.setattr(archiver, "_measured", 0.0)
     assert archiver.turn() == 0
     assert store.journal("0", 10) == []
     steward.leave()

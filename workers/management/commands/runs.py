@@ -19,7 +19,7 @@ from engine.run.outputs import shown_content
 from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
 from engine.store.redis import RedisStore
 from workers.fleets import SetupFailed, database_ready, queues_of, redis_place
-from workers.live import SHOWN_CONTENT, duration, one_line, stage_text
+from workers.live_text import SHOWN_CONTENT, duration, one_line, stage_text
 from workers.management.commands.run import add_session_arguments
 from workers.runtime import epoch, make_store
 from workers.session import FAILED, REFUSED, Session, resume_line
