@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 
 # The function below signal.getsignal, which spends 5 µs on looking for an enum.
 from _signal import getsignal
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from types import CoroutineType, FrameType
 from typing import Any
 
@@ -37,8 +39,36 @@ class _TimeIsUp(BaseException):
     """Raised inside a function whose time is up; no `except Exception` catches it."""
 
 
+@dataclass(slots=True)
+class _Alarm:
+    """How often the alarm of the call at hand has waited for logging."""
+
+    waits: int = 0
+
+
+_alarm = _Alarm()
+
+
 def _ring(signum: int, frame: FrameType | None) -> None:
+    """End the call, once it is not inside of logging.
+
+    An error raised between taking a handler's lock and noting that it is held would
+    leave it held for ever: every other thread that logs would wait. Python's own locks
+    have no way around that (python/cpython#74174).
+    """
+    if _alarm.waits < MOST_WAITS and _is_logging(frame):
+        _alarm.waits += 1
+        signal.setitimer(signal.ITIMER_REAL, WAIT_S, RING_AGAIN_S)
+        return
     raise _TimeIsUp
+
+
+def _is_logging(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == LOGGING:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class PythonFunctionSpawner:
@@ -92,6 +122,10 @@ class PythonFunctionSpawner:
         return _timed(found.function, value, step, 0.0)
 
 
+WAIT_S = 0.005
+MOST_WAITS = 100
+"""How often the alarm waits for logging to be done: half a second in all."""
+LOGGING = logging.getLogger.__code__.co_filename
 RING_AGAIN_S = 1.0
 """When an alarm rings again that a finalizer or a callback of the collector swallowed."""
 NO_ALARM = (
@@ -182,6 +216,7 @@ def _arm(seconds: float) -> None:
     # own, and the default one would end the worker.
     if getsignal(signal.SIGALRM) is not _ring:
         signal.signal(signal.SIGALRM, _ring)
+    _alarm.waits = 0
     signal.setitimer(signal.ITIMER_REAL, seconds, RING_AGAIN_S)
 
 
