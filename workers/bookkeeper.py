@@ -7,6 +7,8 @@ looked after beside it. It works only while its steward holds the lock.
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -35,8 +37,19 @@ ARCHIVE_S = 0.5
 TURN_S = 0.5
 """How long one look at open runs may take; the next one goes on where it ended."""
 MAX_PAUSE_S = 5.0
+NICE = 15
 STARTS: Final = 50
 PAGE: Final = 500
+
+
+def be_modest() -> None:
+    """Make this thread give way to the steps: archiving must not slow what it archives.
+
+    The steward's other thread, which keeps timers and leases, does not give way. Linux
+    alone has niceness a thread (man 2 setpriority); elsewhere nothing is changed.
+    """
+    if sys.platform.startswith("linux"):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class Bookkeeper(threading.Thread):
@@ -63,6 +76,7 @@ class Bookkeeper(threading.Thread):
 
     def run(self) -> None:
         """Do the duties until told to end; what fails is logged and tried again."""
+        be_modest()
         said, pause = "", LOOK_S
         while not self._ending.wait(pause):
             try:

@@ -7,7 +7,6 @@ stewards at once are harmless.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import select
@@ -15,7 +14,6 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 
 from django.conf import settings
 
@@ -31,6 +29,8 @@ LOCK_TTL_MS = 3000
 LOST_MESSAGE_MS = 5000
 TICK_S = 0.1
 ELECT_S = 0.5
+GAP_S = 2.0
+"""How long nobody may hear of Redis without leases being given that much longer."""
 LAST_LOOK_S = 3.0
 """How long a steward that leaves waits for its last archiving; its worker waits 5 s."""
 
@@ -76,21 +76,35 @@ class Steward:
         """Do what is due; False when another steward holds the lock."""
         if not self.elected():
             return False
-        now = time.monotonic()
-        # A lease is expired only after one lease of watching this Redis without a gap,
-        # so that an outage does not make every running step run twice.
-        if now - self._last_look > 2.0:
-            self._watching_since = now
-        self._last_look = now
+        self._look()
         do_due(self._duties, self.leads)
         return True
 
+    def _look(self) -> None:
+        """Note that Redis answers: for how long it has done so without a gap."""
+        now = time.monotonic()
+        if now - self._last_look > GAP_S:
+            self._watching_since = now
+        self._last_look = now
+
+    def lost_sight(self) -> None:
+        """Note that Redis did not answer: nobody could renew a lease meanwhile."""
+        self._last_look = float("-inf")
+
     def expire(self) -> None:
-        """Take back overdue leases, a page at a time."""
-        if time.monotonic() - self._watching_since < self._lease_s:
-            return
-        while self.store.expire(settings.SWARM_MAX_LOST) >= 100:
-            pass
+        """Take back overdue leases, a page at a time.
+
+        Only after one lease of watching this Redis without a gap, so that an outage does
+        not make every running step run twice; the call itself may come into one.
+        """
+        moved = 100
+        while moved >= 100:
+            asked_ms = self.store.now_ms()
+            self._look()
+            if time.monotonic() - self._watching_since < self._lease_s:
+                return
+            before_ms = asked_ms + round(GAP_S * 1000)
+            moved = self.store.expire(settings.SWARM_MAX_LOST, before_ms)
 
     def leave(self) -> None:
         """Give the lock up, so that the next steward need not wait for it to expire."""
@@ -104,15 +118,6 @@ def parent_is_gone(wait_s: float) -> bool:
     return bool(ready) and not os.read(sys.stdin.fileno(), 1)
 
 
-def be_modest() -> None:
-    """Give way to the steps: archiving must not slow down what it archives."""
-    os.nice(15)
-    # A session of its own is a scheduling group of its own on Linux, and niceness counts
-    # only within a group; the group has one too (man 7 sched, autogroup).
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text("15")
-
-
 def main() -> None:
     """Run until the parent is gone; what fails is logged and tried again."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -121,7 +126,6 @@ def main() -> None:
     # Under DEBUG Django keeps every statement, with its parameters quoted by the
     # database: that costs more than archiving itself.
     settings.DEBUG = False
-    be_modest()
     # It has the environment of the worker that spawned it.
     hide()
     steward = Steward(make_store(timeout=5.0))
@@ -136,6 +140,7 @@ def main() -> None:
             if str(error) != said:
                 said = str(error)
                 logger.warning("steward: %s; trying again", error)
+            steward.lost_sight()
             wait_s, pause = pause, min(2 * pause, 5.0)
     bookkeeper.end(LAST_LOOK_S)
     try:

@@ -85,7 +85,9 @@ class StewardHost:
                 [sys.executable, "-m", "django", "steward"],
                 stdin=reading,
                 pass_fds=[fd],
-                start_new_session=True,
+                # Signals to the worker's group don't reach it. It stays in the worker's
+                # session, which on Linux is what processor time is shared out by.
+                process_group=0,
                 cwd=settings.BASE_DIR,
                 env={
                     **os.environ,

@@ -375,8 +375,12 @@ class RunStore(Protocol):
     def renew(self, leases: Sequence[Lease]) -> list[Literal["k", "c", "s"]]:
         """Renew leases: k kept, c cancelled (run over or chord closed), s not ours."""
 
-    def expire(self, max_lost: int) -> int:
-        """Take back at most 100 overdue leases; chains lost too often end `lost`."""
+    def expire(self, max_lost: int, before_ms: int = 0) -> int:
+        """Take back at most 100 overdue leases; chains lost too often end `lost`.
+
+        Nothing is done after the store's time `before_ms` (0: whenever): a call that hung
+        with its server must not count as lost what nobody could renew.
+        """
 
     def fire(self) -> int:
         """Act on at most 100 due timers: retry delays and run deadlines."""

@@ -61,8 +61,10 @@ class Steward(Core):
         return chain.owner, chain.deadline_ms
 
     @atomic
-    def expire(self, max_lost: int) -> int:
+    def expire(self, max_lost: int, before_ms: int = 0) -> int:
         """See RunStore.expire."""
+        if before_ms and self.now > before_ms:
+            return 0
         due = sorted((at, who) for who, at in self.leases.items() if at <= self.now)
         moved = 0
         for _, (run_id, addr) in due[:PAGE]:

@@ -309,9 +309,12 @@ class RedisStore(RedisReads):
         reply = self.wire.script("renew", self._lease, *flat)
         return [cast(Literal["k", "c", "s"], answer.decode()) for answer in reply]
 
-    def expire(self, max_lost: int) -> int:
+    def expire(self, max_lost: int, before_ms: int = 0) -> int:
         """See RunStore.expire."""
-        return int(self.wire.script("expire", max_lost, EVENT_PAGE, self._template)[0])
+        reply = self.wire.script(
+            "expire", max_lost, EVENT_PAGE, self._template, before_ms
+        )
+        return int(reply[0])
 
     def fire(self) -> int:
         """See RunStore.fire."""

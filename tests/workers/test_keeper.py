@@ -6,16 +6,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from engine.blueprint import Program
-from engine.blueprint.program import Agent
-from engine.run.load import Loader
-from engine.run.start import start_of
 from engine.store.base import ROOT, Ref
 from engine.store.redis import STATE, RedisStore
 from swarm_project.celery import app
@@ -27,16 +21,8 @@ from workers.queue import message_template
 
 sys.path.append(str(Path(__file__).parents[1] / "engine" / "store"))
 
+from claims import NONCE, claimed, frozen, started
 from store_server import running_server
-
-QUEUE = "swarm.python_fn"
-NONCE = "abcdef012345"
-FLOW: Any = {
-    "kind": "step",
-    "ref": "echo",
-    "in": {"op": "path", "at": "$.n"},
-    "out": {"op": "path", "at": "$.n"},
-}
 
 
 @pytest.fixture
@@ -74,33 +60,6 @@ def busy_child(page: Page, slot: int, ref: Ref, timeout_ms: int = 60_000) -> int
 
 def has_ended(child: int) -> bool:
     return os.waitpid(child, os.WNOHANG)[0] == child
-
-
-@contextmanager
-def frozen(store: RedisStore) -> Iterator[None]:
-    """Stop the server's process for the length of a block: it takes and says nothing."""
-    told = store.wire.call("INFO", "server").decode()
-    pid = int(told.partition("process_id:")[2].split()[0])
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-def started(store: RedisStore) -> Ref:
-    """Start a run of one step."""
-    program = Program("b", FLOW, {"echo": Agent("echo", "python_fn", QUEUE, 60_000)})
-    ref = Ref(f"R-{os.urandom(8).hex()}", 1, ROOT)
-    store.start(start_of(ref.run, 1, Loader(store).prepare(program), {"n": 1}, 0))
-    return ref
-
-
-def claimed(store: RedisStore) -> Ref:
-    """Start a run and claim its first step."""
-    ref = started(store)
-    store.claim(ref, NONCE, QUEUE)
-    return ref
 
 
 def test_a_report_that_redis_refuses_for_good_does_not_hold_up_the_next(
