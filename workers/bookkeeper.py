@@ -25,7 +25,7 @@ from engine.run.states import RunStatus
 from engine.store.redis import RedisStore
 from workers.archive import Archiver
 from workers.duties import AWAY, Duty, do_due
-from workers.launching import start_run
+from workers.launching import give_up, start_run
 from workers.runtime import epoch
 
 logger = logging.getLogger("workers.steward")
@@ -146,14 +146,7 @@ class Bookkeeper(threading.Thread):
 
     def _fail(self, run: Run, error: Exception) -> None:
         text = as_text(f"the run can't be started: {error or type(error).__name__}")
-        # Redis first: what is final there is never started, whoever tries.
-        self.store.finish(run.pk, "failed", text)
-        changed = Run.objects.filter(pk=run.pk, status=RunStatus.PENDING).update(
-            status=RunStatus.FAILED,
-            finished_at=timezone.now(),
-            error={"kind": "NotStarted", "text": text},
-        )
-        if changed:
+        if give_up(self.store, run, text):
             logger.error("run %s: %s", run.pk, text)
 
     def _interrupt(self, run: Run) -> None:

@@ -14,6 +14,7 @@ from engine.blueprint import Program
 from engine.run.load import Loader
 from engine.run.start import start_of
 from engine.run.states import RunStatus
+from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
 from workers.runtime import epoch
 
@@ -31,7 +32,7 @@ def launch(
     deadline_s: float | None = None,
     run_id: str = "",
 ) -> Run:
-    """Create a run and start it; LaunchRefused when the journal is too far behind.
+    """Create a run and start it; LaunchRefused when Redis or the journal has no room.
 
     A run whose launch is interrupted after its row is there is started by the steward.
     """
@@ -50,8 +51,25 @@ def launch(
         epoch=epoch(store),
         run_id=run_id,
     )
-    start_run(store, run)
+    try:
+        start_run(store, run)
+    except StoreFull as error:
+        # The caller is told that nothing came of it, so nothing may come of it later.
+        give_up(store, run, f"the run was not started: {error}")
+        raise LaunchRefused(str(error)) from None
     return run
+
+
+def give_up(store: RedisStore, run: Run, text: str) -> bool:
+    """End a run that was never started as failed; False if it is past that."""
+    # Redis first: what is final there is never started, whoever tries.
+    store.finish(run.pk, "failed", text)
+    changed = Run.objects.filter(pk=run.pk, status=RunStatus.PENDING).update(
+        status=RunStatus.FAILED,
+        finished_at=timezone.now(),
+        error={"kind": "NotStarted", "text": text},
+    )
+    return bool(changed)
 
 
 def unarchived_bytes(store: RedisStore) -> int:

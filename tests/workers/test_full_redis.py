@@ -10,12 +10,11 @@ from celery import current_app
 from django.conf import settings
 from kombu import Exchange, Queue
 
-from blueprints.models import RunEvent
+from blueprints.models import Run, RunEvent
 from engine.blueprint import Program
-from engine.store.base import StoreFull
 from workers import archive
 from workers.archive import Archiver
-from workers.launching import LaunchRefused, launch
+from workers.launching import LaunchRefused, launch, start_run
 from workers.runtime import epoch, make_store
 from workers.steward import Steward
 
@@ -71,9 +70,14 @@ def test_a_full_redis_refuses_a_launch_with_the_reason(store: Any) -> None:
     epoch(store)
     fill(store)
 
-    with pytest.raises((StoreFull, LaunchRefused), match="Redis is full"):
+    with pytest.raises(LaunchRefused, match="Redis is full"):
         launch(store, program=NOTHING, ctx={"n": 1})
     assert store.journal("0", 10) == []
+    # Told that nothing was started, nobody expects a run once there is room.
+    run = Run.objects.get()
+    assert (run.status, run.error["kind"]) == ("failed", "NotStarted")
+    store.wire.call("CONFIG", "SET", "maxmemory", "0")
+    assert start_run(store, run) == "failed"
 
 
 def test_a_worker_can_begin_to_consume_from_a_full_redis(
