@@ -48,14 +48,7 @@ def late_child(page: Page, slot: int, ref: Ref, timeout_ms: int = -3000) -> int:
 
 def busy_child(page: Page, slot: int, ref: Ref, timeout_ms: int = 60_000) -> int:
     """Fork a child that shows an attempt which starts now."""
-    child = os.fork()
-    if child == 0:
-        SlotWatch(page, slot).chain(ref, 0, NONCE, timeout_ms)
-        time.sleep(60)
-        os._exit(0)
-    while page.read(slot) is None:
-        time.sleep(0.01)
-    return child
+    return late_child(page, slot, ref, timeout_ms)
 
 
 def has_ended(child: int) -> bool:
