@@ -127,7 +127,7 @@ NO_LIMIT = {
         "workers/server.py:_STOP_TIMEOUT",
         "workers/server_supervisor.py:_STOP_PATIENCE",
         "workers/session.py:ARCHIVE_PATIENCE_S", "workers/session.py:PATIENCE_S",
-        "workers/steward.py:LAST_LOOK_S", "workers/steward.py:LOCK_TTL_MS",
+        "workers/steward.py:LAST_LOOK_S", "workers/steward.py:GAP_S", "workers/steward.py:LOCK_TTL_MS",
         "workers/unserved.py:ANSWER_S",
     ),
     "how long what nobody needs any more is kept": (
@@ -146,7 +146,7 @@ NO_LIMIT = {
         "engine/blueprint/schema_errors.py:_MOST_COMPARED",
         "engine/ids.py:_VARIANT", "engine/ids.py:_VERSION_7",
         "engine/run/ctx.py:FOLD_AT", "engine/store/memory.py:ENTRY_COST",
-        "engine/store/record.py:FIXED", "workers/doctor.py:DEEP",
+        "engine/store/record.py:FIXED", "workers/bookkeeper.py:NICE", "workers/doctor.py:DEEP",
         "workers/doctor.py:LEAST_MAJOR", "workers/doctor_processes.py:MIB",
         "workers/lua/host.py:MIB", "workers/lua/selftest.py:MIB",
         "workers/page.py:HEADER", "workers/page.py:RUN_BYTES", "workers/page.py:SLOT",

@@ -1,4 +1,4 @@
-"""The launcher: forks one job at a time for a worker child and leaves nothing behind.
+"""The launcher: starts one job at a time for a worker child and leaves nothing behind.
 
 Run by path (`python -I -S launcher.py FD`), standard library only. Two processes: a
 guard and the launcher below it, both subreapers, so killing either leaves no orphan.
@@ -6,7 +6,9 @@ guard and the launcher below it, both subreapers, so killing either leaves no or
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -17,13 +19,12 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 LINUX = sys.platform.startswith("linux")
 HEADER = struct.Struct("!I")
 KILL: dict[str, Any] = {"kill": True}
 
-PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
@@ -47,6 +48,14 @@ _DEFAULTED = (
 # A service manager may signal the whole group at once; end of file ends a launcher.
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 _GUARD_PATIENCE = 2.0
+# The least that this process needs itself while it starts another one.
+_ROOM = {
+    resource.RLIMIT_CORE: 0,
+    resource.RLIMIT_FSIZE: 0,
+    resource.RLIMIT_NOFILE: 64,
+    resource.RLIMIT_DATA: 64 << 20,
+    resource.RLIMIT_AS: 256 << 20,
+}
 
 _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
 
@@ -204,6 +213,7 @@ class Launcher:
         self.fds: list[int] = []
         self.cpu_s = 0.0
         self.wakeup = wakeup_pipe()
+        self.home = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
 
     def serve(self) -> None:
         """Runs the jobs that come in, one after another; returns at end of file."""
@@ -228,11 +238,12 @@ class Launcher:
 
     def _read(self) -> bool:
         """Reads once from the worker; False at end of file."""
-        flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
         try:
-            data, fds, _, _ = socket.recv_fds(self.sock, 65536, 3, flags)
+            data, fds, _, _ = socket.recv_fds(self.sock, 65536, 3)
         except ConnectionError:
             return False
+        for fd in fds:  # recv_fds ignores its flags
+            os.set_inheritable(fd, False)
         self.fds += fds
         self.buffer += data
         return bool(data)
@@ -240,18 +251,14 @@ class Launcher:
     def _run(self, job: dict[str, Any]) -> dict[str, Any]:
         """Runs one job to its end and returns the report for the worker."""
         fds, self.fds = self.fds, []
-        failure, failure_end = os.pipe()
-        try:
-            pid = os.fork()
-        except OSError as error:
-            for fd in (*fds, failure, failure_end):
-                os.close(fd)
-            return {"error": f"cannot fork: {error.strerror}", "swept": 0}
-        if pid == 0:
-            become(job, fds, failure_end, os.getppid())
-        for fd in (*fds, failure_end):
-            os.close(fd)
         self.cpu_s = 0.0
+        try:
+            pid = start(job, fds, self.home)
+        except NotStarted as error:
+            return {"error": str(error), "swept": sweep(None)[0]}
+        finally:
+            for fd in fds:
+                os.close(fd)
         status, alive = self._wait(pid)
         swept, statuses = sweep(pid)
         if not alive:
@@ -260,11 +267,7 @@ class Launcher:
         if status is None and pid in statuses:
             status = statuses[pid]
             swept -= os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        with os.fdopen(failure, "rb") as file:
-            error_text = file.read(4096).decode("utf-8", "replace")
         report: dict[str, Any] = {"swept": max(0, swept), "cpu_s": self.cpu_s}
-        if error_text:
-            return report | {"error": error_text}
         if status is None:
             return report | {"error": "its exit status was lost"}
         if os.WIFSIGNALED(status):
@@ -290,54 +293,106 @@ class Launcher:
                 return None, True
 
 
-def become(job: dict[str, Any], fds: list[int], failure: int, parent: int) -> NoReturn:
-    """Turns the forked child into the job's program; writes to `failure` if it can't.
+class NotStarted(Exception):
+    """A program that can't be started; the text says why."""
+
+
+def start(job: dict[str, Any], fds: list[int], home: int) -> int:
+    """Starts a job's program and returns its pid; raises NotStarted.
 
     `job` has argv, env (name and value pairs) and cwd as latin-1 text of the bytes,
-    and limits as [resource number, soft, hard].
+    and limits as [resource number, soft, hard]. `fds` become 0, 1 and 2; everything else
+    that is open closes by itself. `home` is the directory to be in afterwards. No fork:
+    copying this process would cost more than all the rest.
     """
-    stage = "cannot start"
+    argv = [part.encode("latin-1") for part in job["argv"]]
+    env = {k.encode("latin-1"): v.encode("latin-1") for k, v in job["env"]}
+    limits = [_own(*limit) for limit in job["limits"]]
+    with _directory(job["cwd"], home), _lent(limits):
+        try:
+            pid = _spawn(argv, env, fds)
+        except OSError as error:
+            name = os.fsdecode(argv[0])
+            raise NotStarted(f"cannot run {name!r}: {error.strerror}") from None
     try:
-        os.setsid()
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        # A setuid program could not be killed by us: no child gains privileges.
-        prctl(PR_SET_NO_NEW_PRIVS, 1)
-        # Its worker's environment and memory hold secrets that are not its own.
-        give_up_looking()
-        if os.getppid() != parent:
-            os._exit(127)
-        for number in _DEFAULTED:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        for target, fd in enumerate(fds):
-            os.dup2(fd, target)
-        if failure != 3:
-            failure = os.dup2(failure, 3, inheritable=False)
-        os.closerange(4, min(os.sysconf("SC_OPEN_MAX"), 1 << 20))
-        argv = [part.encode("latin-1") for part in job["argv"]]
-        env = {k.encode("latin-1"): v.encode("latin-1") for k, v in job["env"]}
-        if job["cwd"] is not None:
-            cwd = os.fsdecode(job["cwd"].encode("latin-1"))
-            stage = f"cannot change to the directory {cwd!r}"
-            os.chdir(cwd)
-        stage = "cannot set its limits"
-        for number, soft, hard in job["limits"]:
-            _limit(number, soft, hard)
-        stage = f"cannot run {os.fsdecode(argv[0])!r}"
-        os.execvpe(argv[0], argv, env)  # noqa: S606 - argv only, no shell, on purpose
-    except BaseException as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        os.write(failure, f"{stage}: {reason}".encode("utf-8", "replace"))
+        # The hard limits, and those that this process could not have lived with itself.
+        for number, soft, hard in limits if LINUX else ():
+            resource.prlimit(pid, number, (soft, hard))
+    except OSError as error:
+        os.kill(pid, signal.SIGKILL)
+        raise NotStarted(f"cannot set its limits: {error.strerror}") from None
+    return pid
+
+
+def _spawn(argv: list[bytes], env: dict[bytes, bytes], fds: list[int]) -> int:
+    """Starts a program in a session of its own, looked up in the PATH of its `env`."""
+    paths = [argv[0]]
+    if b"/" not in argv[0]:
+        folders = map(os.fsencode, os.get_exec_path(env))
+        paths = [os.path.join(folder, argv[0]) for folder in folders]
+        paths = [path for path in paths if os.path.exists(path)] or paths[:1]
+    failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for path in paths:
+        try:
+            return os.posix_spawn(
+                path,
+                argv,
+                env,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(fds)
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_DEFAULTED,
+            )
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+@contextlib.contextmanager
+def _directory(cwd: str | None, home: int) -> Iterator[None]:
+    """Stands in a directory for the length of a block."""
+    if cwd is None:
+        yield
+        return
+    path = os.fsdecode(cwd.encode("latin-1"))
+    try:
+        os.chdir(path)
+    except OSError as error:
+        text = f"cannot change to the directory {path!r}: {error.strerror}"
+        raise NotStarted(text) from None
+    try:
+        yield
     finally:
-        os._exit(127)
+        os.fchdir(home)
 
 
-def _limit(number: int, soft: int, hard: int) -> None:
-    """Sets one limit, never above what this process may have itself."""
+@contextlib.contextmanager
+def _lent(limits: list[tuple[int, int, int]]) -> Iterator[None]:
+    """Takes soft limits on itself for a moment: who is started has them from the start.
+
+    Only those with room for this process; CPU time, which it has used some of, never.
+    """
+    had = []
+    try:
+        for number, soft, _ in limits:
+            if soft >= _ROOM.get(number, soft + 1):
+                before = resource.getrlimit(number)
+                had.append((number, before))
+                resource.setrlimit(number, (soft, before[1]))
+        yield
+    finally:
+        for number, before in had:
+            resource.setrlimit(number, before)
+
+
+def _own(number: int, soft: int, hard: int) -> tuple[int, int, int]:
+    """Gives a limit that is never above what this process may have itself."""
     _, ceiling = resource.getrlimit(number)
     if ceiling != resource.RLIM_INFINITY:
         soft, hard = min(soft, ceiling), min(hard, ceiling)
-    resource.setrlimit(number, (soft, hard))
+    return number, soft, hard
 
 
 def wakeup_pipe() -> int:
@@ -379,6 +434,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_DUMPABLE, 0)  # what earlier jobs were given is in its memory
+    # Both are inherited: a setuid program could not be killed by us, and the worker's
+    # environment and memory hold secrets that are not for its children.
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    give_up_looking()
     above = os.getpid()
     below = os.fork()
     if below:
