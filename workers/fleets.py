@@ -33,7 +33,7 @@ from blueprints.conf import spawner_kinds
 from engine.blueprint import Program
 from engine.store.base import ENGINE_QUEUE
 from workers import fleets_child
-from workers.process.privacy import hide
+from workers.process.privacy import hide, may_hide
 from workers.server import (
     ServerInfo,
     ServerUnavailable,
@@ -299,6 +299,8 @@ class Fleet:
         # This command has the secrets in its environment that its workers get.
         hide()
         command = [sys.executable, "-P", fleets_child.__file__, "--tries", str(tries)]
+        if may_hide():
+            command.append("--hide")
         if keep:
             command.append("--alone")
         if keep or recorded:

@@ -41,7 +41,9 @@ GAVE_UP = 70
 class Guard:
     """Keeps one worker process alive until it is told to stop."""
 
-    def __init__(self, command: list[str], *, tries: int, watch: bool) -> None:
+    def __init__(
+        self, command: list[str], *, tries: int, watch: bool, hide: bool
+    ) -> None:
         """Prepare; `tries` short lives in a row end it (0: never gives up)."""
         self.command = command
         self.tries = tries
@@ -59,8 +61,9 @@ class Guard:
         signal.signal(signal.SIGQUIT, self._stop)
         # What outlives the worker becomes a child of ours, whatever its session.
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        # It has the worker's environment, which is not for the children of agents.
-        prctl(PR_SET_DUMPABLE, 0)
+        if hide:
+            # It has the worker's environment, not meant for the children of agents.
+            prctl(PR_SET_DUMPABLE, 0)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
@@ -215,6 +218,7 @@ def main() -> int:
     parser.add_argument("--text", default="", help="what the record says")
     parser.add_argument("--tries", type=int, default=0)
     parser.add_argument("--alone", action="store_true", help="live without the pipe")
+    parser.add_argument("--hide", action="store_true", help="see privacy.py")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     command = options.command[1:]
@@ -222,7 +226,8 @@ def main() -> int:
     if options.record:
         fd = record(options.record, options.text.replace("PID", str(os.getpid())))
     try:
-        return Guard(command, tries=options.tries, watch=not options.alone).run()
+        how = {"watch": not options.alone, "hide": options.hide}
+        return Guard(command, tries=options.tries, **how).run()
     finally:
         if fd >= 0:
             with contextlib.suppress(OSError):

@@ -120,24 +120,32 @@ def test_deadlines_hold_while_redis_answers_nothing(redis_url: str) -> None:
         child = busy_child(page, 1, Ref("R-2", 1, ROOT), round(timeout_s * 1000))
         keeper = Keeper(store, page, lambda: [late, child], lambda: None)
         took_s, waited_s = 0.0, 0.0
+        over = threading.Event()
 
         def watch() -> None:
-            nonlocal took_s, waited_s
+            nonlocal took_s
             while not has_ended(child) and time.monotonic() - began < 20:
                 time.sleep(0.02)
-                # Whoever wants to fork, be it for a dead child, waits for a tick.
+            took_s = time.monotonic() - began
+            over.set()
+            keeper.stop()
+
+        def fork() -> None:
+            # Whoever wants to fork, be it for a dead child, waits for a tick.
+            nonlocal waited_s
+            while not over.wait(0.02):
                 asked = time.monotonic()
                 with tick_lock:
                     waited_s = max(waited_s, time.monotonic() - asked)
-            took_s = time.monotonic() - began
-            keeper.stop()
 
-        # The watcher has the thread: what logs stays in this one, to which an alarm of
-        # another test may have left a log's lock.
-        watcher = threading.Thread(target=watch)
-        watcher.start()
+        # The watchers have the threads: what logs stays in this one, to which an alarm
+        # of another test may have left a log's lock.
+        watchers = [threading.Thread(target=watch), threading.Thread(target=fork)]
+        for watcher in watchers:
+            watcher.start()
         keeper.run()
-        watcher.join()
+        for watcher in watchers:
+            watcher.join()
         os.waitpid(late, 0)
     store.wire.close()
     # At most a second late, and one more for a busy machine.

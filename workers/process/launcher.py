@@ -1,6 +1,6 @@
 """The launcher: starts one job at a time for a worker child and leaves nothing behind.
 
-Run by path (`python -I -S launcher.py FD`), standard library only. Two processes: a
+Run by path (`python -I -S launcher.py FD hide`), standard library only. Two processes: a
 guard and the launcher below it, both subreapers, so killing either leaves no orphan.
 """
 
@@ -19,7 +19,11 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
+
+Argv = list[bytes]
+Env = dict[bytes, bytes]
+Limits = list[tuple[int, int, int]]
 
 LINUX = sys.platform.startswith("linux")
 HEADER = struct.Struct("!I")
@@ -48,6 +52,7 @@ _DEFAULTED = (
 # A service manager may signal the whole group at once; end of file ends a launcher.
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 _GUARD_PATIENCE = 2.0
+_FRESH: Any = {"setsid": True, "setsigmask": (), "setsigdef": _DEFAULTED}
 # The least that this process needs itself while it starts another one.
 _ROOM = {
     resource.RLIMIT_CORE: 0,
@@ -166,13 +171,12 @@ def sweep(group: int | None) -> tuple[int, dict[int, int]]:
     while True:
         # Once the leader is reaped the number may in time be another group's.
         if group is not None and (first or group not in statuses):
-            _kill_group(group)
+            with contextlib.suppress(OSError):
+                os.killpg(group, signal.SIGKILL)
         first = False
         for pid in descendants():
-            try:
+            with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-            except OSError:
-                continue
         reaped, empty = _reap()
         for pid, status, _ in reaped:
             statuses[pid] = status
@@ -181,13 +185,6 @@ def sweep(group: int | None) -> tuple[int, dict[int, int]]:
             return swept, statuses
         time.sleep(pause)
         pause = min(pause * 2, 0.02)
-
-
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except OSError:
-        return
 
 
 def _reap() -> tuple[list[tuple[int, int, float]], bool]:
@@ -302,20 +299,22 @@ def start(job: dict[str, Any], fds: list[int], home: int) -> int:
 
     `job` has argv, env (name and value pairs) and cwd as latin-1 text of the bytes,
     and limits as [resource number, soft, hard]. `fds` become 0, 1 and 2; everything else
-    that is open closes by itself. `home` is the directory to be in afterwards. No fork:
-    copying this process would cost more than all the rest.
+    that is open closes by itself. `home` is the directory to be in afterwards.
     """
     argv = [part.encode("latin-1") for part in job["argv"]]
     env = {k.encode("latin-1"): v.encode("latin-1") for k, v in job["env"]}
     limits = [_own(*limit) for limit in job["limits"]]
-    with _directory(job["cwd"], home), _lent(limits):
+    with _directory(job["cwd"], home):
         try:
-            pid = _spawn(argv, env, fds)
+            if not all(map(_fits, limits)):
+                return _fork(argv, env, fds, limits)
+            with _lent(limits):
+                pid = _spawn(argv, env, fds)
         except OSError as error:
             name = os.fsdecode(argv[0])
             raise NotStarted(f"cannot run {name!r}: {error.strerror}") from None
     try:
-        # The hard limits, and those that this process could not have lived with itself.
+        # The soft limits hold from the start; now it can't raise them any more.
         for number, soft, hard in limits if LINUX else ():
             resource.prlimit(pid, number, (soft, hard))
     except OSError as error:
@@ -324,39 +323,74 @@ def start(job: dict[str, Any], fds: list[int], home: int) -> int:
     return pid
 
 
-def _spawn(argv: list[bytes], env: dict[bytes, bytes], fds: list[int]) -> int:
-    """Starts a program in a session of its own, looked up in the PATH of its `env`."""
-    paths = [argv[0]]
-    if b"/" not in argv[0]:
-        folders = map(os.fsencode, os.get_exec_path(env))
-        paths = [os.path.join(folder, argv[0]) for folder in folders]
-        paths = [path for path in paths if os.path.exists(path)] or paths[:1]
+def _paths(name: bytes, env: Env) -> Argv:
+    """Gives where a program may be, looked up in the PATH of its `env`."""
+    if b"/" in name:
+        return [name]
+    paths = [os.path.join(os.fsencode(at), name) for at in os.get_exec_path(env)]
+    return [path for path in paths if os.path.exists(path)] or paths[:1]
+
+
+def _spawn(argv: Argv, env: Env, fds: list[int]) -> int:
+    """Starts a program in a session of its own; copies nothing of this process."""
+    actions = [(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(fds)]
     failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for path in paths:
+    for path in _paths(argv[0], env):
         try:
-            return os.posix_spawn(
-                path,
-                argv,
-                env,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(fds)
-                ],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=_DEFAULTED,
-            )
+            return os.posix_spawn(path, argv, env, file_actions=actions, **_FRESH)
         except OSError as error:
             failure = error
     raise failure
 
 
+def _fork(argv: Argv, env: Env, fds: list[int], limits: Limits) -> int:
+    """Starts a program under limits that this process could not live with itself.
+
+    That takes a copy of this process, which costs more than all the rest.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _become(argv, env, fds, limits, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:  # ends when the program begins
+        code = file.read()
+    if code:
+        raise OSError(int(code), os.strerror(int(code)))
+    return pid
+
+
+def _become(
+    argv: Argv, env: Env, fds: list[int], limits: Limits, failure: int
+) -> NoReturn:
+    """Turns the forked child into a program; writes the error's number if it can't."""
+    code = errno.ENOENT
+    try:
+        os.setsid()
+        for number in _DEFAULTED:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for target, fd in enumerate(fds):
+            os.dup2(fd, target)
+        paths = _paths(argv[0], env)
+        for number, soft, hard in limits:
+            resource.setrlimit(number, (soft, hard))
+        for path in paths:
+            try:
+                os.execve(path, argv, env)  # noqa: S606 - argv only, on purpose
+            except OSError as error:
+                code = error.errno or code
+    except MemoryError:
+        code = errno.ENOMEM
+    finally:
+        os.write(failure, str(code).encode())
+        os._exit(127)
+
+
 @contextlib.contextmanager
 def _directory(cwd: str | None, home: int) -> Iterator[None]:
     """Stands in a directory for the length of a block."""
-    if cwd is None:
-        yield
-        return
-    path = os.fsdecode(cwd.encode("latin-1"))
+    path = "." if cwd is None else os.fsdecode(cwd.encode("latin-1"))
     try:
         os.chdir(path)
     except OSError as error:
@@ -368,19 +402,23 @@ def _directory(cwd: str | None, home: int) -> Iterator[None]:
         os.fchdir(home)
 
 
-@contextlib.contextmanager
-def _lent(limits: list[tuple[int, int, int]]) -> Iterator[None]:
-    """Takes soft limits on itself for a moment: who is started has them from the start.
+def _fits(limit: tuple[int, int, int]) -> bool:
+    """Tells whether this process can live with a soft limit for a moment."""
+    number, soft, _ = limit
+    if number == resource.RLIMIT_CPU:
+        return soft > time.process_time() + 1
+    return number in _ROOM and soft >= _ROOM[number]
 
-    Only those with room for this process; CPU time, which it has used some of, never.
-    """
+
+@contextlib.contextmanager
+def _lent(limits: Limits) -> Iterator[None]:
+    """Takes soft limits on itself for a moment: who is started inherits them."""
     had = []
     try:
         for number, soft, _ in limits:
-            if soft >= _ROOM.get(number, soft + 1):
-                before = resource.getrlimit(number)
-                had.append((number, before))
-                resource.setrlimit(number, (soft, before[1]))
+            before = resource.getrlimit(number)
+            had.append((number, before))
+            resource.setrlimit(number, (soft, before[1]))
         yield
     finally:
         for number, before in had:
@@ -411,29 +449,35 @@ def guard(sock: socket.socket, launcher: int) -> None:
     poll.register(wakeup, select.POLLIN)
     poll.register(sock, 0)  # only POLLHUP: the worker is gone
     while True:
-        if launcher in [pid for pid, _, _ in _reap()[0]]:
+        if _ended(launcher):
             break
         events = dict(poll.poll())
         if sock.fileno() in events:
             poll.unregister(sock)
             deadline = time.monotonic() + _GUARD_PATIENCE
-            while time.monotonic() < deadline:
-                if launcher in [pid for pid, _, _ in _reap()[0]]:
-                    break
+            while not _ended(launcher) and time.monotonic() < deadline:
                 select.select([wakeup], [], [], 0.05)
             break
         os.read(wakeup, 4096)
     sweep(None)
 
 
+def _ended(child: int) -> bool:
+    return child in [pid for pid, _, _ in _reap()[0]]
+
+
 def main() -> None:
-    """Splits into guard and launcher on the socket whose number is the argument."""
+    """Splits into guard and launcher on the socket whose number is the argument.
+
+    The second argument is `hide` or `show` (privacy.py).
+    """
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.set_inheritable(False)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    prctl(PR_SET_DUMPABLE, 0)  # what earlier jobs were given is in its memory
+    if sys.argv[2] == "hide":
+        prctl(PR_SET_DUMPABLE, 0)  # what earlier jobs were given is in its memory
     # Both are inherited: a setuid program could not be killed by us, and the worker's
     # environment and memory hold secrets that are not for its children.
     prctl(PR_SET_NO_NEW_PRIVS, 1)

@@ -22,8 +22,13 @@ def hide() -> None:
     dumps, and debuggers need root. Where /proc is mounted with `hidepid` it is not
     done: the worker's own processes could not be found any more.
     """
-    if os.geteuid() == 0 or not proc_hides():
+    if may_hide():
         prctl(PR_SET_DUMPABLE, 0)
+
+
+def may_hide() -> bool:
+    """Tell whether our own processes would still be found if they hid themselves."""
+    return os.geteuid() == 0 or not proc_hides()
 
 
 def proc_hides() -> bool:

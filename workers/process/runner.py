@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.process.launcher import KILL, frame, take_frames
+from workers.process.privacy import may_hide
 
 DEFAULT_ALLOW = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 STDERR_TAIL = 64 * 1024
@@ -218,7 +219,10 @@ class Launcher:
         with theirs, contextlib.ExitStack() as undo:
             undo.callback(ours.close)
             self.process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-I", "-S", _PROGRAM, str(theirs.fileno())],
+                [
+                    *(sys.executable, "-I", "-S", _PROGRAM, str(theirs.fileno())),
+                    "hide" if may_hide() else "show",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

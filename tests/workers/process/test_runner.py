@@ -356,3 +356,16 @@ def test_threads_do_not_disturb_each_other(run: Callable[..., Finished]) -> None
         thread.join()
     assert [found[n].stdout for n in range(1, 5)] == [b"1\n", b"2\n", b"3\n", b"4\n"]
     assert [found[1].swept, found[4].swept] == [1, 0]
+
+
+def test_what_a_program_forks_at_once_is_limited_too(
+    run: Callable[..., Finished],
+) -> None:
+    """Also under limits that its launcher could not live with itself."""
+    code = "(sleep 0.05; ulimit -t; ulimit -S -n; ulimit -d) & wait"
+    generous = Limits(cpu_s=3000, memory=1 << 30, open_files=100)
+    tight = Limits(cpu_s=2, memory=32 << 20, open_files=50)
+    for limits, shown in ((generous, "3000 100 1048576"), (tight, "2 50 32768")):
+        for _ in range(20):
+            done = run("sh", "-c", code, limits=limits)
+            assert done.stdout.decode().split() == shown.split()
