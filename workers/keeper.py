@@ -66,7 +66,7 @@ class Keeper(threading.Thread):
         self._pids = pids
         self._every_tick = every_tick
         self._ended = threading.Event()
-        self._vain: dict[tuple[int, str], float] = {}
+        self._vain: dict[tuple[int, bytes], float] = {}
         self._drain_since = 0.0
         self._unreported: list[Shown] = []
         self._kill_at = float("inf")
@@ -171,40 +171,37 @@ class Keeper(threading.Thread):
 
     def _renew(self, shown: list[Shown]) -> None:
         leases: list[Lease] = []
-        owners: list[tuple[Shown, str]] = []
+        owners: list[tuple[Shown, bytes]] = []
         for item in shown:
             if item.chain:
                 c = item.chain
                 leases.append(Lease(c.ref.run, c.ref.addr, c.nonce))
-                owners.append((item, c.nonce))
+                owners.append((item, c.mark))
             if item.batch:
                 b = item.batch
                 span = f"{b.ref.chord}:{b.ref.lo}-{b.ref.hi}"
                 leases.append(Lease(b.ref.run, span, b.nonce))
-                owners.append((item, b.nonce))
+                owners.append((item, b.mark))
         now = time.monotonic()
-        vain: dict[tuple[int, str], float] = {}
-        for (item, nonce), answer in zip(
-            owners, self._store.renew(leases), strict=True
-        ):
+        vain: dict[tuple[int, bytes], float] = {}
+        for (item, mark), answer in zip(owners, self._store.renew(leases), strict=True):
             if answer != "k":
-                key = (item.pid, nonce)
+                key = (item.pid, mark)
                 vain[key] = self._vain.get(key, now)
                 if answer == "c" or now - vain[key] >= TICK_S:
-                    self._page.cancel(item.slot, nonce)
+                    self._page.cancel(item.slot, mark)
         self._vain = vain
 
     def _judge(self, item: Shown, judge_vain: bool) -> None:
         now = time.monotonic()
         if self._page.draining:
             self._drain_since = self._drain_since or now
-        chain, batch = item.chain, item.batch
         kill_at = _deadline(item) + GRACE_S
         late = now >= kill_at
         if not late:
             self._kill_at = min(self._kill_at, kill_at)
-        nonce = chain.nonce if chain else batch.nonce if batch else ""
-        vain = self._vain.get((item.pid, nonce))
+        claim = item.chain or item.batch
+        vain = self._vain.get((item.pid, claim.mark)) if claim else None
         useless = judge_vain and vain is not None and now - vain > GRACE_S
         overdue = self._drain_since and now - self._drain_since > WARM_S
         if late:

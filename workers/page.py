@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
+from zlib import crc32
 
 from engine.store.base import BatchRef, Ref
 
@@ -45,6 +46,11 @@ class ShownChain:
     started: float
     deadline: float
 
+    @property
+    def mark(self) -> bytes:
+        """What cancels it."""
+        return claim_mark(self.nonce, self.ref.addr)
+
 
 @dataclass(frozen=True, slots=True)
 class ShownBatch:
@@ -56,6 +62,11 @@ class ShownBatch:
     started: float
     lane_started: float
     deadline: float
+
+    @property
+    def mark(self) -> bytes:
+        """What cancels it."""
+        return claim_mark(self.nonce, self.ref.chord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +111,19 @@ class Page:
         at = HEADER + slot * SLOT
         self.map[at : at + SLOT] = bytes(SLOT)
 
-    def cancel(self, slot: int, nonce: str) -> None:
-        """Tell a child that what it does under this nonce is in vain."""
+    def cancel(self, slot: int, mark: bytes) -> None:
+        """Tell a child that the claim of this mark is in vain."""
         at = HEADER + slot * SLOT + _CONTROL_AT
-        self.map[at : at + 12] = nonce.encode().ljust(12)
+        self.map[at : at + 16] = mark
+
+
+def claim_mark(nonce: str, address: str) -> bytes:
+    """Return 16 bytes for a claim: its nonce, and what of it is owned.
+
+    The chain that goes on after a chord has the nonce of the lane that decided it, and
+    is not over with it.
+    """
+    return nonce.encode().ljust(12) + crc32(address.encode()).to_bytes(4)
 
 
 def _shown(slot: int, pid: int, body: bytes) -> Shown | None:
@@ -137,7 +157,7 @@ class SlotWatch:
         self._at = HEADER + slot * SLOT
         self._pid = os.getpid()
         self._word = 0
-        self._nonce = b""
+        self._chain_mark = self._batch_mark = b""
         self._lane_chord: tuple[BatchRef, str, float] | None = None
         self.clear()
 
@@ -151,12 +171,12 @@ class SlotWatch:
     def chain(self, ref: Ref, seq: int, nonce: str, timeout_ms: int) -> None:
         """Show a chain whose attempt or transition starts now."""
         now = time.monotonic()
-        self._nonce = nonce.encode().ljust(12)
         addr = ref.addr.encode()
         if len(addr) > ADDR_BYTES:
             # A part of it would be another chain's.
             self.no_chain()
             return
+        self._chain_mark = claim_mark(nonce, ref.addr)
         body = _CHAIN.pack(
             now,
             now + timeout_ms / 1000,
@@ -170,15 +190,16 @@ class SlotWatch:
 
     def no_chain(self) -> None:
         """Show that no chain is owned."""
+        self._chain_mark = b""
         self._write(_CHAIN_AT, _NO_CHAIN)
 
     def batch(self, ref: BatchRef | None, nonce: str = "") -> None:
         """Show the batch that is owned, or that none is any more."""
         if ref is None or len(ref.chord.encode()) > ADDR_BYTES:
-            self._lane_chord = None
+            self._lane_chord, self._batch_mark = None, b""
             self._write(_BATCH_AT, _NO_BATCH)
             return
-        self._nonce = nonce.encode().ljust(12)
+        self._batch_mark = claim_mark(nonce, ref.chord)
         self._lane_chord = (ref, nonce, time.monotonic())
         self.lane(-1, 0)
 
@@ -205,12 +226,13 @@ class SlotWatch:
     def clear(self) -> None:
         """Show that nothing is owned."""
         self._lane_chord = None
+        self._chain_mark = self._batch_mark = b""
         self._write(_CHAIN_AT, _NO_CHAIN + _NO_BATCH)
 
     def cancelled(self) -> bool:
         """Tell whether the keeper has learned that this claim is in vain."""
         at = self._at + _CONTROL_AT
-        return bool(self._nonce) and self._map[at : at + 12] == self._nonce
+        return self._map[at : at + 16] in (self._chain_mark, self._batch_mark)
 
     def draining(self) -> bool:
         """Tell whether this process is asked to stop."""

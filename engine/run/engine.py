@@ -223,7 +223,7 @@ class Engine:
                 request.input,
                 self.limits,
                 self.watch.cancelled,
-                Emitter(self.outlet, turn, request.place, turn.tries, agent.name),
+                Emitter(self.outlet, turn, request.place, turn.attempt, agent.name),
             )
         attempt = turn.attempt - (outcome.kind == "lost")
         return judge(

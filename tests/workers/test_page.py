@@ -6,7 +6,7 @@ import pytest
 
 from engine.store.base import BatchRef, Ref
 from workers import execute
-from workers.page import ADDR_BYTES, HEADER, SLOT, SLOTS, Page, SlotWatch
+from workers.page import ADDR_BYTES, HEADER, SLOT, SLOTS, Page, SlotWatch, claim_mark
 
 CHAIN = Ref("R-" + "a" * 32, 3, "0.k12.345.k3.17")
 BATCH = BatchRef("R-" + "b" * 32, 1, "0.k5", 64, 128)
@@ -91,10 +91,31 @@ def test_cancelling_meets_only_the_claim_it_names() -> None:
     watch = SlotWatch(page, 2)
     assert not watch.cancelled()
     watch.chain(CHAIN, 17, "abcdef012345", 2500)
-    page.cancel(2, "abcdef012345")
+    page.cancel(2, claim_mark("abcdef012345", CHAIN.addr))
     assert watch.cancelled()
     watch.chain(CHAIN, 18, "fedcba543210", 2500)
     assert not watch.cancelled()
+
+
+def test_a_parent_is_not_cancelled_with_the_lane_whose_claim_it_goes_on_with() -> None:
+    page, nonce = Page(), "abcdef012345"
+    watch = SlotWatch(page, 2)
+    chord = BatchRef(CHAIN.run, 1, "0.k3", 0, 16)
+    watch.batch(chord, nonce)
+    watch.chain(Ref(CHAIN.run, 1, "0.k3.7"), 2, nonce, 2500)
+    shown = page.read(2)
+    assert shown is not None
+    assert shown.chain is not None
+    assert shown.batch is not None
+    for claim in (shown.chain, shown.batch):
+        page.cancel(2, claim.mark)
+        assert watch.cancelled()
+    # Meanwhile the lane has decided its chord: the batch is over, the parent goes on.
+    watch.batch(None)
+    watch.chain(Ref(CHAIN.run, 1, "0"), 4, nonce, 2500)
+    for claim in (shown.chain, shown.batch):
+        page.cancel(2, claim.mark)
+        assert not watch.cancelled()
 
 
 def test_draining_reaches_every_slot() -> None:

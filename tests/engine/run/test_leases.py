@@ -7,13 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from orjson import loads
 from programs import QUEUES, at, fanout, lit, program, seq, spawners, step
 
-from engine.ports import NoWatch
+from engine.ports import NoWatch, StepCall
 from engine.run import chords
 from engine.run.engine import Engine
 from engine.run.lanes import deliver_batch
 from engine.run.load import Loader
+from engine.run.outcomes import Outcome
+from engine.run.outputs import Log
 from engine.run.start import start_of
 from engine.run.turn import Limits
 from engine.store.base import ENGINE_QUEUE, BatchRef, Ref
@@ -25,6 +28,7 @@ INC = step("inc", at("$.a"), "$.a")
 QUICK = QUEUES["quick"]
 LEASE_S = 0.05
 OTHER = "f" * 12
+NUMBERED = ("started", "output", "passed")
 
 
 class StoppedStore(MemoryStore):
@@ -184,3 +188,33 @@ def test_a_parent_that_goes_on_is_not_shown_beside_its_childrens_batch() -> None
     worked(MemoryStore(clock=Clock()), seq(FAILS_LATER, INC), watch=watch)
     assert len(watch.beside_the_root) > 2
     assert set(watch.beside_the_root) == {None}
+
+
+class Talker:
+    """Says something before it passes."""
+
+    in_process = True
+
+    def run(self, call: StepCall) -> Outcome:
+        """Say it."""
+        call.emit(Log("here"))
+        return Outcome("passed", 1)
+
+
+def test_what_is_said_after_a_lost_attempt_is_of_the_attempt_that_says_it() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    store.start(start_of("R-1", 1, Loader(store).prepare(program(INC)), {"a": 1}, 0))
+    first = store.pop(QUICK)
+    assert first is not None
+    store.claim(Ref("R-1", 1, first.addr), OTHER, QUICK)
+    clock.pass_time(11_000)
+    assert store.expire(3) == 1
+    agents = {**spawners(), "quick": Talker()}
+    engine = Engine(store, agents, serves=lambda _: True)
+    assert deliver(engine, store, QUICK)
+    told = [
+        event for entry in store.journal("0", 100) for event in loads(entry.data)["e"]
+    ]
+    numbers = {event[0]: event[2] for event in told if event[0] in NUMBERED}
+    assert numbers == dict.fromkeys(NUMBERED, 2)
