@@ -36,8 +36,9 @@ class Comparison:
     """A value at a path compared with literals.
 
     `literals` are the places of the `values`. `op` is eq, ne or in; `negated` says that
-    it stands below an odd number of `not`. `asked` tells that the path may be absent,
-    `direct` that the condition follows from it and others like it.
+    it stands below an odd number of `not`. `asked` tells that the condition allows for
+    the path's being absent or null, `direct` that the condition follows from it and
+    others like it.
     """
 
     place: str
@@ -53,7 +54,13 @@ class Comparison:
 def comparisons_in(place: str, cond: Json) -> list[Comparison]:
     """Returns the comparisons of a condition, in the order of the document."""
     asked = frozenset(read.keys for read in paths_in(place, cond) if read.asked)
-    return list(_comparisons(place, cond, _Where(asked)))
+    found = list(_comparisons(place, cond, _Where(asked)))
+    nulls = {one.source.path for one in found if any(v is None for v in one.values)}
+    # One element that is null says nothing of the others.
+    nulls = {path for path in nulls if ELEMENT not in path}
+    if not nulls:
+        return found
+    return [replace(one, asked=one.asked or one.source.path in nulls) for one in found]
 
 
 def source_of(expr: Json, scope: Scope = ()) -> Source | None:

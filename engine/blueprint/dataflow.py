@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from engine.blueprint.asked_paths import VERDICT, Asked, asked_paths, lane_path
 from engine.blueprint.conditions import (
+    ELEMENT,
     Comparison,
     any_index,
     comparisons_in,
@@ -35,8 +36,8 @@ class Origin(NamedTuple):
     """Where a value comes from.
 
     `body` and `part` are the answer of the step named and its part 'verdict', `given`
-    is a text that the document itself writes, `launch` what a run begins with and
-    `open` anything else.
+    is a text that the document itself writes, `launch` what a launch may give where the
+    document gives nothing or null and `open` anything else.
     """
 
     sort: Literal["body", "part", "given", "launch", "open"]
@@ -231,9 +232,13 @@ class _Walker:
         keys = _target(target)
         for path in self._asked.below.get(keys, ()):
             if selected is None:
-                self._set(path, self._written(spot, keys, path))
+                origins = self._written(spot, keys, path)
             else:
-                self._set(path, selected.get(path, OPEN))
+                origins = selected.get(path, OPEN)
+            if ELEMENT in keys:
+                # The elements beside the one that is written keep what they have.
+                origins = _union(self._state[path], origins)
+            self._set(path, origins)
 
     def _written(self, spot: Spot, keys: Keys, path: Keys) -> Origins:
         """Returns what stands at `path` after the node's write at or above it."""
@@ -282,7 +287,8 @@ def _test(
         channel="body" if body else "part",
         producers=frozenset(body or part),
         given=frozenset([*named.get("given", ()), *map(text_of, fallbacks)]),
-        # What a launch may give counts where the author doesn't ask whether it is there.
+        # What a launch may give in place of nothing or null counts where the author
+        # doesn't ask whether it is there.
         open="open" in named
         or ("launch" in named and not one.asked)
         or bool(body and part)
@@ -298,9 +304,14 @@ def _target(target: Json) -> Keys:
 
 
 def _initial(init: Json, path: Keys) -> Origins:
-    if isinstance(init, dict) and path and path[0] in init:
-        return _given(init, path)
-    return LAUNCH
+    """Returns what stands at `path` when a run begins.
+
+    A launch may override whatever the document gives. Where that is a value other than
+    null, no condition can take the path for absent.
+    """
+    values = list(values_at(init, path))
+    given = frozenset(Origin("given", text_of(one)) for one in values)
+    return given | (LAUNCH if all(one is None for one in values) else OPEN)
 
 
 def _given(value: Json, keys: Keys) -> Origins:

@@ -200,16 +200,14 @@ end
 
 -- Refuses stages that would write over what the pipeline itself reads and writes.
 function Pipeline:check_places()
-  local options, owner = self.options, { d = "the default inputs ($.d.ID)" }
-  local places = { ["$.d"] = owner.d }
+  -- A stage may prepare the input of a later one.
+  local places = { { path = "$.d", what = "the default inputs ($.d.ID)", shared = true } }
   local function reserve(path, what)
     local text = rawget(path, "at")
-    local key = checks.first_key(text)
-    if key then owner[key] = format("%s (%s)", what, text) end
-    places[text] = owner[key]
+    places[#places + 1] = { path = text, what = format("%s (%s)", what, text) }
   end
-  reserve(options.halted_at, "halted_at")
-  if options.done then reserve(options.done, "done") end
+  reserve(self.options.halted_at, "halted_at")
+  if self.options.done then reserve(self.options.done, "done") end
   for _, stage in ipairs(self.stages) do
     if stage.given.retry then
       reserve(counter_of(stage), format("the count of the retry of stage '%s'", stage.id))
@@ -217,10 +215,12 @@ function Pipeline:check_places()
   end
   for _, stage in ipairs(self.stages) do
     for _, writer in ipairs({ stage, stage.given.retry and stage.given.retry.fix }) do
-      local taken = owner[writer.id]
-      if taken then say(writer, "the id is the key of %s: give it another", taken) end
-      taken = places[rawget(self:out(writer), "at")]
-      if taken then say(writer, "its out is the place of %s: give it another", taken) end
+      local taken, side = checks.overlap(rawget(self:out(writer), "at"), places)
+      if taken and writer.given.out == nil then
+        say(writer, "the id is the key of %s: give it another", taken)
+      elseif taken then
+        say(writer, "its out is %sthe place of %s: give it another", side, taken)
+      end
     end
   end
 end

@@ -3,7 +3,8 @@
 
 local M = {}
 
-local error, pcall, pairs, ipairs, type, tostring = error, pcall, pairs, ipairs, type, tostring
+local error, pcall, pairs, ipairs, type = error, pcall, pairs, ipairs, type
+local tostring, tonumber = tostring, tonumber
 local setmetatable, getmetatable = setmetatable, getmetatable
 local format, find, concat = string.format, string.find, table.concat
 local pack, unpack, min, abs = table.pack, table.unpack, math.min, math.abs
@@ -155,11 +156,42 @@ function M.id(at, what, id)
   end
 end
 
--- The first key of a path, nil of the whole Ctx.
-function M.first_key(path)
-  local _, root = find(path, "^%$%.?")
-  if not root then _, root = find(path, "^ctx%.?") end
-  return path:match('^%["([^"]+)"', root + 1) or path:match("^[^%.%[]+", root + 1)
+-- The keys of a path, however they are spelt; indices are numbers.
+local function keys_of(path)
+  local keys, _, last = {}, find(path, "^%$")
+  if not last then _, last = find(path, "^ctx") end
+  while last do
+    local from, key = last + 1, nil
+    _, last, key = find(path, '^%.?%["([^"]+)"%]', from)
+    if not last then
+      _, last, key = find(path, "^%.?%[(%-?%d+)%]", from)
+      key = tonumber(key)
+    end
+    if not last then _, last, key = find(path, "^%.([^%.%[]+)", from) end
+    keys[#keys + 1] = key
+  end
+  return keys
+end
+
+-- Whether a path writes over another or into it: "above ", "" of the same one, "below ",
+-- or nil. The whole Ctx counts for no place.
+local function side_of(keys, other)
+  local most = min(#keys, #other)
+  if most == 0 then return end
+  for n = 1, most do
+    if keys[n] ~= other[n] then return end
+  end
+  return #keys < #other and "above " or #keys > #other and "below " or ""
+end
+
+-- What the first of the places is that a path has to do with, and on which side it is.
+-- Below a shared one there is room for all.
+function M.overlap(path, places)
+  local keys = keys_of(path)
+  for _, place in ipairs(places) do
+    local side = side_of(keys, keys_of(place.path))
+    if side and not (place.shared and side == "below ") then return place.what, side end
+  end
 end
 
 -- Tells whether json.array or json.object made a table: theirs can't be replaced.

@@ -40,3 +40,20 @@ def fault(run, tmp_path):
         return str(caught.value).removeprefix(start)
 
     return load
+
+
+@pytest.fixture
+def flow(run):
+    """The flow of a pipeline and the warnings."""
+
+    def load(text):
+        loaded = run("return B.bp { flow = B.pipeline {\n" + text + "\n} }")
+        return loaded.document["flow"], loaded.warnings
+
+    return load
+
+
+@pytest.fixture
+def pipeline_fault(fault):
+    """Why a pipeline is refused; its first member is on line 3."""
+    return lambda text: fault("return B.pipeline {\n" + text + "\n}")

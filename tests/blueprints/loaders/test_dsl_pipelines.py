@@ -8,23 +8,6 @@ from engine.blueprint import BlueprintInvalid, compile_blueprint, lint_blueprint
 from engine.flow import evaluate, parse_node
 
 
-@pytest.fixture
-def flow(run):
-    """The flow of a pipeline and the warnings."""
-
-    def load(text):
-        loaded = run("return B.bp { flow = B.pipeline {\n" + text + "\n} }")
-        return loaded.document["flow"], loaded.warnings
-
-    return load
-
-
-@pytest.fixture
-def pipeline_fault(fault):
-    """Why a pipeline is refused; its first member is on line 3."""
-    return lambda text: fault("return B.pipeline {\n" + text + "\n}")
-
-
 @pytest.mark.parametrize(
     ("stages", "said"),
     [
@@ -325,74 +308,6 @@ def test_b13_a_fix_of_another_stage_reads_nothing_of_a_skipped_one(pipeline_faul
 )
 def test_what_is_there_in_any_case_is_read_after_a_skipped_stage(flow, more, reader):
     assert flow(SKIPPED % (more, reader))[1] == ()
-
-
-@pytest.mark.parametrize(
-    ("stages", "said"),
-    [
-        (
-            'B.stage "d" {agent="x"}',
-            "stage 'd': the id is the key of the default inputs ($.d.ID)",
-        ),
-        (
-            'B.stage "halted_at" {agent="x"}',
-            "stage 'halted_at': the id is the key of halted_at ($.halted_at)",
-        ),
-        (
-            'B.stage "stop" {agent="x"}, halted_at="$.stop.at"',
-            "stage 'stop': the id is the key of halted_at ($.stop.at)",
-        ),
-        (
-            'B.stage "ok" {agent="x"}, done=\'$["ok"].now\'',
-            "stage 'ok': the id is the key of done ($[\"ok\"].now)",
-        ),
-        (
-            'B.stage "ok" {agent="x"}, done="ctx.ok"',
-            "stage 'ok': the id is the key of done (ctx.ok)",
-        ),
-        (
-            'B.stage "draft" {agent="x", halt_on={"N"},'
-            ' retry={max=1, fix=B.stage "draft_n" {agent="y"}}}',
-            "stage 'draft_n': the id is the key of the count of the retry of stage"
-            " 'draft' ($.draft_n)",
-        ),
-        (
-            'B.stage "a" {agent="x", halt_on={"N"},'
-            ' retry={max=1, fix=B.stage "f" {agent="y"}, counter="$.b.n"}},'
-            ' B.stage "b" {agent="y"}',
-            "stage 'b': the id is the key of the count of the retry of stage 'a' ($.b.n)",
-        ),
-    ],
-)
-def test_an_id_is_no_key_the_pipeline_needs_itself(pipeline_fault, stages, said):
-    assert f"a.bp.lua:3: {said}: give it another" in pipeline_fault(stages)
-
-
-@pytest.mark.parametrize(
-    ("stage", "said"),
-    [
-        ('out="$.d"', "the default inputs ($.d.ID)"),
-        ('out="$.halted_at"', "halted_at ($.halted_at)"),
-        ('out="$.stop", done="$.stop"', "done ($.stop)"),
-        (
-            'halt_on={"N"}, retry={max=1, counter="$.n",'
-            ' fix=B.stage "f" {agent="x", out="$.n"}}',
-            "the count of the retry of stage 'a' ($.n)",
-        ),
-    ],
-)
-def test_nobody_writes_where_the_pipeline_writes_itself(pipeline_fault, stage, said):
-    own, _, option = stage.partition(", done")
-    rest = f", done{option}" if option else ""
-    text = pipeline_fault(f'B.stage "a" {{agent="x", {own}}}{rest}')
-    assert f": its out is the place of {said}: give it another" in text
-
-
-def test_a_stage_may_prepare_the_input_of_a_later_one(flow):
-    node, _ = flow(
-        'B.stage "a" {agent="x", out="$.d.b"}, B.stage "b" {agent="y"}, done="$"'
-    )
-    assert '"at": "$.d.b"' in json.dumps(node["children"][1])
 
 
 def test_one_fix_stage_may_serve_two_stages(run):

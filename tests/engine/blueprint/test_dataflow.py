@@ -26,8 +26,12 @@ def lit(value: Any) -> Any:
     return {"op": "lit", "value": value}
 
 
+def equals(at: str, value: Any) -> Any:
+    return {"op": "eq", "lhs": path(at), "rhs": lit(value)}
+
+
 def asks(at: str = "$.v") -> Any:
-    cond = {"op": "eq", "lhs": path(at), "rhs": lit("X")}
+    cond = equals(at, "X")
     return {"kind": "branch", "cond": cond, "then": seq(), "else": seq()}
 
 
@@ -92,9 +96,45 @@ def test_texts_of_the_document_are_told_from_unknown_ones() -> None:
 def test_what_a_run_begins_with_counts_where_nothing_wrote_over_it() -> None:
     maybe = either(step("a", "$.v"), seq())
     assert one_test(maybe, asks()).open
-    begun = one_test(maybe, asks(), init={"v": None})
-    assert (begun.given, begun.open) == ({"null"}, False)
+    for value, text in ((None, "null"), ("NEW", "NEW")):
+        begun = one_test(maybe, asks(), init={"v": value})
+        # A launch may override it.
+        assert (begun.given, begun.open) == ({text}, True)
     assert not one_test(step("a", "$.v"), asks()).open
+
+
+def test_who_asks_for_null_or_absence_knows_what_a_run_begins_with() -> None:
+    maybe = either(step("a", "$.v"), seq())
+    present = {"op": "exists", "arg": path("$.v")}
+    for guard in (equals("$.v", None), {"op": "not", "arg": present}):
+        gate = {**asks(), "cond": {"op": "or", "args": [guard, equals("$.v", "X")]}}
+        for init, unknown in (({}, False), ({"v": None}, False), ({"v": "NEW"}, True)):
+            tests = dataflow.find_tests(Spot(START, seq(maybe, gate)), init)
+            assert {one.open for one in tests} == {unknown}, (guard, init)
+    elements = [equals("$.v[0]", None), equals("$.v[1]", "X")]
+    gate = {**asks(), "cond": {"op": "or", "args": elements}}
+    tests = dataflow.find_tests(
+        Spot(START, seq(either(step("a", "$.v[0]"), seq()), gate))
+    )
+    assert {one.open for one in tests} == {True}
+
+
+def test_a_write_to_an_element_leaves_the_others() -> None:
+    fresh = let("$.xs", lit(["", ""]))
+    writes = seq(fresh, step("a", "$.xs[0]"), step("b", "$.xs[1]"))
+    each = {"op": "any", "in": path("$.xs"), "as": "$.e", "cond": equals("$.e", "X")}
+    for gate in (asks("$.xs[0]"), asks("$.xs[-1]"), {**asks(), "cond": each}):
+        found = one_test(writes, gate)
+        assert (found.producers, found.given) == ({"a", "b"}, {""})
+        assert not found.open
+    found = one_test(writes, step("c", "$.xs[0].v"), asks("$.xs[1]"))
+    assert found.producers == {"a", "b"}
+    found = one_test(writes, fresh, step("c", "$.xs[0]"), asks("$.xs[1]"))
+    assert found.producers == {"c"}
+    lanes = fanout(
+        step("c", "$.v"), join="any", select=path("$.v"), out=path("$.xs[0]")
+    )
+    assert one_test(writes, lanes, asks("$.xs[1]")).producers == {"a", "b", "c"}
 
 
 def test_lanes_keep_their_writes_and_hand_out_what_is_selected() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 from engine.blueprint import BlueprintInvalid, compile_blueprint
 from engine.flow import FlowError, evaluate, parse_node
 
-WORDS = ("PASS", "REDO", "NONE")
+WORDS = ("PASS", "REDO", "NONE", "LATE")
 PATHS = ("$.v", "$.w", "$.v", "$.v.parts.verdict", "$.r.v")
+# Two elements under three names.
+ELEMENTS = ("$.xs[0]", "$.xs[1]", "$.xs[-1]", "$.xs[0].parts.verdict")
 CONTRACTS = {
     "body": {"channel": "body", "values": ["PASS", "REDO"]},
     "part": {"channel": "part", "values": ["PASS", "REDO"]},
@@ -35,14 +37,40 @@ class Maker:
         self.gates = 0
 
     def node(self, depth: int) -> Any:
-        sorts = ["step", "step", "let", "gate", "gate"]
+        sorts = ["step", "step", "let", "gate", "gate", "element"]
         if depth:
-            sorts += ["seq", "tested", "tested", "tested", "tested"]
+            sorts += ["seq", "tested", "tested", "tested", "tested", "elements"]
         return getattr(self, f"make_{self.rng.choice(sorts)}")(depth - 1)
 
     def make_step(self, _: int) -> Any:
-        ref, out = self.rng.choice(list(CONTRACTS)), self.rng.choice(PATHS[:3])
+        return self.step(self.rng.choice(PATHS[:3]))
+
+    def step(self, out: str) -> Any:
+        ref = self.rng.choice(list(CONTRACTS))
         return {"kind": "step", "ref": ref, "in": lit(0), "out": path(out)}
+
+    def make_element(self, _: int) -> Any:
+        """A write to an element, where there is one."""
+        write = self.element_write()
+        return {"kind": "try", "body": write, "catch": NOTHING}
+
+    def element_write(self) -> Any:
+        at = self.rng.choice(ELEMENTS[:3])
+        word = {"kind": "let", "at": at, "value": lit(self.rng.choice(WORDS))}
+        return self.rng.choice([self.step(at), self.step(at), word])
+
+    def make_elements(self, depth: int) -> Any:
+        """A fresh array, writes to its elements and gates on them."""
+        value = lit(self.rng.choices(WORDS, k=2))
+        children = [{"kind": "let", "at": "$.xs", "value": value}]
+        children += [self.element_write(), self.element_write(), self.node(depth)]
+        children += [self.gate(self.element_test()) for _ in range(3)]
+        return {"kind": "seq", "children": children}
+
+    def element_test(self) -> Any:
+        if self.rng.random() < 0.7:
+            return self.test(self.rng.choice(ELEMENTS))
+        return {"op": "any", "in": path("$.xs"), "as": "$.e", "cond": self.test("$.e")}
 
     def make_let(self, _: int) -> Any:
         word = self.rng.choice(WORDS)
@@ -68,8 +96,6 @@ class Maker:
         return {"op": "eq", "lhs": left, "rhs": lit(self.rng.choice(WORDS))}
 
     def make_gate(self, _: int) -> Any:
-        """A branch that calls a step of its own where its comparison holds."""
-        self.gates += 1
         test = self.test(self.rng.choice(PATHS))
         if self.rng.random() < 0.3:
             at = self.rng.choice(["$.e", "$.e.v", "$.e.parts.verdict"])
@@ -77,6 +103,11 @@ class Maker:
             present = {"op": "exists", "arg": path(at)}
             both = {"op": "and", "args": [present, self.test(at)]}
             test = {"op": "any", "in": array, "as": "$.e", "cond": both}
+        return self.gate(test)
+
+    def gate(self, test: Any) -> Any:
+        """A branch that calls a step of its own where its comparison holds."""
+        self.gates += 1
         hit = {"kind": "step", "ref": f"hit{self.gates}", "in": lit(0)}
         hit["out"] = path("$.hit")
         gate = {"kind": "branch", "cond": test, "then": hit, "else": NOTHING}
@@ -118,7 +149,7 @@ class Maker:
             "bind": path(self.rng.choice(["$.item", "$.v"])),
             "body": self.node(depth),
             "join": self.rng.choice(["all", "any", "all_settled"]),
-            "out": path(self.rng.choice(["$.vs", "$.v"])),
+            "out": path(self.rng.choice(["$.vs", "$.v", ELEMENTS[1]])),
         }
         if self.rng.random() < 0.8:
             select = path(self.rng.choice(PATHS[:2]))
@@ -154,6 +185,13 @@ def hits_of(flow: Any, ctx: Any, rng: random.Random) -> set[str]:
     with contextlib.suppress(FlowError):
         evaluate(parse_node(flow, "swarm"), ctx, dispatch)
     return found
+
+
+def launched(init: Any, rng: random.Random) -> Any:
+    """Returns a Ctx in which a launch has overridden what the document gives."""
+    # In place of null it could give what the conditions that ask for it don't reckon with.
+    given = [key for key, value in init.items() if isinstance(value, str)]
+    return {**init, **{key: rng.choice(WORDS) for key in given}}
 
 
 def refused_gates(document: Any) -> set[str]:
@@ -194,7 +232,8 @@ def test_what_came_true_is_not_refused() -> None:
         ]
         document = {"id": "r", "dialect": "swarm", "flow": flow, "agents": agents}
         gates = refused_gates({**document, "default_init_ctx": ctx})
-        held = {ref for _ in range(4) for ref in hits_of(flow, ctx, rng)}
+        begun = [ctx, ctx, ctx, launched(ctx, rng)]
+        held = {ref for one in begun for ref in hits_of(flow, one, rng)}
         assert not gates & held, (seed, gates & held)
         refused, true = refused + len(gates), true + len(held)
     assert refused > 50
