@@ -362,7 +362,8 @@ class MemoryStore(Chords, Steward):
     @atomic
     def trim(self, upto: str, keep_ms: int = 0) -> None:
         """See RunStore.trim."""
-        self.mark, last = upto, _place(upto)
+        self.mark = max(self.mark, upto, key=_place)
+        last = _place(self.mark)
         if keep_ms:
             last = min(last, (self.now - keep_ms, 0))
         while self.entries and _place(self.entries[0].id) <= last:
