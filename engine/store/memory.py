@@ -225,10 +225,7 @@ class MemoryStore(Chords, Steward):
     def _write(self, move: Move, owned: Owned) -> Record:
         """Write what every transition writes; return the chain as it goes on."""
         run, chain, addr = owned.run, owned.chain, move.ref.addr
-        base_id = chain.base_id
-        if move.base:
-            base_id = move.base[0]
-            run.blobs[base_id] = move.base[1]
+        base_id = run.write_base(chain, move.base)
         run.write_edits(addr, move.offset, move.edits)
         if move.had_signal:
             run.signals.pop(addr, None)

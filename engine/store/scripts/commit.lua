@@ -44,8 +44,7 @@ c.seq, c.frames, c.queue, c.place, c.timeout = seq + 1, ARGV[9], ARGV[10], ARGV[
 c.loglen = offset + #edits
 c.tries = ARGV[13] == '1' and was or 0
 if ARGV[13] ~= '1' then c.lost = 0 end
-if ARGV[18] ~= '' then c.base = ARGV[18] end
-write_base(R, ARGV[18], ARGV[19])
+write_base(R, c, ARGV[18], ARGV[19])
 write_edits(R, a, offset, edits)
 if ARGV[20] == '1' then call('HDEL', key, 's:' .. a) end
 if ARGV[21] ~= '' then forget_join(key, ARGV[21]) end
