@@ -233,7 +233,8 @@ class MemoryStore(Chords, Steward):
             run.forget_join(move.consumed)
         # Only what is not parked by a pause may say that the run is over.
         over = move.what == "d" and run.status != "paused" and move.ending
-        self.journal_entry(move.ref.run, run, move.ending if over else move.entry)
+        if move.entry:
+            self.journal_entry(move.ref.run, run, move.ending if over else move.entry)
         return chain.with_(
             seq=move.seq + 1,
             frames=move.pending.frames,

@@ -97,6 +97,11 @@ class Chords(Core):
         self.write_pages(run, f"{chord}:{nonce}", pages)
 
     @atomic
+    def drop_upload(self, run: str, chord: str, nonce: str) -> None:
+        """See RunStore.drop_upload."""
+        self.pages.pop((run, f"{chord}:{nonce}"), None)
+
+    @atomic
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
         """See RunStore.settle."""
         ref, nonce = settling.ref, settling.nonce
