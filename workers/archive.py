@@ -60,10 +60,15 @@ class Archiver:
         return done
 
     def behind(self, run: str) -> bool:
-        """Tell whether a run's end may still be in the journal."""
-        return any(
-            entry.run == run for entry in self._store.journal(self._after or "0", BATCH)
-        )
+        """Tell whether a run's end may still be in the journal: yes, when in doubt."""
+        after, until = self._after or "0", time.monotonic() + TURN_S
+        while entries := self._store.journal(after, BATCH):
+            if any(entry.run == run for entry in entries):
+                return True
+            after = entries[-1].id
+            if time.monotonic() > until:
+                return True
+        return False
 
     def _trim(self, upto: str) -> None:
         now = time.monotonic()

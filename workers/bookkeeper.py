@@ -16,7 +16,12 @@ from datetime import timedelta
 from typing import Final
 
 import redis
-from django.db import close_old_connections, connections
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connections,
+)
 from django.utils import timezone
 
 from blueprints.models import Run
@@ -24,7 +29,7 @@ from engine.run.outcomes import as_text
 from engine.run.states import RunStatus
 from engine.store.redis import RedisStore
 from workers.archive import Archiver
-from workers.duties import AWAY, Duty, do_due
+from workers.duties import Duty, do_due
 from workers.launching import give_up, start_run
 from workers.runtime import epoch
 
@@ -39,6 +44,16 @@ TURN_S = 0.5
 MAX_PAUSE_S = 5.0
 NICE = 15
 STARTS: Final = 50
+NOT_ITS_FAULT: Final = (
+    redis.RedisError,
+    ConnectionError,
+    TimeoutError,
+    OperationalError,
+    InterfaceError,
+)
+"""What the start of a run raises when Redis or the database is away, or full.
+
+No plain OSError: that may be the run's own doing."""
 PAGE: Final = 500
 
 
@@ -118,8 +133,7 @@ class Bookkeeper(threading.Thread):
                 continue
             try:
                 start_run(self.store, run)
-            except (*AWAY, redis.RedisError):
-                # Not the run's fault: Redis or the database is away, or full.
+            except NOT_ITS_FAULT:
                 raise
             except Exception as error:
                 self._fail(run, error)
@@ -140,6 +154,9 @@ class Bookkeeper(threading.Thread):
                 # It may have ended and been removed between the two looks.
                 if lost and not self.archiver.behind(run.pk):
                     self._interrupt(run)
+                if time.monotonic() > until:
+                    self._looked_at = run.pk
+                    return
             self._looked_at = runs[-1].pk if len(runs) == PAGE else ""
             if not self._looked_at or time.monotonic() > until:
                 return

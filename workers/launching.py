@@ -43,12 +43,16 @@ def launch(
             f" SWARM_JOURNAL_LIMIT ({settings.SWARM_JOURNAL_LIMIT}): check that a worker"
             " is running (its steward archives) and that the database answers"
         )
+    try:
+        here = epoch(store)
+    except StoreFull as error:
+        raise LaunchRefused(str(error)) from None
     run = run_create(
         program=program,
         ctx=ctx,
         title=title,
         deadline_s=deadline_s,
-        epoch=epoch(store),
+        epoch=here,
         run_id=run_id,
     )
     try:

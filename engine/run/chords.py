@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -10,6 +11,7 @@ from engine.flow.nodes import Fanout, Join
 from engine.ports import Spawner
 from engine.run.ctx import dump_expanded
 from engine.run.events import pack_entry
+from engine.run.load import Cache
 from engine.run.machine import Fork
 from engine.run.turn import ENGINE_TIMEOUT_MS, Limits, Turn, timeout_of
 from engine.store.base import (
@@ -18,11 +20,18 @@ from engine.store.base import (
     ChordSpec,
     Moved,
     Open,
+    Ref,
     Refused,
     RunStore,
+    StoreFull,
 )
 
+logger = logging.getLogger(__name__)
+
 UPLOAD_ABOVE: Final = 256 * 1024
+FULL_MS: Final = 2_000
+MOST_FULL_MS: Final = 30_000
+MOST_WAITS: Final = 4_096
 BATCHED: Final = frozenset({Join.ALL, Join.ALL_SETTLED})
 
 
@@ -120,11 +129,44 @@ def opening_of(turn: Turn, fork: Fork, spec: ChordSpec, who: str) -> Open:
 def open_chord(
     store: RunStore, opening: Open, pages: Sequence[bytes]
 ) -> Moved | Refused:
-    """Open a chord with these pages of items; many bytes of them are stored before."""
-    if sum(map(len, pages)) > UPLOAD_ABOVE:
-        store.upload_items(opening.ref.run, opening.chord, opening.nonce, pages)
-        pages = []
-    return store.open_chord(replace(opening, pages=pages))
+    """Open a chord with these pages of items; many bytes of them are stored before.
+
+    A chord that does not open leaves nothing of them: they would take the very room
+    that it waits for.
+    """
+    if sum(map(len, pages)) <= UPLOAD_ABOVE:
+        return store.open_chord(replace(opening, pages=pages))
+    upload = opening.ref.run, opening.chord, opening.nonce
+    try:
+        store.upload_items(*upload, pages)
+        answer = store.open_chord(opening)
+    except StoreFull:
+        store.drop_upload(*upload)
+        raise
+    if isinstance(answer, Refused):
+        store.drop_upload(*upload)
+    return answer
+
+
+class Waits:
+    """How long chains wait for room in a store that is full.
+
+    The journal is not told, and the log once a run: neither is to grow meanwhile.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no chain that waits."""
+        self._told: Cache[bool] = Cache(MOST_WAITS)
+        self._since: Cache[int] = Cache(MOST_WAITS)
+
+    def delay_ms(self, ref: Ref, seq: int, place: str, error: StoreFull) -> int:
+        """Return when a chain is to try a fork again: twice as long each time."""
+        if self._told.find(ref.run) is None:
+            self._told.put(ref.run, True)
+            logger.warning("run %s waits to open a fanout: %s", ref.run, error)
+        # A wait is one transition, whichever worker makes it.
+        times = seq - self._since.get((ref, place), lambda: seq)
+        return min(FULL_MS << max(0, min(times, 8)), MOST_FULL_MS)
 
 
 def lane_decides(mode: str, failed: bool) -> bool:

@@ -6,10 +6,9 @@ calls `deliver` is a worker; whatever goes wrong on the way, the store's fence d
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Literal
 
 import orjson
 
@@ -20,6 +19,7 @@ from engine.ports import NoWatch, Spawner, Watch
 from engine.run.attempts import checked, gave_up, judge, make_attempt
 from engine.run.chain import Chain, place_of
 from engine.run.chords import (
+    Waits,
     lane_decides,
     open_chord,
     opening_of,
@@ -60,11 +60,7 @@ from engine.store.base import (
 )
 from engine.store.spec import member_of
 
-logger = logging.getLogger(__name__)
-
 What = Literal["c", "p", "w", "d"]
-FULL_MS: Final = 2_000
-"""How long a chain waits for room in a store that is full."""
 
 
 class Engine:
@@ -95,6 +91,7 @@ class Engine:
         self.loader.most_bytes = self.limits.ctx_bytes + self.limits.input_bytes
         self.who = who
         self.outlet = Outlet(store, self.limits, who)
+        self._waits = Waits()
 
     def deliver(self, ref: Ref, queue: str) -> str:
         """Claim a chain and drive it as far as the budget allows.
@@ -335,10 +332,10 @@ class Engine:
 
     def _wait_for_room(self, turn: Turn, place: str, error: StoreFull) -> None:
         """Have a chain make its fork again later, which is no attempt and no failure."""
-        logger.warning("run %s waits to open a fanout: %s", turn.ref.run, error)
+        delay_ms = self._waits.delay_ms(turn.ref, turn.seq, place, error)
         turn.chain.phase = "c"
         turn.events.pop()
-        self._write(turn, "w", engine_pending(turn, place), delay_ms=FULL_MS)
+        self._write(turn, "w", engine_pending(turn, place), delay_ms=delay_ms)
 
     def _fold(self, turn: Turn) -> None:
         """Make a new base of the Ctx when its edit log has outgrown the old one."""
@@ -374,7 +371,9 @@ class Engine:
         """Commit what the turn found out; False when it is no longer ours or parked."""
         if what in "cp":
             self._fold(turn)
-        chain = turn.chain
+        chain, entry = turn.chain, b""
+        if turn.events or what != "w":
+            entry = pack_entry(turn.ref.addr, turn.seq, self.who, turn.events)
         move = Move(
             ref=turn.ref,
             seq=turn.seq,
@@ -383,7 +382,7 @@ class Engine:
             offset=chain.start,
             edits=bytes(chain.edits),
             pending=pending,
-            entry=pack_entry(turn.ref.addr, turn.seq, self.who, turn.events),
+            entry=entry,
             keep_tries=keep_tries,
             delay_ms=delay_ms,
             status=status,

@@ -106,6 +106,7 @@ class Move:
     edits: bytes
     pending: Pending
     entry: bytes
+    """Empty with `w`: the journal is told nothing."""
     keep_tries: bool = False
     delay_ms: int = 0
     status: str = ""
@@ -343,6 +344,9 @@ class RunStore(Protocol):
     ) -> None:
         """Store a chord's items before `nonce` opens it (too large for one script)."""
 
+    def drop_upload(self, run: str, chord: str, nonce: str) -> None:
+        """Forget what `nonce` uploaded for a chord that it does not open."""
+
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
         """End an owned lane; the one that decides the chord gets the parent's join."""
 
@@ -373,7 +377,10 @@ class RunStore(Protocol):
         """
 
     def renew(self, leases: Sequence[Lease]) -> list[Literal["k", "c", "s"]]:
-        """Renew leases: k kept, c cancelled (run over or chord closed), s not ours."""
+        """Renew leases: k kept, c cancelled (run over or chord closed), s not ours.
+
+        A chain past its deadline and grace is nobody's: it is about to be taken back.
+        """
 
     def expire(self, max_lost: int, before_ms: int = 0) -> int:
         """Take back at most 100 overdue leases; chains lost too often end `lost`.
@@ -450,6 +457,7 @@ class RunStore(Protocol):
     def trim(self, upto: str, keep_ms: int = 0) -> None:
         """Note that the journal is archived up to and including an id, and drop that much.
 
+        An id before the one noted already changes nothing of that.
         What is not older than `keep_ms` stays for those who follow it live.
         """
 

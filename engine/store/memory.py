@@ -225,10 +225,7 @@ class MemoryStore(Chords, Steward):
     def _write(self, move: Move, owned: Owned) -> Record:
         """Write what every transition writes; return the chain as it goes on."""
         run, chain, addr = owned.run, owned.chain, move.ref.addr
-        base_id = chain.base_id
-        if move.base:
-            base_id = move.base[0]
-            run.blobs[base_id] = move.base[1]
+        base_id = run.write_base(chain, move.base)
         run.write_edits(addr, move.offset, move.edits)
         if move.had_signal:
             run.signals.pop(addr, None)
@@ -236,7 +233,8 @@ class MemoryStore(Chords, Steward):
             run.forget_join(move.consumed)
         # Only what is not parked by a pause may say that the run is over.
         over = move.what == "d" and run.status != "paused" and move.ending
-        self.journal_entry(move.ref.run, run, move.ending if over else move.entry)
+        if move.entry:
+            self.journal_entry(move.ref.run, run, move.ending if over else move.entry)
         return chain.with_(
             seq=move.seq + 1,
             frames=move.pending.frames,
@@ -362,7 +360,8 @@ class MemoryStore(Chords, Steward):
     @atomic
     def trim(self, upto: str, keep_ms: int = 0) -> None:
         """See RunStore.trim."""
-        self.mark, last = upto, _place(upto)
+        self.mark = max(self.mark, upto, key=_place)
+        last = _place(self.mark)
         if keep_ms:
             last = min(last, (self.now - keep_ms, 0))
         while self.entries and _place(self.entries[0].id) <= last:

@@ -58,10 +58,7 @@ class Chords(Core):
         run, chain = fence.run, fence.chain
         if opening.offset > chain.loglen:
             return Refused("stale")
-        base_id = chain.base_id
-        if opening.base:
-            base_id = opening.base[0]
-            run.blobs[base_id] = opening.base[1]
+        base_id = run.write_base(chain, opening.base)
         run.chains[ref.addr] = chain.with_(
             seq=opening.seq + 1,
             frames=opening.frames,
@@ -100,6 +97,11 @@ class Chords(Core):
         self.write_pages(run, f"{chord}:{nonce}", pages)
 
     @atomic
+    def drop_upload(self, run: str, chord: str, nonce: str) -> None:
+        """See RunStore.drop_upload."""
+        self.pages.pop((run, f"{chord}:{nonce}"), None)
+
+    @atomic
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
         """See RunStore.settle."""
         ref, nonce = settling.ref, settling.nonce
@@ -130,6 +132,7 @@ class Chords(Core):
         chord.settled[index] = Settled(nonce, log, settling.failure)
         chord.outstanding -= 1
         run.logs.pop(ref.addr, None)
+        run.blobs.pop(fence.chain.base_id, None)
         run.signals.pop(ref.addr, None)
         del run.chains[ref.addr]
         run.emitted.pop(ref.addr, None)

@@ -135,6 +135,18 @@ class Run:
                 edits
             )
 
+    def write_base(self, chain: Record, base: tuple[str, bytes] | None) -> str:
+        """Give a chain a new base, if there is one; return the name of its base.
+
+        Nobody reads the one before it any more: lanes do that start from it, and a
+        chain that moves has no open chord.
+        """
+        if base is None:
+            return chain.base_id
+        self.blobs.pop(chain.base_id, None)
+        self.blobs[base[0]] = base[1]
+        return base[0]
+
     def forget_join(self, chord: str) -> None:
         """Drop what a chord needed until its join was consumed."""
         found = self.chords.get(chord)

@@ -10,6 +10,7 @@ from engine.store.base import ENGINE_QUEUE, ROOT, Lease, Ref
 from engine.store.entries import deadline_entry, finish_entry, lost_entry
 from engine.store.memory_core import (
     FINAL,
+    GRACE_MS,
     PAGE,
     TOMBSTONE_MS,
     Core,
@@ -57,6 +58,9 @@ class Steward(Core):
             return (mark.nonce if mark and mark.state == "running" else None), None
         chain = run.chains.get(member)
         if chain is None or chain.state != "r":
+            return None, None
+        # Past that an expiry takes it at once, whoever holds it: none may go on with it.
+        if self.now >= chain.deadline_ms + GRACE_MS:
             return None, None
         return chain.owner, chain.deadline_ms
 

@@ -192,6 +192,10 @@ class RedisStore(RedisReads):
             part = pages[at : at + 16]
             self.wire.script("upload", run, f"{chord}:{nonce}", at, *part)
 
+    def drop_upload(self, run: str, chord: str, nonce: str) -> None:
+        """See RunStore.drop_upload."""
+        self.wire.script("drop_upload", run, f"{chord}:{nonce}")
+
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
         """See RunStore.settle."""
         ref = settling.ref

@@ -36,6 +36,8 @@ ON_PAGE = {
     "engine/flow/expr.py:MOST_ELEMENTS": "elements that one expression looks at",
     "engine/flow/json_text.py:MAX_DEPTH": "containers inside each other, in JSON",
     "engine/flow/path.py:_LONGEST_INDEX": "an index in a path",
+    "engine/run/chords.py:FULL_MS": "the wait of a fanout for room",
+    "engine/run/chords.py:MOST_FULL_MS": "the wait of a fanout for room",
     "engine/run/emitter.py:EVERY_S": "how often events are written",
     "engine/run/emitter.py:SHOWN_BYTES": "a content repeated in the journal",
     "engine/run/machine.py:FUEL_NODES": "flow without an agent",
@@ -97,7 +99,7 @@ NO_LIMIT = {
         "workers/session.py:PAGE",
     ),
     "how often somebody looks or tries again": (
-        "engine/run/engine.py:FULL_MS", "engine/run/machine.py:CLOCK_EVERY", "engine/run/turn.py:TAKES_ON_S",
+        "engine/run/machine.py:CLOCK_EVERY", "engine/run/turn.py:TAKES_ON_S",
         "engine/store/memory_steward.py:DOUBLINGS", "engine/store/wire.py:RESENDS",
         "workers/bookkeeper.py:ARCHIVE_S", "workers/bookkeeper.py:LOOK_S",
         "workers/bookkeeper.py:LOST_S", "workers/duties.py:MAX_WAIT_S",
@@ -131,6 +133,7 @@ NO_LIMIT = {
         "workers/unserved.py:ANSWER_S",
     ),
     "how long what nobody needs any more is kept": (
+        "engine/run/chords.py:MOST_WAITS",
         "engine/store/memory_core.py:TOMBSTONE_MS", "engine/store/redis.py:TOMBSTONE_MS",
         "engine/store/redis_reads.py:REMOVED_MS", "workers/archive.py:KEEP_MS",
         "workers/fleets.py:LOGS_KEPT", "workers/process/command.py:STALE_S",

@@ -3,15 +3,20 @@
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
+from redis.exceptions import ConnectionError as RedisConnectionError
 from rig import Rig, program, seq, step
 
 from blueprints.models import Run, RunEvent, Task
 from blueprints.services.runs import run_create
 from engine.ids import new_id
 from engine.store.redis import STATE
+from workers import archive
+from workers import bookkeeper as books
 from workers.bookkeeper import PAGE, STARTS, Bookkeeper
 from workers.runtime import epoch, make_store
 from workers.steward import Steward
@@ -135,6 +140,44 @@ def test_runs_that_cannot_be_started_fail_and_keep_no_other_waiting(rig: Rig) ->
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("error", [OSError("no such device"), ValueError("bad")])
+def test_a_run_whose_start_raises_fails_and_keeps_no_other_waiting(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    bad, good = left_pending(rig), left_pending(rig)
+    inner = books.start_run
+
+    def start_run(store: Any, run: Run) -> str:
+        if run.pk == bad.pk:
+            raise error
+        return inner(store, run)
+
+    monkeypatch.setattr(books, "start_run", start_run)
+    bookkeeper_of(rig).start_launched()
+
+    assert as_it_is(bad) == ("failed", "NotStarted")
+    assert as_it_is(good) == ("running", "")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError("x"), RedisConnectionError("x"), OperationalError()]
+)
+def test_a_connection_that_breaks_fails_no_run(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    run = left_pending(rig)
+
+    def start_run(store: Any, run: Run) -> str:
+        raise error
+
+    monkeypatch.setattr(books, "start_run", start_run)
+    with pytest.raises(type(error)):
+        bookkeeper_of(rig).start_launched()
+    assert as_it_is(run) == ("pending", "")
+
+
+@pytest.mark.django_db
 def test_a_full_redis_fails_no_run(rig: Rig) -> None:
     run = left_pending(rig)
     bookkeeper = bookkeeper_of(rig)
@@ -194,6 +237,52 @@ def test_a_run_without_its_keys_is_interrupted_once_its_journal_is_read(
     bookkeeper.find_interrupted()
     assert as_it_is(gone) == ("interrupted", "RedisLost")
     assert as_it_is(alive) == ("running", "")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("hurried", [False, True])
+def test_an_end_far_behind_in_the_journal_is_waited_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, hurried: bool
+) -> None:
+    gone = rig.launch(seq(step()))
+    begun_long_ago(gone)
+    monkeypatch.setattr(archive, "BATCH", 2)
+    made = bookkeeper_of(rig)
+    made.archiver.turn()
+    others = [rig.launch(seq(step())) for _ in range(4)]
+    if not hurried:
+        rig.store.finish(gone.pk, "cancelled", "by a test")
+    for run in others:
+        rig.store.finish(run.pk, "cancelled", "by a test")
+    rig.store.wire.call("DEL", f"{STATE}r:{gone.pk}")
+    if hurried:
+        # No time to look at all of it, in which it might be.
+        monkeypatch.setattr(archive, "TURN_S", -1.0)
+
+    made.find_interrupted()
+    assert as_it_is(gone) == ("running", "")
+
+    monkeypatch.setattr(archive, "TURN_S", 5.0)
+    made.archiver.turn()
+    made.find_interrupted()
+    expected = ("interrupted", "RedisLost") if hurried else ("cancelled", "Cancelled")
+    assert as_it_is(gone) == expected
+
+
+@pytest.mark.django_db
+def test_an_unhurried_look_at_open_runs_goes_on_where_it_ended(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [rig.launch(seq(step())) for _ in range(3)]
+    made = bookkeeper_of(rig)
+    made.archiver.turn()
+    for run in runs:
+        begun_long_ago(run)
+        rig.store.wire.call("DEL", f"{STATE}r:{run.pk}")
+    monkeypatch.setattr(books, "TURN_S", -1.0)
+    for done in (1, 2, 3):
+        made.find_interrupted()
+        assert Run.objects.filter(status="interrupted").count() == done
 
 
 @pytest.mark.django_db

@@ -80,6 +80,15 @@ def test_a_full_redis_refuses_a_launch_with_the_reason(store: Any) -> None:
     assert start_run(store, run) == "failed"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_full_redis_that_nobody_met_before_refuses_a_launch_too(store: Any) -> None:
+    fill(store)
+
+    with pytest.raises(LaunchRefused, match="Redis is full"):
+        launch(store, program=NOTHING, ctx={"n": 1})
+    assert not Run.objects.exists()
+
+
 def test_a_worker_can_begin_to_consume_from_a_full_redis(
     store: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

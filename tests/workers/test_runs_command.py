@@ -98,6 +98,24 @@ def test_a_paused_run_begins_no_step_until_it_is_resumed(
     assert (run.status, run.result) == ("done", {"n": 1})
 
 
+def test_a_pause_that_is_over_stays_out_of_the_row(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+):
+    run = launched(store, {"kind": "seq", "children": [STEP]})
+    inner = RedisStore.pause
+
+    def resumed_at_once(self: RedisStore, run_id: str) -> str:
+        answer = inner(self, run_id)
+        store.resume(run_id)
+        Archiver(store).turn()
+        return answer
+
+    monkeypatch.setattr(RedisStore, "pause", resumed_at_once)
+    assert runs("pause", run.pk) == 0
+    run.refresh_from_db()
+    assert run.status == "running"
+
+
 def test_a_paused_run_can_be_cancelled(store: RedisStore, capsys: Any):
     run = launched(store, {"kind": "seq", "children": [STEP]})
     assert runs("pause", run.pk) == 0

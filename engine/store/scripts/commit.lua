@@ -44,19 +44,22 @@ c.seq, c.frames, c.queue, c.place, c.timeout = seq + 1, ARGV[9], ARGV[10], ARGV[
 c.loglen = offset + #edits
 c.tries = ARGV[13] == '1' and was or 0
 if ARGV[13] ~= '1' then c.lost = 0 end
-if ARGV[18] ~= '' then c.base = ARGV[18] end
-write_base(R, ARGV[18], ARGV[19])
+write_base(R, c, ARGV[18], ARGV[19])
 write_edits(R, a, offset, edits)
 if ARGV[20] == '1' then call('HDEL', key, 's:' .. a) end
 if ARGV[21] ~= '' then forget_join(key, ARGV[21]) end
 -- Only what is not parked by a pause may say that the run is over.
 local over = what == 'd' and not held and ARGV[23] ~= ''
-journal(R, gen, run.n + 1, over and ARGV[23] or ARGV[15])
+local n = run.n
+if ARGV[15] ~= '' then
+  n = n + 1
+  journal(R, gen, n, over and ARGV[23] or ARGV[15])
+end
 
 if what == 'c' and not held then
   if sub(c.frames, 1, 1) == 's' then c.tries = c.tries + 1 end
   c.deadline = now + c.timeout
-  call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1))
+  call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(n))
   lease(R, a, tonumber(ARGV[16]), c.deadline)
   return {'ok', num(c.deadline), 0}
 end
@@ -75,7 +78,7 @@ elseif what == 'w' then
 else
   c.state = 'd'
 end
-local fields = {'c:' .. a, pack_record(c), 'n', num(run.n + 1)}
+local fields = {'c:' .. a, pack_record(c), 'n', num(n)}
 if c.state == 'd' then
   for _, v in ipairs({'status', ARGV[17], 'by', nonce}) do fields[#fields + 1] = v end
   call('ZREM', S .. 't', R .. '|' .. gen .. '|0|0|deadline')

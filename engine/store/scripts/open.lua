@@ -15,8 +15,7 @@ local chord = unpack_chord(spec)
 c.seq, c.frames, c.place, c.state, c.timeout = seq + 1, ARGV[8], ARGV[9], 'j', tonumber(ARGV[13])
 c.queue, c.owner, c.last, c.tries, c.lost, c.deadline = ENGINE, '', nonce, 0, 0, 0
 c.loglen = offset + #edits
-if ARGV[14] ~= '' then c.base = ARGV[14] end
-write_base(R, ARGV[14], ARGV[15])
+write_base(R, c, ARGV[14], ARGV[15])
 write_edits(R, a, offset, edits)
 if ARGV[16] == '1' then call('HDEL', key, 's:' .. a) end
 if ARGV[17] ~= '' then forget_join(key, ARGV[17]) end

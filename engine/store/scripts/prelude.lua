@@ -144,8 +144,13 @@ local function moved_again(c, nonce, what)
   return {'ok', 0, (what == 'c' or (what ~= 'w' and c.state == 'h')) and 1 or 0}
 end
 
-local function write_base(R, id, base)
-  if id ~= '' then call('HSET', S .. 'r:' .. R .. ':b', id, base) end
+-- Gives a chain a new base. Nobody reads the one before it any more: lanes do that start
+-- from it, and a chain that moves has no open chord.
+local function write_base(R, c, id, base)
+  if id == '' then return end
+  if c.base ~= '' and c.base ~= id then call('HDEL', S .. 'r:' .. R .. ':b', c.base) end
+  call('HSET', S .. 'r:' .. R .. ':b', id, base)
+  c.base = id
 end
 
 local function write_edits(R, a, offset, edits)

@@ -10,7 +10,10 @@ for i = 2, #ARGV, 3 do
     owner = owner and sub(owner, 1, 12)
   elseif run.raw then
     local c = unpack_record(run.raw)
-    if c.state == 'r' then owner, till = c.owner, math.min(till, c.deadline + GRACE) end
+    -- Past that an expiry takes it at once, whoever holds it: none may go on with it.
+    if c.state == 'r' and now < c.deadline + GRACE then
+      owner, till = c.owner, math.min(till, c.deadline + GRACE)
+    end
   end
   if not run.status or FINAL[run.status] or run.closed then
     out[#out + 1] = 'c'

@@ -44,6 +44,7 @@ end
 local outstanding = tonumber(run.extra[2]) - 1
 call('HSET', results, i, result)
 call('UNLINK', log_key(R, a))
+if c.base ~= '' then call('HDEL', key .. ':b', c.base) end
 call('HDEL', key, 'c:' .. a, 's:' .. a, 'e:' .. a)
 unlease(R, a)
 journal(R, gen, run.n + 1, ARGV[9])

@@ -1,8 +1,18 @@
 -- mark keep_ms: notes that the journal is archived up to and including the entry `mark`,
 -- and drops what of that is older than keep_ms.
-local ms, number = string.match(ARGV[1], '^(%d+)%-?(%d*)$')
+-- A mark before the one that is noted is late: whoever brings it read it a while ago.
+local function place(mark)
+  local ms, number = string.match(mark, '^(%d+)%-?(%d*)$')
+  return tonumber(ms), tonumber(number) or 0
+end
+local ms, number = place(ARGV[1])
 local keep = tonumber(ARGV[2])
-call('SET', S .. 'archived', ARGV[1])
-if keep > 0 and tonumber(ms) > now - keep then ms, number = num(now - keep), '0' end
-call('XTRIM', S .. 'j', 'MINID', ms .. '-' .. num((tonumber(number) or 0) + 1))
+local was_ms, was_number = place(call('GET', S .. 'archived') or '0')
+if was_ms > ms or (was_ms == ms and was_number > number) then
+  ms, number = was_ms, was_number
+else
+  call('SET', S .. 'archived', ARGV[1])
+end
+if keep > 0 and ms > now - keep then ms, number = now - keep, 0 end
+call('XTRIM', S .. 'j', 'MINID', num(ms) .. '-' .. num(number + 1))
 return {'ok'}

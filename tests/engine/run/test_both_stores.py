@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
+import store_calls as calls
 from checks import check_attempts, check_empty
 from programs import QUEUES, at, fanout, lit, program, seq, spawners, step
 from store_boxes import Box, MemoryBox, RedisBox, audit
+from store_calls import begin
 
 from engine.blueprint.program import MOST_ATTEMPTS, Agent, Retry
+from engine.run.chords import Waits, open_chord
+from engine.store.base import ITEM_PAGE, Moved, Ref, Refused, StoreFull
 from engine.store.record import MOST, MOST_LOST
 from engine.testing import Crash, Simulator
 
@@ -34,7 +39,7 @@ def simulator(box: Box, agents: Any, **options: Any) -> Simulator:
 
 @pytest.mark.parametrize("upload", [False, True])
 def test_a_chain_waits_for_room_to_open_its_fanout(
-    redis_socket: str, upload: bool
+    redis_socket: str, upload: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     box = RedisBox(redis_socket)
 
@@ -51,6 +56,13 @@ def test_a_chain_waits_for_room_to_open_its_fanout(
         made.turn()
         audit(box, "R-1")
     assert len(agents["quick"].calls) == 1
+    # It has waited often, of which the journal has nothing and each worker's log a line.
+    record = box.store.record("R-1", "0")
+    assert record is not None
+    assert record.seq >= 8
+    told = [event[0] for event in made.events()]
+    assert told == ["run_started", "pending", "started", "passed"]
+    assert 1 <= sum("waits to open" in text for text in caplog.messages) <= 2
     box.make_room()
     assert made.run().status == "done"
     assert len(made.final()["out"]) == len(items)
@@ -61,6 +73,73 @@ def test_a_chain_waits_for_room_to_open_its_fanout(
     check_attempts(made, agents)
     check_empty(box)
     box.close()
+
+
+def test_items_of_a_chord_that_does_not_open_take_no_room(redis_socket: str) -> None:
+    box = RedisBox(redis_socket)
+    begin(box)
+    page = orjson.dumps(["x" * 600] * ITEM_PAGE)
+    pages = [page] * 32
+    opening = calls.opening(calls.spec(size=32 * ITEM_PAGE), pages=[])
+    for _ in range(3):
+        # Enough for the first of two uploads.
+        box.fill(room=24 * len(page))
+        with pytest.raises(StoreFull):
+            open_chord(box.store, opening, pages)
+        assert box.client.keys("swarm:s:r:R-1:[iu]*") == []
+    box.make_room()
+    assert open_chord(box.store, opening, pages) == Moved()
+    assert box.store.items("R-1", calls.CHORD, 31) == page
+    box.close()
+
+
+def test_items_of_a_chord_that_may_not_open_go_away(box: Box) -> None:
+    begin(box)
+    box.store.finish("R-1", "cancelled", "by a test")
+    page = orjson.dumps(["x" * 6_000] * ITEM_PAGE)
+    opening = calls.opening(pages=[])
+    assert open_chord(box.store, opening, [page]) == Refused("over")
+    assert box.store.items("R-1", f"{calls.CHORD}:{calls.A}", 0) == b"[]"
+
+
+def test_a_chain_that_waits_tries_again_less_and_less_often(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    waits, full = Waits(), StoreFull("full")
+
+    def delays(place: str, *seqs: int) -> list[int]:
+        return [waits.delay_ms(Ref("R-1", 1, "0"), n, place, full) for n in seqs]
+
+    assert delays("/a", 5, 6, 7, 8, 9, 10) == [2000, 4000, 8000, 16000, 30000, 30000]
+    # Another worker may have made the attempts between, and Redis may go back.
+    assert delays("/b", 20, 23, 19) == [2000, 16000, 2000]
+    assert len(caplog.messages) == 1
+
+
+def test_a_loop_that_folds_its_ctx_keeps_one_base(box: Box) -> None:
+    kept: list[int] = []
+
+    def script(call: Any) -> Any:
+        kept.append(bases(box))
+        return {"n": call.input["n"] + 1, "x": "x" * 9_000}
+
+    made = simulator(box, agents := spawners(script))
+    grow = step("inc", at("$.a"), "$.a")
+    lane = fanout(lit([1]), seq(grow, grow, grow, grow, grow, grow), out="$.lanes")
+    made.launch(program(seq(*[grow] * 12, lane, *[grow] * 3)), {"a": {"n": 0}})
+    assert made.run().status == "done"
+    assert made.final()["a"]["n"] == len(agents["quick"].calls) - 6
+    # The root's; a lane has one of its own while it lives.
+    assert set(kept) == {1, 2}
+    assert kept[-1] == 1
+
+
+def bases(box: Box) -> int:
+    """Return how many bases a store keeps of the run under test."""
+    if isinstance(box, MemoryBox):
+        return len(box.inner.runs["R-1"].blobs) - 1
+    assert isinstance(box, RedisBox)
+    return int(box.client.hlen("swarm:s:r:R-1:b")) - 1
 
 
 def stubborn(box: Box, agents: Any, policy: Retry, **options: Any) -> Simulator:

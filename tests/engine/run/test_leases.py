@@ -132,6 +132,15 @@ def test_a_worker_stopped_after_its_claim_goes_on_if_that_still_holds(
     assert head.status == "done"
 
 
+def test_a_worker_stopped_past_its_deadline_starts_no_agent_if_no_steward_looked() -> (
+    None
+):
+    """Whoever looks next takes its claim back at once, and the agent would be two."""
+    store = StoppedStore("claim", lambda store: store.time.pass_time(80_000))
+    assert worked(store, INC).calls == []
+    assert store.expire(3) == 1
+
+
 FAILS_LATER = {
     "kind": "try",
     "body": fanout(lit(list(range(8))), seq(INC, step("bad", at("$.item"), "$.b"))),

@@ -220,10 +220,11 @@ class RedisBox:
         self.full = False
         self._pass_time = self.client.register_script(PASS_TIME)
 
-    def fill(self) -> None:
-        """Leave the server no room, as a policy of no eviction has it."""
+    def fill(self, room: int = 0) -> None:
+        """Leave the server no room, as a policy of no eviction has it, or some bytes."""
         self.client.config_set("maxmemory-policy", "noeviction")
-        self.client.config_set("maxmemory", 1)
+        used = self.client.info("memory")["used_memory"]
+        self.client.config_set("maxmemory", used + room if room else 1)
         self.full = True
 
     def make_room(self) -> None:

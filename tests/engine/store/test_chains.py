@@ -221,7 +221,27 @@ def test_a_fold_stores_a_new_base(box: Box, store: RunStore) -> None:
     assert record is not None
     assert (record.base_id, record.loglen) == ("f" * 16, 0)
     assert store.base(RUN, "f" * 16) == b'{"a":2}'
-    assert store.base(RUN, "b" * 16) == b'{"a":1}'
+    # Nobody reads the one before any more.
+    assert store.base(RUN, "b" * 16) is None
+    same = replace(fold, seq=1)
+    assert isinstance(twice(box, lambda: store.commit(same)), Moved)
+    assert store.base(RUN, "f" * 16) == b'{"a":2}'
+    assert store.program(RUN, "p" * 16) == b"program"
+
+
+def test_what_waits_without_an_entry_leaves_the_journal_alone(
+    box: Box, store: RunStore
+) -> None:
+    begin(box)
+    written = store.journal("0", 10)
+    waits = move("w", entry=b"", delay_ms=500)
+    assert twice(box, lambda: store.commit(waits)) == Moved()
+    assert store.journal("0", 10) == written
+    check(box)
+    box.pass_time(600)
+    assert store.fire() == 1
+    assert claim(box, "0", B).record.seq == 1
+    check(box)
 
 
 def test_the_first_signal_wins(box: Box, store: RunStore) -> None:
@@ -323,6 +343,25 @@ def test_the_journal_is_read_in_pages_and_trimmed(box: Box, store: RunStore) -> 
     assert store.archived() == second.id
     assert 0 < store.journal_bytes() <= full
     assert store.head(RUN).number == 3  # type: ignore[union-attr]
+
+
+def test_a_late_mark_takes_nothing_back_of_what_is_archived(
+    box: Box, store: RunStore
+) -> None:
+    begin(box)
+    store.commit(move("p"))
+    first, second, third = store.journal("0", 10)
+    store.trim(second.id, keep_ms=60_000)
+    store.trim(first.id, keep_ms=60_000)
+    assert store.archived() == second.id
+    store.trim(first.id)
+    assert (store.archived(), store.journal("0", 10)) == (second.id, [third])
+    # As numbers, not as texts.
+    ms, _, number = third.id.partition("-")
+    later = [f"{ms}-{int(number) + n}" for n in (9, 10)]
+    for mark in (later[1], later[0], f"{int(ms) // 10}-99999"):
+        store.trim(mark)
+        assert store.archived() == later[1]
 
 
 def test_what_is_kept_of_the_journal_goes_when_it_is_old(

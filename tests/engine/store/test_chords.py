@@ -17,6 +17,7 @@ from store_calls import (
     B,
     C,
     D,
+    begin,
     check,
     claim,
     move,
@@ -65,6 +66,21 @@ def test_items_may_be_uploaded_before_opening(box: Box, store: RunStore) -> None
         store.upload_items(RUN, CHORD, A, pages)
     opened(box, pages=[])
     assert [store.items(RUN, CHORD, n) for n in range(41)] == [*pages, b"[]"]
+
+
+def test_what_was_uploaded_and_is_not_opened_can_be_dropped(
+    box: Box, store: RunStore
+) -> None:
+    begin(box)
+    store.upload_items(RUN, CHORD, A, [b"[1]", b"[2]"])
+    store.upload_items(RUN, CHORD, C, [b"[7]"])
+    for _ in range(2):
+        store.drop_upload(RUN, CHORD, A)
+    assert store.items(RUN, f"{CHORD}:{A}", 0) == b"[]"
+    assert store.items(RUN, f"{CHORD}:{C}", 0) == b"[7]"
+    store.upload_items(RUN, CHORD, A, [b"[3]"])
+    assert store.open_chord(opening(pages=[])) == Moved()
+    assert store.items(RUN, CHORD, 0) == b"[3]"
 
 
 def test_another_workers_late_upload_changes_no_open_chord(

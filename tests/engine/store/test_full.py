@@ -54,6 +54,7 @@ def test_what_adds_to_the_work_is_refused_and_says_why(full: RedisBox) -> None:
     ):
         with pytest.raises(StoreFull, match=said):
             call()
+    full.store.drop_upload(RUN, CHORD, A)
     assert full.store.head("R-2") is None
     assert len(full.store.journal("0", 100)) == written
     check(full)

@@ -14,9 +14,11 @@ from store_calls import (
     A,
     B,
     C,
+    batch,
     begin,
     check,
     claim,
+    claim_batch,
     move,
     opened,
     opening,
@@ -60,6 +62,31 @@ def test_a_lease_ends_soon_after_the_deadline(box: Box, store: RunStore) -> None
     assert store.expire(3) == 0
     box.pass_time(200)
     assert store.expire(3) == 1
+
+
+def test_a_claim_past_its_deadline_and_grace_is_nobodys(
+    box: Box, store: RunStore
+) -> None:
+    begin(box)
+    for ms in (50_000, 14_000):
+        # No steward was there to take it back.
+        box.pass_time(ms)
+        assert store.renew([Lease(RUN, "0", A)]) == ["k"]
+    box.pass_time(1_500)
+    assert store.renew([Lease(RUN, "0", A)]) == ["s"]
+    assert store.expire(3) == 1
+    check(box)
+
+
+def test_a_batch_has_no_deadline_and_is_its_owners_until_it_is_taken_back(
+    box: Box, store: RunStore
+) -> None:
+    opened(box, spec(size=2, batch=2))
+    claim_batch(box, batch(0, 2))
+    box.pass_time(3_600_000)
+    assert store.renew([Lease(RUN, f"{CHORD}:0-2", B)]) == ["k"]
+    assert store.expire(3) == 0
+    check(box)
 
 
 @pytest.mark.parametrize("timeout_ms", [1_000, 12_000])

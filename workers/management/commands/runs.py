@@ -228,22 +228,36 @@ def tell(run: Run, text: str, *, as_json: bool) -> None:
 
 def pause_run(run: Run, *, as_json: bool) -> int:
     """Let a run begin no more steps; those under way end and their results count."""
+    done = False
     if run.status in (RunStatus.RUNNING, RunStatus.PAUSED):
         with redis_place():
-            answer = make_store().pause(run.pk)
-        if answer == "gone":
+            store = make_store()
+            head = store.head(run.pk)
+            answer = store.pause(run.pk)
+        if answer == "gone" or head is None:
             raise SetupFailed(lost_text(run))
-        if answer == "ok":
-            # No steward may be there to archive it.
-            Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
-                status=RunStatus.PAUSED
-            )
+        done = answer == "ok"
+        if done:
+            note_pause(run, head.number)
         run.refresh_from_db()
-    done = run.status == RunStatus.PAUSED
+    if done:
+        # The archive may have yet to write so.
+        run.status = RunStatus.PAUSED
     text = f"run {run.pk} is {run.status}"
     text += f"; carry it on with: {resume_line(run.pk)}" if done else NOT_PAUSED
     tell(run, text, as_json=as_json)
     return 0 if done else FAILED
+
+
+def note_pause(run: Run, before: int) -> None:
+    """Write a pause into a run's row, where no steward may be there to archive it.
+
+    `before` is the number of a journal entry before the pause. What is archived beyond
+    it may be the resume that followed: then the row is the archive's.
+    """
+    Run.objects.filter(
+        pk=run.pk, status=RunStatus.RUNNING, archived_number__lte=before
+    ).update(status=RunStatus.PAUSED)
 
 
 def forget_run(run: Run, *, as_json: bool) -> int:
