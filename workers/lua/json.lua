@@ -24,7 +24,7 @@ local object_mt = { __metatable = false }
 
 -- State of the one call under way: neither decode nor encode ever yields.
 local path = {}
-local text, big_as_text
+local text, big_as_text, ours
 local buffer, used, chunks, done, size, limit
 
 local function place(depth)
@@ -46,12 +46,14 @@ local function bad(pos, what)
   error({ json = "text", place = "byte " .. format("%d", pos), rule = what }, 0)
 end
 
+-- The position from `pos` on of what is not white space, and the byte there.
 local function skip(pos)
   local c = byte(text, pos)
   if c == 32 or c == 10 or c == 13 or c == 9 then
-    return find(text, "[^ \n\r\t]", pos) or #text + 1
+    pos = find(text, "[^ \n\r\t]", pos) or #text + 1
+    c = byte(text, pos)
   end
-  return pos
+  return pos, c
 end
 
 local ESCAPED = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
@@ -95,6 +97,13 @@ local function slow_string(pos)
 end
 
 local function read_string(pos)
+  if ours then
+    -- No more than a search for a byte, where nothing but an escape can be in the way.
+    local stop = find(text, '"', pos, true)
+    local value = sub(text, pos, stop - 1)
+    if not find(value, "\\", 1, true) then return value, stop + 1 end
+    return slow_string(pos)
+  end
   local _, stop = find(text, '^[^"\\\0-\31]*"', pos)
   if stop then return sub(text, pos, stop - 1), stop + 1 end
   return slow_string(pos)
@@ -104,7 +113,7 @@ local function read_number(pos, depth)
   local stop
   local _, whole = find(text, "^%-?%d+", pos)
   if not whole then bad(pos, "expected a value") end
-  if find(text, "^%-?0%d", pos) then bad(pos, "a number must not start with 0") end
+  if not ours and find(text, "^%-?0%d", pos) then bad(pos, "a number must not start with 0") end
   stop = whole
   local c = byte(text, stop + 1)
   if c == 46 then
@@ -136,44 +145,44 @@ local read_value
 
 local function read_array(pos, depth)
   local array, n = setmetatable({}, array_mt), 0
-  pos = skip(pos)
-  if byte(text, pos) == 93 then return array, pos + 1 end
+  local c
+  pos, c = skip(pos)
+  if c == 93 then return array, pos + 1 end
   while true do
     n = n + 1
     path[depth] = n
-    array[n], pos = read_value(pos, depth)
-    pos = skip(pos)
-    local c = byte(text, pos)
+    array[n], pos = read_value(pos, c, depth)
+    pos, c = skip(pos)
     if c == 93 then return array, pos + 1 end
     if c ~= 44 then bad(pos, "expected ',' or ']'") end
-    pos = skip(pos + 1)
+    pos, c = skip(pos + 1)
   end
 end
 
 local function read_object(pos, depth)
   local object = {}
-  pos = skip(pos)
-  if byte(text, pos) == 125 then return object, pos + 1 end
+  local key, c
+  pos, c = skip(pos)
+  if c == 125 then return object, pos + 1 end
   while true do
-    if byte(text, pos) ~= 34 then bad(pos, "expected a key in quotes") end
-    local key
+    if c ~= 34 then bad(pos, "expected a key in quotes") end
     key, pos = read_string(pos + 1)
     path[depth] = key
     if object[key] ~= nil then refuse(depth, "the key is there twice") end
-    pos = skip(pos)
-    if byte(text, pos) ~= 58 then bad(pos, "expected ':'") end
-    object[key], pos = read_value(skip(pos + 1), depth)
-    pos = skip(pos)
-    local c = byte(text, pos)
+    pos, c = skip(pos)
+    if c ~= 58 then bad(pos, "expected ':'") end
+    pos, c = skip(pos + 1)
+    object[key], pos = read_value(pos, c, depth)
+    pos, c = skip(pos)
     if c == 125 then return object, pos + 1 end
     if c ~= 44 then bad(pos, "expected ',' or '}'") end
-    pos = skip(pos + 1)
+    pos, c = skip(pos + 1)
   end
 end
 
--- The value at `pos` inside `depth` containers, and the position behind it.
-function read_value(pos, depth)
-  local c = byte(text, pos)
+-- The value at `pos`, where the byte `c` is, inside `depth` containers, and the position
+-- behind it.
+function read_value(pos, c, depth)
   if c == 34 then
     return read_string(pos + 1)
   elseif c == 123 or c == 91 then
@@ -190,12 +199,17 @@ function read_value(pos, depth)
   return read_number(pos, depth)
 end
 
--- Reads one value; raises a table {json, place, rule}.
-local function decode(source, big)
-  text, big_as_text = source, big
-  local fine, fault = utf8_len(source)
-  if not fine then bad(fault, "not UTF-8") end
-  local value, pos = read_value(skip(1), 0)
+-- Reads one value; raises a table {json, place, rule}. `from_us`: the worker's own encoder
+-- has written it, so it is UTF-8 and its strings are well formed.
+local function decode(source, big, from_us)
+  text, big_as_text, ours = source, big, from_us
+  if not from_us then
+    local fine, fault = utf8_len(source)
+    if not fine then bad(fault, "not UTF-8") end
+  end
+  local pos, c = skip(1)
+  local value
+  value, pos = read_value(pos, c, 0)
   pos = skip(pos)
   if pos <= #source then bad(pos, "more text after the value") end
   text = nil

@@ -198,7 +198,7 @@ local function host_function(name)
     local fine, text = pcall(encode, value, output_left, big)
     if not fine then refuse("host." .. name .. ": its argument", text, 2) end
     local answer = ask("H" .. name .. "\0" .. text)
-    fine, value = pcall(decode, sub(answer, 2), big)
+    fine, value = pcall(decode, sub(answer, 2), big, true)
     if not fine then refuse("host." .. name .. ": its result", value, 2) end
     if sub(answer, 1, 1) == "v" then return value end
     value.name = name
@@ -296,7 +296,7 @@ end
 
 local function set_input(input, is_text)
   env._PROMPT = input
-  local fine, value = pcall(decode, input, big)
+  local fine, value = pcall(decode, input, big, not is_text)
   if fine then
     env._CTX = value
   elseif not is_text then
@@ -308,7 +308,7 @@ local function start(call, label, source, input, names, extras)
   big, output_left, log_left, log_lost = call.big, call.output, call.log, 0
   env.host = host_table(names)
   if extras ~= "" then
-    local fine, more = pcall(decode, extras, big)
+    local fine, more = pcall(decode, extras, big, true)
     if not fine then return refused("input", more) end
     for name, value in next, more.globals do env[name] = value end
   end

@@ -239,6 +239,16 @@ def test_the_input_is_a_text_and_a_value(lua: Lua) -> None:
     assert lua("return _PROMPT == nil and _CTX == nil") is True
 
 
+def test_a_text_of_others_is_read_as_strictly_as_any(lua: Lua) -> None:
+    """Only what the worker has encoded itself is known to be well formed."""
+    source = "return _CTX == nil and 'nil' or _CTX"
+    assert lua(source, r'{"a": "x\ny"}') == {"a": "x\ny"}
+    assert lua(source, '{"a": "x\ny"}') == "nil"
+    assert lua(source, '["x\x01"]') == lua(source, "[01]") == "nil"
+    given = {'"': '"\\', "\\": "\\", "": "\n\x01", "\u2028": '\\"', "a": "b"}
+    assert lua(source, given) == given
+
+
 def test_what_cannot_go_in_is_refused_with_its_place(fault: Any) -> None:
     found = fault("return 1", {"a": [1, {"b": 2**53 + 1}]})
     assert (found.kind, found.place) == ("input", "_CTX.a[1].b")
