@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 import redis
 from django.db import DatabaseError
 
+from blueprints.command_line import typed
 from blueprints.models import Run
 from blueprints.selectors.runs import run_get, run_report, run_steps
 from engine.blueprint import Program
@@ -204,7 +205,7 @@ class Session:
                 if now - ended_at > ARCHIVE_PATIENCE_S:
                     self._say(
                         "the run has ended but the archive is not there yet; its end:"
-                        f" python manage.py runs show {progress.run}"
+                        f" {typed(f'runs show {progress.run}')}"
                     )
                     run.status = progress.ended
                     return run
@@ -272,9 +273,8 @@ class Session:
             return
         if self.keep and finished:
             self.fleet.leave()
-            self._say(
-                "server and workers stay up; end them with: python manage.py up --stop"
-            )
+            stop = typed("up --stop")
+            self._say(f"server and workers stay up; end them with: {stop}")
             return
         if finished and self._idle():
             # Celery takes seconds to end a pool; there is nothing to wait for.
@@ -347,7 +347,7 @@ def exit_code(run: Run) -> int:
 
 def resume_line(run: str) -> str:
     """Return the command that carries a run on."""
-    return f"python manage.py runs resume {run}"
+    return typed(f"runs resume {run}")
 
 
 def _journal_end(store: RedisStore) -> str:
