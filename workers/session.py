@@ -36,7 +36,7 @@ from workers.fleets import (
     watch_server,
 )
 from workers.fleets_child import WARM_S
-from workers.live import Progress, TreeView, View, view_for
+from workers.live import Progress, View, view_for
 from workers.runtime import make_store
 from workers.unserved import UnservedQueues
 
@@ -194,16 +194,16 @@ class Session:
                 next_look = now + 1.0
                 run = run_get(progress.run)
                 if run.status in FINAL_RUN or run.status == RunStatus.INTERRUPTED:
-                    progress.ended = run.status
+                    progress.end(run.status, progress.now_ms())
                     return run
                 self.fleet.check()
                 if not progress.ended:
                     watch_server(place)
-                    self._tell_unserved(progress)
+                    self._tell_unserved()
             if progress.ended and not entries:
                 ended_at = ended_at or now
                 if now - ended_at > ARCHIVE_PATIENCE_S:
-                    self._say(
+                    self.view.say(
                         "the run has ended but the archive is not there yet; its end:"
                         f" {typed(f'runs show {progress.run}')}"
                     )
@@ -218,17 +218,10 @@ class Session:
                 if self.unserved is not None:
                     self.unserved.moved()
 
-    def _tell_unserved(self, progress: Progress) -> None:
+    def _tell_unserved(self) -> None:
         text = self.unserved.look() if self.unserved is not None else ""
-        if not text:
-            return
-        # A drawn tree can't be written into: it ends here and goes on below.
-        drawn = isinstance(self.view, TreeView)
-        if drawn:
-            self.view.close(progress)
-        self._say(text)
-        if drawn:
-            self.view.open(progress)
+        if text:
+            self.view.say(text)
 
     def _tell(self, run: Run) -> int:
         """Print how the run ended, as far as a person or a program wants to know."""
