@@ -163,7 +163,8 @@ def _load() -> str:
 def _hint(fn_id: str, broken: str) -> str:
     near = nearest_name(fn_id)
     if near:
-        return f"did you mean {near!r}?"
+        # The name may be right, and its module broken.
+        return "; ".join(filter(None, (f"did you mean {near!r}?", broken)))
     return broken or (
         "is its module in SWARM_AGENT_MODULES"
         f" ({', '.join(settings.SWARM_AGENT_MODULES)})?"
