@@ -7,5 +7,9 @@ import os
 
 def code_place(file: str, line: int) -> str:
     """Return `file:line`, the file as seen from the working directory if it is below."""
-    below = os.path.join(os.getcwd(), "")
+    try:
+        below = os.path.join(os.getcwd(), "")
+    except OSError:
+        # The directory is gone.
+        below = ""
     return f"{file.removeprefix(below)}:{line}"
