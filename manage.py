@@ -6,10 +6,19 @@ import io
 import os
 import sys
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
-
 USAGE, INTERRUPTED = 2, 130
+NOT_INSTALLED = (
+    "{} is not installed in this Python:"
+    " use `uv run manage.py ...`, or activate .venv\n"
+)
+
+try:
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+except ModuleNotFoundError as error:
+    sys.stderr.write(NOT_INSTALLED.format(error.name))
+    sys.exit(USAGE)
+
 ESCAPE = "json-escape"
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from blueprints.agent_inputs import AnnotationUnusable, Check, input_check
+from blueprints.code_places import code_place
 from engine.run.outcomes import as_json
 from engine.run.outputs import (
     Artifact,
@@ -28,6 +30,7 @@ Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
 
 _functions: dict[str, Function] = {}
+_sources: dict[str, Source] = {}
 _prepared: dict[str, Prepared] = {}
 _loaded: set[str] = set()
 
@@ -110,6 +113,14 @@ class Prepared:
     fault: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a function was registered: the module whose code did it, and the line."""
+
+    module: str
+    text: str
+
+
 def blocked(value: Any) -> Outcome:
     """Return the outcome of a step that was answered with no: it is not tried again."""
     return Outcome(value, ok=False)
@@ -119,22 +130,28 @@ def agent_function(name: str) -> Callable[[F], F]:
     """Register a function as the agent function `name`; ValueError if that is taken."""
 
     def register(fn: F) -> F:
-        other = _functions.get(name)
-        if other is not None and _origin(other) != _origin(fn):
+        source, other = _source(fn), _sources.get(name)
+        if other is not None and other != source:
             raise ValueError(
                 f"agent function {name!r} is defined twice:"
-                f" in {_origin(other)} and in {_origin(fn)}"
+                f" {other.text} and {source.text}"
             )
-        _functions[name] = fn
+        _functions[name], _sources[name] = fn, source
         _prepared.pop(name, None)
         return fn
 
     return register
 
 
-def _origin(fn: Function) -> str:
+def _source(fn: Function) -> Source:
     # An object that can be called has no name of its own.
-    return f"{fn.__module__}.{getattr(fn, '__qualname__', type(fn).__qualname__)}"
+    name = f"{fn.__module__}.{getattr(fn, '__qualname__', type(fn).__qualname__)}"
+    here = inspect.currentframe()
+    caller = here.f_back.f_back if here and here.f_back else None
+    if caller is None:
+        return Source(fn.__module__, name)
+    place = code_place(caller.f_code.co_filename, caller.f_lineno)
+    return Source(str(caller.f_globals.get("__name__")), f"{name} at {place}")
 
 
 def load_modules(modules: Iterable[str]) -> None:
@@ -148,16 +165,21 @@ def load_modules(modules: Iterable[str]) -> None:
 
 
 def broken_modules(modules: Iterable[str]) -> dict[str, str]:
-    """Import modules of agent functions, each once; why by name for those that can't be."""
+    """Import modules of agent functions, each once; why by name for those that can't be.
+
+    Nothing that a broken module registered stays: half a module must not serve.
+    """
     faults = {}
     for module in modules:
         if module in _loaded:
             continue
+        before = frozenset(_functions)
         try:
             importlib.import_module(module)
         # Importing runs any code at all, so anything may come out of it; a module that
         # asks Python to exit must not end the worker.
         except (Exception, SystemExit) as error:
+            _forget(before)
             faults[module] = (
                 f"the agent module {module!r} (SWARM_AGENT_MODULES) can't be imported:"
                 f" {type(error).__name__}: {error}"
@@ -165,6 +187,16 @@ def broken_modules(modules: Iterable[str]) -> dict[str, str]:
             continue
         _loaded.add(module)
     return faults
+
+
+def _forget(before: frozenset[str]) -> None:
+    """Drop what modules registered that Python has thrown away again."""
+    for name in _functions.keys() - before:
+        modules = {_sources[name].module, _functions[name].__module__}
+        # A sound module that the broken one imported stays, and is not imported again.
+        if not modules <= sys.modules.keys():
+            del _functions[name], _sources[name]
+            _prepared.pop(name, None)
 
 
 def find_prepared(name: str) -> Prepared | None:

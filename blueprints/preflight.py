@@ -60,25 +60,33 @@ def missing_parts(program: Program, document: Any) -> list[Diagnostic]:
     Spawners, Python functions, Lua scripts and programs; `document` is the complete one
     the program was made of. Workers on other machines may have more, or less.
     """
-    found = list(missing_functions(program, document))
+    found = missing_code(program, document)
     here = spawner_kinds()
     for place, agent in _placed(program, document):
         if agent.kind not in here:
             text = f"kind '{agent.kind}' has no spawner in this installation"
             hint = f"kinds with a spawner here: {', '.join(here) or 'none'}"
             found.append(_missing(place, NO_SPAWNER, text, hint, agent))
-        elif agent.kind == "lua":
-            found += _missing_script(place, agent)
         elif agent.kind == "subprocess":
             found += _missing_program(place, agent)
     return found
 
 
-def missing_functions(program: Program, document: Any) -> list[Diagnostic]:
-    """Return a finding for each agent whose Python function is not registered here.
+def missing_code(program: Program, document: Any) -> list[Diagnostic]:
+    """Return a finding for each agent whose function or script is not registered here.
 
-    Loads the modules of SWARM_AGENT_MODULES, if there is such an agent, as workers do.
+    Loads the modules of SWARM_AGENT_MODULES, if an agent is a Python function, as
+    workers do.
     """
+    found = _missing_functions(program, document)
+    if "lua" in spawner_kinds():
+        for place, agent in _placed(program, document):
+            if agent.kind == "lua":
+                found += _missing_script(place, agent)
+    return found
+
+
+def _missing_functions(program: Program, document: Any) -> list[Diagnostic]:
     wanted = [
         (place, agent, str(agent.spec.get("fn_id", "")))
         for place, agent in _placed(program, document)
@@ -163,7 +171,8 @@ def _load() -> str:
 def _hint(fn_id: str, broken: str) -> str:
     near = nearest_name(fn_id)
     if near:
-        return f"did you mean {near!r}?"
+        # The name may be right, and its module broken.
+        return "; ".join(filter(None, (f"did you mean {near!r}?", broken)))
     return broken or (
         "is its module in SWARM_AGENT_MODULES"
         f" ({', '.join(settings.SWARM_AGENT_MODULES)})?"

@@ -11,6 +11,8 @@ import tempfile
 os.environ["SWARM_VAR"] = tempfile.mkdtemp(prefix="swarm-tests.")
 for _name in ("SWARM_REDIS_URL", "DATABASE_URL", "SWARM_SECRET_KEY", "SWARM_DEBUG"):
     os.environ.pop(_name, None)
+# Advice names `python manage.py`, also where `uv run` started the tests.
+os.environ.pop("UV", None)
 # tests/postgres runs suites once more on a database of its own.
 if _url := os.environ.pop("SWARM_TEST_DATABASE_URL", ""):
     os.environ["DATABASE_URL"] = _url

@@ -15,6 +15,7 @@ from django.conf import settings
 from kombu import Exchange, Queue
 
 from blueprints.agents import broken_modules, function_faults
+from blueprints.command_line import typed
 from blueprints.conf import spawner_kinds
 from engine.store.base import ENGINE_QUEUE
 from engine.store.redis import RedisStore
@@ -106,7 +107,7 @@ def refuse_without_redis(**_: Any) -> None:
     """
     if settings.SWARM_STATE_URL == NOWHERE:
         sys.stderr.write(
-            "no embedded server is running: start `python manage.py up`, or set"
+            f"no embedded server is running: start `{typed('up')}`, or set"
             " SWARM_REDIS_URL, and start this worker again\n"
         )
         # Celery only logs exceptions of signal handlers; this one it lets through.

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from blueprints.agents import broken_modules, function_faults, registered
+from blueprints.command_line import typed
 from blueprints.conf import lua_host, wiring_faults
 from engine.ports import LuaFault
 from engine.store.redis import STATE
@@ -118,7 +119,7 @@ def _database() -> Iterator[Finding]:
     yield Finding("database", "ok", f"{engine} answers")
     if missing:
         text = f"{len(missing)} not applied, the first is {missing[0]}"
-        hint = "run `python manage.py migrate`; `run` and `up` do it by themselves"
+        hint = f"run `{typed('migrate')}`; `run` and `up` do it by themselves"
         yield Finding("migrations", "fail", text, hint)
     else:
         yield Finding("migrations", "ok", "all applied")
@@ -129,13 +130,13 @@ def _server(client: Any) -> Finding:
     embedded = not os.environ.get("SWARM_REDIS_URL", "").strip()
     if embedded and read_server_info(settings.VAR_DIR) is None:
         text = "the embedded server is not running"
-        hint = "`python manage.py up` (or `run`) starts it; or set SWARM_REDIS_URL"
+        hint = f"`{typed('up')}` (or `run`) starts it; or set SWARM_REDIS_URL"
         return Finding("redis", "fail", text, hint)
     try:
         info = client.info("server")
     except (redis.RedisError, OSError) as error:
         text = f"{where} does not answer: {_first_line(error)}"
-        hint = "`python manage.py up` starts the embedded server"
+        hint = f"`{typed('up')}` starts the embedded server"
         if not embedded:
             hint = "start it or correct SWARM_REDIS_URL"
         return Finding("redis", "fail", text, hint)

@@ -29,6 +29,7 @@ from django.db.migrations.executor import MigrationExecutor
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from blueprints.command_line import typed
 from blueprints.conf import spawner_kinds
 from engine.blueprint import Program
 from engine.store.base import ENGINE_QUEUE
@@ -171,7 +172,7 @@ def database_ready() -> None:
         ) from None
     if missing:
         raise SetupFailed(
-            f"{len(missing)} migrations are not applied: run `python manage.py migrate`"
+            f"{len(missing)} migrations are not applied: run `{typed('migrate')}`"
         )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TextIO
 
 import orjson
@@ -19,6 +18,7 @@ from rich.tree import Tree
 from engine.run.outputs import shown_content
 from engine.run.states import StepStatus
 from engine.store.base import JournalEntry
+from workers.live_lanes import Group
 from workers.live_rows import Row, nested, newest
 from workers.live_text import (
     SHOWN_CONTENT,
@@ -28,8 +28,6 @@ from workers.live_text import (
     stage_text,
 )
 
-SHOWN_LANES: Final = 8
-"""A fanout of more lanes than this is one line."""
 SHOWN_ROWS: Final = 30
 NESTED_STEPS: Final = 300
 GROUP_EVERY_S: Final = 1.0
@@ -47,6 +45,7 @@ STEP_ENDS: Final = {
     "timed_out": "failed",
     "step_lost": "lost",
 }
+OPEN: Final = ("pending", "running", "retry")
 SIGNS: Final = {
     "pending": ("·", "dim"),
     "running": ("▶", "cyan"),
@@ -79,48 +78,6 @@ class StepLine:
         if not self.began_ms:
             return None
         return max(0, (self.ended_ms or now_ms) - self.began_ms) / 1000
-
-
-@dataclass
-class Group:
-    """The lanes of one fanout; `lanes` maps an index to its latest step's status."""
-
-    place: str
-    size: int = 0
-    lanes: dict[int, str] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-    joined: bool = False
-
-    def note(self, lane: int, status: str) -> None:
-        """Note where a lane stands."""
-        old = self.lanes.get(lane)
-        if old is not None:
-            self.counts[old] -= 1
-        self.lanes[lane] = status
-        self.counts[status] += 1
-        self.size = max(self.size, lane + 1)
-
-    @property
-    def wide(self) -> bool:
-        """Tell whether it is shown as one line."""
-        return self.size > SHOWN_LANES
-
-    @property
-    def status(self) -> str:
-        """The status that stands for all lanes."""
-        if self.counts["failed"] or self.counts["lost"]:
-            return "failed"
-        still = self.counts["pending"] + self.counts["running"]
-        return "passed" if self.joined or not still else "running"
-
-    def summary(self) -> str:
-        """Return the line for all lanes."""
-        done = self.counts["passed"] + self.counts["blocked"]
-        parts = [f"lane[0..{self.size - 1}] {done}/{self.size} done"]
-        for status in ("running", "retry", "failed", "lost"):
-            if self.counts[status]:
-                parts.append(f"{self.counts[status]} {status}")
-        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -176,7 +133,7 @@ class Progress:
     def _event(self, event: list[Any], at_ms: int) -> None:
         kind = event[0]
         if kind in RUN_ENDS:
-            self.ended = RUN_ENDS[kind]
+            self.end(RUN_ENDS[kind], at_ms)
         elif kind in ("run_paused", "run_resumed"):
             self.paused = kind == "run_paused"
         elif kind == "pending":
@@ -206,8 +163,30 @@ class Progress:
             if group is not None:
                 group.size = int(event[3])
         elif kind == "joined" and event[1] in self.groups:
-            self.groups[event[1]].joined = True
-            self.finished.append(self.groups[event[1]])
+            self._join(self.groups[event[1]], at_ms)
+
+    def end(self, status: str, at_ms: int) -> None:
+        """Note the run's end; what is open then is cancelled, as in the archive."""
+        self.ended = status
+        for group in self.groups.values():
+            group.over = True
+        self._cancel(self.steps.values(), at_ms)
+
+    def _join(self, group: Group, at_ms: int) -> None:
+        group.joined = True
+        if group.under_way:
+            # Lanes that a race or a failure did not wait for.
+            below = f"{group.place}/lane["
+            self._cancel(
+                (s for p, s in self.steps.items() if p.startswith(below)), at_ms
+            )
+        self.finished.append(group)
+
+    def _cancel(self, steps: Iterable[StepLine], at_ms: int) -> None:
+        for step in steps:
+            if step.status in OPEN:
+                step.ended_ms = at_ms
+                self._set(step, "cancelled")
 
     def _output(self, step: StepLine, event: list[Any], at_ms: int) -> None:
         if step.status == "pending":
@@ -243,6 +222,9 @@ class Progress:
         return self.steps.setdefault(place, StepLine(place))
 
     def _set(self, step: StepLine, status: str) -> None:
+        if self.ended and status in OPEN:
+            # A worker may speak on until it has heard of the run's end.
+            status, step.ended_ms = "cancelled", step.began_ms
         step.status = status
         found = LANE.match(step.place)
         group = self._group(found[1]) if found else None
@@ -273,6 +255,7 @@ class View(Protocol):
 
     def open(self, progress: Progress) -> None: ...
     def update(self, progress: Progress) -> None: ...
+    def say(self, text: str) -> None: ...
     def close(self, progress: Progress) -> None: ...
 
 
@@ -287,16 +270,17 @@ class PlainView:
         self._stream = stream
         self._told: dict[str, tuple[float, str]] = {}
         self._stages: dict[tuple[str, str], tuple[float, str]] = {}
+        self._paused = False
 
     def open(self, progress: Progress) -> None:
         """Name the run."""
-        self._say(f"run {progress.run} ({progress.title})")
+        self.say(f"run {progress.run} ({progress.title})")
 
     def update(self, progress: Progress) -> None:
         """Tell what was said, then what finished."""
         for line in progress.new_lines():
             if line.sort not in ("running", "partial") or self._new_stage(line):
-                self._say(said_line(progress, line))
+                self.say(said_line(progress, line))
         wide: dict[str, Group] = {}
         for ended in progress.finished:
             if isinstance(ended, Group):
@@ -308,10 +292,13 @@ class PlainView:
                 wide[group.place] = group
                 if ended.status in ("passed", "blocked", "retry"):
                     continue
-            self._say(plain_line(progress, ended))
+            self.say(plain_line(progress, ended))
         progress.finished.clear()
         for group in wide.values():
             self._tell(group, time.monotonic())
+        if progress.paused != self._paused and not progress.ended:
+            self._paused = progress.paused
+            self.say(f"run {progress.run} {'paused' if self._paused else 'resumed'}")
 
     def close(self, progress: Progress) -> None:
         """Tell the last counts."""
@@ -334,9 +321,10 @@ class PlainView:
         text = f"  {group.place}  {group.summary()}"
         if text != said and now - at >= GROUP_EVERY_S:
             self._told[group.place] = (now, text)
-            self._say(text)
+            self.say(text)
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Write a line."""
         self._stream.write(text + "\n")
         self._stream.flush()
 
@@ -366,6 +354,11 @@ class TreeView:
                     )
                 )
         self._live.update(tree(progress), refresh=True)
+
+    def say(self, text: str) -> None:
+        """Write a line above the picture, or below the last one."""
+        # Not cut and not broken: it may be a command to be pasted.
+        self._live.console.print(Text(text), soft_wrap=True)
 
     def close(self, progress: Progress) -> None:
         """Leave the last picture."""

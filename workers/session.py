@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 import redis
 from django.db import DatabaseError
 
+from blueprints.command_line import typed
 from blueprints.models import Run
 from blueprints.selectors.runs import run_get, run_report, run_steps
 from engine.blueprint import Program
@@ -35,7 +36,7 @@ from workers.fleets import (
     watch_server,
 )
 from workers.fleets_child import WARM_S
-from workers.live import Progress, TreeView, View, view_for
+from workers.live import Progress, View, view_for
 from workers.runtime import make_store
 from workers.unserved import UnservedQueues
 
@@ -193,18 +194,18 @@ class Session:
                 next_look = now + 1.0
                 run = run_get(progress.run)
                 if run.status in FINAL_RUN or run.status == RunStatus.INTERRUPTED:
-                    progress.ended = run.status
+                    progress.end(run.status, progress.now_ms())
                     return run
                 self.fleet.check()
                 if not progress.ended:
                     watch_server(place)
-                    self._tell_unserved(progress)
+                    self._tell_unserved()
             if progress.ended and not entries:
                 ended_at = ended_at or now
                 if now - ended_at > ARCHIVE_PATIENCE_S:
-                    self._say(
+                    self.view.say(
                         "the run has ended but the archive is not there yet; its end:"
-                        f" python manage.py runs show {progress.run}"
+                        f" {typed(f'runs show {progress.run}')}"
                     )
                     run.status = progress.ended
                     return run
@@ -217,17 +218,10 @@ class Session:
                 if self.unserved is not None:
                     self.unserved.moved()
 
-    def _tell_unserved(self, progress: Progress) -> None:
+    def _tell_unserved(self) -> None:
         text = self.unserved.look() if self.unserved is not None else ""
-        if not text:
-            return
-        # A drawn tree can't be written into: it ends here and goes on below.
-        drawn = isinstance(self.view, TreeView)
-        if drawn:
-            self.view.close(progress)
-        self._say(text)
-        if drawn:
-            self.view.open(progress)
+        if text:
+            self.view.say(text)
 
     def _tell(self, run: Run) -> int:
         """Print how the run ended, as far as a person or a program wants to know."""
@@ -272,9 +266,8 @@ class Session:
             return
         if self.keep and finished:
             self.fleet.leave()
-            self._say(
-                "server and workers stay up; end them with: python manage.py up --stop"
-            )
+            stop = typed("up --stop")
+            self._say(f"server and workers stay up; end them with: {stop}")
             return
         if finished and self._idle():
             # Celery takes seconds to end a pool; there is nothing to wait for.
@@ -347,7 +340,7 @@ def exit_code(run: Run) -> int:
 
 def resume_line(run: str) -> str:
     """Return the command that carries a run on."""
-    return f"python manage.py runs resume {run}"
+    return typed(f"runs resume {run}")
 
 
 def _journal_end(store: RedisStore) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from celery import current_app
 
+from blueprints.command_line import typed
 from engine.blueprint import Program
 from engine.store.base import ENGINE_QUEUE
 from engine.store.redis import RedisStore
@@ -74,8 +75,7 @@ def advice(queue: str, kinds: Mapping[str, str]) -> str:
     """Return the line that names a queue nobody serves and what to start for it."""
     kind = kinds.get(queue)
     if kind is None:
-        return f"no worker serves {queue}; start `python manage.py up`"
+        return f"no worker serves {queue}; start `{typed('up')}`"
     more = "" if queue in queues_of_kinds([kind]) else f" --queues {queue}"
-    return (
-        f"no worker serves {queue}; start `python manage.py fleet --kind {kind}{more}`"
-    )
+    start = typed(f"fleet --kind {kind}{more}")
+    return f"no worker serves {queue}; start `{start}`"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from blueprints.authoring.answer import FINE, Answer, lines
+from blueprints.command_line import typed
 from blueprints.parameters import Refused
 from engine.flow.grammar import DIALECTS
 
@@ -52,7 +53,7 @@ def answer(options: Mapping[str, Any]) -> Answer:
     files = scaffold(options["shape"], name, options["dialect"])
     _make(target, files)
     names = sorted(files)
-    run = f"python manage.py run {target}"
+    run = typed(f"run {target}")
     rows = [f"made {target}", *(f"  {one}" for one in names), f"try it: {run}"]
     data = {
         "ok": True,

@@ -58,7 +58,7 @@ ON_PAGE = {
     "workers/keeper.py:GRACE_S": "an attempt that can't be interrupted",
     "workers/live.py:GROUP_EVERY_S": "`run`: notes of one stage",
     "workers/live_text.py:SHOWN_CONTENT": "a content in `run`",
-    "workers/live.py:SHOWN_LANES": "`run`: lanes of a fanout",
+    "workers/live_lanes.py:SHOWN_LANES": "`run`: lanes of a fanout",
     "workers/live.py:SHOWN_ROWS": "`run`: lanes of a fanout",
     "workers/live_rows.py:SHOWN_TURNS": "`run`: lanes of a fanout",
     "workers/lua/host.py:MAX_CALLS": "scripts in one sandbox",

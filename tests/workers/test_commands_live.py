@@ -1,6 +1,7 @@
 """The live view: what a person reads of a journal."""
 
 import io
+import re
 from typing import Any
 
 import orjson
@@ -288,3 +289,102 @@ def test_the_tree_says_that_a_run_is_paused():
     assert "demo  paused" in drawn(progress)
     progress.apply(entry(1200, ["run_resumed"]))
     assert "demo  running" in drawn(progress)
+
+
+def test_plain_lines_tell_that_a_run_was_paused_and_resumed_elsewhere():
+    progress = fed(entry(1000, *BEGUN))
+    out = io.StringIO()
+    view = PlainView(out)
+    view.update(progress)
+    for kind in ("run_paused", "run_resumed"):
+        progress.apply(entry(1100, [kind]))
+        view.update(progress)
+        view.update(progress)
+    assert out.getvalue() == "run R-1 paused\nrun R-1 resumed\n"
+
+
+def test_a_fanout_is_not_done_before_all_its_lanes_are():
+    progress = fed(
+        entry(1000, ["opened", "/f", "all", 5]),
+        entry(1100, ["passed", "/f/lane[0]", 1, "grade", 0]),
+        entry(1100, ["passed", "/f/lane[1]", 1, "grade", 0]),
+    )
+    assert rows_of(progress)[0] == "└── ▶ lane[0..4] 2/5 done  /f"
+    for n in (2, 3, 4):
+        progress.apply(entry(1200, ["passed", f"/f/lane[{n}]", 1, "grade", 0]))
+    assert rows_of(progress)[0] == "└── ✔ lane[0..4] 5/5 done  /f"
+
+
+def test_nothing_of_a_cancelled_run_is_shown_as_under_way():
+    progress = fed(
+        entry(1000, ["opened", "/f", "all", 5]),
+        entry(1100, ["passed", "/f/lane[0]", 1, "grade", 0]),
+        entry(1100, ["pending", "/f/lane[1]", "grade"], ["started", "/f/lane[1]", 1]),
+        entry(1200, ["retry", "/f/lane[2]", 1, "grade", "no", 0, "failed"]),
+        entry(3100, ["run_cancelled", "enough"]),
+        # Its worker has not heard of it yet.
+        entry(3200, said("/f/lane[3]", stage("one"))),
+    )
+    assert rows_of(progress) == [
+        "└── - lane[0..4] 1/5 done, 3 cancelled  /f",
+        "    ├── ✔ grade",
+        "    ├── - grade",
+        "    ├── - grade",
+        "    └── - ?    0 ms  /f/lane[3]",
+    ]
+    assert progress.steps["/f/lane[1]"].seconds(9000) == 2.0
+
+
+def test_lanes_that_a_race_left_behind_are_not_shown_as_under_way():
+    progress = fed(
+        entry(1000, ["opened", "/f", "race", 2]),
+        entry(1100, ["pending", "/f/lane[0]", "grade"], ["started", "/f/lane[0]", 1]),
+        entry(1200, ["passed", "/f/lane[1]", 1, "grade", 0], ["joined", "/f", 1]),
+    )
+    assert rows_of(progress) == [
+        "└── ✔ lane[0..1] 1/2 done, 1 cancelled  /f",
+        "    ├── - grade",
+        "    └── ✔ grade",
+    ]
+
+
+CONTROL = re.compile(r"\x1b\[(\??\d*)(?:;\d+)*([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
+
+
+def screen(written: str) -> list[str]:
+    """Return the lines a terminal shows after what was written to it."""
+    lines, row, column = [""], 0, 0
+    for number, letter, move, text in CONTROL.findall(written):
+        if text:
+            kept = lines[row].ljust(column)
+            lines[row] = kept[:column] + text + kept[column + len(text) :]
+            column += len(text)
+        elif move == "\r":
+            column = 0
+        elif move == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+        elif letter == "A":
+            row = max(0, row - int(number or 1))
+        elif letter == "K":
+            lines[row] = ""
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+def test_what_is_said_while_a_tree_is_drawn_stays_above_it():
+    console = Console(file=io.StringIO(), width=60, force_terminal=True)
+    view = TreeView(console)
+    progress = fed(entry(1000, *BEGUN))
+    view.open(progress)
+    advice = "no worker serves [b]swarm.gpu; start `python manage.py fleet --kind gpu`"
+    view.say(advice)
+    for at in (1100, 1200):
+        progress.apply(entry(at, said("/a", stage("read"))))
+        view.update(progress)
+    view.close(progress)
+    view.say("the end")
+    shown = screen(console.file.getvalue())  # type: ignore[attr-defined]
+    assert shown[0] == advice
+    assert shown[1].startswith("run R-1  demo  running")
+    assert shown[2].startswith("└── ▶ grade")
+    assert shown[3:] == ["the end"]

@@ -104,6 +104,26 @@ def test_a_misspelt_function_is_told_before_anything_is_started(
     assert not (Path(settings.VAR_DIR) / "redis.json").exists()
 
 
+def test_a_misspelt_script_is_told_before_anything_is_started(
+    tmp_path: Path, capsys: Any
+):
+    file = tmp_path / "b.json"
+    agents = [
+        {"name": "a", "kind": "lua", "spec": {"fn_id": "words-tops"}},
+        {"name": "b", "kind": "lua", "spec": {"fn_id": "words-top"}},
+    ]
+    document = {"schema_version": "0.1.0", "id": "b", "flow": FLOW, "agents": agents}
+    file.write_text(json.dumps(document))
+
+    assert run(str(file), "--json") == 2
+    told = capsys.readouterr()
+    assert (
+        "1 finding:\n  $.agents[0].spec.fn_id: no Lua script is registered as"
+        " 'words-tops'; did you mean 'words-top'?" in told.err
+    )
+    assert told.err.endswith("nothing was started\n")
+
+
 def test_a_module_that_can_not_be_imported_is_told_with_the_function_it_may_hold(
     tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ):

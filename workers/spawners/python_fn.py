@@ -28,6 +28,8 @@ from blueprints.agents import (
 )
 from engine.ports import StepCall
 from engine.run.outcomes import Outcome, timed_out
+from engine.run.outputs import Log
+from workers.spawners.raised import raised_at
 from workers.spawners.step_log import attach, running
 
 MAX_TEXT = 2000
@@ -160,6 +162,9 @@ def _timed(function: Function, value: Any, step: Step, grace_s: float) -> Outcom
         )
     # SystemExit too: a function must not end the worker.
     except BaseException as error:
+        where = raised_at(error)
+        if where:
+            step.emit(Log(where))
         kind = type(error).__name__
         said = _text_of(error)
         text = f"{kind}: {said}" if said else kind

@@ -196,3 +196,60 @@ def test_a_broken_module_does_not_hide_the_others(
     assert outcome.permanent
     assert "'leaving_agents' (SWARM_AGENT_MODULES)" in outcome.text
     assert "SystemExit: 3; the agent module 'no_agents'" in outcome.text
+
+
+HALF = """from blueprints.agents import agent_function
+import test_half_imported
+
+@agent_function("test-half")
+def half(value, *, step):
+    return "half"
+
+import nothere
+"""
+IMPORTED = """from blueprints.agents import agent_function
+
+@agent_function("test-imported")
+def whole(value, *, step):
+    return "whole"
+"""
+
+
+def test_no_function_of_a_broken_module_is_served(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    (tmp_path / "test_half_agents.py").write_text(HALF)
+    (tmp_path / "test_half_imported.py").write_text(IMPORTED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings.SWARM_AGENT_MODULES = ["test_half_agents"]
+    outcome = run(fn="test-half")
+    assert outcome.permanent
+    assert "can't be imported: ModuleNotFoundError: No module named" in outcome.text
+    assert "test-half" not in registered()
+    # It is sound, and Python keeps it: importing it again would register nothing.
+    assert run(fn="test-imported").value == "whole"
+
+    mended = HALF.replace("import nothere", "")
+    (tmp_path / "test_half_agents.py").write_text(f"# mended\n{mended}")
+    assert run(fn="test-half").value == "half"
+
+
+def test_a_name_taken_within_a_module_breaks_it_with_both_places(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test_twice_agents.py").write_text(
+        "from blueprints.agents import agent_function\n"
+        "@agent_function('test-twice')\n"
+        "def one(value, *, step): ...\n"
+        "@agent_function('test-twice')\n"
+        "def one(value, *, step): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AgentModuleBroken) as caught:
+        load_modules(["test_twice_agents"])
+    assert (
+        "'test-twice' is defined twice: test_twice_agents.one at test_twice_agents.py:2"
+        " and test_twice_agents.one at test_twice_agents.py:4" in str(caught.value)
+    )
+    assert "test-twice" not in registered()

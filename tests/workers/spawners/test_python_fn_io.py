@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import json
 import logging
 import threading
 import time
@@ -15,7 +16,14 @@ from django.core.management import call_command
 from pydantic import BaseModel, Field
 
 from blueprints.agent_inputs import AnnotationUnusable, input_check
-from blueprints.agents import Step, agent_function, blocked, find_prepared
+from blueprints.agents import (
+    AgentFailed,
+    Step,
+    agent_function,
+    blocked,
+    find_prepared,
+)
+from blueprints.code_places import code_place
 from engine.blueprint.program import Agent
 from engine.ports import StepCall
 from engine.run.emitter import Emitter, Outlet
@@ -278,7 +286,7 @@ def test_what_a_step_showed_does_not_change_afterwards() -> None:
 def test_what_can_not_be_said_is_an_error_where_it_is_said(say: Any, told: str) -> None:
     outcome, said = run("io-any", None, lambda value, step: say(step))
     assert outcome.text.startswith(f"ValueError: {told}")
-    assert said == []
+    assert all(isinstance(event, Log) for event in said)
 
 
 @pytest.fixture
@@ -422,3 +430,37 @@ def test_an_alarm_in_the_midst_of_speaking_leaves_no_lock_behind() -> None:
             spoke += 1
             assert emit.tail.end(outcome) is outcome
     assert spoke > 10
+
+
+def _here(line: int, name: str) -> list[OutputEvent]:
+    place = code_place(__file__, line)
+    return [Log(f"raised at {place} in {name}")]
+
+
+def _deep(text: str) -> Any:
+    return json.loads(text)
+
+
+def _bad_part(value: Any, step: Step) -> None:
+    step.artifact("", value)
+
+
+def _no_agent(value: Any, step: Step) -> None:
+    raise AgentFailed("no, thanks")
+
+
+def test_an_exception_says_in_the_steps_log_which_line_of_ours_it_came_from() -> None:
+    async def later(value: Any, step: Step) -> Any:
+        await asyncio.sleep(0)
+        return _deep("{")
+
+    line = _deep.__code__.co_firstlineno + 1
+    # Not the line of json that raised it: that is nobody's mistake.
+    outcome, told = run("io-any", None, lambda value, step: _deep("{"))
+    assert outcome.text.startswith("JSONDecodeError: ")
+    assert told == _here(line, "_deep")
+    assert run("io-async", None, later)[1] == _here(line, "_deep")
+    line = _bad_part.__code__.co_firstlineno + 1
+    assert run("io-any", None, _bad_part)[1] == _here(line, "_bad_part")
+    # Its text is meant to say all.
+    assert run("io-any", None, _no_agent)[1] == []

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from blueprints.command_line import typed
 from blueprints.conf import spawner_kinds
 from workers.fleets import (
     SetupFailed,
@@ -20,9 +21,12 @@ from workers.server import acquire_for_exec, read_server_info
 from workers.session import REFUSED
 
 POOLS = ("prefork", "threads", "solo")
-NO_SERVER = (
-    "no embedded server is running: start `python manage.py up`, or set SWARM_REDIS_URL"
-)
+
+
+def no_server() -> str:
+    """Return what to do where the embedded server is not there."""
+    start = typed("up")
+    return f"no embedded server is running: start `{start}`, or set SWARM_REDIS_URL"
 
 
 def hold_server() -> None:
@@ -33,10 +37,10 @@ def hold_server() -> None:
     try:
         held = acquire_for_exec(settings.VAR_DIR)
     except TimeoutError:
-        raise SetupFailed(NO_SERVER) from None
+        raise SetupFailed(no_server()) from None
     if read_server_info(settings.VAR_DIR) is None:
         os.close(held)
-        raise SetupFailed(NO_SERVER)
+        raise SetupFailed(no_server())
 
 
 class Command(BaseCommand):
@@ -81,7 +85,7 @@ class Command(BaseCommand):
             pool = pool_of(kinds, options["pool"])
             own = not os.environ.get("SWARM_REDIS_URL", "").strip()
             if own and read_server_info(settings.VAR_DIR) is None:
-                raise SetupFailed(NO_SERVER)
+                raise SetupFailed(no_server())
             reach(settings.SWARM_STATE_URL)
             if own:
                 hold_server()

@@ -14,7 +14,7 @@ from blueprints.loaders.blueprint import Loaded, load_blueprint
 from blueprints.loaders.documents import DocumentInvalid
 from blueprints.models import Run
 from blueprints.parameters import Refused, read_ctx
-from blueprints.preflight import compile_here, missing_functions
+from blueprints.preflight import compile_here, missing_code
 from engine.blueprint import BlueprintInvalid, Program
 from engine.flow import JsonTextError, load_json
 from engine.ids import new_id
@@ -162,9 +162,9 @@ def tell_script(session: Session, loaded: Loaded) -> None:
 
 
 def load_program(document: Any) -> Program:
-    """Compile a Blueprint, and look for the functions it names."""
+    """Compile a Blueprint, and look for the functions and scripts it names."""
     program = compile_here(document)
-    if missing := missing_functions(program, document):
+    if missing := missing_code(program, document):
         raise BlueprintInvalid(missing)
     return program
 

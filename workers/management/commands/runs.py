@@ -11,6 +11,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
+from blueprints.command_line import typed
 from blueprints.models import Run, Step
 from blueprints.selectors.outputs import log_text, run_log
 from blueprints.selectors.runs import run_get, run_list, run_report, run_steps
@@ -98,8 +99,7 @@ def find_run(text: str) -> Run:
         raise SetupFailed(str(error)) from None
     except Run.DoesNotExist:
         raise SetupFailed(
-            f"no run {text} in this database: `python manage.py runs list` shows what"
-            " there is"
+            f"no run {text} in this database: `{typed('runs list')}` shows what there is"
         ) from None
 
 
@@ -135,7 +135,7 @@ def list_runs(*, as_json: bool) -> None:
         print(json.dumps({"items": rows}))
         return
     if not rows:
-        print("no runs yet: python manage.py run FILE starts one")
+        print(f"no runs yet: {typed('run FILE')} starts one")
         return
     made = table("run", "status", "blueprint", "age", "steps")
     for row in rows:
@@ -350,5 +350,5 @@ def lost_text(run: Run) -> str:
     return (
         f"Redis has lost the state of run {run.pk}. Rebuilding it from the journal is"
         " not there yet, so it can't be resumed: start it anew with"
-        " `python manage.py run FILE`"
+        f" `{typed('run FILE')}`"
     )

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from blueprints.command_line import typed
 from workers.fleets import (
     Fleet,
     Place,
@@ -97,7 +98,7 @@ def serve(queues: list[str], options: dict[str, Any]) -> int:
                     interrupts.closing = True
                     if options["keep"]:
                         fleet.leave()
-                        print("left up; end with: python manage.py up --stop")
+                        print(f"left up; end with: {typed('up --stop')}")
                     else:
                         fleet.stop()
         except KeyboardInterrupt:
@@ -126,7 +127,8 @@ def _serve(
         print(f"workers  {count} processes, log {log}")
     if others:
         print(f"also up  {', '.join(others)}")
-    print("launch   python manage.py run FILE --keep    (Ctrl-C stops)", flush=True)
+    launch = typed("run FILE --keep")
+    print(f"launch   {launch}    (Ctrl-C stops)", flush=True)
     while True:
         time.sleep(EVERY_S)
         watch_server(place)
