@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from engine.blueprint import Program
-from workers.doctor import pool_findings
+from workers.doctor import pool_findings, queue_findings
 from workers.fleets import SetupFailed, masked, pool_of, queues_of_kinds, reach
 from workers.management.commands.run import Refused, initial_ctx
 
@@ -287,6 +287,16 @@ def test_doctor_names_each_broken_agent_module(
     assert found["level"] == "fail"
     assert "'doctor_broken' (SWARM_AGENT_MODULES) can't be imported" in found["text"]
     assert "nowhere_to_be_found" in found["text"]
+
+
+def test_doctor_tells_queues_that_no_worker_serves():
+    text = "swarm.lua 1 waiting (0 dispatched)"
+    start = "python manage.py fleet --kind lua"
+    (found,) = queue_findings(text, {"swarm.lua": 1}, [("swarm.lua", start)])
+    assert (found.level, found.hint) == ("warn", f"start `{start}`")
+    assert found.text == f"{text}; no worker serves swarm.lua"
+    assert [f.level for f in queue_findings(text, {"swarm.lua": 1}, [])] == ["ok"]
+    assert [f.level for f in queue_findings(text, {"swarm.lua": 10**5}, [])] == ["warn"]
 
 
 def test_doctor_tells_pools_that_hold_no_timeouts():
