@@ -142,7 +142,7 @@ NO_LIMIT = {
         "engine/blueprint/lints/path_never_written.py:_MOST_COMPARED",
         "engine/blueprint/lints/path_never_written.py:_MOST_SEARCHED",
         "engine/blueprint/lints/path_never_written.py:_NEAR",
-        "engine/blueprint/program.py:FORMAT", "engine/blueprint/reading.py:_QUOTED",
+        "blueprints/preflight.py:COMPILED_BYTES", "engine/blueprint/program.py:FORMAT", "engine/blueprint/reading.py:_QUOTED",
         "engine/blueprint/schema_errors.py:_MOST_COMPARED",
         "engine/ids.py:_VARIANT", "engine/ids.py:_VERSION_7",
         "engine/run/ctx.py:FOLD_AT", "engine/store/memory.py:ENTRY_COST",
