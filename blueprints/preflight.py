@@ -17,16 +17,19 @@ from blueprints.agents import (
     load_modules,
     nearest_name,
 )
-from blueprints.conf import spawner_kinds
+from blueprints.conf import lua_host, spawner_kinds
 from blueprints.lua_scripts import find_script
 from engine.blueprint import Agent, Diagnostic, Program, compile_blueprint
 from engine.blueprint.diagnostics import Element, place_in
 from engine.blueprint.kinds import KINDS
+from engine.ports import LuaFault, LuaLimits, LuaScript
 
 UNKNOWN_FUNCTION: Final = "unknown-function"
 UNKNOWN_SCRIPT: Final = "unknown-script"
+BROKEN_SCRIPT: Final = "script-broken"
 NO_PROGRAM: Final = "program-not-found"
 NO_SPAWNER: Final = "kind-without-spawner"
+COMPILED_BYTES: Final = 1024
 
 
 def compile_here(document: Any, *, anywhere: bool = False) -> Program:
@@ -57,7 +60,7 @@ def known_kinds() -> frozenset[str]:
 def missing_parts(program: Program, document: Any) -> list[Diagnostic]:
     """Return a finding for each thing an agent needs that is not here.
 
-    Spawners, Python functions, Lua scripts and programs; `document` is the complete one
+    Spawners, Python functions, Lua scripts (which have to compile) and programs; `document` is the complete one
     the program was made of. Workers on other machines may have more, or less.
     """
     found = missing_code(program, document)
@@ -69,6 +72,8 @@ def missing_parts(program: Program, document: Any) -> list[Diagnostic]:
             found.append(_missing(place, NO_SPAWNER, text, hint, agent))
         elif agent.kind == "subprocess":
             found += _missing_program(place, agent)
+        elif agent.kind == "lua":
+            found += _broken_script(place, agent)
     return found
 
 
@@ -130,6 +135,29 @@ def _missing_script(place: str, agent: Agent) -> Iterator[Diagnostic]:
     except LookupError as error:
         text, _, hint = str(error.args[0]).partition("; ")
         yield _missing(f"{place}.spec.fn_id", UNKNOWN_SCRIPT, text, hint, agent)
+
+
+def _broken_script(place: str, agent: Agent) -> Iterator[Diagnostic]:
+    spec = agent.spec
+    name, source = spec.get("fn_id"), spec.get("source")
+    inline = isinstance(source, str)
+    if not inline:
+        try:
+            source = find_script(str(name), settings.SWARM_LUA_DIRS)
+        except LookupError:
+            return
+    label = spec.get("label") or (f"{agent.name}.lua" if name is None else str(name))
+    limits = LuaLimits(
+        settings.SWARM_LUA_TIME, settings.SWARM_LUA_MEMORY, COMPILED_BYTES
+    )
+    try:
+        # All of it is compiled, and nothing of it is carried out.
+        lua_host().run(LuaScript(f"do return end {source}", label), limits)
+    except LuaFault as fault:
+        # What else may go wrong is about this machine, and told by `manage.py doctor`.
+        if fault.kind == "syntax":
+            spot = f"{place}.spec.{'source' if inline else 'fn_id'}"
+            yield _missing(spot, BROKEN_SCRIPT, fault.text, "", agent)
 
 
 def _missing_program(place: str, agent: Agent) -> Iterator[Diagnostic]:

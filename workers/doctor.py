@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import redis
@@ -26,6 +26,7 @@ from workers.fleets import masked, unapplied
 from workers.lua import SandboxHost
 from workers.lua.selftest import self_test
 from workers.server import read_server_info
+from workers.unserved import unserved_of
 
 LEAST_MAJOR: Final = 7
 PING_S: Final = 1.0
@@ -180,15 +181,27 @@ def _queues(client: Any) -> Iterator[Finding]:
     known = {queue.name for queue in settings.CELERY_TASK_QUEUES}
     known |= {name.decode() for name in client.smembers(f"{STATE}queues")}
     told: list[str] = []
-    deepest = 0
+    waits: dict[str, int] = {}
     for name in sorted(known):
         waiting = client.llen(f"{prefix}{name}")
         dispatched = client.zcard(f"{STATE}d:{name}")
-        deepest = max(deepest, waiting)
+        if waiting:
+            waits[name] = waiting
         if waiting or dispatched:
             told.append(f"{name} {waiting} waiting ({dispatched} dispatched)")
     text = ", ".join(told) or "all empty"
-    if deepest > DEEP:
+    yield from queue_findings(text, waits, unserved_of(list(waits)))
+
+
+def queue_findings(
+    text: str, waits: Mapping[str, int], unserved: Sequence[tuple[str, str]]
+) -> Iterator[Finding]:
+    """Yield what is to be said of queues; `unserved` has the command for each."""
+    if unserved:
+        names = ", ".join(name for name, _ in unserved)
+        hint = "start " + ", ".join(f"`{command}`" for _, command in unserved)
+        yield Finding("queues", "warn", f"{text}; no worker serves {names}", hint)
+    elif max(waits.values(), default=0) > DEEP:
         yield Finding("queues", "warn", text, "start more workers: `manage.py fleet`")
     else:
         yield Finding("queues", "ok", text)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from celery import current_app
 
 from blueprints.command_line import typed
+from blueprints.conf import spawner_kinds
 from engine.blueprint import Program
 from engine.store.base import ENGINE_QUEUE
 from engine.store.redis import RedisStore
@@ -73,9 +74,27 @@ def served_queues() -> frozenset[str] | None:
 
 def advice(queue: str, kinds: Mapping[str, str]) -> str:
     """Return the line that names a queue nobody serves and what to start for it."""
-    kind = kinds.get(queue)
-    if kind is None:
-        return f"no worker serves {queue}; start `{typed('up')}`"
+    return f"no worker serves {queue}; start `{server_of(queue, kinds)}`"
+
+
+def server_of(queue: str, kinds: Mapping[str, str]) -> str:
+    """Return the command that serves a queue; `kinds` has the kinds of queues."""
+    if queue == ENGINE_QUEUE:
+        return typed("up")
+    kind = kinds.get(queue, "KIND")
     more = "" if queue in queues_of_kinds([kind]) else f" --queues {queue}"
-    start = typed(f"fleet --kind {kind}{more}")
-    return f"no worker serves {queue}; start `{start}`"
+    return typed(f"fleet --kind {kind}{more}")
+
+
+def unserved_of(waiting: Sequence[str]) -> list[tuple[str, str]]:
+    """Ask workers what they serve; other queues of these, with the command for each.
+
+    Empty where nobody can be asked. Costs a second if any queue is given.
+    """
+    served = served_queues() if waiting else None
+    if served is None:
+        return []
+    kinds = {
+        queue: kind for kind in spawner_kinds() for queue in queues_of_kinds([kind])
+    }
+    return [(name, server_of(name, kinds)) for name in waiting if name not in served]

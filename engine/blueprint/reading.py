@@ -3,6 +3,7 @@
 Nothing of the document is carried out or imported here: it may come from anyone.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -38,6 +39,10 @@ from engine.flow import (
 from engine.flow.json_text import MAX_DEPTH, Json, find_fault
 
 _PARSE_ERROR: Final = re.compile(r"parse error at \$(\S*): (.*)", re.DOTALL)
+# A longer text is not repeated in a hint.
+_QUOTED: Final = 80
+_TWICE: Final = "invalid path syntax: "
+_KEYS: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 _LAST_STEP: Final = re.compile(r"(.*)\.([a-z_]+)(?:\[[0-9]+\])?", re.DOTALL)
 
 
@@ -178,7 +183,22 @@ def _flow_finding(error: FlowError, value: Json, start: str) -> Diagnostic:
     if old is not None:
         hint = "`manage.py blueprint upgrade FILE` rewrites it"
         return Diagnostic(place, "older-dialect", f"{message} ({old})", hint)
+    spot = resolve_place(value, f"${found[1]}")
+    if isinstance(spot, str) and len(spot) <= _QUOTED:
+        hint = hint or _hint_for_text(message, spot)
+    # The language's own text has the words twice.
+    message = message.removeprefix(_TWICE)
     return Diagnostic(place, "invalid-flow", message, hint)
+
+
+def _hint_for_text(message: str, text: str) -> str:
+    if message.startswith(_TWICE) and _KEYS.fullmatch(text):
+        return f"did you mean '$.{text}'?"
+    if message.startswith("expected an object with 'op'"):
+        path = text == "$" or text.startswith(("$.", "$["))
+        meant = {"op": "path", "at": text} if path else {"op": "lit", "value": text}
+        return f"write {json.dumps(meant, ensure_ascii=False)}"
+    return ""
 
 
 def _unwritable(error: FlowError, start: str) -> Diagnostic:

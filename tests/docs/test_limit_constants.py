@@ -147,7 +147,7 @@ NO_LIMIT = {
         "engine/blueprint/lints/path_never_written.py:_MOST_COMPARED",
         "engine/blueprint/lints/path_never_written.py:_MOST_SEARCHED",
         "engine/blueprint/lints/path_never_written.py:_NEAR",
-        "engine/blueprint/program.py:FORMAT",
+        "blueprints/preflight.py:COMPILED_BYTES", "engine/blueprint/program.py:FORMAT", "engine/blueprint/reading.py:_QUOTED",
         "engine/blueprint/schema_errors.py:_MOST_COMPARED",
         "engine/ids.py:_VARIANT", "engine/ids.py:_VERSION_7",
         "engine/run/ctx.py:FOLD_AT", "engine/store/memory.py:ENTRY_COST",
@@ -174,7 +174,8 @@ NO_LIMIT = {
     ),
     "an exit code": (
         "blueprints/authoring/answer.py:FINE", "blueprints/authoring/answer.py:INVALID",
-        "blueprints/authoring/answer.py:REFUSED", "workers/boot.py:REFUSED",
+        "blueprints/authoring/answer.py:REFUSED", "blueprints/command_line.py:USAGE",
+        "workers/boot.py:REFUSED",
         "workers/fleets_child.py:GAVE_UP", "workers/session.py:DONE",
         "workers/session.py:FAILED", "workers/session.py:INTERRUPTED",
         "workers/session.py:REFUSED", "workers/session.py:TIMED_OUT",

@@ -273,6 +273,19 @@ def test_a_stock_celery_worker_works_off_a_run_of_another_terminal(shell: Shell)
     # Until then nobody serves the queue, and the command says so.
     missing = "no worker serves swarm.python_fn; start `python manage.py fleet"
     shell.until(lambda: missing in shell.err)
+    doctor = subprocess.run(
+        [sys.executable, "manage.py", "doctor", "--json"],
+        cwd=REPO,
+        env=shell.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    found = {f["name"]: f for f in json.loads(doctor.stdout)["findings"]}["queues"]
+    assert found["level"] == "warn"
+    assert found["text"].endswith("; no worker serves swarm.python_fn")
+    assert found["hint"] == "start `python manage.py fleet --kind python_fn`"
     log = shell.var / "stock.log"
     with open(log, "w") as output:
         worker = subprocess.Popen(

@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.core.management import CommandError, call_command
+from django.core.management import (
+    CommandError,
+    call_command,
+    execute_from_command_line,
+)
 
 from engine.blueprint import Program
-from workers.doctor import pool_findings
+from workers.doctor import pool_findings, queue_findings
 from workers.fleets import SetupFailed, masked, pool_of, queues_of_kinds, reach
-from workers.management.commands.run import Refused, initial_ctx
+from workers.management.commands.run import Refused, initial_ctx, undeclared
+from workers.management.commands.runs import VERBS
 
 UNREACHABLE = "redis://user:s3cret@127.0.0.1:1/0"
 FLOW = {"kind": "seq", "children": []}
@@ -289,6 +294,16 @@ def test_doctor_names_each_broken_agent_module(
     assert "nowhere_to_be_found" in found["text"]
 
 
+def test_doctor_tells_queues_that_no_worker_serves():
+    text = "swarm.lua 1 waiting (0 dispatched)"
+    start = "python manage.py fleet --kind lua"
+    (found,) = queue_findings(text, {"swarm.lua": 1}, [("swarm.lua", start)])
+    assert (found.level, found.hint) == ("warn", f"start `{start}`")
+    assert found.text == f"{text}; no worker serves swarm.lua"
+    assert [f.level for f in queue_findings(text, {"swarm.lua": 1}, [])] == ["ok"]
+    assert [f.level for f in queue_findings(text, {"swarm.lua": 10**5}, [])] == ["warn"]
+
+
 def test_doctor_tells_pools_that_hold_no_timeouts():
     found = list(
         pool_findings(
@@ -315,5 +330,34 @@ def test_runs_by_a_wrong_id_say_what_is_wrong():
 
 
 def test_the_parser_refuses_an_unknown_verb():
-    with pytest.raises(CommandError, match="invalid choice"):
+    with pytest.raises(CommandError, match="invalid choice") as refused:
         call_command("runs", "drop")
+    known = str(refused.value).partition("choose from ")[2].rstrip(")")
+    assert {name.strip(" '") for name in known.split(",")} == set(VERBS)
+
+
+@pytest.mark.parametrize(
+    ("command", "word", "meant"),
+    [("runs", "lst", "list"), ("blueprint", "lnit", "lint")],
+)
+def test_a_misspelt_verb_is_told_with_the_nearest(
+    capsys: Any, command: str, word: str, meant: str
+):
+    with pytest.raises(SystemExit) as ended:
+        execute_from_command_line(["manage.py", command, word, "x"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert f"no verb {word!r}; did you mean {meant!r}?" in told
+    assert told.count("\n") == 1
+
+
+def test_a_set_of_a_key_that_nothing_declares_is_told():
+    def program(default: Any) -> Program:
+        return Program("b", FLOW, {}, default_init_ctx=default)
+
+    sets = ["txt=1", "$.text=2", "more.x=3"]
+    assert undeclared(program({"text": ""}), sets) == [
+        "--set txt: default_init_ctx has no such key; did you mean 'text'?\n",
+        "--set more: default_init_ctx has no such key\n",
+    ]
+    assert undeclared(program(None), sets) == []

@@ -13,4 +13,6 @@ def test_the_advice_starts_what_serves_the_queue():
     )
     assert advice("swarm.python_fn.hi", kinds).endswith("--kind python_fn`")
     assert advice("gpu", kinds).endswith("--kind python_fn --queues gpu`")
+    # A queue of somebody's own: only they know its kind.
+    assert advice("other", kinds).endswith("fleet --kind KIND --queues other`")
     assert advice("swarm.engine", kinds).endswith("start `python manage.py up`")

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from blueprints.authoring import build, doctor, explain, lint, new, schema, upgrade
 from blueprints.authoring.answer import INVALID, REFUSED, Answer, lines, refusal
 from blueprints.authoring.findings import finding_lines
+from blueprints.command_line import refuse_unknown_verb
 from blueprints.conf import lua_host
 from blueprints.loaders.documents import DocumentInvalid
 from blueprints.parameters import Refused
@@ -33,6 +34,11 @@ class Command(BaseCommand):
         "Write, check and look at Blueprints. Nothing is run. Exit 0 fine, 1 the"
         " Blueprint has findings that count, 2 usage or unreadable."
     )
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Tell the nearest verb of a misspelt one, which the parser does not."""
+        refuse_unknown_verb(argv, VERBS)
+        super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare a subcommand each."""

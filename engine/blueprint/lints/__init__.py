@@ -133,6 +133,7 @@ OUTSIDE: Final = (
     LintKind("unresolved-reference", "correctness"),
     LintKind("unknown-function", "correctness"),
     LintKind("unknown-script", "correctness"),
+    LintKind("script-broken", "correctness"),
     LintKind("program-not-found", "correctness"),
 )
 REGISTRY: Final[Mapping[str, LintKind]] = {

@@ -120,6 +120,9 @@ def lacking(make_step: Any) -> dict[str, Any]:
         "later": ("subprocess", {"argv": ["{work_dir}/x"]}),
         "there": ("subprocess", {"program": "sh"}),
         "inline": ("lua", {"source": "return 1"}),
+        "broken": ("lua", {"source": "local a = 1\nreturn a +"}),
+        # It is compiled and not run.
+        "endless": ("lua", {"source": "while true do end", "label": "x"}),
     }
     agents = [{"name": k, "kind": v[0], "spec": v[1]} for k, v in named.items()]
     return {
@@ -141,13 +144,15 @@ def test_doctor_tells_what_the_installation_lacks(say: Any, write: Any, make_ste
         "$.agents[1].spec.fn_id": "unknown-script",
         "$.agents[2].spec.program": "program-not-found",
         "$.agents[3].spec.argv[0]": "program-not-found",
-        "$.agents[7]": "kind-without-spawner",
+        "$.agents[7].spec.source": "script-broken",
+        "$.agents[9]": "kind-without-spawner",
     }
     stages = [one["stage"] for one in got["missing"]]
-    assert stages == [{"type": "LaunchPreflight"}] * 5
+    assert stages == [{"type": "LaunchPreflight"}] * 6
     assert {one["docs_ref"]["anchor"] for one in got["missing"]} <= set(REGISTRY)
     assert "did you mean 'identity'?" in told.out
     assert "did you mean 'words-top'?" in told.out
+    assert "broken.lua:2: unexpected symbol near <eof>" in told.out
     assert "no program 'no-such-program' can be started here" in told.out
     assert [one["agent"] for one in got["bind_requests"]] == ["o"]
     assert "o has to be bound: ws_operator, variant v" in told.out

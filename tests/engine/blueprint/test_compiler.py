@@ -1,6 +1,7 @@
 """Tests of engine/blueprint/compiler.py, with the schema and its errors."""
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,45 @@ def test_the_place_of_a_flow_error_is_one_in_the_document():
     assert found.place == "$.flow.children[2].cond.op"
     assert found.kind == "invalid-flow"
     assert found.help == "did you mean 'path'?"
+
+
+@pytest.mark.parametrize(
+    ("spot", "place", "message", "hint"),
+    [
+        (
+            {"op": "path", "at": "text"},
+            "$.flow.in.at",
+            "invalid path syntax 'text': path must start",
+            "did you mean '$.text'?",
+        ),
+        (
+            {"op": "path", "at": "two words"},
+            "$.flow.in.at",
+            "invalid path syntax 'two words': path must start",
+            "",
+        ),
+        (
+            "$.text",
+            "$.flow.in",
+            "expected an object with 'op', got a string",
+            'write {"op": "path", "at": "$.text"}',
+        ),
+        (
+            "text",
+            "$.flow.in",
+            "expected an object with 'op', got a string",
+            'write {"op": "lit", "value": "text"}',
+        ),
+        ("x" * 81, "$.flow.in", "expected an object with 'op', got a string", ""),
+    ],
+)
+def test_a_path_written_as_text_is_told_with_what_is_meant(
+    spot: Any, place: str, message: str, hint: str
+):
+    [found] = findings(document(flow={**step(), "in": spot}))
+
+    assert (found.place, found.help) == (place, hint)
+    assert found.message.startswith(message)
 
 
 def test_a_step_without_an_agent_is_found_at_any_depth():

@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentTypeError
 from copy import deepcopy
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -128,6 +129,7 @@ class Command(BaseCommand):
             tell_script(session, loaded)
             program = load_program(loaded.document)
             ctx = with_sets(program, given, options["sets"])
+            session.err.writelines(undeclared(program, options["sets"]))
         except BlueprintInvalid as error:
             error = BlueprintInvalid(loaded.hinted(error.diagnostics))
             sys.exit(refuse_blueprint(session, path, error))
@@ -202,6 +204,24 @@ def with_sets(program: Program, ctx: Any, sets: list[str]) -> Any:
             ctx.setdefault(keys[0], deepcopy(default[keys[0]]))
         _write(ctx, keys, _value(value), text)
     return ctx
+
+
+def undeclared(program: Program, sets: list[str]) -> list[str]:
+    """Return a line for each --set of a key that default_init_ctx does not have.
+
+    It is taken all the same; without a default_init_ctx there is nothing to hold it to.
+    """
+    default = program.default_init_ctx
+    if not default or not isinstance(default, dict):
+        return []
+    lines = []
+    for text in sets:
+        key = text.partition("=")[0].removeprefix("$.").partition(".")[0]
+        if key not in default:
+            near = get_close_matches(key, default, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            lines.append(f"--set {key}: default_init_ctx has no such key{hint}\n")
+    return lines
 
 
 def _write(ctx: dict[str, Any], keys: list[str], value: Any, text: str) -> None:

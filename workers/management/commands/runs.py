@@ -11,7 +11,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
-from blueprints.command_line import typed
+from blueprints.command_line import refuse_unknown_verb, typed
 from blueprints.models import Run, Step
 from blueprints.selectors.outputs import log_text, run_log
 from blueprints.selectors.runs import run_get, run_list, run_report, run_steps
@@ -25,6 +25,7 @@ from workers.management.commands.run import add_session_arguments
 from workers.runtime import epoch, make_store
 from workers.session import FAILED, REFUSED, Session, resume_line
 
+VERBS = ("list", "show", "pause", "cancel", "resume", "forget")
 NEWEST = 20
 SHOWN_STEPS = 200
 SHOWN_LINES = 20
@@ -41,6 +42,11 @@ class Command(BaseCommand):
         "List the newest runs, show one, pause or cancel one, carry on one that was"
         " interrupted or paused, or let Redis forget one that has ended."
     )
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Tell the nearest verb of a misspelt one, which the parser does not."""
+        refuse_unknown_verb(argv, VERBS)
+        super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare a subcommand each."""
