@@ -122,18 +122,19 @@ def judge(
     events: list[Event],
     *,
     attempt: int,
+    run: str,
 ) -> Passed | Failed | int:
     """Decide what an outcome means: a signal for the machine, or a wait before a retry.
 
     `tries` counts what the retry policy is charged with, `attempt` is the attempt's
-    number. Returns Passed, Failed, or the milliseconds to wait; notes the journal event.
+    number; `run` seeds the jitter of the wait. Returns Passed, Failed, or the milliseconds to wait; notes the journal event.
     """
     if outcome.kind == "passed":
         events.append(["passed", place, attempt, agent.name, outcome.value])
         if outcome.stats:
             events.append(["stats", place, attempt, outcome.stats])
         return Passed(outcome.value)
-    delay = retry_delay(agent.retry, outcome, tries, place)
+    delay = retry_delay(agent.retry, outcome, tries, f"{run}{place}")
     if delay is not None:
         events.append(
             ["retry", place, attempt, agent.name, outcome.text, delay, outcome.kind]

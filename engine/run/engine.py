@@ -224,7 +224,13 @@ class Engine:
             )
         attempt = turn.attempt - (outcome.kind == "lost")
         return judge(
-            outcome, agent, request.place, turn.tries, turn.events, attempt=attempt
+            outcome,
+            agent,
+            request.place,
+            turn.tries,
+            turn.events,
+            attempt=attempt,
+            run=turn.ref.run,
         )
 
     def check_lease(self, owner: Owner) -> None:

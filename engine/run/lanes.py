@@ -158,7 +158,9 @@ def _lane(
             engine.watch.cancelled,
             Emitter(engine.outlet, batch, nxt.place, 1, agent.name),
         )
-        decided = judge(outcome, agent, nxt.place, 1, batch.events, attempt=1)
+        decided = judge(
+            outcome, agent, nxt.place, 1, batch.events, attempt=1, run=ref.run
+        )
         if isinstance(decided, int):
             pending = Pending(chain.pack(), agent.queue, nxt.place, timeout_of(agent))
             what = "w" if decided else "p"

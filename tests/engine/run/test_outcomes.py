@@ -138,11 +138,13 @@ def test_an_agent_may_change_its_input() -> None:
 def test_an_outcome_becomes_a_signal_or_a_wait_and_an_event() -> None:
     events: list[Any] = []
     agent = AGENTS["bad"]
-    assert judge(Outcome("passed", 3), agent, "/p", 1, events, attempt=1) == Passed(3)
-    assert judge(FAILED, agent, "/p", 1, events, attempt=1) == 0
-    assert judge(FAILED, agent, "/p", 2, events, attempt=2) == Failed("no")
     assert judge(
-        Outcome("lost", text="x"), agent, "/p", 1, events, attempt=1
+        Outcome("passed", 3), agent, "/p", 1, events, attempt=1, run="R"
+    ) == Passed(3)
+    assert judge(FAILED, agent, "/p", 1, events, attempt=1, run="R") == 0
+    assert judge(FAILED, agent, "/p", 2, events, attempt=2, run="R") == Failed("no")
+    assert judge(
+        Outcome("lost", text="x"), agent, "/p", 1, events, attempt=1, run="R"
     ) == Failed("x")
     kinds = [event[0] for event in events]
     assert kinds == ["passed", "retry", "failed", "step_lost"]
@@ -161,8 +163,28 @@ def test_stats_survive_the_check_and_the_signal_and_are_told_once() -> None:
     assert unpack_outcome(outcome.pack()).stats == stats
     assert unpack_outcome(Outcome("passed", 1).pack()).stats is None
     events: list[Any] = []
-    judge(outcome, Agent("a", "k", "q", 1000), "/x", 2, events, attempt=2)
+    judge(outcome, Agent("a", "k", "q", 1000), "/x", 2, events, attempt=2, run="R")
     assert events == [["passed", "/x", 2, "a", 1], ["stats", "/x", 2, stats]]
     events = []
-    judge(Outcome("passed", 1), Agent("a", "k", "q", 1000), "/x", 1, events, attempt=1)
+    judge(
+        Outcome("passed", 1),
+        Agent("a", "k", "q", 1000),
+        "/x",
+        1,
+        events,
+        attempt=1,
+        run="R",
+    )
     assert events == [["passed", "/x", 1, "a", 1]]
+
+
+def test_runs_that_fail_together_do_not_come_back_together() -> None:
+    policy = Retry(max=9, base_ms=10_000, jitter=0.2)
+    agent = Agent("a", "k", "q", 1_000, retry=policy)
+
+    def wait(run: str) -> object:
+        return judge(FAILED, agent, "/x", 1, [], attempt=1, run=run)
+
+    waits = [wait(f"R-{n}") for n in range(50)]
+    assert len(set(waits)) > 40
+    assert waits == [wait(f"R-{n}") for n in range(50)]
