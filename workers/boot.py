@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from billiard.process import current_process
 from celery import Celery, bootsteps, signals
 from django.conf import settings
 from kombu import Exchange, Queue
@@ -177,5 +178,8 @@ def set_up_child(**_: Any) -> None:
         # Only the main process may hold the pipe, else its end is never seen.
         step.host.forget()
     adopt_orphans()
+    # A pool's child is daemonic, which forbids children of its own to multiprocessing.
+    # They are ended with their step here, so functions may have them.
+    current_process()._config["daemon"] = False
     # A pool that starts its children anew instead of forking them loses it.
     hide()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import threading
 import time
 from dataclasses import replace
@@ -77,6 +78,7 @@ class Outlet:
         self.store = store
         self.limits = limits
         self.who = who
+        self.pid = os.getpid()
         self._threaded = threaded
         self._marks = itertools.count(1)
         self._due: SimpleQueue[Tail] = SimpleQueue()
@@ -125,7 +127,13 @@ class Emitter:
         self.tail: Tail | None = None
 
     def __call__(self, event: OutputEvent) -> None:
-        """Take an event; never raises, never waits for the store."""
+        """Take an event; never raises, never waits for the store.
+
+        Not in a process that an agent's code forked: the attempt is not its own, and a
+        lock may be held for ever in its copy.
+        """
+        if os.getpid() != self._outlet.pid:
+            return
         tail = self.tail
         if tail is None:
             tail = self.tail = Tail(

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +43,19 @@ def talk(value: Any, *, step: Any) -> Any:
 @agent_function("e2e-pid")
 def pid(value: Any, *, step: Any) -> Any:
     return os.getpid()
+
+
+@agent_function("e2e-fork")
+def fork(value: Any, *, step: Any) -> Any:
+    """Fork; the child comes back with an answer of its own, before the parent does."""
+    pid = os.fork()
+    if pid == 0:
+        return "from the child"
+    os.waitpid(pid, 0)
+    return "from the parent"
+
+
+@agent_function("e2e-squares")
+def squares(value: list[int], *, step: Any) -> Any:
+    with ProcessPoolExecutor(2) as executor:
+        return list(executor.map(abs, value))

@@ -32,6 +32,7 @@ from engine.run.outputs import (
 from workers.lua.alarm import until
 from workers.lua.link import Gone, Link
 from workers.lua.sandbox_process import MOST, REQUEST
+from workers.process.offspring import end_fork
 
 MIB: Final = 1024 * 1024
 MAX_CALLS: Final = 10_000
@@ -194,8 +195,12 @@ class _Talk:
     def _call(self, frame: bytes) -> bytes:
         """Call a host function; `v` and its JSON, or `e` and what went wrong."""
         name, _, text = frame.partition(b"\0")
+        holder = os.getpid()
         try:
-            value = self.script.functions[name.decode()](_loads(text))
+            try:
+                value = self.script.functions[name.decode()](_loads(text))
+            finally:
+                end_fork(holder)
             return b"v" + _bounded(as_json(value)[1])
         # SystemExit too: a host function must not end the worker.
         except (Exception, SystemExit) as error:

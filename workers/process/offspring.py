@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 from workers.process.launcher import PR_SET_CHILD_SUBREAPER, children, prctl
 
@@ -62,3 +64,31 @@ def end_own_offspring() -> int:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
     return count
+
+
+def end_fork(holder: int) -> None:
+    """End this process here if it is a fork of `holder`, the one that was handed the claim.
+
+    Called in a `finally` around agents' code: only the holder may commit, raise or go on.
+    """
+    if os.getpid() != holder:
+        _leave(sys.exc_info()[1])
+
+
+def _leave(error: BaseException | None) -> NoReturn:
+    """Exit as Python would, and run nothing that belongs to the process we are a copy of."""
+    code, said = 0, ""
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(bool(error.code))
+        said = error.code if isinstance(error.code, str) else ""
+    elif error is not None:
+        code, said = 1, f"{type(error).__name__}: {error}"
+    try:
+        if said:
+            # As Python's literal: what is raised may hold a terminal's commands.
+            text = f"a process that an agent's function forked ended: {said[:500]!a}"
+            sys.stderr.write(f"{text}\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code & 0xFF)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 
@@ -11,6 +12,7 @@ import threading
 from _signal import getsignal
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from multiprocessing import active_children
 from types import CoroutineType, FrameType
 from typing import Any
 
@@ -29,6 +31,7 @@ from blueprints.agents import (
 from engine.ports import StepCall
 from engine.run.outcomes import Outcome, timed_out
 from engine.run.outputs import Log
+from workers.process.offspring import end_fork
 from workers.spawners.raised import raised_at
 from workers.spawners.step_log import attach, running
 
@@ -87,7 +90,22 @@ class PythonFunctionSpawner:
         attach(settings.SWARM_AGENT_MODULES)
 
     def run(self, call: StepCall) -> Outcome:
-        """Call the agent's function once; never raises."""
+        """Call the agent's function once; never raises.
+
+        What the function forks never comes back from here, and what it started with
+        multiprocessing ends with the call.
+        """
+        holder, before = os.getpid(), active_children()
+        try:
+            return self._run(call)
+        finally:
+            end_fork(holder)
+            for child in active_children():
+                if child not in before:
+                    child.kill()
+                    child.join()
+
+    def _run(self, call: StepCall) -> Outcome:
         if threading.current_thread() is not threading.main_thread():
             return Outcome("failed", text=NO_ALARM, permanent=True)
         name = str(call.agent.spec.get("fn_id", ""))
@@ -138,7 +156,7 @@ NO_ALARM = (
 
 def _timed(function: Function, value: Any, step: Step, grace_s: float) -> Outcome:
     """Call a function under an alarm, its log captured."""
-    running.emit = step.emit
+    running.emit, holder = step.emit, os.getpid()
     try:
         try:
             _arm(step.timeout_s + grace_s)
@@ -147,6 +165,7 @@ def _timed(function: Function, value: Any, step: Step, grace_s: float) -> Outcom
             if type(value) is CoroutineType:
                 value = _awaited(value)
         finally:
+            end_fork(holder)
             signal.setitimer(signal.ITIMER_REAL, 0)
             running.emit = None
     except _TimeIsUp:
@@ -189,7 +208,7 @@ def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def _bounded(coroutine: Coroutine[Any, Any, Any], seconds: float) -> Any:
-    scope = asyncio.timeout(seconds)
+    scope, holder = asyncio.timeout(seconds), os.getpid()
     try:
         async with scope:
             return await coroutine
@@ -197,6 +216,9 @@ async def _bounded(coroutine: Coroutine[Any, Any, Any], seconds: float) -> Any:
         if scope.expired():
             raise _TimeIsUp from None
         raise
+    finally:
+        # Here: closing its copy of the loop would break the loop of the other.
+        end_fork(holder)
 
 
 def _load_modules() -> str:

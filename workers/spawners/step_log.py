@@ -6,6 +6,7 @@ The handler is passive: outside a call it looks at one variable and is done.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -31,6 +32,14 @@ class Running:
 
 
 running = Running()
+
+
+def _after_fork() -> None:
+    """Take nothing from a process that a function forked: the step is not its own."""
+    running.emit = None
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class StepLog(logging.Handler):

@@ -1,0 +1,41 @@
+"""Agents that fork, start processes or break their worker's: real workers, real runs."""
+
+import json
+from typing import Any
+
+import pytest
+from command_shell import Shell
+
+pytestmark = pytest.mark.slow
+
+
+def ran(shell: Shell, *steps: tuple[str, Any], **env: str) -> dict[str, Any]:
+    """Run agent functions one after the other, each with its input; the final Ctx."""
+    children = [
+        {
+            "kind": "step",
+            "ref": name,
+            "in": {"op": "lit", "value": value},
+            "out": {"op": "path", "at": f"$.{name}{number}"},
+        }
+        for number, (name, value) in enumerate(steps)
+    ]
+    agents = [
+        {"name": name, "kind": "python_fn", "spec": {"fn_id": f"e2e-{name}"}}
+        for name in sorted({name for name, _ in steps})
+    ]
+    file = shell.write({"kind": "seq", "children": children}, agents=agents)
+    assert shell.run("run", file, "--concurrency", "1", **env) == 0, shell.err
+    found: dict[str, Any] = json.loads(shell.out)
+    return found
+
+
+def test_functions_fork_and_use_multiprocessing_in_a_pools_child(shell: Shell) -> None:
+    ctx = ran(shell, ("fork", None), ("squares", [-1, -2, 3]), ("fork", None))
+
+    assert ctx == {
+        "fork0": "from the parent",
+        "squares1": [1, 2, 3],
+        "fork2": "from the parent",
+    }
+    assert shell.err.count("passed") == 3
