@@ -41,8 +41,6 @@ def compile_here(document: Any, *, anywhere: bool = False) -> Program:
     return compile_blueprint(
         document,
         kinds=kinds,
-        attempt_timeout_s=settings.SWARM_ATTEMPT_TIMEOUT,
-        max_lost=settings.SWARM_MAX_LOST,
         legacy_bindings=legacy_bindings(),
     )
 

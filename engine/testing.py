@@ -252,7 +252,9 @@ class Simulator:
         """Start a run; `ok`, or the status that forbids it."""
         self._queues |= {agent.queue for agent in program.agents.values()}
         prepared = Loader(self.store, fuel_nodes=self._fuel_nodes).prepare(program)
-        return self.store.start(start_of(run, 1, prepared, ctx, deadline_ms))
+        return self.store.start(
+            start_of(run, 1, prepared, ctx, deadline_ms, self._limits)
+        )
 
     def run(self, run: str = "R-1", *, rounds: int = 20_000) -> RunHead:
         """Work until a run is over and return how it ended.

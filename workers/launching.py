@@ -16,7 +16,7 @@ from engine.run.start import start_of
 from engine.run.states import RunStatus
 from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
-from workers.runtime import epoch
+from workers.runtime import epoch, limits
 
 
 class LaunchRefused(Exception):
@@ -100,7 +100,7 @@ def start_run(store: RedisStore, run: Run) -> str:
         left = run.deadline_at - timezone.now()
     deadline_ms = max(1, round(left.total_seconds() * 1000))
     answer = store.start(
-        start_of(run.pk, run.generation, prepared, run.ctx, deadline_ms)
+        start_of(run.pk, run.generation, prepared, run.ctx, deadline_ms, limits())
     )
     if answer == "ok":
         Run.objects.filter(pk=run.pk, status=RunStatus.PENDING).update(

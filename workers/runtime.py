@@ -41,6 +41,7 @@ def limits() -> Limits:
     """Return the limits as settings have them."""
     return Limits(
         lease_s=settings.SWARM_LEASE,
+        attempt_ms=max(1, round(settings.SWARM_ATTEMPT_TIMEOUT * 1000)),
         steps=settings.SWARM_STEP_BUDGET,
         seconds=settings.SWARM_STEP_BUDGET_S,
         lane_batch=settings.SWARM_LANE_BATCH,

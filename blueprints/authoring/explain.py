@@ -4,6 +4,8 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from django.conf import settings
+
 from blueprints.authoring.answer import FINE, Answer, lines
 from blueprints.authoring.build import document_hash
 from blueprints.authoring.flow_text import flow_rows
@@ -96,10 +98,17 @@ def agent_facts(program: Program, agent: Agent) -> dict[str, Json]:
 
 def retry_text(retry: Retry) -> str:
     """Returns a retry policy in a few words."""
-    if retry.max <= 1:
+    if retry.max_attempts <= 1:
         return "no retry"
     waits = f"{retry.base_ms / 1000:g} to {retry.cap_ms / 1000:g} s apart"
-    return f"{retry.max} attempts {waits}"
+    return f"{retry.max_attempts} attempts {waits}"
+
+
+def timeout_text(agent: Agent) -> str:
+    """Returns how long an attempt may take in a few words."""
+    if agent.timeout_ms is None:
+        return f"timeout {settings.SWARM_ATTEMPT_TIMEOUT:g} s (SWARM_ATTEMPT_TIMEOUT)"
+    return f"timeout {agent.timeout_ms / 1000:g} s"
 
 
 def _whole(program: Program) -> Iterator[str]:
@@ -119,7 +128,7 @@ def _whole(program: Program) -> Iterator[str]:
             agent.kind,
             _task(agent),
             f"queue {agent.queue}",
-            f"timeout {agent.timeout_ms / 1000:g} s",
+            timeout_text(agent),
             retry_text(agent.retry),
         ]
         if agent.runner is not None:

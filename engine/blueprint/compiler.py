@@ -22,8 +22,6 @@ from engine.blueprint.view import View
 from engine.flow import parse_node
 from engine.flow.json_text import Json
 
-ATTEMPT_TIMEOUT_S: Final = 600.0
-MAX_LOST: Final = 3
 DIR_TEMPLATE: Final = "workspace/tasks/{task_id}/ctx"
 _QUEUE_SUFFIX: Final[Mapping[str, str]] = {"hi": ".hi", "std": "", "lo": ".lo"}
 
@@ -32,21 +30,19 @@ def compile_blueprint(
     document: Json,
     *,
     kinds: Iterable[str] | None = None,
-    attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
-    max_lost: int = MAX_LOST,
     legacy_bindings: bool = True,
 ) -> Program:
     """Returns the Program of a Blueprint document (a JSON value).
 
-    `kinds` are those with a spawner in this installation, None stands for every kind;
-    the next two apply to agents without a `timeout_s` of their own, and to all.
-    Without `legacy_bindings`, `profile.worker_binding` is refused. Raises
+    `kinds` are those with a spawner in this installation, None stands for every kind.
+    Without `legacy_bindings`, `profile.worker_binding` is refused. Nothing else of an
+    installation has a part in it, so that a program means the same everywhere. Raises
     BlueprintInvalid with every finding of the first stage that has any: JSON, schema
     version, shape, flow, then the whole in the order of reference-language 3.1.
     """
     view = read_blueprint(document, kinds=kinds, legacy_bindings=legacy_bindings)
     refuse(find_errors(view))
-    return build_program(view, attempt_timeout_s, max_lost)
+    return build_program(view)
 
 
 def find_errors(view: View) -> Iterator[Diagnostic]:
@@ -55,21 +51,16 @@ def find_errors(view: View) -> Iterator[Diagnostic]:
         yield from kind.compile_findings(view)
 
 
-def build_program(view: View, attempt_timeout_s: float, max_lost: int) -> Program:
+def build_program(view: View) -> Program:
     """Returns the program of a view without errors."""
     blueprint = view.blueprint
     hints = blueprint.hints.per_agent
     metas = {row.name: row.ctx for row in blueprint.metas}
     agents = {}
     for one in view.kept:
-        policy = hints.get(one.agent.name, AgentHints())
-        timeout_s = policy.timeout_s
-        timeout_s = attempt_timeout_s if timeout_s is None else timeout_s
         agents[one.agent.name] = _build_agent(
             one,
-            policy,
-            milliseconds(timeout_s),
-            max_lost,
+            hints.get(one.agent.name, AgentHints()),
             _agent_ctx(blueprint.default_agent_ctx or {}, metas, one),
         )
     return Program(
@@ -96,8 +87,6 @@ def build_program(view: View, attempt_timeout_s: float, max_lost: int) -> Progra
 def _build_agent(
     one: BoundAgent,
     hints: AgentHints,
-    timeout_ms: int,
-    max_lost: int,
     ctx: dict[str, Json],
 ) -> Agent:
     agent = one.agent
@@ -105,11 +94,10 @@ def _build_agent(
         name=agent.name,
         kind=one.kind,
         queue=(hints.queue or f"swarm.{one.kind}") + _QUEUE_SUFFIX[hints.priority],
-        timeout_ms=timeout_ms,
+        timeout_ms=None if hints.timeout_s is None else milliseconds(hints.timeout_s),
         retry=_retry(hints.retry),
         spec=full_spec(one),
         profile=_profile(one),
-        max_lost=max_lost,
         runner=None if one.runner is None else _dump(one.runner),
         runner_source=one.source,
         verdict=None if agent.verdict is None else _dump(agent.verdict),
@@ -125,7 +113,7 @@ def _build_agent(
 
 def _retry(hints: RetryHints) -> Retry:
     return Retry(
-        max=hints.max,
+        max_attempts=hints.max_attempts,
         base_ms=milliseconds(hints.base_s),
         cap_ms=milliseconds(max(hints.base_s, hints.cap_s)),
         jitter=hints.jitter,

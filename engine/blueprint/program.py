@@ -10,7 +10,7 @@ from engine.flow import Dialect, dump_compact, parse_node
 from engine.flow.json_text import Json
 from engine.flow.nodes import Node
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MOST_ATTEMPTS: Final = 99
 """The most attempts that a policy may allow a step: what a chain's record can count."""
 
@@ -19,12 +19,12 @@ MOST_ATTEMPTS: Final = 99
 class Retry:
     """When an attempt that raised or timed out is tried again.
 
-    `max` counts all attempts, so 1 means never and MOST_ATTEMPTS is the most. Waits double from `base_ms` up to
-    `cap_ms` and are spread by the fraction `jitter`; `budget_ms` bounds their sum, 0
-    is no bound. Errors of a type named in `never` are not tried again.
+    `max_attempts` counts the first one too, so 1 means never and MOST_ATTEMPTS is the
+    most. Waits double from `base_ms` up to `cap_ms` and are spread by the fraction
+    `jitter`; `budget_ms` bounds their sum, 0 is no bound. Errors of a type named in `never` are not tried again.
     """
 
-    max: int = 1
+    max_attempts: int = 1
     base_ms: int = 1_000
     cap_ms: int = 60_000
     jitter: float = 0.2
@@ -37,19 +37,18 @@ class Agent:
     """Who does a step: its kind, the queue its steps go to and its policy.
 
     `spec` is the kind's own part with its defaults, or a template, filled in.
-    `max_lost` caps the attempts lost to dead workers, apart from `retry`. What follows
-    is as the Blueprint has it, with every reference resolved: `ctx` are its tiers
+    `timeout_ms` is None where the installation decides. What follows is as the
+    Blueprint has it, with every reference resolved: `ctx` are its tiers
     merged, `binding_digest` names the snapshot of what the agent is bound to.
     """
 
     name: str
     kind: str
     queue: str
-    timeout_ms: int
+    timeout_ms: int | None
     retry: Retry = field(default_factory=Retry)
     spec: Mapping[str, Json] = field(default_factory=dict)
     profile: Mapping[str, Json] | None = None
-    max_lost: int = 3
     runner: Mapping[str, Json] | None = None
     runner_source: str = "none"
     verdict: Mapping[str, Json] | None = None
@@ -72,7 +71,6 @@ class Agent:
             "retry": retry,
             "spec": dict(self.spec),
             "profile": None if self.profile is None else dict(self.profile),
-            "max_lost": self.max_lost,
             **_said(self, _AGENT_ALWAYS),
         }
 
@@ -158,7 +156,7 @@ class Program:
 
 # The fields that are written whatever they say.
 _AGENT_ALWAYS: Final = frozenset(
-    {"name", "kind", "queue", "timeout_ms", "retry", "spec", "profile", "max_lost"}
+    {"name", "kind", "queue", "timeout_ms", "retry", "spec", "profile"}
 )
 _PROGRAM_ALWAYS: Final = frozenset(
     {"blueprint_id", "flow_json", "agents", "default_init_ctx", "run_deadline_s"}

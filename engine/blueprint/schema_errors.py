@@ -61,6 +61,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns `did you mean 'x'?`, the list of what is known, or nothing."""
     choices = sorted(known)
     near = difflib.get_close_matches(word, choices[:_MOST_COMPARED], n=1)
+    # Who leaves the end of a name out has written little of it.
+    near = near or [one for one in choices if one.startswith(f"{word}_")]
     if near:
         return f"did you mean '{near[0]}'?"
     return f"known: {listed(choices)}" if choices else ""

@@ -10,9 +10,9 @@ from engine.flow.json_text import Json
 
 
 class RetryHints(Strict):
-    """When an attempt is made again; `max` counts all attempts (design.md §5)."""
+    """When an attempt is made again; `max_attempts` counts the first one too."""
 
-    max: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = 1
+    max_attempts: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = 1
     base_s: Seconds = 1.0
     cap_s: Seconds = 60.0
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.2

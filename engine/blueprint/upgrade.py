@@ -50,7 +50,7 @@ def upgrade_with_notes(document: Json) -> tuple[Json, list[Diagnostic]]:
     if isinstance(document, dict):
         if "flow" in document:
             document["flow"] = writer.flow(document["flow"], "$.flow")
-        writer.limit_keys(document)
+        writer.hints(document)
         writer.agents(document)
     return document, writer.notes
 
@@ -123,15 +123,27 @@ class _Writer:
             for key, part in expr.items()
         }
 
-    def limit_keys(self, document: dict[str, Json]) -> None:
-        """Writes the expressions by which calls of an agent are limited."""
+    def hints(self, document: dict[str, Json]) -> None:
+        """Writes the policies of agents: their retries and the keys of their limits."""
         hints = document.get("hints")
         per_agent = hints.get("per_agent") if isinstance(hints, dict) else None
         for name, own in per_agent.items() if isinstance(per_agent, dict) else ():
-            limit = own.get("limit") if isinstance(own, dict) else None
+            if not isinstance(own, dict):
+                continue
+            place, limit = place_in("$.hints.per_agent", [name]), own.get("limit")
             if isinstance(limit, dict) and "key" in limit:
-                place = place_in("$.hints.per_agent", [name, "limit", "key"])
-                limit["key"] = self.flow(limit["key"], place)
+                limit["key"] = self.flow(limit["key"], f"{place}.limit.key")
+            retry = own.get("retry")
+            if isinstance(retry, dict) and "max" in retry:
+                own["retry"] = self._retry(retry, f"{place}.retry")
+
+    def _retry(self, retry: dict[str, Json], place: str) -> dict[str, Json]:
+        if "max_attempts" in retry:
+            return retry
+        self._note(f"{place}.max", "'max' is now 'max_attempts'")
+        return {
+            "max_attempts" if key == "max" else key: part for key, part in retry.items()
+        }
 
     def agents(self, document: dict[str, Json]) -> None:
         """Writes the runners of agents that name them the old way."""

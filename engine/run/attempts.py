@@ -17,7 +17,7 @@ from engine.run.events import Event
 from engine.run.machine import Failed, Passed
 from engine.run.outcomes import Outcome, as_json, as_text, retry_delay
 from engine.run.outputs import no_output
-from engine.run.turn import Limits
+from engine.run.turn import Limits, timeout_of
 from engine.store.base import Claimed, Ref
 from engine.store.record import MOST
 
@@ -81,7 +81,7 @@ def make_attempt(
         agent,
         attempt,
         given,
-        agent.timeout_ms / 1000,
+        timeout_of(agent, limits) / 1000,
         cancelled,
         emit or no_output,
     )

@@ -82,7 +82,7 @@ def spec_of(
     if step is not None and step.ref in program.agents:
         agent = program.agents[step.ref]
         spawner = spawners.get(agent.kind)
-        queue, timeout_ms = agent.queue, timeout_of(agent)
+        queue, timeout_ms = agent.queue, timeout_of(agent, limits)
         in_process = spawner is not None and spawner.in_process
     size = len(fork.items)
     batched = in_process and fork.node.join in BATCHED

@@ -261,7 +261,10 @@ class Engine:
         if goes_on:
             turn.events.append(["started", turn.request.place, turn.attempt + 1])
         pending = Pending(
-            turn.chain.pack(), agent.queue, turn.request.place, timeout_of(agent)
+            turn.chain.pack(),
+            agent.queue,
+            turn.request.place,
+            timeout_of(agent, self.limits),
         )
         what: What = "c" if goes_on else "w" if delay_ms else "p"
         moved = self._write(turn, what, pending, keep_tries=True, delay_ms=delay_ms)
@@ -272,7 +275,7 @@ class Engine:
         """Tell whether this delivery may make one more attempt of this agent."""
         return (
             self.serves(agent.queue)
-            and budget.allows(timeout_of(agent))
+            and budget.allows(timeout_of(agent, self.limits))
             and not self.watch.draining()
         )
 
@@ -301,7 +304,7 @@ class Engine:
         turn.events.append(["pending", nxt.place, agent.name])
         if goes_on:
             turn.events.append(["started", nxt.place, 1])
-        timeout_ms = timeout_of(agent)
+        timeout_ms = timeout_of(agent, self.limits)
         pending = Pending(turn.chain.pack(), agent.queue, nxt.place, timeout_ms)
         moved = self._write(turn, "c" if goes_on else "p", pending)
         if not moved or not goes_on:

@@ -145,7 +145,7 @@ def _lane(
             return _promotion(engine, batch, chain, nxt, budget)
         budget.spend()
         engine.check_lease(batch)
-        engine.watch.lane(index, timeout_of(agent))
+        engine.watch.lane(index, timeout_of(agent, engine.limits))
         ref = Ref(batch.ref.run, batch.ref.gen, f"{batch.ref.chord}.{index}")
         outcome = make_attempt(
             engine.spawners,
@@ -162,7 +162,9 @@ def _lane(
             outcome, agent, nxt.place, 1, batch.events, attempt=1, run=ref.run
         )
         if isinstance(decided, int):
-            pending = Pending(chain.pack(), agent.queue, nxt.place, timeout_of(agent))
+            pending = Pending(
+                chain.pack(), agent.queue, nxt.place, timeout_of(agent, engine.limits)
+            )
             what = "w" if decided else "p"
             return Promote(what, bytes(chain.edits), pending, 1, decided)  # type: ignore[arg-type]
         nxt = machine.advance(chain, decided)
@@ -195,7 +197,9 @@ def _promotion(
     edits = bytes(chain.edits)
     if isinstance(nxt, StepRequest):
         agent = batch.prepared.program.agents[nxt.ref]
-        pending = Pending(chain.pack(), agent.queue, nxt.place, timeout_of(agent))
+        pending = Pending(
+            chain.pack(), agent.queue, nxt.place, timeout_of(agent, engine.limits)
+        )
         batch.events.append(["pending", nxt.place, agent.name])
         if engine.goes_on(agent, budget):
             batch.events.append(["started", nxt.place, 1])

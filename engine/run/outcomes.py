@@ -152,7 +152,7 @@ def retry_delay(policy: Retry, outcome: Outcome, tries: int, seed: str) -> int |
     """
     if outcome.kind not in RETRIED or outcome.permanent:
         return None
-    if tries >= min(policy.max, MOST_ATTEMPTS):
+    if tries >= min(policy.max_attempts, MOST_ATTEMPTS):
         return None
     if outcome.error_type and outcome.error_type in policy.never:
         return None

@@ -13,12 +13,17 @@ from engine.run.ctx import base_id
 from engine.run.events import Event, pack_entry
 from engine.run.load import Prepared
 from engine.run.machine import StepRequest
-from engine.run.turn import ENGINE_TIMEOUT_MS, timeout_of
+from engine.run.turn import ENGINE_TIMEOUT_MS, Limits, timeout_of
 from engine.store.base import ENGINE_QUEUE, ROOT, Pending, Start
 
 
 def start_of(
-    run: str, gen: int, prepared: Prepared, ctx: Any, deadline_ms: int
+    run: str,
+    gen: int,
+    prepared: Prepared,
+    ctx: Any,
+    deadline_ms: int,
+    limits: Limits | None = None,
 ) -> Start:
     """Return what starts a run; the chain is moved to its first step where it has one.
 
@@ -32,7 +37,8 @@ def start_of(
     first = prepared.machine.advance(chain)
     if isinstance(first, StepRequest):
         agent = program.agents[first.ref]
-        pending = Pending(chain.pack(), agent.queue, first.place, timeout_of(agent))
+        timeout_ms = timeout_of(agent, limits or Limits())
+        pending = Pending(chain.pack(), agent.queue, first.place, timeout_ms)
         events.append(["pending", first.place, agent.name])
     else:
         chain = Chain([], 0, "c", Document(None))

@@ -41,6 +41,8 @@ class Limits:
     """Worker processes a small fanout is spread over."""
     ctx_bytes: int = 8 << 20
     input_bytes: int = 32 << 20
+    attempt_ms: int = 600_000
+    """How long an attempt may take where its agent does not say."""
     events: int = 10_000
     """Output events an attempt may emit; beyond, its output is truncated."""
     event_bytes: int = 1 << 20
@@ -126,9 +128,10 @@ class Turn:
         return self.ref, self.seq, self.nonce
 
 
-def timeout_of(agent: Agent) -> int:
+def timeout_of(agent: Agent, limits: Limits) -> int:
     """Return how long an attempt of an agent may take, in ms, as a record can hold it."""
-    return min(agent.timeout_ms, LONGEST_MS)
+    own = agent.timeout_ms
+    return min(limits.attempt_ms if own is None else own, LONGEST_MS)
 
 
 def new_nonce() -> str:

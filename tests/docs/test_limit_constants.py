@@ -22,8 +22,6 @@ ON_PAGE = {
     "blueprints/loaders/files.py:MAX_BYTES": "a Blueprint's file",
     "blueprints/loaders/yaml_text.py:MAX_NODES": "values in a YAML file",
     "blueprints/lua_scripts.py:LARGEST": "a registered script",
-    "engine/blueprint/compiler.py:ATTEMPT_TIMEOUT_S": "an attempt |",
-    "engine/blueprint/compiler.py:MAX_LOST": "attempts lost to dead workers",
     "engine/blueprint/asked_paths.py:_MOST_CONCERNED": "steps whose answers may reach",
     "engine/blueprint/dataflow.py:MOST_ORIGINS": "steps whose answers may reach",
     "engine/blueprint/program.py:MOST_ATTEMPTS": "attempts of a step",

@@ -30,7 +30,7 @@ def test_timers_and_leases_do_not_wait_for_a_database_that_hangs(
     database = sqlite3.connect(installation.var / "db.sqlite3", isolation_level=None)
     database.execute("BEGIN EXCLUSIVE")
     try:
-        broken = agent("broken", "fault-raise", max=3, base_ms=300, cap_ms=300)
+        broken = agent("broken", "fault-raise", max_attempts=3, base_ms=300, cap_ms=300)
         [retried] = installation.launch(step("broken"), {"n": 1}, broken=broken)
         [lost] = installation.launch(seq(step(), step("quick")), {"n": 1})
         noted = installation.until(installation.noted, lambda n: sum(n.values()), 20)

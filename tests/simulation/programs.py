@@ -14,7 +14,7 @@ from engine.testing import ScriptedSpawner
 
 KEYS = ("a", "b", "c", "d")
 QUEUES = {"quick": "swarm.lua", "far": "swarm.gpu"}
-NEVER = Retry(max=1)
+NEVER = Retry(max_attempts=1)
 
 
 def agent(name: str, kind: str = "quick", retry: Retry = NEVER) -> Agent:
@@ -29,9 +29,9 @@ AGENTS = {
         agent("far", "far"),
         agent("odd"),
         agent("blocked", "far"),
-        agent("bad", "quick", Retry(max=2, base_ms=0)),
-        agent("again", "quick", Retry(max=90, base_ms=0)),
-        agent("later", "far", Retry(max=90, base_ms=100)),
+        agent("bad", "quick", Retry(max_attempts=2, base_ms=0)),
+        agent("again", "quick", Retry(max_attempts=90, base_ms=0)),
+        agent("later", "far", Retry(max_attempts=90, base_ms=100)),
     )
 }
 

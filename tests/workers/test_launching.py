@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
-from rig import Rig, seq, step
+from rig import QUEUE, Rig, seq, step
 
 from blueprints.models import Run, Task
+from engine.blueprint.program import Agent, Program
+from engine.store.base import Claimed, Ref
 from engine.store.redis import STATE
 from workers.archive import Archiver
-from workers.launching import LaunchRefused
+from workers.launching import LaunchRefused, launch
 
 pytestmark = pytest.mark.django_db
 
@@ -49,3 +51,16 @@ def test_the_archiver_makes_room_before_the_journal_is_full(
     settings.SWARM_JOURNAL_LIMIT = size + size // 2
     Archiver(rig.store).turn()
     assert rig.store.wire.call("XLEN", f"{STATE}j") == 0
+
+
+def test_the_first_attempt_is_bounded_by_the_settings_where_its_agent_says_nothing(
+    rig: Rig, settings: Any
+) -> None:
+    settings.SWARM_ATTEMPT_TIMEOUT = 7.5
+    agent = Agent("echo", "python_fn", QUEUE, None)
+
+    run = launch(rig.store, program=Program("b", step(), {"echo": agent}), ctx={"n": 1})
+
+    claimed = rig.store.claim(Ref(run.pk, 1, "0"), "n" * 12, QUEUE)
+    assert isinstance(claimed, Claimed)
+    assert claimed.record.timeout_ms == 7_500

@@ -53,18 +53,9 @@ def test_a_small_blueprint_compiles():
     assert program.run_deadline_s == 60
     agent = program.agents["greet"]
     assert (agent.kind, agent.queue) == ("python_fn", "swarm.python_fn")
-    assert (agent.timeout_ms, agent.max_lost) == (600_000, 3)
+    assert agent.timeout_ms is None
     assert agent.retry == Retry()
     assert agent.spec == {"fn_id": "f"}
-
-
-def test_the_installation_sets_what_the_blueprint_leaves_open():
-    program = compile_blueprint(
-        document(), kinds=KINDS, attempt_timeout_s=2.5, max_lost=7
-    )
-
-    assert program.agents["greet"].timeout_ms == 2_500
-    assert program.agents["greet"].max_lost == 7
 
 
 def test_rust_fn_is_python_fn():
@@ -103,14 +94,20 @@ def test_hints_choose_the_queue(fields, queue):
 
 
 def test_hints_set_the_policy_in_milliseconds():
-    retry = {"max": 3, "base_s": 0.5, "cap_s": 60, "jitter": 0, "budget_s": 300}
+    retry = {
+        "max_attempts": 3,
+        "base_s": 0.5,
+        "cap_s": 60,
+        "jitter": 0,
+        "budget_s": 300,
+    }
     program = compile_blueprint(
         hints(timeout_s=0.0001, retry={**retry, "not": ["ValueError"]}), kinds=KINDS
     )
 
     assert program.agents["greet"].timeout_ms == 1
     assert program.agents["greet"].retry == Retry(
-        max=3,
+        max_attempts=3,
         base_ms=500,
         cap_ms=60_000,
         jitter=0,
@@ -287,14 +284,14 @@ def test_all_findings_are_told_at_once_and_in_one_text():
             "expected a number, got true",
         ),
         (
-            hints(retry={"max": 0}),
-            "$.hints.per_agent.greet.retry.max",
+            hints(retry={"max_attempts": 0}),
+            "$.hints.per_agent.greet.retry.max_attempts",
             "wrong-value",
             "expected at least 1, got 0",
         ),
         (
-            hints(retry={"max": 100}),
-            "$.hints.per_agent.greet.retry.max",
+            hints(retry={"max_attempts": 100}),
+            "$.hints.per_agent.greet.retry.max_attempts",
             "wrong-value",
             "expected at most 99, got 100",
         ),
@@ -302,7 +299,7 @@ def test_all_findings_are_told_at_once_and_in_one_text():
             hints(retry={"never": []}),
             "$.hints.per_agent.greet.retry",
             "unknown-field",
-            "known: base_s, budget_s, cap_s, jitter, max, not",
+            "known: base_s, budget_s, cap_s, jitter, max_attempts, not",
         ),
         (
             hints(retry={"base_s": 5, "cap_s": 1}),

@@ -19,7 +19,7 @@ AGENT = Agent(
     kind="python_fn",
     queue="swarm.python_fn",
     timeout_ms=1_500,
-    retry=Retry(max=3, never=("ValueError",)),
+    retry=Retry(max_attempts=3, never=("ValueError",)),
     spec={"fn_id": "greet"},
 )
 PROGRAM = Program("hello", FLOW, {"greet": AGENT}, {"name": "you"}, 60)
@@ -56,8 +56,8 @@ def test_another_policy_is_another_program():
 
 
 def test_a_program_of_another_format_is_refused():
-    with pytest.raises(ValueError, match="program format 2 can't be read, only 1"):
-        Program.from_json({**PROGRAM.to_json(), "format": 2})
+    with pytest.raises(ValueError, match="program format 1 can't be read, only 2"):
+        Program.from_json({**PROGRAM.to_json(), "format": 1})
 
 
 @pytest.mark.parametrize(

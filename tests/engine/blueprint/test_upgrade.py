@@ -140,6 +140,31 @@ def test_old_bindings_become_runners() -> None:
     assert (was.runner, was.profile) == (now.runner, now.profile)
 
 
+def test_the_word_for_a_number_of_attempts_is_the_new_one() -> None:
+    agent = {"name": "a.b", "kind": "python_fn", "spec": {"fn_id": "f"}}
+    retry = {"max": 3, "base_s": 1}
+    old = document(lit(True), agents=[agent])
+    old["hints"] = {"per_agent": {"a.b": {"retry": retry}}}
+    with pytest.raises(BlueprintInvalid) as caught:
+        compile_blueprint(old)
+    [found] = caught.value.diagnostics
+    assert (found.kind, found.help) == (
+        "unknown-field",
+        "did you mean 'max_attempts'?",
+    )
+
+    new, notes = upgrade_with_notes(old)
+    [note] = notes
+    assert resolve_place(old, note.place) == 3
+    assert list(new["hints"]["per_agent"]["a.b"]["retry"]) == ["max_attempts", "base_s"]
+    assert compile_blueprint(new).agents["a.b"].retry.max_attempts == 3
+    assert retry == {"max": 3, "base_s": 1}
+
+    both = {"max": 3, "max_attempts": 2}
+    old["hints"] = {"per_agent": {"a.b": {"retry": both}}}
+    assert upgrade(old) == old
+
+
 def test_a_binding_beside_a_runner_is_left_for_its_author() -> None:
     agent = {
         "name": "critic",

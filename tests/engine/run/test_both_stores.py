@@ -163,7 +163,7 @@ def test_as_many_attempts_as_a_policy_may_allow_are_made(
     assert MOST_ATTEMPTS == MOST
     agents, policy = (
         spawners(never),
-        Retry(max=MOST_ATTEMPTS, base_ms=base_ms, cap_ms=1),
+        Retry(max_attempts=MOST_ATTEMPTS, base_ms=base_ms, cap_ms=1),
     )
     made = stubborn(box, agents, policy)
     made.run(rounds=1_000)
@@ -174,7 +174,7 @@ def test_as_many_attempts_as_a_policy_may_allow_are_made(
 
 def test_a_program_from_before_the_ceiling_ends_as_well(box: Box) -> None:
     agents = spawners(never)
-    stubborn(box, agents, Retry(max=1_000, base_ms=0)).run(rounds=1_000)
+    stubborn(box, agents, Retry(max_attempts=1_000, base_ms=0)).run(rounds=1_000)
     assert len(agents["quick"].calls) == MOST_ATTEMPTS
 
 

@@ -216,7 +216,9 @@ def test_items_over_the_limit_end_the_chain() -> None:
 
 
 def test_a_timeout_told_by_the_keeper_is_tried_again() -> None:
-    agent = Agent("slow", "quick", QUEUES["quick"], 60_000, Retry(max=2, base_ms=0))
+    agent = Agent(
+        "slow", "quick", QUEUES["quick"], 60_000, Retry(max_attempts=2, base_ms=0)
+    )
     made = simulator(spawners=spawners(lambda call: call.attempt))
     flow = program(step("slow", lit(1), "$.n"), {"slow": agent})
     made.launch(flow, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,13 +58,13 @@ def test_json_comes_back_by_value(value: Any) -> None:
 
 
 def test_waits_double_up_to_the_cap_and_end() -> None:
-    policy = Retry(max=6, base_ms=100, cap_ms=500, jitter=0)
+    policy = Retry(max_attempts=6, base_ms=100, cap_ms=500, jitter=0)
     waits = [retry_delay(policy, FAILED, tries, "p") for tries in range(1, 7)]
     assert waits == [100, 200, 400, 500, 500, None]
 
 
 def test_jitter_is_the_same_for_the_same_attempt() -> None:
-    policy = Retry(max=99, base_ms=1_000, jitter=0.2)
+    policy = Retry(max_attempts=99, base_ms=1_000, jitter=0.2)
     waits = [retry_delay(policy, FAILED, 1, f"place {n}") for n in range(50)]
     assert waits == [retry_delay(policy, FAILED, 1, f"place {n}") for n in range(50)]
     assert all(wait is not None and 800 <= wait <= 1_200 for wait in waits)
@@ -71,7 +72,7 @@ def test_jitter_is_the_same_for_the_same_attempt() -> None:
 
 
 def test_a_budget_bounds_the_sum_of_waits() -> None:
-    policy = Retry(max=99, base_ms=100, cap_ms=100, jitter=0, budget_ms=250)
+    policy = Retry(max_attempts=99, base_ms=100, cap_ms=100, jitter=0, budget_ms=250)
     assert [retry_delay(policy, FAILED, n, "") for n in (1, 2, 3)] == [100, 100, None]
 
 
@@ -81,7 +82,10 @@ def test_a_budget_bounds_the_sum_of_waits() -> None:
      Outcome("failed", permanent=True), Outcome("failed", error_type="ValueError")],
 )  # fmt: skip
 def test_some_outcomes_are_never_tried_again(outcome: Outcome) -> None:
-    assert retry_delay(Retry(max=9, never=("ValueError",)), outcome, 1, "") is None
+    assert (
+        retry_delay(Retry(max_attempts=9, never=("ValueError",)), outcome, 1, "")
+        is None
+    )
 
 
 def test_signals_are_read_as_they_were_written() -> None:
@@ -152,9 +156,26 @@ def test_an_outcome_becomes_a_signal_or_a_wait_and_an_event() -> None:
 
 def test_a_timeout_fits_the_record() -> None:
     agent = AGENTS["inc"]
-    assert timeout_of(agent) == agent.timeout_ms
+    assert timeout_of(agent, Limits()) == agent.timeout_ms
     endless = type(agent)("x", "quick", "q", 10**12)
-    assert timeout_of(endless) == LONGEST_MS == 999_999_999
+    assert timeout_of(endless, Limits()) == LONGEST_MS == 999_999_999
+
+
+def test_the_installation_sets_the_timeout_that_a_blueprint_leaves_open() -> None:
+    agent = replace(AGENTS["inc"], timeout_ms=None)
+    limits = Limits(attempt_ms=2_500)
+    assert timeout_of(agent, limits) == 2_500
+    seen: list[StepCall] = []
+
+    class Watching:
+        in_process = True
+
+        def run(self, call: StepCall) -> Outcome:
+            seen.append(call)
+            return Outcome("passed", call.input)
+
+    make_attempt({agent.kind: Watching()}, agent, REF, "/p", 1, 1, limits)
+    assert [call.timeout_s for call in seen] == [2.5]
 
 
 def test_stats_survive_the_check_and_the_signal_and_are_told_once() -> None:
