@@ -200,7 +200,7 @@ def test_stats_survive_the_check_and_the_signal_and_are_told_once() -> None:
 
 
 def test_runs_that_fail_together_do_not_come_back_together() -> None:
-    policy = Retry(max=9, base_ms=10_000, jitter=0.2)
+    policy = Retry(max_attempts=9, base_ms=10_000, jitter=0.2)
     agent = Agent("a", "k", "q", 1_000, retry=policy)
 
     def wait(run: str) -> object:
