@@ -1,17 +1,19 @@
-"""Strict readers of environment variables, and of the file of the embedded server.
+"""Strict readers of environment variables.
 
 A wrong value stops the process with the variable's name; an empty one counts as unset.
 """
 
-import json
 import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+
+from workers.server_files import NOWHERE, Paths, read_record, socket_urls
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -155,12 +157,11 @@ def redis_urls(*, url: str, var_dir: Path) -> tuple[str, str]:
     """Returns the URLs of the state (redis-py's spelling) and the broker (kombu's).
 
     Without a URL it is the embedded server described in `var_dir`/redis.json, and
-    where none is running an address that nothing answers at. In a socket's URL the
-    transport is named, and goes before CELERY_BROKER_TRANSPORT: kombu's usual
-    `redis+socket://` would leave out ours, which swarm_project/celery.py calls `swarm`.
+    where none is running an address that nothing answers at.
     """
     if not url:
-        url = _embedded_url(var_dir / "redis.json") or "redis://127.0.0.1:1/0"
+        record = read_record(Paths(var_dir))
+        return NOWHERE if record is None else socket_urls(record.socket)
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("redis", "rediss", "unix"):
         raise ImproperlyConfigured(
@@ -171,21 +172,7 @@ def redis_urls(*, url: str, var_dir: Path) -> tuple[str, str]:
     path, _, query = rest.partition("?")
     options = dict(part.partition("=")[::2] for part in query.split("&") if part)
     number = options.get("db", "0")
-    return f"unix://{path}?db={number}", f"swarm+socket://{path}?virtual_host={number}"
-
-
-def _embedded_url(path: Path) -> str:
-    try:
-        server = json.loads(path.read_text())
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError) as error:
-        raise ImproperlyConfigured(f"{path} can't be read: {error}") from None
-    if not isinstance(server, dict):
-        raise ImproperlyConfigured(f"{path}: expected an object")
-    if server.get("socket"):
-        return f"unix://{server['socket']}?db=0"
-    return str(server.get("url") or "")
+    return socket_urls(unquote(path), number)
 
 
 def _refusal(name: str, text: str, expected: str) -> ImproperlyConfigured:

@@ -19,6 +19,7 @@ from swarm_project.env import (
     secret_key,
 )
 from swarm_project.logging import logging_config
+from workers.server_files import keep_private
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -27,6 +28,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # What a checkout keeps at run time: database, embedded server, secret key, outputs.
 VAR_DIR = Path(env_text("SWARM_VAR", str(BASE_DIR / "var"))).resolve()
 VAR_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+keep_private(VAR_DIR)
 
 # Django
 

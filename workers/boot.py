@@ -27,6 +27,7 @@ from workers.page import Page
 from workers.process.offspring import adopt_orphans
 from workers.process.privacy import hide
 from workers.runtime import make_store
+from workers.server_files import NOWHERE
 from workers.steward_host import StewardHost
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,6 @@ of grace and this.
 """
 AGENT_KIND = "python_fn"
 REFUSED = 2
-NOWHERE = "redis://127.0.0.1:1/0"
-"""What swarm_project/env.py answers where neither SWARM_REDIS_URL nor a server is."""
 
 
 def keeper_store() -> RedisStore:
@@ -106,7 +105,7 @@ def refuse_without_redis(**_: Any) -> None:
 
     Settings are read once, so it would ask for ever at an address where nobody answers.
     """
-    if settings.SWARM_STATE_URL == NOWHERE:
+    if NOWHERE[0] == settings.SWARM_STATE_URL:
         sys.stderr.write(
             f"no embedded server is running: start `{typed('up')}`, or set"
             " SWARM_REDIS_URL, and start this worker again\n"

@@ -38,9 +38,11 @@ from workers.process.privacy import hide, may_hide
 from workers.server import (
     ServerInfo,
     ServerUnavailable,
-    embedded_server,
+    acquire,
     ensure_server,
+    release_server,
 )
+from workers.server_files import socket_urls
 from workers.steward_host import leaving_steward
 
 TRIES = 3
@@ -48,6 +50,8 @@ TRIES = 3
 HEALTHY_S = 60.0
 """A guard that lived so long was well: earlier ends count no more."""
 LOGS_KEPT = 20
+WATCH_S = 1.0
+"""How long a command that follows a run waits for a server that is just restarting."""
 STEWARD_S = 10.0
 """After what time a steward is killed that was told to leave: its last archiving."""
 SUFFIXES = (".hi", "", ".lo")
@@ -104,37 +108,46 @@ def redis_place(*, keep: bool = False) -> Iterator[Place]:
         reach(settings.SWARM_STATE_URL)
         yield Place(url, embedded=False)
         return
-    with contextlib.ExitStack() as stack:
+    try:
+        acquire(settings.VAR_DIR)
+    except OSError as error:
+        raise SetupFailed(no_embedded(error)) from None
+    try:
         try:
-            info = stack.enter_context(embedded_server(settings.VAR_DIR, keep=keep))
-        except (ServerUnavailable, TimeoutError) as error:
-            raise SetupFailed(
-                f"the embedded server can't be started: {error}\nLook at"
-                f" {settings.VAR_DIR}/redis/server.log, or set SWARM_REDIS_URL"
-            ) from None
+            info = ensure_server(settings.VAR_DIR, keep=keep)
+        except (ServerUnavailable, OSError) as error:
+            raise SetupFailed(no_embedded(error)) from None
         point_at(info)
         yield Place(settings.SWARM_STATE_URL, embedded=True)
+    finally:
+        try:
+            release_server(settings.VAR_DIR, keep)
+        except OSError as error:
+            # What the command was for has come to its end all the same.
+            sys.stderr.write(f"the embedded server was not stopped: {error}\n")
+
+
+def no_embedded(error: Exception) -> str:
+    """Return why the embedded server can't be used and what to do."""
+    return (
+        f"the embedded server can't be started: {error}\nLook at"
+        f" {settings.VAR_DIR}/redis/server.log, or set SWARM_REDIS_URL"
+    )
 
 
 def point_at(info: ServerInfo) -> None:
-    """Make this process use a server that was not there when settings were read.
-
-    The spelling is that of redis_urls in swarm_project/env.py.
-    """
-    state = broker = info.url
-    if info.socket_path:
-        state = f"unix://{info.socket_path}?db=0"
-        broker = f"swarm+socket://{info.socket_path}?virtual_host=0"
+    """Make this process use a server that was not there when settings were read."""
+    state, broker = socket_urls(info.socket_path)
     settings.SWARM_STATE_URL = state
     settings.CELERY_BROKER_URL = broker
     current_app.conf.broker_url = broker
 
 
 def watch_server(place: Place) -> None:
-    """Replace a dead supervisor of the embedded server; quick when all is well."""
+    """Replace a dead supervisor of the embedded server; quick, whatever it finds."""
     if place.embedded:
-        with contextlib.suppress(ServerUnavailable):
-            ensure_server(settings.VAR_DIR)
+        with contextlib.suppress(ServerUnavailable, OSError):
+            ensure_server(settings.VAR_DIR, timeout=WATCH_S)
 
 
 def unapplied() -> list[str]:

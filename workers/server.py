@@ -15,29 +15,31 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from workers import server_supervisor
-from workers.server_supervisor import (
+from workers.server_files import (
     Paths,
     Record,
     is_locked,
+    keep_private,
     lock,
     locker_pid,
-    matches,
+    make_private,
     read_record,
-    shut_down,
+    socket_urls,
     tail,
     try_lock,
     unlock,
-    write_record,
 )
+from workers.server_supervisor import matches, shut_down
 
 IDLE = 30.0
 START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 30.0
 _LOG_MAX = 1 << 20
+_ROOT = Path(__file__).resolve().parents[1]
 
 _holds: dict[Path, list[tuple[int, int]]] = {}
 _holds_lock = threading.Lock()
@@ -49,10 +51,10 @@ class ServerUnavailable(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Where the embedded server is: `url` is `redis://127.0.0.1:PORT/0`."""
+    """Where the embedded server is: `url` is `unix://SOCKET_PATH?db=0`."""
 
     url: str
-    socket_path: str | None
+    socket_path: str
     pid: int
     adopted: bool
 
@@ -60,9 +62,10 @@ class ServerInfo:
 def read_server_info(var_dir: Path) -> ServerInfo | None:
     """Reads the description below `var_dir`; does not ask the server.
 
-    None when there is none or the server was stopped. Raises nothing.
+    None when there is none that can be trusted or the server was stopped. Raises
+    nothing.
     """
-    record = read_record(Paths(Path(var_dir)))
+    record = read_record(Paths(Path(var_dir).resolve()))
     return None if record is None else _info(record, adopted=True)
 
 
@@ -105,7 +108,6 @@ def ensure_server(
         unlock(held)
     known = before is not None and before.run_id == record.run_id
     info = _info(record, adopted=known or not spawned)
-    assert info is not None  # noqa: S101 - a running record has a pid
     if log is not None:
         verb = "adopted" if info.adopted else "started"
         log(f"embedded Valkey {verb}: {info.url} (pid {info.pid})")
@@ -198,15 +200,20 @@ def embedded_server(
 
 
 def _paths(var_dir: Path) -> Paths:
+    """Return the files below a folder that is closed to other users, or made so.
+
+    PermissionError tells why where that can't be.
+    """
     paths = Paths(Path(var_dir).resolve())
-    paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths.var.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keep_private(paths.var)
+    make_private(paths.data)
     return paths
 
 
-def _info(record: Record, *, adopted: bool) -> ServerInfo | None:
-    if record.pid is None:
-        return None
-    return ServerInfo(record.url, record.socket, record.pid, adopted)
+def _info(record: Record, *, adopted: bool) -> ServerInfo:
+    url, _ = socket_urls(record.socket)
+    return ServerInfo(url, record.socket, record.pid, adopted)
 
 
 def _running(paths: Paths) -> Record | None:
@@ -223,12 +230,14 @@ def _spawn(paths: Paths, idle: float, deadline: float) -> None:
     with contextlib.suppress(FileNotFoundError):
         if paths.log.stat().st_size > _LOG_MAX:
             paths.log.replace(paths.log.with_suffix(".log.old"))
+    path = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
     with open(paths.log, "ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own program
             [
                 sys.executable,
-                "-P",  # this folder must not come before the standard library
-                server_supervisor.__file__,
+                "-P",  # the caller's folder must not come before the standard library
+                "-m",
+                server_supervisor.__name__,
                 str(paths.var),
                 str(idle),
             ],
@@ -236,6 +245,7 @@ def _spawn(paths: Paths, idle: float, deadline: float) -> None:
             stdout=subprocess.PIPE,
             stderr=log,
             cwd=paths.data,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
             start_new_session=True,
         )
     assert process.stdout is not None  # noqa: S101 - for the type checker
@@ -282,6 +292,4 @@ def _stop(paths: Paths) -> None:
             raise TimeoutError(f"the supervisor (pid {pid}) does not end")
         time.sleep(0.01)
     shut_down(paths.server)
-    record = read_record(paths)
-    if record is not None and record.pid is not None:
-        write_record(paths, replace(record, pid=None, run_id=None, supervisor_pid=None))
+    paths.record.unlink(missing_ok=True)

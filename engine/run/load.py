@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import orjson
 
@@ -41,6 +41,13 @@ from engine.store.base import ITEM_PAGE, ROOT, ChordResults, ChordSpec, Ref, Run
 from engine.store.record import Record
 
 T = TypeVar("T")
+
+
+OTHER_PROGRAM: Final = (
+    "the program in Redis is not the one that this run was started with (its content has"
+    " another hash), so nothing of it was executed: find out who writes to this Redis,"
+    " then start the run anew"
+)
 
 
 class Vanished(Exception):
@@ -102,6 +109,14 @@ class Origin:
     known: dict[str, Lanes] = field(default_factory=dict)
 
 
+def read_program(data: bytes) -> Program | None:
+    """Read a program from the state; None for what is none."""
+    try:
+        return Program.from_json(orjson.loads(data))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
 def split_lane(addr: str) -> tuple[str, int]:
     """Return the chord and the index of a lane's address."""
     chord, _, index = addr.rpartition(".")
@@ -140,7 +155,12 @@ class Loader:
         data = self._store.program(run, program_id)
         if data is None:
             raise Vanished(program_id)
-        return self.prepare(Program.from_json(orjson.loads(data)))
+        program = read_program(data)
+        if program is None or program.program_id != program_id:
+            # Whoever can write to the state would choose what its workers run.
+            self._store.finish(run, "failed", OTHER_PROGRAM)
+            raise Vanished(OTHER_PROGRAM)
+        return self.prepare(program)
 
     def prepare(self, program: Program) -> Prepared:
         """Lay a program out for the machine and keep it."""

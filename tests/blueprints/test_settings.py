@@ -1,17 +1,17 @@
 """Tests of swarm_project: the readers of the environment and the Celery app."""
 
-import json
 import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from swarm_project import env
 from swarm_project.celery import app
-from workers.boot import NOWHERE
+from workers.server_files import NOWHERE
 
 
 @pytest.fixture
@@ -160,24 +160,25 @@ def test_state_and_broker_are_the_same_redis(tmp_path, url, state, broker):
     assert env.redis_urls(url=url, var_dir=tmp_path) == (state, broker)
 
 
-def test_the_embedded_server_is_found_by_its_file(tmp_path):
-    nothing = env.redis_urls(url="", var_dir=tmp_path)
+@pytest.mark.parametrize("text", [None, "", "[]", "{", '{"url": "redis://h:5/0"}'])
+def test_without_a_whole_description_there_is_no_embedded_server(tmp_path, text):
+    if text is not None:
+        (tmp_path / "redis.json").write_text(text)
+
     # By this address a worker knows that it has no Redis.
-    assert nothing == (NOWHERE, NOWHERE)
-
-    file = tmp_path / "redis.json"
-    file.write_text(json.dumps({"socket": "/r/s", "url": "redis://127.0.0.1:5/0"}))
-    assert env.redis_urls(url="", var_dir=tmp_path)[0] == "unix:///r/s?db=0"
-    file.write_text(json.dumps({"url": "redis://127.0.0.1:5/0"}))
-    assert env.redis_urls(url="", var_dir=tmp_path)[0] == "redis://127.0.0.1:5/0"
+    assert env.redis_urls(url="", var_dir=tmp_path) == NOWHERE
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{"])
-def test_a_broken_file_of_the_embedded_server_is_named(tmp_path, text):
-    (tmp_path / "redis.json").write_text(text)
-
-    with pytest.raises(ImproperlyConfigured, match=r"redis\.json"):
-        env.redis_urls(url="", var_dir=tmp_path)
+def test_the_folder_of_an_installation_is_closed_to_other_users(tmp_path):
+    var = tmp_path / "var"
+    var.mkdir(mode=0o755)
+    subprocess.run(
+        [sys.executable, "-c", "import swarm_project.settings"],
+        env={**os.environ, "SWARM_VAR": str(var)},
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
+    assert var.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("url", ["localhost", "amqp://u:s3cret@h//"])

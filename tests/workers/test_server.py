@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from typing import Any
 
 import pytest
 import redis
+from kombu import Connection
 
-from workers import server_supervisor
+from swarm_project.env import redis_urls
 from workers.server import (
     ServerInfo,
     ServerUnavailable,
@@ -27,7 +29,15 @@ from workers.server import (
     release_server,
     stop_server,
 )
-from workers.server_supervisor import Paths, is_locked, locker_pid
+from workers.server_files import (
+    NOWHERE,
+    SOCKET_PATH_MAX,
+    Paths,
+    is_locked,
+    locker_pid,
+    socket_urls,
+)
+from workers.server_supervisor import probe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -129,10 +139,10 @@ def test_start_adopt_and_stop(var: Path) -> None:
     lines: list[str] = []
     with embedded_server(var, log=lines.append) as first:
         assert not first.adopted
-        assert first.url.startswith("redis://127.0.0.1:")
+        assert first.url == f"unix://{first.socket_path}?db=0"
         found = json.loads((var / "redis.json").read_text())
         assert found["pid"] == first.pid
-        assert found["url"] == f"redis://127.0.0.1:{found['port']}/0"
+        assert (var / "redis.json").stat().st_mode & 0o777 == 0o600
         assert found["socket"] == first.socket_path == str(var / "redis/redis.sock")
         assert found["data_dir"] == str(var / "redis")
         assert found["supervisor_pid"] == locker_pid(Paths(var).supervisor)
@@ -152,7 +162,7 @@ def test_start_adopt_and_stop(var: Path) -> None:
     ]
 
 
-def test_data_and_port_survive_a_stop(var: Path) -> None:
+def test_data_and_place_survive_a_stop(var: Path) -> None:
     with embedded_server(var) as first:
         ask(first, "SET", "key", "value")
     with embedded_server(var) as second:
@@ -168,18 +178,13 @@ def test_settings(var: Path) -> None:
             "appendfsync": "everysec",
             "save": "",
             "maxmemory-policy": "noeviction",
-            "bind": "127.0.0.1",
-            "protected-mode": "yes",
+            "port": "0",
+            "tls-port": "0",
             "dir": str(var / "redis"),
             "unixsocketperm": "700",
         }
         assert client.config_get(*wanted) == wanted
         assert (var / "redis").stat().st_mode & 0o777 == 0o700
-        assert info.socket_path is not None
-        local = redis.Redis(unix_socket_path=info.socket_path)
-        assert local.ping()
-        local.close()
-        assert 20000 <= client.connection_pool.connection_kwargs["port"] < 32000
 
 
 def test_three_starters_at_once(var: Path) -> None:
@@ -299,25 +304,78 @@ def test_keep(var: Path) -> None:
     assert read_server_info(var) is None
 
 
+def described(var: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((var / "redis.json").read_text())
+    return found
+
+
 def test_stale_description_is_not_adopted(var: Path, tmp_path: Path) -> None:
     with embedded_server(tmp_path / "other") as other:
         with embedded_server(var) as info:
-            found = json.loads((var / "redis.json").read_text())
-        # As after a crash: its pid is somebody else's now, its port another server's.
-        port = int(other.url.split(":")[2].split("/")[0])
-        stale = found | {"pid": other.pid, "port": port, "url": other.url}
-        (var / "redis.json").write_text(json.dumps(stale))
+            found = described(var)
+        # As after a crash: its pid is somebody else's now, its socket another server's.
+        theirs = {"pid": other.pid, "socket": other.socket_path}
+        (var / "redis.json").write_text(json.dumps(found | theirs))
         with embedded_server(var) as again:
             assert not again.adopted
             assert again.pid != other.pid
-            assert again.url != other.url
+            assert again.url == info.url
             ask(again, "SET", "mine", "1")
             assert ask(other, "GET", "mine") is None
         (var / "redis.json").write_text(json.dumps(found | {"pid": os.getpid()}))
         with embedded_server(var) as again:
             assert not again.adopted
-            assert again.url == info.url
         assert answers(other)
+
+
+def test_the_description_of_another_installation_is_none(
+    var: Path, tmp_path: Path
+) -> None:
+    """As in a checkout that was copied while its server ran."""
+    with embedded_server(tmp_path / "other"):
+        var.mkdir()
+        shutil.copy(tmp_path / "other" / "redis.json", var / "redis.json")
+        assert read_server_info(var) is None
+        assert redis_urls(url="", var_dir=var) == NOWHERE
+
+
+def test_what_another_user_wrote_serves_or_owns_is_refused(
+    var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with embedded_server(var) as info:
+        assert redis_urls(url="", var_dir=var)[0] == info.url
+        assert probe(info.socket_path)[0] == "up"
+        # To us as another user all this is a stranger's.
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "geteuid", lambda: os.getuid() + 1)
+            assert read_server_info(var) is None
+            assert redis_urls(url="", var_dir=var) == NOWHERE
+            assert probe(info.socket_path)[0] == "down"
+            with pytest.raises(PermissionError, match=r"another user.*set SWARM_VAR"):
+                ensure_server(var)
+
+
+def test_a_socket_where_others_can_put_theirs_is_none(var: Path) -> None:
+    with embedded_server(var):
+        os.chmod(var / "redis", 0o770)
+        assert read_server_info(var) is None
+        os.chmod(var / "redis", 0o700)
+        os.chmod(var, 0o777)
+        assert read_server_info(var) is None
+        # Whoever needs the server closes both again.
+        assert ensure_server(var).adopted
+        assert var.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o500])
+def test_its_folder_is_closed_to_others_whatever_it_was(var: Path, mode: int) -> None:
+    (var / "redis").mkdir(parents=True)
+    (var / "redis").chmod(mode)
+    var.chmod(0o755)
+    with embedded_server(var) as info:
+        assert (var / "redis").stat().st_mode & 0o777 == 0o700
+        assert var.stat().st_mode & 0o777 == 0o700
+        assert answers(info)
 
 
 def test_killed_supervisor_is_replaced_and_the_server_stays(var: Path) -> None:
@@ -372,16 +430,33 @@ def test_long_path(tmp_path: Path) -> None:
     var = tmp_path / ("long" * 20) / ("name" * 20) / "var"
     try:
         with embedded_server(var) as info:
-            assert info.socket_path is not None
-            assert len(info.socket_path) < 100
+            assert len(info.socket_path) <= SOCKET_PATH_MAX
             folder = Path(info.socket_path).parent
             assert folder.stat().st_mode & 0o777 == 0o700
-            local = redis.Redis(unix_socket_path=info.socket_path)
-            assert local.ping()
-            local.close()
-        assert not folder.exists()
+            assert answers(info)
+            assert redis_urls(url="", var_dir=var)[0] == info.url
+        # A stranger's in its place would get those who still ask for the server.
+        assert list(folder.iterdir()) == []
+        folder.rmdir()
+        folder.symlink_to(tmp_path)
+        with (
+            pytest.raises(ServerUnavailable, match=r"closed to other.*set SWARM_VAR"),
+            embedded_server(var),
+        ):
+            pass
+        folder.unlink()
     finally:
         stop_server(var)
+
+
+@pytest.mark.parametrize("name", ["with space", "a?b=c", "a#b", "a%20b", "a;b", "ü+é"])
+def test_a_path_with_signs_of_a_url(tmp_path: Path, name: str) -> None:
+    var = tmp_path / name
+    with embedded_server(var) as info:
+        assert answers(info)
+        assert info.socket_path == str(var / "redis/redis.sock")
+        with Connection(socket_urls(info.socket_path)[1]) as broker:
+            assert broker.default_channel.client.ping()
 
 
 def test_a_forked_child_does_not_let_go_for_its_parent(var: Path) -> None:
@@ -408,12 +483,3 @@ def test_a_server_that_cannot_start_says_why(var: Path) -> None:
         ensure_server(var)
     release_server(var)
     assert mentioning(str(var)) == []
-
-
-def test_ports_are_not_taken_twice() -> None:
-    port = server_supervisor.free_port(None)
-    assert server_supervisor.free_port(port) == port
-    with contextlib.closing(
-        server_supervisor.socket.create_server(("127.0.0.1", port))
-    ):
-        assert server_supervisor.free_port(port) != port
