@@ -12,10 +12,12 @@ from engine.flow.path import Path, disown
 class Document:
     """A JSON value with cheap writes that no holder of an earlier value can see."""
 
-    __slots__ = ("_owned", "_value")
+    __slots__ = ("_owned", "_value", "depth")
 
-    def __init__(self, value: Json) -> None:
+    def __init__(self, value: Json, depth: int = 0) -> None:
         self._value = value
+        # No more containers are inside each other; kept by whoever knows what is written.
+        self.depth = depth
         # The containers stand beside their ids: an id stays taken as long as it is here.
         self._owned: dict[int, Json] = {}
 

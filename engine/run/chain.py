@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Final, Literal, cast
 
 import orjson
 
 from engine.flow.document import Document
-from engine.flow.errors import type_error
+from engine.flow.errors import FlowError, FlowErrorKind, type_error
+from engine.flow.json_text import MAX_DEPTH
 from engine.flow.nodes import Loop
 from engine.flow.path import Path
-from engine.run.ctx import Lanes, dump_edit
+from engine.run.ctx import Lanes, depth_of, dump_edit
 from engine.run.layout import Layout
+
+# A kind of the runtime, which travels beside the language's.
+CTX_LIMIT: Final = cast(FlowErrorKind, "CtxLimit")
 
 Phase = Literal["s", "c", "j", "e"]
 """s a step is pending at the cursor, c the cursor is to be entered, j the cursor is a
@@ -76,12 +80,14 @@ class Chain:
 
     def write(self, path: Path, value: Any) -> None:
         """Write a value at a path of the Ctx and note the edit; FlowError if it can't."""
-        self.doc.write(path, value)
-        self.edits += storable_edit(path, value)
+        line, depth = storable_edit(path, value)
+        self.write_as(path, value, line, depth)
 
-    def write_as(self, path: Path, value: Any, line: bytes) -> None:
-        """Write a value whose stored form is `line`, a reference to it."""
+    def write_as(self, path: Path, value: Any, line: bytes, depth: int) -> None:
+        """Write a value, at most `depth` deep, whose stored form is `line`."""
+        depth = checked_depth(path, value, depth)
         self.doc.write(path, value)
+        self.doc.depth = max(self.doc.depth, depth)
         self.edits += line
 
     def select(self, value: Any) -> None:
@@ -131,11 +137,37 @@ class Chain:
         return self.phase.encode() + orjson.dumps(body)
 
 
-def storable_edit(path: Path, value: Any) -> bytes:
-    """Return the edit line of a value; FlowError if the store can't hold it."""
+def checked_depth(path: Path, value: Any, depth: int) -> int:
+    """Return how deep a Ctx is at a path once a value is there; FlowError if too deep.
+
+    `depth` is a bound of the value's own, which is measured only where that is too much.
+    """
+    if len(path.keys) + depth > MAX_DEPTH:
+        depth = depth_of(value)
+        if len(path.keys) + depth > MAX_DEPTH:
+            raise FlowError(CTX_LIMIT, too_deep(f"cannot write path '{path}'"))
+        if isinstance(value, Lanes):
+            value.depth = depth
+    return len(path.keys) + depth
+
+
+def too_deep(what: str) -> str:
+    """Return the text of an error: what can't be done because the Ctx gets too deep."""
+    return (
+        f"{what}: the Ctx would be nested deeper than {MAX_DEPTH} containers."
+        " Let the join collect only the part you need, or write flat values"
+    )
+
+
+def storable_edit(path: Path, value: Any) -> tuple[bytes, int]:
+    """Return the edit line of a value and its depth; FlowError if it can't be stored."""
     try:
         return dump_edit(path, value)
     except orjson.JSONEncodeError as error:
+        if depth_of(value) > MAX_DEPTH:
+            raise FlowError(
+                CTX_LIMIT, too_deep(f"cannot write path '{path}'")
+            ) from None
         raise type_error("path.write", f"can't be held as JSON: {error}") from None
 
 

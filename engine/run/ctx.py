@@ -15,6 +15,7 @@ from typing import Any, Final, TypedDict
 import orjson
 
 from engine.flow.document import Document
+from engine.flow.json_text import MAX_DEPTH, text_depth
 from engine.flow.path import Key, Path, path_of
 
 # Subclasses reach the hook below: `Lanes` is a list that knows its short form.
@@ -36,12 +37,13 @@ class ChordRef(TypedDict, total=False):
 class Lanes(list[Any]):
     """The joined results of a chord: a list that is stored as a reference."""
 
-    __slots__ = ("ref",)
+    __slots__ = ("depth", "ref")
 
-    def __init__(self, values: Iterable[Any], ref: ChordRef) -> None:
-        """Hold the expanded values of the lanes of `ref`."""
+    def __init__(self, values: Iterable[Any], ref: ChordRef, depth: int) -> None:
+        """Hold the expanded values of the lanes of `ref`, at most `depth` deep."""
         super().__init__(values)
         self.ref = ref
+        self.depth = depth
 
 
 @lru_cache(maxsize=4096)
@@ -49,22 +51,29 @@ def _head(keys: tuple[Key, ...]) -> bytes:
     return b"[" + orjson.dumps(keys) + b","
 
 
-def dump_edit(path: Path, value: Any) -> bytes:
-    """Return the edit line `[keys,value]`; keys, since a path's text can't hold all."""
+def dump_edit(path: Path, value: Any) -> tuple[bytes, int]:
+    """Return the edit line `[keys,value]` and how deep the value is at most.
+
+    Keys, since a path's text can't hold all.
+    """
     mark: list[str] = []
+    joins = 0
 
     def refer(lanes: Any) -> Any:
         if not isinstance(lanes, Lanes):
             raise TypeError(f"{type(lanes).__name__} is not JSON")
+        nonlocal joins
+        joins = max(joins, lanes.depth)
         # A random mark can't be met in the value itself.
         if not mark:
             mark.append(secrets.token_hex(8))
         return {mark[0]: lanes.ref}
 
     body = orjson.dumps(value, default=refer, option=OPTIONS)
+    depth = text_depth(body) + joins
     if mark:
-        return _head(path.keys) + body + b',"m' + mark[0].encode() + b'"]\n'
-    return _head(path.keys) + body + b"]\n"
+        return _head(path.keys) + body + b',"m' + mark[0].encode() + b'"]\n', depth
+    return _head(path.keys) + body + b"]\n", depth
 
 
 def join_line(path: Path, ref: ChordRef) -> bytes:
@@ -73,9 +82,9 @@ def join_line(path: Path, ref: ChordRef) -> bytes:
     return _head(path.keys) + orjson.dumps(ref) + b',"' + tag + b'"]\n'
 
 
-Expand = Callable[[ChordRef, Any, dict[str, Lanes]], Any]
+Expand = Callable[[ChordRef, Document, dict[str, Lanes]], tuple[Any, int]]
 """Expands a chord's results: (reference, Ctx of the parent when it opened, joins known
-there) -> value; the joins inside the lanes are added to those known."""
+there) -> value and its depth; the joins inside the lanes are added to those known."""
 
 
 def replay(
@@ -88,7 +97,7 @@ def replay(
     """Apply an edit log to a document; returns the Ctx at each of the marked offsets.
 
     `known` holds the joins met so far by chord, also those of enclosing chains; what
-    this log joins is added to it.
+    this log joins is added to it. The document's depth grows with what is written.
     """
     wanted = set(marks)
     found: dict[int, Any] = {}
@@ -100,28 +109,62 @@ def replay(
             break
         edit = orjson.loads(line)
         path = path_of("$", edit[0])
+        # The line itself is a container.
+        depth = len(path.keys) + text_depth(line) - 1
         if len(edit) == 2:
             doc.write(path, edit[1])
         elif edit[2] in ("lanes", "lane"):
             # A parent does not move while its chord is open: its Ctx now is the lanes' base.
-            value = expand(edit[1], doc.snapshot(), known)
+            value, deep = expand(edit[1], doc, known)
             if isinstance(value, Lanes):
                 known[value.ref["k"]] = value
             doc.write(path, value)
+            depth = len(path.keys) + deep
         else:
-            doc.write(path, _restore(edit[1], edit[2][1:], known))
+            met: list[int] = [0]
+            doc.write(path, _restore(edit[1], edit[2][1:], known, met))
+            depth += max(met)
+        doc.depth = max(doc.depth, depth)
         offset += len(line) + 1
     return found
 
 
-def _restore(value: Any, mark: str, known: dict[str, Lanes]) -> Any:
+def _restore(value: Any, mark: str, known: dict[str, Lanes], met: list[int]) -> Any:
+    """Return a value with its joins; their depths are added to `met`."""
     if isinstance(value, dict):
         if len(value) == 1 and mark in value:
-            return known[value[mark]["k"]]
-        return {key: _restore(inner, mark, known) for key, inner in value.items()}
+            lanes = known[value[mark]["k"]]
+            met.append(lanes.depth)
+            return lanes
+        return {key: _restore(inner, mark, known, met) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_restore(inner, mark, known) for inner in value]
+        return [_restore(inner, mark, known, met) for inner in value]
     return value
+
+
+def depth_of(value: Any) -> int:
+    """Return how many containers of a value are inside each other, joins expanded.
+
+    Beyond MAX_DEPTH it is one more, however deep. What is shared is looked at once.
+    """
+    return _depth(value, {}, MAX_DEPTH + 1)
+
+
+def _depth(value: Any, seen: dict[int, int], left: int) -> int:
+    """Return the depth of a value, at most `left`; `seen` has those of containers."""
+    if not isinstance(value, list | dict) or not left:
+        return 0
+    if (known := seen.get(id(value))) is not None:
+        return min(known, left)
+    depth = 0
+    for part in value.values() if isinstance(value, dict) else value:
+        if isinstance(part, list | dict):
+            depth = max(depth, _depth(part, seen, left - 1))
+            if depth >= left - 1:
+                # Too deep is too deep: what was cut short is not to be known by it.
+                return left
+    seen[id(value)] = depth + 1
+    return depth + 1
 
 
 def whole_edit(value: Any, limit: int) -> bytes:

@@ -15,6 +15,7 @@ import orjson
 from engine.blueprint.program import Agent
 from engine.flow import FlowError
 from engine.flow.document import Document
+from engine.flow.json_text import text_depth
 from engine.ports import NoWatch, Spawner, Watch
 from engine.run.attempts import checked, gave_up, judge, make_attempt
 from engine.run.chain import Chain, place_of
@@ -334,7 +335,11 @@ class Engine:
         if isinstance(answer, Moved):
             size = chain.origin_size + chain.offset
             origin = Origin(
-                chain.doc.snapshot(), size, chain.origin_size, dict(chain.known)
+                chain.doc.snapshot(),
+                size,
+                chain.origin_size,
+                dict(chain.known),
+                chain.doc.depth,
             )
             self.loader.keep_lane_origin(turn.ref, opening.chord, origin)
         return None
@@ -363,7 +368,7 @@ class Engine:
         chain.start, chain.origin_size = 0, len(text)
         chain.edits.clear()
         # Joins are plain in the new base, so they must be plain in memory too.
-        chain.doc, chain.known = Document(plain), {}
+        chain.doc, chain.known = Document(plain, text_depth(text)), {}
         chain.folded = turn.ref.addr != ROOT
 
     def _write(

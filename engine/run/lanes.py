@@ -136,7 +136,7 @@ def _lane(
     spec, machine = batch.claimed.spec, batch.prepared.machine
     chain = lane_chain(batch.prepared, spec.node, spec.place, index, batch.origin)
     item = batch.items[index % ITEM_PAGE]
-    chain.doc = Document(lane_start(batch.prepared, spec, batch.origin, item).value)
+    chain.doc = lane_start(batch.prepared, spec, batch.origin, item).document()
     nxt: Next = machine.advance(chain)
     if isinstance(nxt, StepRequest):
         agent = batch.prepared.program.agents[nxt.ref]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -17,6 +17,7 @@ import orjson
 from engine.blueprint.program import Program
 from engine.flow import FlowError
 from engine.flow.document import Document
+from engine.flow.json_text import text_depth
 from engine.flow.nodes import (
     Fanout,
     Join,
@@ -24,8 +25,9 @@ from engine.flow.nodes import (
     rejected_record,
     target_path,
 )
+from engine.flow.path import Path
 from engine.run.chain import Chain, unpack_frames
-from engine.run.ctx import ChordRef, Expand, Lanes, join_line, replay
+from engine.run.ctx import ChordRef, Expand, Lanes, depth_of, join_line, replay
 from engine.run.layout import Layout
 from engine.run.machine import (
     FUEL_NODES,
@@ -101,12 +103,24 @@ class Origin:
     """What a chain's edit log starts from: a value and the joins inside it.
 
     `size` is what is stored of it in bytes; `base_size` the part of that in a base.
+    `depth` bounds how many containers are inside each other.
     """
 
     value: Any
     size: int = 0
     base_size: int = 0
     known: dict[str, Lanes] = field(default_factory=dict)
+    depth: int = 0
+
+    def document(self) -> Document:
+        """Return a document of its own that starts from it."""
+        return Document(self.value, self.depth)
+
+
+def stored_base(data: bytes) -> Origin:
+    """Return the origin that a base is, from its JSON text."""
+    size = len(data)
+    return Origin(orjson.loads(data), size, size, depth=text_depth(data))
 
 
 def read_program(data: bytes) -> Program | None:
@@ -197,15 +211,13 @@ class Loader:
             data = self._store.base(run, base_id)
             if data is None:
                 raise Vanished(base_id)
-            return Origin(orjson.loads(data), len(data), len(data))
+            return stored_base(data)
 
         return self._bases.get((run, base_id), read)
 
     def keep_base(self, run: str, base_id: str, data: bytes) -> None:
         """Note a base that was read along with other things."""
-        self._bases.put(
-            (run, base_id), Origin(orjson.loads(data), len(data), len(data))
-        )
+        self._bases.put((run, base_id), stored_base(data))
 
     def lane_origin(
         self, prepared: Prepared, ref: Ref, chord: str, spec: ChordSpec
@@ -219,9 +231,10 @@ class Loader:
             log = self._store.log(ref.run, spec.parent, spec.parent_len)
             if len(log) < spec.parent_len:
                 raise Vanished(chord)
-            doc, known = Document(origin.value), dict(origin.known)
+            doc, known = origin.document(), dict(origin.known)
             replay(doc, log, self._expander(prepared, ref), known)
-            return Origin(doc.value, origin.size + len(log), origin.size, known)
+            size = origin.size + len(log)
+            return Origin(doc.value, size, origin.size, known, doc.depth)
 
         return self._chords.get((ref.run, ref.gen, chord), read)
 
@@ -292,13 +305,13 @@ class Loader:
             # Its lanes started from this very Ctx, and may have been here.
             kept = self._chords.find((ref.run, ref.gen, f"{ref.addr}.k{opened}"))
             if kept is not None:
-                chain.doc, chain.known = Document(kept.value), dict(kept.known)
+                chain.doc, chain.known = kept.document(), dict(kept.known)
                 chain.origin_size = kept.base_size
                 return chain
         if log is None:
             log = self._store.log(ref.run, ref.addr, record.loglen)
         origin = self._origin(prepared, ref, record.base_id)
-        chain.doc, chain.known = Document(origin.value), dict(origin.known)
+        chain.doc, chain.known = origin.document(), dict(origin.known)
         chain.origin_size = origin.size
         found = replay(
             chain.doc,
@@ -326,12 +339,12 @@ class Loader:
         why = self._store.decided(ref.run, chord)
         if why is None:
             raise Vanished(chord)
-        base = chain.doc.snapshot()
         if why == "all":
             short: ChordRef = {"k": chord, "node": spec.node, "n": spec.size}
-            lanes = self._lanes(prepared, ref, short, base, chain.known)
+            lanes = self._lanes(prepared, ref, short, chain.doc, chain.known)
             chain.known[chord] = lanes
-            return JoinedValue(lanes, partial(join_line, ref=short)), -1
+            line = partial(join_line, ref=short)
+            return JoinedValue(lanes, line, lanes.depth), -1
         index = int(why)
         lane = self._store.results(ref.run, chord, index, index + 1).lanes.get(index)
         if lane is None:
@@ -340,14 +353,17 @@ class Loader:
             kind, text = orjson.loads(lane[1])
             return Raised(kind, text), index
         one: ChordRef = {"k": chord, "node": spec.node, "i": index}
-        value = self._one(prepared, ref, one, base, chain.known)
-        return JoinedValue(value, partial(join_line, ref=one)), index
+        value, depth = self._one(prepared, ref, one, chain.doc, chain.known)
+        return JoinedValue(value, partial(join_line, ref=one), depth), index
 
     def _expander(self, prepared: Prepared, ref: Ref) -> Expand:
-        def expand(short: ChordRef, base: Any, known: dict[str, Lanes]) -> Any:
+        def expand(
+            short: ChordRef, base: Document, known: dict[str, Lanes]
+        ) -> tuple[Any, int]:
             if "i" in short:
                 return self._one(prepared, ref, short, base, known)
-            return self._lanes(prepared, ref, short, base, known)
+            lanes = self._lanes(prepared, ref, short, base, known)
+            return lanes, lanes.depth
 
         return expand
 
@@ -356,37 +372,38 @@ class Loader:
         prepared: Prepared,
         ref: Ref,
         short: ChordRef,
-        base: Any,
+        base: Document,
         known: dict[str, Lanes],
-    ) -> Any:
+    ) -> tuple[Any, int]:
         index = short["i"]
         got = self._store.results(ref.run, short["k"], index, index + 1)
-        values = self._values(prepared, ref, short, base, got, known)
+        values, depth = self._values(prepared, ref, short, base, got, known)
         if not values:
             raise Vanished(short["k"])
-        return values[0]
+        return values[0], depth
 
     def _lanes(
         self,
         prepared: Prepared,
         ref: Ref,
         short: ChordRef,
-        base: Any,
+        base: Document,
         known: dict[str, Lanes],
     ) -> Lanes:
         got = self._store.results(ref.run, short["k"], 0, short["n"])
-        return Lanes(self._values(prepared, ref, short, base, got, known), short)
+        values, depth = self._values(prepared, ref, short, base, got, known)
+        return Lanes(values, short, depth + 1)
 
     def _values(
         self,
         prepared: Prepared,
         ref: Ref,
         short: ChordRef,
-        base: Any,
+        base: Document,
         got: ChordResults,
         known: dict[str, Lanes],
-    ) -> list[Any]:
-        """Return the values of the lanes in `got`, in order.
+    ) -> tuple[list[Any], int]:
+        """Return the values of the lanes in `got`, in order, and how deep they are.
 
         A lane's log may refer to joins of the chains around it, and the chain around
         may later refer to a join inside the lane: so all of them share `known`.
@@ -398,7 +415,7 @@ class Loader:
         expand = self._expander(prepared, ref)
         values: list[Any] = []
         page: list[Any] = []
-        at = -1
+        before, at, depth = base.snapshot(), -1, 1
         for index, (log, failure) in sorted(got.lanes.items()):
             if failure is not None:
                 kind_text = orjson.loads(failure)
@@ -407,14 +424,14 @@ class Loader:
             if index // ITEM_PAGE != at:
                 at = index // ITEM_PAGE
                 page = orjson.loads(self._store.items(ref.run, short["k"], at))
-            doc = Document(base)
-            doc.write(bind, page[index % ITEM_PAGE])
+            doc = bound(Document(before, base.depth), bind, page[index % ITEM_PAGE])
             if log:
                 replay(doc, log, expand, known)
+            depth = max(depth, doc.depth + settled)
             values.append(fulfilled_record(doc.value) if settled else doc.value)
         if "n" in short and len(values) != short["n"]:
             raise Vanished(short["k"])
-        return values
+        return values, depth
 
 
 def lane_start(
@@ -423,6 +440,15 @@ def lane_start(
     """Return what one lane starts from: its chord's origin with the item at `bind`."""
     node = prepared.layout.nodes[spec.node]
     assert isinstance(node, Fanout)  # noqa: S101 - a chord is opened by a fanout
-    doc = Document(origin.value)
-    doc.write(target_path(node.bind), item)
-    return Origin(doc.value, origin.size, origin.base_size, origin.known)
+    doc = bound(origin.document(), target_path(node.bind), item)
+    return replace(origin, value=doc.value, depth=doc.depth)
+
+
+def bound(doc: Document, bind: Path, item: Any) -> Document:
+    """Return a lane's document with its item where the fanout binds it."""
+    doc.write(bind, item)
+    if isinstance(item, dict | list):
+        doc.depth = max(doc.depth, len(bind.keys) + depth_of(item))
+    else:
+        doc.depth = max(doc.depth, len(bind.keys))
+    return doc

@@ -15,6 +15,7 @@ from typing import Any, Final, assert_never, cast
 from engine.flow import FlowError
 from engine.flow.errors import FlowErrorKind, dispatcher_error
 from engine.flow.expr import MULTIPLYING, Expr
+from engine.flow.json_text import MAX_DEPTH
 from engine.flow.nodes import (
     Assign,
     Branch,
@@ -32,8 +33,8 @@ from engine.flow.nodes import (
     target_path,
 )
 from engine.flow.values import truthy
-from engine.run.chain import Chain, Frame, place_of
-from engine.run.ctx import outgrows
+from engine.run.chain import CTX_LIMIT, Chain, Frame, place_of, too_deep
+from engine.run.ctx import depth_of, outgrows
 from engine.run.layout import Layout
 
 # What the flow is told of a step that nobody can do.
@@ -71,6 +72,7 @@ class JoinedValue:
 
     value: Any
     line: Callable[[Any], bytes]
+    depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +243,10 @@ class Machine:
                 case Failed(text=text):
                     assert isinstance(node, Step)  # noqa: S101 - see request
                     return dispatcher_error(node.ref, text)
-                case JoinedValue(value=value, line=line):
+                case JoinedValue(value=value, line=line, depth=depth):
                     assert isinstance(node, Fanout)  # noqa: S101 - phase j
                     path = target_path(node.out)
-                    chain.write_as(path, value, line(path))
+                    chain.write_as(path, value, line(path), depth)
                 case Raised(kind=kind, text=text):
                     # Kinds of the runtime (Lost, CtxLimit) travel beside the language's.
                     return FlowError(cast(FlowErrorKind, kind), text)
@@ -322,8 +324,10 @@ class Machine:
             return False
         # A bind that fails for one item fails for all: only the Ctx can be in its way.
         # So it is tried once, before any lane starts, and fails the whole fanout.
-        before = chain.doc.snapshot()
-        chain.doc.write(target_path(node.bind), None)
+        bind, before = target_path(node.bind), chain.doc.snapshot()
+        if len(bind.keys) + depth_of(items) - 1 > MAX_DEPTH:
+            raise FlowError(CTX_LIMIT, too_deep(f"cannot bind the items to '{bind}'"))
+        chain.doc.write(bind, None)
         chain.doc.restore(before)
         chain.phase = "j"
         return Fork(node, number, items, place_of(self.layout, chain))

@@ -9,11 +9,11 @@ from typing import Any, Final, Literal
 import orjson
 
 from engine.blueprint.program import MOST_ATTEMPTS, Retry
+from engine.flow.json_text import MAX_DEPTH, text_depth
 
 Kind = Literal["passed", "blocked", "failed", "timed_out", "lost"]
 
 RETRIED: Final = frozenset({"failed", "timed_out"})
-MAX_DEPTH: Final = 127
 MAX_TEXT: Final = 64 * 1024
 STRICT: Final = (
     orjson.OPT_PASSTHROUGH_DATACLASS
@@ -103,7 +103,7 @@ def as_json(value: Any) -> tuple[Any, bytes]:
     # orjson writes NaN and Infinity as null; only then is a closer look needed.
     if b"null" in text and _has_nan(value):
         raise ValueError("the result can't be held as JSON: NaN or Infinity in it")
-    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(back) > MAX_DEPTH:
+    if text_depth(text) > MAX_DEPTH:
         raise ValueError(
             f"the result can't be held as JSON: nested deeper than {MAX_DEPTH} containers"
         )
@@ -122,25 +122,6 @@ def _has_nan(value: Any) -> bool:
         elif isinstance(at, list | tuple):
             stack.extend(at)
     return False
-
-
-def _depth(value: Any) -> int:
-    deepest = 0
-    stack = [(value, 1)]
-    while stack:
-        at, depth = stack.pop()
-        inner = (
-            at.values()
-            if isinstance(at, dict)
-            else at
-            if isinstance(at, list)
-            else None
-        )
-        if inner is None:
-            continue
-        deepest = max(deepest, depth)
-        stack.extend((child, depth + 1) for child in inner)
-    return deepest
 
 
 def retry_delay(policy: Retry, outcome: Outcome, tries: int, seed: str) -> int | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from engine.run.chain import Chain
+from engine.flow.json_text import MAX_DEPTH, text_depth
+from engine.run.chain import CTX_LIMIT, Chain, too_deep
 from engine.run.ctx import TooLarge, whole_edit
 from engine.run.machine import CTX, Ended, Next
 from engine.run.turn import Limits
@@ -17,7 +18,7 @@ def within_limit(chain: Chain, nxt: Next, limits: Limits) -> Next:
     """
     if chain.selected and nxt == Ended(None):
         try:
-            chain.replace_log(whole_edit(chain.doc.value, limits.input_bytes))
+            line = whole_edit(chain.doc.value, limits.input_bytes)
         except TooLarge:
             chain.end = limits.too_large("what `select` gives of a lane is")
             return Ended(chain.end)
@@ -25,6 +26,14 @@ def within_limit(chain: Chain, nxt: Next, limits: Limits) -> Next:
             text = f"what `select` gives of a lane can't be held as JSON: {error}"
             chain.end = ["TypeError", text]
             return Ended(chain.end)
+        # The line itself is a container.
+        if text_depth(line) - 1 > MAX_DEPTH:
+            chain.end = [
+                CTX_LIMIT,
+                too_deep("cannot keep what `select` gives of a lane"),
+            ]
+            return Ended(chain.end)
+        chain.replace_log(line)
     size = chain.origin_size + chain.offset
     if size <= limits.ctx_bytes and not chain.outgrown:
         return nxt

@@ -8,6 +8,7 @@ import orjson
 
 from engine.blueprint.program import Program
 from engine.flow.document import Document
+from engine.flow.json_text import text_depth
 from engine.run.chain import Chain
 from engine.run.ctx import base_id
 from engine.run.events import Event, pack_entry
@@ -32,7 +33,7 @@ def start_of(
     """
     program: Program = prepared.program
     base = orjson.dumps(ctx)
-    chain = Chain([], 0, "c", Document(orjson.loads(base)))
+    chain = Chain([], 0, "c", Document(orjson.loads(base), text_depth(base)))
     events: list[Event] = [["run_started", program.program_id, deadline_ms]]
     first = prepared.machine.advance(chain)
     if isinstance(first, StepRequest):

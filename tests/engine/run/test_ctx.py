@@ -28,7 +28,7 @@ def never(*_: Any) -> Any:
 
 
 def lanes(*values: Any, chord: str = "0.k1") -> Lanes:
-    return Lanes(values, {"k": chord, "node": 3, "n": len(values)})
+    return Lanes(values, {"k": chord, "node": 3, "n": len(values)}, 1)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def lanes(*values: Any, chord: str = "0.k1") -> Lanes:
 )
 def test_an_edit_is_replayed_as_it_was_made(value: Any) -> None:
     doc = Document({"a": {"c": 1}})
-    line = dump_edit(HERE, value)
+    line, _ = dump_edit(HERE, value)
     assert line.count(b"\n") == 1
     replay(doc, line, never, {})
     assert repr(doc.value) == repr({"a": {"c": 1, "b": value}})
@@ -45,14 +45,15 @@ def test_an_edit_is_replayed_as_it_was_made(value: Any) -> None:
 def test_keys_may_hold_anything() -> None:
     path = parse_path('$["a.b"]["[c"]')
     doc = Document(None)
-    replay(doc, dump_edit(path, 1), never, {})
+    replay(doc, dump_edit(path, 1)[0], never, {})
     assert doc.value == {"a.b": {"[c": 1}}
 
 
 def test_a_join_inside_a_value_is_a_reference() -> None:
     joined = lanes(*range(10_000))
-    line = dump_edit(HERE, {"x": [joined, {"0.k1": 1}], "y": joined})
+    line, depth = dump_edit(HERE, {"x": [joined, {"0.k1": 1}], "y": joined})
     assert len(line) < 300
+    assert depth >= 3
     doc = Document({})
     replay(doc, line, never, {"0.k1": joined})
     assert doc.value["a"]["b"]["x"][0] is joined
@@ -64,11 +65,11 @@ def test_a_join_is_expanded_once_and_known_from_then_on() -> None:
     joined, asked = lanes(1, 2), []
 
     def expand(ref: Any, base: Any, known: Any) -> Any:
-        asked.append((ref, base))
-        return joined
+        asked.append((ref, base.snapshot()))
+        return joined, 1
 
-    log = dump_edit(parse_path("$.z"), 0) + join_line(HERE, joined.ref)
-    log += dump_edit(parse_path("$.copy"), joined)
+    log = dump_edit(parse_path("$.z"), 0)[0] + join_line(HERE, joined.ref)
+    log += dump_edit(parse_path("$.copy"), joined)[0]
     doc, known = Document({}), {}
     replay(doc, log, expand, known)
     assert asked == [(joined.ref, {"z": 0})]
@@ -77,7 +78,7 @@ def test_a_join_is_expanded_once_and_known_from_then_on() -> None:
 
 
 def test_replay_tells_the_ctx_at_marked_offsets() -> None:
-    first, second = (dump_edit(parse_path("$.n"), n) for n in (1, 2))
+    first, second = (dump_edit(parse_path("$.n"), n)[0] for n in (1, 2))
     ends = [0, len(first), len(first) + len(second)]
     found = replay(Document({}), first + second, never, {}, ends)
     assert [found[end] for end in ends] == [{}, {"n": 1}, {"n": 2}]

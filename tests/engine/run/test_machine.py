@@ -143,8 +143,8 @@ def test_what_the_store_cannot_hold_is_an_error_of_the_flow() -> None:
     ended = machine(flow).advance(chain)
     assert isinstance(ended, Ended)
     assert ended.error is not None
-    assert ended.error[0] == "TypeError"
-    assert "can't be held as JSON" in ended.error[1]
+    assert ended.error[0] == "CtxLimit"
+    assert "cannot write path '$.a.b'" in ended.error[1]
 
 
 def test_an_input_that_fails_is_the_steps_error() -> None:
