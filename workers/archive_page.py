@@ -48,7 +48,14 @@ IN_PAGE: Final = 500
 RUN_COLUMNS: Final = ["status", "archived_number", "started_at"]
 STEP_KEY: Final = ["run_id", "generation", "place"]
 STEP_STATE: Final = ["agent", "kind", "status", "attempts", "started_at", "finished_at"]
-ATTEMPT_STATE: Final = ["status", "started_at", "finished_at", "error", "worker"]
+ATTEMPT_STATE: Final = [
+    "status",
+    "started_at",
+    "finished_at",
+    "error",
+    "worker",
+    "stats",
+]
 
 Key = tuple[str, int, str]
 KindOf = Callable[["RunRow", str], str]
@@ -97,6 +104,7 @@ class AttemptRow:
     finished_at: datetime | None = None
     error: str = ""
     worker: str = ""
+    stats: dict[str, Any] | None = None
     step_id: int | None = None
 
 
@@ -110,6 +118,8 @@ class EventRow:
     at: datetime
     kind: str
     data: bytes
+    says: bool
+    """Whether it has output of an agent."""
 
 
 @dataclass
@@ -149,7 +159,15 @@ class Page:
         kinds = [event[0] for event in events]
         kind = next((kind for kind in kinds if kind != "output"), [*kinds, "moved"][0])
         self.events.append(
-            EventRow(run.id, entry.gen, entry.number, at, kind, entry.data)
+            EventRow(
+                run.id,
+                entry.gen,
+                entry.number,
+                at,
+                kind,
+                entry.data,
+                "output" in kinds,
+            )
         )
 
     def _event(self, run: RunRow, event: list[Any], at: datetime, who: str) -> None:
@@ -177,6 +195,10 @@ class Page:
                 self._step(run, place, agent)
             case ["started", place, number]:
                 self._started(run, place, number, at, who)
+            case ["stats", place, number, stats]:
+                attempts = self.attempts.get((run.id, run.generation, place), {})
+                if (attempt := attempts.get(number)) is not None:
+                    attempt.stats = stats
             case ["joined", place, int(lane)] if lane >= 0:
                 below = place + "/lane["
                 self._cancel(run.id, at, below)
@@ -249,7 +271,15 @@ class Page:
             RunEvent,
             self.events,
             unique=["run_id", "generation", "number"],
-            columns=["run_id", "generation", "number", "at", "kind", "data"],
+            columns=[
+                "run_id",
+                "generation",
+                "number",
+                "at",
+                "kind",
+                "data",
+                "says",
+            ],
         )
         upsert(
             Step,

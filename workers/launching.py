@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from blueprints.models import Run
+from blueprints.models.readable_json import readable
 from blueprints.services.runs import run_create
 from engine.blueprint import Program
 from engine.run.load import Loader
@@ -94,13 +95,20 @@ def unarchived_bytes(store: RedisStore) -> int:
 def start_run(store: RedisStore, run: Run) -> str:
     """Start a created run in Redis; idempotent. Returns `ok` or its status there."""
     loader = Loader(store)
-    prepared = loader.prepare(Program.from_json(run.program))
+    prepared = loader.prepare(Program.from_json(readable(run.program)))
     left = timedelta(hours=1)
     if run.deadline_at is not None:
         left = run.deadline_at - timezone.now()
     deadline_ms = max(1, round(left.total_seconds() * 1000))
     answer = store.start(
-        start_of(run.pk, run.generation, prepared, run.ctx, deadline_ms, limits())
+        start_of(
+            run.pk,
+            run.generation,
+            prepared,
+            readable(run.ctx),
+            deadline_ms,
+            limits(),
+        )
     )
     if answer == "ok":
         Run.objects.filter(pk=run.pk, status=RunStatus.PENDING).update(

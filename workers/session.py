@@ -229,12 +229,12 @@ class Session:
         if self.as_json:
             self._object(report)
         else:
-            if run.result is not None:
-                self.out.write(json.dumps(run.result, indent=2, ensure_ascii=False))
+            if report["ctx"] is not None:
+                self.out.write(json.dumps(report["ctx"], indent=2, ensure_ascii=False))
                 self.out.write("\n")
                 self.out.flush()
-            if run.error:
-                self._say(f"{run.error.get('kind')}: {run.error.get('text')}")
+            if error := report["error"]:
+                self._say(f"{error.get('kind')}: {error.get('text')}")
         words = self.progress.count() if self.progress else ""
         self._say(f"run {run.pk} {run.status}: {words}")
         if run.status == RunStatus.INTERRUPTED:

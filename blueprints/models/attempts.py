@@ -16,6 +16,9 @@ class Attempt(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
     worker = models.CharField(max_length=255, blank=True)
+    stats = models.JSONField(
+        null=True, blank=True, help_text="What it cost, as far as its agent told."
+    )
 
     class Meta:
         ordering = ["step_id", "number"]

@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from blueprints.models.readable_json import ReadableJSONField
 from blueprints.models.runs import Run
 
 
@@ -13,13 +14,21 @@ class RunEvent(models.Model):
     number = models.PositiveBigIntegerField()
     at = models.DateTimeField()
     kind = models.CharField(max_length=32)
-    data = models.JSONField(default=dict)
+    data = ReadableJSONField(default=dict)
+    says = models.BooleanField(default=False, help_text="Has output of an agent.")
 
     class Meta:
         ordering = ["run_id", "generation", "number"]
         constraints = [
             models.UniqueConstraint(
                 fields=["run", "generation", "number"], name="event_once_per_number"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["run", "generation", "number"],
+                condition=models.Q(says=True),
+                name="event_that_says",
             ),
         ]
 

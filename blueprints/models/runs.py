@@ -5,6 +5,7 @@ from functools import partial
 from django.db import models
 from django.utils import timezone
 
+from blueprints.models.readable_json import ReadableJSONField
 from blueprints.models.tasks import Task
 from engine.ids import new_id
 from engine.run.states import RunStatus
@@ -31,10 +32,10 @@ class Run(models.Model):
     program_id = models.CharField(
         max_length=64, db_index=True, help_text="sha-256 of the program."
     )
-    program = models.JSONField()
-    ctx = models.JSONField("initial ctx")
-    result = models.JSONField("final ctx", null=True, blank=True)
-    error = models.JSONField(null=True, blank=True, help_text="{kind, text}")
+    program = ReadableJSONField()
+    ctx = ReadableJSONField("initial ctx")
+    result = ReadableJSONField("final ctx", null=True, blank=True)
+    error = ReadableJSONField(null=True, blank=True, help_text="{kind, text}")
     epoch = models.CharField(
         max_length=64, blank=True, help_text="The Redis this run lives in."
     )

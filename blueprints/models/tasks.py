@@ -5,6 +5,7 @@ from functools import partial
 from django.db import models
 from django.utils import timezone
 
+from blueprints.models.readable_json import ReadableJSONField
 from engine.ids import new_id
 
 
@@ -19,7 +20,7 @@ class Task(models.Model):
     )
     blueprint_id = models.CharField("blueprint", max_length=128, db_index=True)
     title = models.CharField(max_length=200, blank=True)
-    init_ctx = models.JSONField(
+    init_ctx = ReadableJSONField(
         "initial ctx", null=True, blank=True, help_text="What the launcher gave."
     )
     created_at = models.DateTimeField(default=timezone.now, db_index=True)

@@ -10,6 +10,7 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 
 from blueprints.models import Run, RunEvent
+from blueprints.models.readable_json import Unreadable
 from engine.run.outputs import Artifact, Final, Progress, from_wire
 
 
@@ -26,15 +27,15 @@ class Said:
 
 def run_outputs(run: Run, *, place: str = "") -> Iterator[Said]:
     """Yields what the steps of a run's generation said, or the one at a place, in order."""
-    events = (
-        RunEvent.objects.filter(run=run, generation=run.generation)
-        .annotate(text=Cast("data", TextField()))
-        .filter(text__contains='"output"')
-        .order_by("number")
-    )
+    events = RunEvent.objects.filter(run=run, generation=run.generation, says=True)
     if place:
-        events = events.filter(text__contains=json.dumps(place))
-    for at, data in events.values_list("at", "data").iterator():
+        events = events.annotate(text=Cast("data", TextField())).filter(
+            text__contains=json.dumps(place)
+        )
+    found = events.order_by("number").values_list("at", "data")
+    for at, data in found.iterator():
+        if isinstance(data, Unreadable):
+            continue
         for event in data["e"]:
             if event[0] != "output" or (place and event[1] != place):
                 continue

@@ -103,10 +103,14 @@ def checked(outcome: Outcome, limits: Limits) -> Outcome:
     try:
         value, text = as_json(outcome.value)
     except ValueError as error:
-        return Outcome("failed", text=str(error), permanent=True)
+        return replace(
+            outcome, kind="failed", value=None, text=str(error), permanent=True
+        )
     if len(text) > limits.ctx_bytes:
-        return Outcome(
-            "failed",
+        return replace(
+            outcome,
+            kind="failed",
+            value=None,
             text=f"the result of {len(text)} bytes is larger than SWARM_CTX_LIMIT"
             f" ({limits.ctx_bytes} bytes): return a path or an id instead",
             permanent=True,
@@ -127,26 +131,26 @@ def judge(
     """Decide what an outcome means: a signal for the machine, or a wait before a retry.
 
     `tries` counts what the retry policy is charged with, `attempt` is the attempt's
-    number; `run` seeds the jitter of the wait. Returns Passed, Failed, or the milliseconds to wait; notes the journal event.
+    number; `run` seeds the jitter of the wait. Returns Passed, Failed, or the
+    milliseconds to wait; notes the journal event and what the attempt cost.
     """
-    if outcome.kind == "passed":
-        events.append(["passed", place, attempt, agent.name, outcome.value])
-        if outcome.stats:
-            events.append(["stats", place, attempt, outcome.stats])
-        return Passed(outcome.value)
     delay = retry_delay(agent.retry, outcome, tries, f"{run}{place}")
+    event: Event = [outcome.kind, place, attempt, agent.name]
     if delay is not None:
-        events.append(
-            ["retry", place, attempt, agent.name, outcome.text, delay, outcome.kind]
-        )
-        return delay
-    if outcome.kind == "blocked":
-        events.append(["blocked", place, attempt, agent.name, outcome.value])
-        if outcome.stats:
-            events.append(["stats", place, attempt, outcome.stats])
+        event[0] = "retry"
+        event += [outcome.text, delay, outcome.kind]
+    elif outcome.kind in ("passed", "blocked"):
+        event.append(outcome.value)
     else:
-        kind = "step_lost" if outcome.kind == "lost" else outcome.kind
-        events.append([kind, place, attempt, agent.name, outcome.text])
+        event[0] = "step_lost" if outcome.kind == "lost" else outcome.kind
+        event.append(outcome.text)
+    events.append(event)
+    if outcome.stats:
+        events.append(["stats", place, attempt, outcome.stats])
+    if delay is not None:
+        return delay
+    if outcome.kind == "passed":
+        return Passed(outcome.value)
     return Failed(outcome.flow_text)
 
 

@@ -289,11 +289,10 @@ class Tail:
         if outcome.kind not in ("passed", "blocked"):
             return outcome
         if self._fault or self._too_large:
-            return Outcome(
-                "failed", text=self._fault or self._no_room(), permanent=True
-            )
+            text = self._fault or self._no_room()
+            return Outcome("failed", text=text, permanent=True, stats=outcome.stats)
         if outcome.value is AS_EMITTED:
-            outcome = final_outcome(self._final)
+            outcome = replace(final_outcome(self._final), stats=outcome.stats)
             if outcome.kind == "failed":
                 return outcome
         if not self._parts:

@@ -15,7 +15,6 @@ import orjson
 from engine.blueprint.program import Agent
 from engine.flow import FlowError
 from engine.flow.document import Document
-from engine.flow.json_text import text_depth
 from engine.ports import NoWatch, Spawner, Watch
 from engine.run.attempts import checked, gave_up, judge, make_attempt
 from engine.run.chain import Chain, place_of
@@ -27,9 +26,10 @@ from engine.run.chords import (
     pages_of,
     spec_of,
 )
-from engine.run.ctx import FOLD_AT, TooLarge, base_id, fold, whole_edit
+from engine.run.ctx import TooLarge, whole_edit
 from engine.run.emitter import Emitter, Outlet, Owner
 from engine.run.events import Event, discards, pack_entry
+from engine.run.folding import fold_outgrown
 from engine.run.load import LeaseOver, Loader, Origin, Prepared, Vanished, split_lane
 from engine.run.machine import (
     Checkpoint,
@@ -323,7 +323,7 @@ class Engine:
         except (TypeError, ValueError) as error:
             text = f"the items of a fanout can't be held as JSON: {error}"
             return self._finish(turn, ["InputLimit", text])
-        self._fold(turn)
+        fold_outgrown(turn)
         spec = spec_of(turn, fork, self.spawners, self.limits)
         opening = opening_of(turn, fork, spec, self.who)
         chain = turn.chain
@@ -351,26 +351,6 @@ class Engine:
         turn.events.pop()
         self._write(turn, "w", engine_pending(turn, place), delay_ms=delay_ms)
 
-    def _fold(self, turn: Turn) -> None:
-        """Make a new base of the Ctx when its edit log has outgrown the old one."""
-        chain = turn.chain
-        if chain.offset <= max(FOLD_AT, chain.origin_size // 2) or chain.in_try():
-            return
-        text = fold(chain.doc.value, 4 * (chain.origin_size + chain.offset) + FOLD_AT)
-        if text is None:
-            return
-        try:
-            plain = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            return
-        turn.base_id = base_id(turn.ref.addr, text)
-        turn.new_base = (turn.base_id, text)
-        chain.start, chain.origin_size = 0, len(text)
-        chain.edits.clear()
-        # Joins are plain in the new base, so they must be plain in memory too.
-        chain.doc, chain.known = Document(plain, text_depth(text)), {}
-        chain.folded = turn.ref.addr != ROOT
-
     def _write(
         self,
         turn: Turn,
@@ -384,7 +364,7 @@ class Engine:
     ) -> bool:
         """Commit what the turn found out; False when it is no longer ours or parked."""
         if what in "cp":
-            self._fold(turn)
+            fold_outgrown(turn)
         chain, entry = turn.chain, b""
         if turn.events or what != "w":
             entry = pack_entry(turn.ref.addr, turn.seq, self.who, turn.events)

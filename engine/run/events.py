@@ -27,7 +27,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "retry": ("place", "attempt", "agent", "text", "delay_ms", "reason"),
     "lost": ("place", "attempt", "lost"),
     "step_lost": ("place", "attempt", "agent", "text"),
-    # What an attempt that passed or was blocked cost: model, usage, num_turns.
+    # What an attempt cost, however it ended: model, usage, num_turns.
     "stats": ("place", "attempt", "stats"),
     # A chord's life. `decided` names the lane that decided, -1 when all settled.
     "opened": ("place", "mode", "size"),

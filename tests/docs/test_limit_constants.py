@@ -41,7 +41,6 @@ ON_PAGE = {
     "engine/run/machine.py:FUEL_NODES": "flow without an agent",
     "engine/run/machine.py:FUEL_S": "flow without an agent",
     "engine/run/machine.py:MOST_BYTES": "what a chain writes out at once",
-    "engine/run/outcomes.py:MAX_DEPTH": "containers inside each other, in JSON",
     "engine/run/outcomes.py:MAX_TEXT": "a failure's text",
     "engine/run/outputs.py:LONGEST_LINE": "stage, note, log line",
     "engine/run/outputs.py:LONGEST_NAME": "the name of a part",
@@ -157,6 +156,7 @@ NO_LIMIT = {
         "workers/server_files.py:PRIVATE", "workers/server_files.py:ROOT",
         "workers/server_files.py:SOCKET_PATH_MAX",
     ),
+    "where exact measuring begins": ("engine/flow/json_text.py:_FEW_CONTAINERS",),
     "the 64 bits of integers, which are on the page as bits": (
         "blueprints/loaders/yaml_text.py:_LARGEST_INT",
         "blueprints/loaders/yaml_text.py:_LONGEST_INT",

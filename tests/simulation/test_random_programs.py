@@ -35,7 +35,7 @@ from swarm_programs import SwarmMaker
 
 from engine.blueprint.program import Program
 from engine.flow import DIALECTS, Dialect, FlowError, evaluate
-from engine.run import chords, engine, lanes
+from engine.run import chords, folding, lanes
 from engine.run.layout import Layout
 from engine.run.turn import Limits
 from engine.testing import CALM, STORM, Chaos, Simulator
@@ -97,7 +97,7 @@ def simulate(
     found: Program | None = None,
 ) -> None:
     dice = random.Random(f"schedule {seed}")
-    monkeypatch.setattr(engine, "FOLD_AT", dice.choice((20, 60, 300, 16 * 1024)))
+    monkeypatch.setattr(folding, "FOLD_AT", dice.choice((20, 60, 300, 16 * 1024)))
     monkeypatch.setattr(chords, "UPLOAD_ABOVE", dice.choice((1, 256 * 1024)))
     # So that small fanouts are batched too.
     batch = dice.choice((1, 2, 4))

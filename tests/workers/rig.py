@@ -8,7 +8,7 @@ import orjson
 from blueprints.models import Run
 from engine.blueprint import Program
 from engine.blueprint.program import Agent
-from engine.ports import StepCall
+from engine.ports import Spawner, StepCall
 from engine.run.engine import Engine
 from engine.run.lanes import deliver_batch
 from engine.run.outcomes import Outcome
@@ -52,6 +52,7 @@ class Rig:
     def __init__(self) -> None:
         """Connect to the server that the settings name."""
         self.store = make_store()
+        self.spawner: Spawner = Echo()
 
     def launch(self, flow: Any, ctx: Any = None) -> Run:
         """Launch a run with its rows."""
@@ -61,7 +62,7 @@ class Rig:
         """Deliver up to `most` messages; how many there were."""
         engine = Engine(
             self.store,
-            {"python_fn": Echo()},
+            {"python_fn": self.spawner},
             serves=lambda _: True,
             limits=Limits(steps=steps),
         )

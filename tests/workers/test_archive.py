@@ -2,15 +2,24 @@
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
-from rig import Rig, seq, step
+from rig import Rig, program, seq, step
 
 from blueprints.models import Attempt, Run, RunEvent, Step
+from blueprints.selectors.outputs import run_outputs
+from blueprints.selectors.runs import run_report
+from engine.blueprint.program import Retry
+from engine.ports import StepCall
+from engine.run.outcomes import Outcome
+from engine.run.outputs import Log, to_wire
 from engine.store.redis import STATE
 from workers.archive import Archiver
 from workers.archive_page import Page
+from workers.launching import launch
 
 pytestmark = pytest.mark.django_db
 
@@ -199,3 +208,53 @@ def test_a_run_ends_in_its_row_although_a_crash_took_redis_back(rig: Rig) -> Non
     assert run.status == "done"
     assert run.result is not None
     assert rig.store.head(run.pk) is None
+
+
+class Costly:
+    """Fails twice, and tells each time what that cost."""
+
+    in_process = True
+
+    def run(self, call: StepCall) -> Outcome:
+        """Make an attempt."""
+        cost = {"usage": {"input": 10 * call.attempt}}
+        if call.attempt < 3:
+            return Outcome("failed", text="no", stats=cost)
+        return Outcome("passed", call.input, stats=cost)
+
+
+@pytest.mark.parametrize("tries", [3, 2])
+def test_what_failed_attempts_cost_is_kept_and_counted(rig: Rig, tries: int) -> None:
+    rig.spawner = Costly()
+    made = program(seq(step()))
+    made.agents["echo"] = replace(
+        made.agents["echo"], retry=Retry(max_attempts=tries, base_ms=0)
+    )
+    run = launch(rig.store, program=made, ctx={"n": 1})
+    rig.work_off()
+    Archiver(rig.store).turn()
+    told = Attempt.objects.order_by("number").values_list("number", "stats")
+    assert list(told) == [
+        (n, {"usage": {"input": 10 * n}}) for n in range(1, tries + 1)
+    ]
+    run.refresh_from_db()
+    assert run.status == ("done" if tries == 3 else "failed")
+    assert run_report(run)["usage"] == {
+        "input": sum(10 * n for n in range(1, tries + 1))
+    }
+
+
+def test_output_is_found_by_its_mark(rig: Rig) -> None:
+    run = rig.launch(seq(step()))
+    wire = {
+        "e": [
+            ["output", "/children/0", 1, 1, [to_wire(Log("hi"))]],
+            ["checkpoint", "/"],
+        ]
+    }
+    number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}", "n", 1)
+    entry = ("r", run.pk, "g", 1, "n", number, "e", orjson.dumps(wire))
+    rig.store.wire.call("XADD", f"{STATE}j", "*", *entry)
+    Archiver(rig.store).turn()
+    assert [said.wire["text"] for said in run_outputs(run)] == ["hi"]
+    assert RunEvent.objects.filter(says=True).count() == 1

@@ -41,8 +41,27 @@ def outcome_of(
 ) -> Outcome:
     """Return the outcome of an attempt whose process has ended.
 
-    `reader` has read the whole stream, None for a child that prints its result.
+    `reader` has read the whole stream, None for a child that prints its result. What
+    the work cost is told however it ended, if its output has it.
     """
+    outcome = _outcome_of(finished, command, spec, reader, timeout_s)
+    pointers = (spec.get("output") or {}).get("stats")
+    if reader is not None or pointers is None:
+        return outcome
+    try:
+        document = load_json(finished.stdout.strip())
+    except JsonTextError:
+        return outcome
+    return replace(outcome, stats=_stats(document, pointers, finished))
+
+
+def _outcome_of(
+    finished: Finished,
+    command: Command,
+    spec: Mapping[str, Any],
+    reader: EventReader | None,
+    timeout_s: float,
+) -> Outcome:
     errors = finished.stderr.decode(errors="replace").strip()
     if finished.timed_out:
         ended = timed_out(round(timeout_s * 1000))
@@ -219,7 +238,6 @@ def _of_document(finished: Finished, spec: Mapping[str, Any], errors: str) -> Ou
     output = output or {}
     ok_from = output.get("ok_from") or "exit_code"
     ok = ok_from == "exit_code" or at_pointer(document, ok_from) is True
-    stats = _stats(document, output.get("stats"), finished)
     pointer = output.get("result_ptr")
     value = document if pointer is None else at_pointer(document, pointer)
     if value is MISSING:
@@ -228,7 +246,7 @@ def _of_document(finished: Finished, spec: Mapping[str, Any], errors: str) -> Ou
             return Outcome("failed", text=text + _tail(errors), error_type="Output")
         # Who says no seldom has the result; the whole tells why.
         value = document
-    return Outcome("passed" if ok else "blocked", value, stats=stats)
+    return Outcome("passed" if ok else "blocked", value)
 
 
 def _needs_json(output: Mapping[str, Any] | None) -> bool:
@@ -239,11 +257,9 @@ def _needs_json(output: Mapping[str, Any] | None) -> bool:
 
 
 def _stats(
-    document: Any, pointers: Mapping[str, Any] | None, finished: Finished
-) -> dict[str, Any] | None:
-    """Return what the work cost as far as the output tells; None if nobody asks."""
-    if pointers is None:
-        return None
+    document: Any, pointers: Mapping[str, Any], finished: Finished
+) -> dict[str, Any]:
+    """Return what the work cost as far as the output tells."""
 
     def found(name: str) -> Any:
         return at_pointer(document, pointers[name]) if pointers.get(name) else MISSING

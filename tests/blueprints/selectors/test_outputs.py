@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from blueprints.models import Run, RunEvent, Step, Task
@@ -35,6 +36,7 @@ def journal(run: Run, *entries: list[Any], generation: int = 1) -> None:
             at=timezone.now(),
             kind=events[0][0],
             data={"a": "0", "s": 1, "w": "w", "e": events},
+            says=any(event[0] == "output" for event in events),
         )
 
 
@@ -63,6 +65,31 @@ def test_outputs_come_in_order_and_by_place(run: Run) -> None:
         ("/a/b", 1, "log"),
     ]
     assert [s.place for s in run_outputs(run, place="/a/b")] == ["/a/b"]
+
+
+def test_only_what_says_something_is_read(
+    run: Run, django_assert_num_queries: Any
+) -> None:
+    journal(run, *([["passed", "/a", 1, "g", '"output"']] for _ in range(5)))
+    journal(run, [said("/a", Log("x"))])
+    with django_assert_num_queries(1) as asked:
+        assert [s.wire["text"] for s in run_outputs(run)] == ["x"]
+    with connection.cursor() as cursor:
+        explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+        cursor.execute(explain + asked.captured_queries[0]["sql"])
+        plan = str(cursor.fetchall())
+    if connection.vendor == "sqlite":
+        assert "event_that_says" in plan
+
+
+def test_what_can_not_be_read_is_left_out(run: Run) -> None:
+    journal(run, [said("/a", Log("x"))], [said("/a", Log("y"), first=2)])
+    deep = "[" * 990 + "]" * 990
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE blueprints_runevent SET data = %s WHERE number = 1", [deep]
+        )
+    assert [s.wire["text"] for s in run_outputs(run)] == ["y"]
 
 
 def test_another_run_or_generation_is_not_told(run: Run) -> None:

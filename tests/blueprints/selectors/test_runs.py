@@ -2,8 +2,14 @@
 
 import pytest
 
-from blueprints.models import Run, Step
-from blueprints.selectors.runs import run_get, run_list, run_steps
+from blueprints.models import Attempt, Run, Step
+from blueprints.selectors.runs import (
+    run_get,
+    run_list,
+    run_report,
+    run_step_counts,
+    run_steps,
+)
 from blueprints.services.runs import run_create
 from engine.ids import new_id
 
@@ -50,3 +56,44 @@ def test_the_steps_of_a_run_are_those_of_its_latest_generation(program):
 
     assert [step.place for step in run_steps(run.id)] == ["/b", "/a"]
     assert [step.place for step in run_steps(run.id, generation=1)] == ["/a"]
+
+
+def a_step(run, generation=1, place="/a"):
+    return Step.objects.create(
+        run=run, generation=generation, place=place, agent="g", kind="k"
+    )
+
+
+def test_the_steps_of_many_runs_are_counted_in_one_query(
+    program, django_assert_num_queries
+):
+    runs = [run_create(program=program, ctx={}) for _ in range(5)]
+    for number, run in enumerate(runs):
+        for place in range(number):
+            a_step(run, place=f"/{place}")
+    a_step(runs[0], generation=7)
+
+    with django_assert_num_queries(2):
+        listed = list(run_list())
+        counts = run_step_counts(listed)
+    assert [counts[run.pk] for run in runs] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+def test_a_report_takes_as_many_queries_for_many_steps(
+    program, django_assert_num_queries, steps
+):
+    run = run_create(program=program, ctx={})
+    for place in range(steps):
+        a_step(run, place=f"/{place}")
+    with django_assert_num_queries(4):
+        assert len(run_report(run)["steps"]) == steps
+
+
+def test_usage_of_all_attempts_is_summed(program):
+    run = run_create(program=program, ctx={})
+    step = a_step(run)
+    told = [{"usage": {"input": 5, "output": 1}}, {"usage": {"input": 2}}, None, {}]
+    for number, stats in enumerate(told, 1):
+        Attempt.objects.create(step=step, number=number, status="x", stats=stats)
+    assert run_report(run)["usage"] == {"input": 7, "output": 1}

@@ -9,7 +9,7 @@ import pytest
 from programs import AGENTS, QUEUES, at, fanout, let, lit, program, seq, spawners, step
 
 from engine.blueprint.program import Agent, Retry
-from engine.run import engine as engine_module
+from engine.run import folding
 from engine.run.ctx import Lanes
 from engine.run.load import Cache, Loader, Vanished
 from engine.run.outcomes import Outcome
@@ -156,7 +156,7 @@ def test_a_paused_batch_gives_back_what_it_has_not_begun() -> None:
 
 
 def test_a_folded_lane_says_its_joins_by_value(monkeypatch: Any) -> None:
-    monkeypatch.setattr(engine_module, "FOLD_AT", 1)
+    monkeypatch.setattr(folding, "FOLD_AT", 1)
     inner = fanout(lit([1, 2]), let("$.x", at("$.item")), out="$.inner")
     body = seq(*[INC] * 12, inner, let("$.copy", at("$.inner")), INC)
     made = ended(seq(fanout(lit([5]), body), let("$.z", at("$.out")), INC), {"a": 0})

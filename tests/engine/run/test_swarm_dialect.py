@@ -11,8 +11,7 @@ from programs import at, fanout, let, lit, program, seq, spawners, step
 
 from engine.flow import parse_node
 from engine.flow.nodes import Fanout
-from engine.run import chords
-from engine.run import engine as engine_module
+from engine.run import chords, folding
 from engine.run.chords import lanes_at_once
 from engine.run.turn import Limits
 from engine.testing import Simulator
@@ -43,7 +42,7 @@ def logs(made: Simulator) -> list[bytes]:
 def test_of_a_lane_only_what_was_selected_is_stored(
     monkeypatch: pytest.MonkeyPatch, body: str, steps: int
 ) -> None:
-    monkeypatch.setattr(engine_module, "FOLD_AT", 1 if body == "folded" else 1 << 20)
+    monkeypatch.setattr(folding, "FOLD_AT", 1 if body == "folded" else 1 << 20)
     inner = {
         "at once": seq(BIG, let("$.r", lit(7))),
         "batched": seq(BIG, INC),

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from blueprints.command_line import refuse_unknown_verb, typed
 from blueprints.models import Run, Step
+from blueprints.models.readable_json import readable
 from blueprints.selectors.outputs import log_text, run_log
-from blueprints.selectors.runs import run_get, run_list, run_report, run_steps
+from blueprints.selectors.runs import run_get, run_list, run_report, run_step_counts
 from engine.blueprint import Program
 from engine.run.outputs import shown_content
 from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
@@ -127,14 +128,16 @@ def list_runs(*, as_json: bool) -> None:
     """Print the newest runs."""
     now = timezone.now()
     rows = []
-    for run in run_list()[:NEWEST]:
+    newest = list(run_list()[:NEWEST])
+    counts = run_step_counts(newest)
+    for run in newest:
         rows.append(
             {
                 "run": run.pk,
                 "status": run.status,
                 "blueprint": run.task.blueprint_id,
                 "age_s": round((now - run.created_at).total_seconds(), 1),
-                "steps": run_steps(run.pk).count(),
+                "steps": counts[run.pk],
             }
         )
     if as_json:
@@ -186,10 +189,13 @@ def show_run(run: Run, *, as_json: bool) -> None:
         print(f"... and {more} more steps: --json has them all")
     show_parts(report["steps"][:SHOWN_STEPS])
     show_log(run)
-    if run.result is not None:
-        print(json.dumps(run.result, indent=2, ensure_ascii=False))
-    if run.error:
-        print(f"{run.error.get('kind')}: {run.error.get('text')}")
+    if report["usage"]:
+        used = ", ".join(f"{name} {n}" for name, n in sorted(report["usage"].items()))
+        print(f"used by all attempts: {used}")
+    if report["ctx"] is not None:
+        print(json.dumps(report["ctx"], indent=2, ensure_ascii=False))
+    if error := report["error"]:
+        print(f"{error.get('kind')}: {error.get('text')}")
 
 
 def _says(step: dict[str, Any]) -> str:
@@ -333,7 +339,12 @@ def resume_run(run: Run, options: dict[str, Any]) -> int:
     def begin(store: RedisStore) -> Run:
         return take_up(store, run)
 
-    queues = queues_of(Program.from_json(run.program))
+    try:
+        queues = queues_of(Program.from_json(readable(run.program)))
+    except ValueError as error:
+        raise SetupFailed(
+            f"run {run.pk} can't be carried on, its program is {error}: cancel it"
+        ) from None
     return session.drive("resume", queues, begin, run_id=run.pk)
 
 
