@@ -17,6 +17,7 @@ from blueprints.agents import (
     load_modules,
     nearest_name,
 )
+from blueprints.child_programs import find_program, program_word
 from blueprints.conf import lua_host, spawner_kinds
 from blueprints.lua_scripts import find_script
 from engine.blueprint import Agent, Diagnostic, Program, compile_blueprint
@@ -160,13 +161,11 @@ def _broken_script(place: str, agent: Agent) -> Iterator[Diagnostic]:
 
 def _missing_program(place: str, agent: Agent) -> Iterator[Diagnostic]:
     spec = agent.spec
-    argv = spec.get("argv")
-    name = argv[0] if argv else spec.get("program", "")
-    # What a value or the agent's own folder decides is known in the run only.
-    if not name or "{" in name or ("/" in name and name[0] != "/" and spec.get("cwd")):
+    name = program_word(spec)
+    # What lies in the launch's folder is known in the run only.
+    if not name or "{" in name or ("/" in name and name[0] != "/"):
         return
-    path = (spec.get("env") or {}).get("PATH", os.environ.get("PATH"))
-    if shutil.which(name, path=path) is not None:
+    if shutil.which(find_program(name)) is not None:
         return
     text = f"no program {name!r} can be started here"
     hint = "install it, or add its folder to PATH"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 from blueprints.models import Run
 from blueprints.models.readable_json import readable
 from blueprints.services.runs import run_create
-from engine.blueprint import Program
+from engine.blueprint import Program, merge_init_ctx
 from engine.run.load import Loader
 from engine.run.start import start_of
 from engine.run.states import RunStatus
@@ -49,7 +50,7 @@ def launch(
     except StoreFull as error:
         raise LaunchRefused(str(error)) from None
     run = run_create(
-        program=program,
+        program=_placed(program, ctx),
         ctx=ctx,
         title=title,
         deadline_s=deadline_s,
@@ -63,6 +64,16 @@ def launch(
         give_up(store, run, f"the run was not started: {error}")
         raise LaunchRefused(str(error)) from None
     return run
+
+
+def _placed(program: Program, ctx: Any) -> Program:
+    """Record the folder that a launch names in its Ctx; what steps do to it is theirs."""
+    given = merge_init_ctx(program.default_init_ctx, ctx)
+    folder = given.get("work_dir") if isinstance(given, dict) else None
+    if not isinstance(folder, str) or not folder:
+        return program
+    # A relative one means the same to workers that stand somewhere else.
+    return program.in_folder(os.path.abspath(folder))
 
 
 def give_up(store: RedisStore, run: Run, text: str) -> bool:

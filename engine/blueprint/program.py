@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ class Agent:
     `timeout_ms` is None where the installation decides. What follows is as the
     Blueprint has it, with every reference resolved: `ctx` are its tiers
     merged, `binding_digest` names the snapshot of what the agent is bound to.
+    `work_dir` is the folder that the launch has given the run, an absolute path.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Agent:
     ctx: Mapping[str, Json] = field(default_factory=dict)
     limit: Mapping[str, Json] | None = None
     binding_digest: str = ""
+    work_dir: str | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Writes the agent as JSON; what came later only where it says something.
@@ -119,6 +121,14 @@ class Program:
     def program_id(self) -> str:
         """The sha-256 of the canonical JSON, as 64 hex digits."""
         return hashlib.sha256(dump_compact(self.to_json()).encode()).hexdigest()
+
+    def in_folder(self, work_dir: str) -> "Program":
+        """Returns the program of a run that is launched to work in a folder."""
+        agents = {
+            name: replace(agent, work_dir=work_dir)
+            for name, agent in self.agents.items()
+        }
+        return replace(self, agents=agents)
 
     def to_json(self) -> dict[str, Json]:
         """Writes the program as JSON, as `Agent.to_json` does."""

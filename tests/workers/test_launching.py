@@ -1,5 +1,6 @@
 """Launching: what refuses a run before anything of it is written."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +65,12 @@ def test_the_first_attempt_is_bounded_by_the_settings_where_its_agent_says_nothi
     claimed = rig.store.claim(Ref(run.pk, 1, "0"), "n" * 12, QUEUE)
     assert isinstance(claimed, Claimed)
     assert claimed.record.timeout_ms == 7_500
+
+
+def test_a_launch_records_the_folder_that_it_names(rig: Rig) -> None:
+    run = rig.launch(step(), {"n": 1, "work_dir": "some/folder"})
+    recorded = Program.from_json(run.program).agents["echo"].work_dir
+    assert recorded == str(Path.cwd() / "some/folder")
+    for nothing in ({"n": 1}, {"n": 1, "work_dir": ""}, {"n": 1, "work_dir": 5}):
+        run = rig.launch(step(), nothing)
+        assert Program.from_json(run.program).agents["echo"].work_dir is None

@@ -17,8 +17,9 @@ from typing import Final
 from engine.ports import LuaFault
 from workers.lua.sandbox_process import CHUNK, END, FIRST, FORK, LIMITS, PROBE, REPLY
 from workers.process import Limits, environment
+from workers.process.job import make_job
 from workers.process.launcher import frame
-from workers.process.runner import Launcher, make_job
+from workers.process.runner import Launcher
 
 PROGRAM: Final = str(Path(__file__).with_name("sandbox_process.py"))
 START_S: Final = 30.0

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from blueprints.child_programs import PYTHONS, find_program, program_word
 from engine.blueprint.placeholders import fill, placeholders_in
 from engine.flow.json_text import dump_compact
 from engine.ports import StepCall
@@ -48,19 +49,23 @@ def command_for(call: StepCall) -> Iterator[Command]:
     wanted = {name for text in templates if text for name in placeholders_in(text)}
     with contextlib.ExitStack() as undo:
         values = {name: _value(name, call, undo) for name in sorted(wanted)}
+        program = _program(call)
         if "argv" in spec:
-            argv = [fill(word, values) for word in spec["argv"]]
+            argv = [fill(word, values) for word in spec["argv"][1:]]
             stdin = spec.get("stdin")
             given = None if stdin is None else _encoded(fill(stdin, values))
         else:
             argv, given = _plain(spec, prompt(call))
+        if program_word(spec) in PYTHONS:
+            # Else what lies where it runs would be imported before Python's own modules.
+            argv.insert(0, "-P")
         env = {name: fill(text, values) for name, text in spec.get("env", {}).items()}
         cwd = spec.get("cwd")
         folder = None if cwd is None else fill(cwd, values)
         if cwd is None and "argv" in spec:
             folder = _work_dir(call)
         yield Command(
-            argv,
+            [program, *argv],
             given,
             environment(settings.SWARM_CHILD_ENV, {**env, **_about(call)}),
             folder,
@@ -73,8 +78,30 @@ def prompt(call: StepCall) -> str:
     return call.input if isinstance(call.input, str) else dump_compact(call.input)
 
 
+def _program(call: StepCall) -> str:
+    """Return the file that is started: no input chooses it. Raises SourceAbsent."""
+    spec, folder = call.agent.spec, call.agent.work_dir
+    word = program_word(spec)
+    named = "argv" in spec and "work_dir" in placeholders_in(word)
+    relative = os.sep in word and not os.path.isabs(word)
+    if folder is None and (named or relative):
+        raise SourceAbsent(_NO_FOLDER.format(call.agent.name, word))
+    if "argv" in spec:
+        word = fill(word, {"work_dir": folder or ""})
+    if os.sep in word:
+        return os.path.join(folder or "", word)
+    return find_program(word)
+
+
+_NO_FOLDER: Final = (
+    "agent {!r} names its program {!r} relative to the run's folder, and the run has"
+    " none: launch it with a text at 'work_dir' in its Ctx (--set work_dir=PATH), or name"
+    " the program by an absolute path or by a word that PATH knows"
+)
+
+
 def _plain(spec: Mapping[str, Any], given: str) -> tuple[list[str], bytes | None]:
-    argv = [str(spec["program"]), *map(str, spec.get("args", []))]
+    argv = [*map(str, spec.get("args", []))]
     if spec.get("use_stdin", True):
         return argv, _encoded(given)
     return [*argv, given], None
@@ -107,7 +134,8 @@ NEEDED: Final = {
     "model": "set profile.model, or overrides.model of the runner",
     "system": "set profile.system_prompt",
     "system_file": "set profile.system_prompt",
-    "work_dir": "give the step an input with a text in 'work_dir'",
+    "work_dir": "launch the run with a text at 'work_dir' in its Ctx, or give the step"
+    " an input with a text in 'work_dir'",
 }
 
 
@@ -133,7 +161,9 @@ def _needed(name: str, call: StepCall) -> str:
 
 
 def _work_dir(call: StepCall) -> str | None:
-    """Return the directory that the input names, where it does."""
+    """Return the folder of the run, or else the one that the input names."""
+    if call.agent.work_dir is not None:
+        return call.agent.work_dir
     found = call.input.get("work_dir") if isinstance(call.input, dict) else None
     return found if isinstance(found, str) and found else None
 

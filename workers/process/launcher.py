@@ -306,6 +306,10 @@ def start(job: dict[str, Any], fds: list[int], home: int) -> int:
     limits = [_own(*limit) for limit in job["limits"]]
     with _directory(job["cwd"], home):
         try:
+            if not os.path.isabs(
+                argv[0]
+            ):  # it would be looked for where the job stands
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             if not all(map(_fits, limits)):
                 return _fork(argv, env, fds, limits)
             with _lent(limits):
@@ -323,24 +327,10 @@ def start(job: dict[str, Any], fds: list[int], home: int) -> int:
     return pid
 
 
-def _paths(name: bytes, env: Env) -> Argv:
-    """Gives where a program may be, looked up in the PATH of its `env`."""
-    if b"/" in name:
-        return [name]
-    paths = [os.path.join(os.fsencode(at), name) for at in os.get_exec_path(env)]
-    return [path for path in paths if os.path.exists(path)] or paths[:1]
-
-
 def _spawn(argv: Argv, env: Env, fds: list[int]) -> int:
     """Starts a program in a session of its own; copies nothing of this process."""
     actions = [(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(fds)]
-    failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for path in _paths(argv[0], env):
-        try:
-            return os.posix_spawn(path, argv, env, file_actions=actions, **_FRESH)
-        except OSError as error:
-            failure = error
-    raise failure
+    return os.posix_spawn(argv[0], argv, env, file_actions=actions, **_FRESH)
 
 
 def _fork(argv: Argv, env: Env, fds: list[int], limits: Limits) -> int:
@@ -372,14 +362,11 @@ def _become(
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for target, fd in enumerate(fds):
             os.dup2(fd, target)
-        paths = _paths(argv[0], env)
         for number, soft, hard in limits:
             resource.setrlimit(number, (soft, hard))
-        for path in paths:
-            try:
-                os.execve(path, argv, env)  # noqa: S606 - argv only, on purpose
-            except OSError as error:
-                code = error.errno or code
+        os.execve(argv[0], argv, env)  # noqa: S606 - argv only, on purpose
+    except OSError as error:
+        code = error.errno or code
     except MemoryError:
         code = errno.ENOMEM
     finally:

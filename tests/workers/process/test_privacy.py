@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import workers.process
+from blueprints import child_programs
 from workers.process import privacy
 
 CANARY = "canary-of-the-worker"
@@ -75,6 +76,9 @@ def house() -> Iterator[Path]:
     source = Path(workers.process.__file__).parent
     shutil.copytree(source, place / "workers" / "process")
     (place / "workers" / "__init__.py").touch()
+    (place / "blueprints").mkdir()
+    (place / "blueprints" / "__init__.py").touch()
+    shutil.copy(child_programs.__file__, place / "blueprints")
     place.chmod(0o755)
     yield place
     shutil.rmtree(place)
