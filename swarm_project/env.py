@@ -8,12 +8,12 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from workers.server_files import NOWHERE, Paths, read_record, socket_urls
+from engine.store.address import Address, AddressInvalid
+from workers.server_files import NOWHERE, Paths, read_record, socket_url
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -153,26 +153,19 @@ def database(*, url: str, var_dir: Path) -> dict[str, Any]:
     return found
 
 
-def redis_urls(*, url: str, var_dir: Path) -> tuple[str, str]:
-    """Returns the URLs of the state (redis-py's spelling) and the broker (kombu's).
+def redis_address(*, url: str, var_dir: Path) -> Address:
+    """Returns where the Redis of state and queues is.
 
     Without a URL it is the embedded server described in `var_dir`/redis.json, and
     where none is running an address that nothing answers at.
     """
     if not url:
         record = read_record(Paths(var_dir))
-        return NOWHERE if record is None else socket_urls(record.socket)
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in ("redis", "rediss", "unix"):
-        raise ImproperlyConfigured(
-            "SWARM_REDIS_URL: expected redis://, rediss:// or unix://"
-        )
-    if scheme != "unix":
-        return url, url
-    path, _, query = rest.partition("?")
-    options = dict(part.partition("=")[::2] for part in query.split("&") if part)
-    number = options.get("db", "0")
-    return socket_urls(unquote(path), number)
+        return Address.of(NOWHERE if record is None else socket_url(record.socket))
+    try:
+        return Address.of(url)
+    except AddressInvalid as error:
+        raise ImproperlyConfigured(f"SWARM_REDIS_URL: {error}") from None
 
 
 def _refusal(name: str, text: str, expected: str) -> ImproperlyConfigured:

@@ -15,7 +15,7 @@ from swarm_project.env import (
     env_list,
     env_seconds,
     env_text,
-    redis_urls,
+    redis_address,
     secret_key,
 )
 from swarm_project.logging import logging_config
@@ -107,9 +107,8 @@ LOGGING = logging_config(
 
 # Runs
 
-SWARM_STATE_URL, CELERY_BROKER_URL = redis_urls(
-    url=env_text("SWARM_REDIS_URL", ""), var_dir=VAR_DIR
-)
+# An engine.store.address.Address: printed, it shows no password.
+SWARM_STATE_URL = redis_address(url=env_text("SWARM_REDIS_URL", ""), var_dir=VAR_DIR)
 # The keeper renews once a second: a lease has to outlive a renewal that comes late.
 SWARM_LEASE = env_seconds("SWARM_LEASE", 10.0, least=2.0)
 # How much one delivery may do before it queues again; 0 steps: each its own delivery.
@@ -162,8 +161,10 @@ SWARM_LUA_DIRS = [
 
 # Celery: a message is a hint, never the truth. docs/settings.md gives the reasons.
 
-# workers.transport:Transport, by the name swarm_project/celery.py gives it.
+# workers.transport:Transport, by the name swarm_project/celery.py gives it. It takes
+# its place and its passwords from SWARM_STATE_URL, so that none is in Celery's hands.
 CELERY_BROKER_TRANSPORT = "swarm"
+CELERY_BROKER_URL = "swarm://"
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Redelivery is a janitor; the steward recovers lost steps long before.
     "visibility_timeout": 3600,

@@ -29,6 +29,7 @@ from workers.process.privacy import hide
 from workers.runtime import make_store
 from workers.server_files import NOWHERE
 from workers.steward_host import StewardHost
+from workers.transport import state_address
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def refuse_without_redis(**_: Any) -> None:
 
     Settings are read once, so it would ask for ever at an address where nobody answers.
     """
-    if NOWHERE[0] == settings.SWARM_STATE_URL:
+    if state_address().url == NOWHERE:
         sys.stderr.write(
             f"no embedded server is running: start `{typed('up')}`, or set"
             " SWARM_REDIS_URL, and start this worker again\n"

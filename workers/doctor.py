@@ -12,8 +12,6 @@ import redis
 from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from blueprints.agents import broken_modules, function_faults, registered
 from blueprints.command_line import typed
@@ -22,10 +20,11 @@ from engine.ports import LuaFault
 from engine.store.redis import STATE
 from workers.doctor_processes import child_processes
 from workers.findings import Finding
-from workers.fleets import masked, unapplied
+from workers.fleets import unapplied
 from workers.lua import SandboxHost
 from workers.lua.selftest import self_test
 from workers.server import read_server_info
+from workers.transport import state_address
 from workers.unserved import unserved_of
 
 LEAST_MAJOR: Final = 7
@@ -37,12 +36,7 @@ UNPRIVILEGED: Final = "run workers on Linux, and not as root: no process limit b
 def examine() -> list[Finding]:
     """Return what every check found."""
     found = [*_wiring(), *_agents(), _var(), *_database(), _lua(), *child_processes()]
-    client = redis.Redis.from_url(
-        settings.SWARM_STATE_URL,
-        socket_connect_timeout=3,
-        socket_timeout=5,
-        retry=Retry(NoBackoff(), 0),
-    )
+    client = state_address().client(socket_connect_timeout=3, socket_timeout=5)
     with contextlib.closing(client):
         reached = _server(client)
         found.append(reached)
@@ -127,7 +121,7 @@ def _database() -> Iterator[Finding]:
 
 
 def _server(client: Any) -> Finding:
-    where = masked(settings.SWARM_STATE_URL)
+    where = state_address()
     embedded = not os.environ.get("SWARM_REDIS_URL", "").strip()
     if embedded and read_server_info(settings.VAR_DIR) is None:
         text = "the embedded server is not running"

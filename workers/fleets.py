@@ -17,21 +17,18 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import redis
-from celery import current_app
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from blueprints.command_line import typed
 from blueprints.conf import spawner_kinds
 from engine.blueprint import Program
+from engine.store.address import Address
 from engine.store.base import ENGINE_QUEUE
 from workers import fleets_child
 from workers.process.privacy import hide, may_hide
@@ -42,8 +39,8 @@ from workers.server import (
     ensure_server,
     release_server,
 )
-from workers.server_files import socket_urls
 from workers.steward_host import leaving_steward
+from workers.transport import state_address
 
 TRIES = 3
 """Short lives of a worker in a row after which a command gives up."""
@@ -64,38 +61,25 @@ class SetupFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where Redis is; `embedded` when it is the server of this installation."""
+    """Which Redis it is; `embedded` when it is the server of this installation."""
 
-    url: str
+    address: Address
     embedded: bool
 
 
 # Redis and database
 
 
-def masked(url: str) -> str:
-    """Return a Redis URL without its user and password."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix://{parts.path}"
-    return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
-
-
-def reach(url: str) -> None:
+def reach(address: Address) -> None:
     """Ask a Redis for an answer; SetupFailed with one line when there is none."""
     try:
-        client = redis.Redis.from_url(
-            url,
-            socket_connect_timeout=3,
-            socket_timeout=3,
-            retry=Retry(NoBackoff(), 0),
-        )
+        client = address.client(socket_connect_timeout=3, socket_timeout=3)
         with contextlib.closing(client):
             client.ping()
-    except (redis.RedisError, OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0].replace(url, masked(url))
+    except (redis.RedisError, OSError) as error:
+        reason = str(error).partition("\n")[0]
         raise SetupFailed(
-            f"Redis at {masked(url)} does not answer ({reason}): start it, correct"
+            f"Redis at {address} does not answer ({reason}): start it, correct"
             " SWARM_REDIS_URL, or unset it to use the embedded server"
         ) from None
 
@@ -103,10 +87,9 @@ def reach(url: str) -> None:
 @contextlib.contextmanager
 def redis_place(*, keep: bool = False) -> Iterator[Place]:
     """Hold the configured Redis, or the embedded server started or adopted for it."""
-    url = os.environ.get("SWARM_REDIS_URL", "").strip()
-    if url:
-        reach(settings.SWARM_STATE_URL)
-        yield Place(url, embedded=False)
+    if os.environ.get("SWARM_REDIS_URL", "").strip():
+        reach(state_address())
+        yield Place(state_address(), embedded=False)
         return
     try:
         acquire(settings.VAR_DIR)
@@ -118,7 +101,7 @@ def redis_place(*, keep: bool = False) -> Iterator[Place]:
         except (ServerUnavailable, OSError) as error:
             raise SetupFailed(no_embedded(error)) from None
         point_at(info)
-        yield Place(settings.SWARM_STATE_URL, embedded=True)
+        yield Place(state_address(), embedded=True)
     finally:
         try:
             release_server(settings.VAR_DIR, keep)
@@ -137,10 +120,7 @@ def no_embedded(error: Exception) -> str:
 
 def point_at(info: ServerInfo) -> None:
     """Make this process use a server that was not there when settings were read."""
-    state, broker = socket_urls(info.socket_path)
-    settings.SWARM_STATE_URL = state
-    settings.CELERY_BROKER_URL = broker
-    current_app.conf.broker_url = broker
+    settings.SWARM_STATE_URL = Address.of(info.url)
 
 
 def watch_server(place: Place) -> None:
@@ -243,13 +223,13 @@ def worker_command(
     ]  # fmt: skip
 
 
-def worker_env(url: str, concurrency: int) -> dict[str, str]:
-    """Return the environment of a worker that serves the Redis at `url`."""
+def worker_env(address: Address, concurrency: int) -> dict[str, str]:
+    """Return the environment of a worker that serves the Redis at `address`."""
     paths = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
     return {
         "SWARM_CONSUMERS": str(concurrency),
         **os.environ,
-        "SWARM_REDIS_URL": url,
+        "SWARM_REDIS_URL": address.url,
         "SWARM_VAR": str(settings.VAR_DIR),
         # Workers stand in the caller's directory, so relative paths mean the same.
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
@@ -322,7 +302,7 @@ class Fleet:
             command += ["--record", str(_records() / f"{name}.json"), "--text", text]
         command.append("--")
         command += worker_command(queues, name=name, concurrency=concurrency)
-        env, log = worker_env(place.url, concurrency), _log_file(name)
+        env, log = worker_env(place.address, concurrency), _log_file(name)
         guard = spawn_guard(command, env, log, keep)
         self.members.append(Member(command, env, log, keep, guard))
         return log

@@ -17,6 +17,7 @@ from engine.run.engine import Engine
 from engine.run.turn import Limits
 from engine.store.redis import STATE, RedisStore
 from workers.queue import message_template
+from workers.transport import state_address
 
 PATIENCE_S = 20.0
 """How long a worker waits for a Redis that is away before it gives an attempt up."""
@@ -28,7 +29,7 @@ def make_store(
     """Return a store over the configured Redis; nothing is connected yet."""
     app: Celery = current_app._get_current_object()  # type: ignore[attr-defined]
     return RedisStore(
-        settings.SWARM_STATE_URL,
+        state_address(),
         template=message_template(app),
         lease_ms=round(settings.SWARM_LEASE * 1000),
         timeout=timeout,

@@ -28,7 +28,7 @@ from workers.server_files import (
     locker_pid,
     make_private,
     read_record,
-    socket_urls,
+    socket_url,
     tail,
     try_lock,
     unlock,
@@ -212,7 +212,7 @@ def _paths(var_dir: Path) -> Paths:
 
 
 def _info(record: Record, *, adopted: bool) -> ServerInfo:
-    url, _ = socket_urls(record.socket)
+    url = socket_url(record.socket)
     return ServerInfo(url, record.socket, record.pid, adopted)
 
 

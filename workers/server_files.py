@@ -28,21 +28,12 @@ SOCKET_PATH_MAX: Final = 103
 """Bytes in the path of a unix socket: the smallest of the systems' limits."""
 
 
-def socket_urls(path: str, database: str = "0") -> tuple[str, str]:
-    """Return the URLs of a server at a unix socket: redis-py's spelling and kombu's.
-
-    In the second the transport is named, and goes before CELERY_BROKER_TRANSPORT:
-    kombu's usual `redis+socket://` would leave out ours, which swarm_project/celery.py
-    calls `swarm`.
-    """
-    place = quote(path)
-    return (
-        f"unix://{place}?db={database}",
-        f"swarm+socket://{place}?virtual_host={database}",
-    )
+def socket_url(path: str) -> str:
+    """Return the URL of a server at a unix socket."""
+    return f"unix://{quote(path)}?db=0"
 
 
-NOWHERE: Final = socket_urls("/dev/null/no-server")
+NOWHERE: Final = socket_url("/dev/null/no-server")
 """What settings name where there is neither SWARM_REDIS_URL nor a server.
 
 No file can be made below a device, so nobody ever answers there.

@@ -16,11 +16,13 @@ from pathlib import Path
 
 from django.conf import settings
 
+from workers.transport import state_address
+
 
 def steward_lock() -> Path:
     """Return the file whose lock the steward of this host and this Redis holds."""
     # One a Redis: a worker that was started for another must not be in the way.
-    place = hashlib.sha256(settings.SWARM_STATE_URL.encode()).hexdigest()[:12]
+    place = hashlib.sha256(str(state_address()).encode()).hexdigest()[:12]
     return Path(settings.VAR_DIR) / f"steward-{place}.lock"
 
 

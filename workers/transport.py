@@ -8,15 +8,28 @@ from typing import Any
 
 import kombu.transport.redis
 import redis
+from django.conf import settings
 from kombu.transport import virtual
 from redis.exceptions import OutOfMemoryError
 
+from engine.store.address import Address, is_away
 from workers.queue import TICKET_MARK
 
 logger = logging.getLogger(__name__)
 
 REQUIRED_HEADERS = ("id", "task")
 REQUIRED_PROPERTIES = ("delivery_tag", "delivery_info")
+PATIENCE = (
+    "max_connections",
+    "socket_timeout",
+    "socket_connect_timeout",
+    "socket_keepalive",
+    "socket_keepalive_options",
+    "health_check_interval",
+    "retry_on_timeout",
+    "client_name",
+)
+"""The transport options that a connection gets; where to, the state's address says."""
 
 
 class QoS(kombu.transport.redis.QoS):
@@ -115,19 +128,61 @@ class Channel(kombu.transport.redis.Channel):
         with contextlib.suppress(OutOfMemoryError):
             super().maybe_refresh_binding_expiry()
 
-    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+    def _get_pool(self, asynchronous: bool = False) -> redis.ConnectionPool:
+        """Return a pool to the very server, by the very options, that the state has."""
         # After a lost connection kombu restores and acknowledges through a channel
         # whose connection is gone; an AttributeError there ends the whole worker.
         if getattr(self.connection, "client", None) is None:
             raise redis.ConnectionError("the channel's connection is closed")
-        params: dict[str, Any] = super()._connparams(asynchronous)
-        return params
+        address = state_address()
+        self.keyprefix_fanout = self.keyprefix_fanout.format(db=address.db)
+        pool = address.pool(**{name: getattr(self, name) for name in PATIENCE})
+        pool.connection_class = _followed(
+            pool.connection_class, self if asynchronous else None
+        )
+        return pool
+
+
+def state_address() -> Address:
+    """Return where the Redis of state and queues is."""
+    return Address.of(settings.SWARM_STATE_URL)
+
+
+def _followed(kind: Any, channel: Channel | None) -> Any:
+    """Return a connection class for which no master is no connection.
+
+    Celery tries a lost connection again, and ends for what it takes for an error of its
+    own. With a channel its poller hears when the connection ends.
+    """
+
+    class Connection(kind):  # type: ignore[misc]
+        def read_response(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().read_response(*args, **kwargs)
+            except redis.ResponseError as error:
+                if not is_away(error):
+                    raise
+                self.disconnect()
+                raise redis.ConnectionError(str(error)) from None
+
+        def disconnect(self, *args: Any, **kwargs: Any) -> None:
+            super().disconnect(*args, **kwargs)
+            if channel is not None and channel._registered:
+                channel._on_connection_disconnect(self)
+
+    return Connection
 
 
 class Transport(kombu.transport.redis.Transport):
     """Redis transport that drops malformed messages instead of looping on them."""
 
     Channel = Channel
+    # The URL that Celery has names nothing but this transport.
+    can_parse_url = True
+
+    def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        """Return where messages are, as banners and errors tell it: without a password."""
+        return str(state_address())
 
     def _deliver(self, message: dict[str, Any], queue: str) -> None:
         fault = malformed(message)

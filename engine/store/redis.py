@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal, cast
 
+from engine.store.address import Address
 from engine.store.base import (
     BatchClaimed,
     BatchCommit,
@@ -70,7 +71,7 @@ class RedisStore(RedisReads):
 
     def __init__(
         self,
-        url: str,
+        url: str | Address,
         *,
         template: bytes,
         lease_ms: int = 10_000,

@@ -12,20 +12,18 @@ from typing import Any, Final, Protocol, cast
 
 import redis
 from hiredis import pack_command
-from redis.connection import ConnectionPool
-from redis.exceptions import (
-    BusyLoadingError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-)
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    NoScriptError,
+    OutOfMemoryError,
 )
 from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
+from engine.store.address import Address, is_away
 from engine.store.base import StoreFull
 
 SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
@@ -83,7 +81,7 @@ class Wire:
 
     def __init__(
         self,
-        url: str,
+        url: str | Address,
         scripts: Scripts,
         timeout: float = 15.0,
         patience_s: float = 0.0,
@@ -96,7 +94,7 @@ class Wire:
         the wait for a connection and for each reply; without `resend_silent` a call
         that waited so long for a silent server is not sent again.
         """
-        self._url = url
+        self._address = Address.of(url)
         self._timeout = timeout
         self._patience = patience_s
         self._resend_silent = resend_silent
@@ -108,14 +106,13 @@ class Wire:
     def _connection(self) -> RawConnection:
         local = self._local
         if getattr(local, "pid", None) != os.getpid():
-            options: dict[str, Any] = {"socket_timeout": self._timeout}
-            if not self._url.startswith("unix"):
-                options |= {
-                    "socket_connect_timeout": min(5.0, self._timeout),
-                    "socket_keepalive": True,
-                }
-            pool = ConnectionPool.from_url(self._url, **options)
-            local.connection = pool.make_connection()
+            # Kept: a connection asks its pool where the master is.
+            local.pool = self._address.pool(
+                socket_timeout=self._timeout,
+                socket_connect_timeout=min(5.0, self._timeout),
+                socket_keepalive=True,
+            )
+            local.connection = local.pool.make_connection()
             local.pid = os.getpid()
         return cast(RawConnection, local.connection)
 
@@ -168,11 +165,9 @@ class Wire:
         for _ in range(count):
             try:
                 replies.append(connection.read_response())
-            except (BusyLoadingError, ReadOnlyError) as error:
-                # The server still reads its file, or is no master any more: as good as
-                # away.
-                raise RedisConnectionError(str(error)) from None
             except redis.ResponseError as error:
+                if is_away(error):
+                    raise RedisConnectionError(str(error)) from None
                 replies.append(error)
         return replies
 

@@ -148,25 +148,13 @@ def test_postgresql_that_hangs_is_an_error_after_seconds(tmp_path):
     assert "statement_timeout" in given["options"]
 
 
-@pytest.mark.parametrize(
-    ("url", "state", "broker"),
-    [
-        ("redis://h:1/2", "redis://h:1/2", "redis://h:1/2"),
-        ("unix:///r/s", "unix:///r/s?db=0", "swarm+socket:///r/s?virtual_host=0"),
-        ("unix:///r/s?db=3", "unix:///r/s?db=3", "swarm+socket:///r/s?virtual_host=3"),
-    ],
-)
-def test_state_and_broker_are_the_same_redis(tmp_path, url, state, broker):
-    assert env.redis_urls(url=url, var_dir=tmp_path) == (state, broker)
-
-
 @pytest.mark.parametrize("text", [None, "", "[]", "{", '{"url": "redis://h:5/0"}'])
 def test_without_a_whole_description_there_is_no_embedded_server(tmp_path, text):
     if text is not None:
         (tmp_path / "redis.json").write_text(text)
 
     # By this address a worker knows that it has no Redis.
-    assert env.redis_urls(url="", var_dir=tmp_path) == NOWHERE
+    assert env.redis_address(url="", var_dir=tmp_path).url == NOWHERE
 
 
 def test_the_folder_of_an_installation_is_closed_to_other_users(tmp_path):
@@ -184,7 +172,7 @@ def test_the_folder_of_an_installation_is_closed_to_other_users(tmp_path):
 @pytest.mark.parametrize("url", ["localhost", "amqp://u:s3cret@h//"])
 def test_another_sort_of_redis_url_is_refused_without_repeating_it(tmp_path, url):
     with pytest.raises(ImproperlyConfigured, match=r"^SWARM_REDIS_URL: ") as caught:
-        env.redis_urls(url=url, var_dir=tmp_path)
+        env.redis_address(url=url, var_dir=tmp_path)
     assert "s3cret" not in str(caught.value)
 
 

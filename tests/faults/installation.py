@@ -49,10 +49,14 @@ class Installation:
         self.info = ensure_server(self.var, keep=True)
         where = self.info.socket_path
         assert where is not None
+        self.settle(f"unix://{where}")
+
+    def settle(self, url: str) -> None:
+        """Make the database of an installation whose Redis is at `url`."""
         self.env = {
             **os.environ,
             "SWARM_VAR": str(self.var),
-            "SWARM_REDIS_URL": f"unix://{where}",
+            "SWARM_REDIS_URL": url,
             "SWARM_LEASE": str(LEASE_S),
             "SWARM_AGENT_MODULES": "fault_agents",
             "DATABASE_URL": f"sqlite:///{self.var}/db.sqlite3",
@@ -61,7 +65,7 @@ class Installation:
             "DJANGO_SETTINGS_MODULE": "swarm_project.settings",
         }
         self.store = RedisStore(
-            f"unix://{where}",
+            url,
             template=message_template(app),
             lease_ms=round(LEASE_S * 1000),
             patience_s=10.0,

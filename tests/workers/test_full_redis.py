@@ -30,8 +30,6 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A store on a real server of its own that the settings name."""
     with running_server() as socket:
         monkeypatch.setattr(settings, "SWARM_STATE_URL", f"unix://{socket}?db=0")
-        broker = f"swarm+socket://{socket}?virtual_host=0"
-        monkeypatch.setattr(current_app.conf, "broker_url", broker)
         made = make_store()
         yield made
         made.wire.close()

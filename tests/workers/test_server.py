@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 import redis
+from django.conf import settings
 from kombu import Connection
 
-from swarm_project.env import redis_urls
+from swarm_project.env import redis_address
 from workers.server import (
     ServerInfo,
     ServerUnavailable,
@@ -35,7 +36,6 @@ from workers.server_files import (
     Paths,
     is_locked,
     locker_pid,
-    socket_urls,
 )
 from workers.server_supervisor import probe
 
@@ -336,20 +336,20 @@ def test_the_description_of_another_installation_is_none(
         var.mkdir()
         shutil.copy(tmp_path / "other" / "redis.json", var / "redis.json")
         assert read_server_info(var) is None
-        assert redis_urls(url="", var_dir=var) == NOWHERE
+        assert redis_address(url="", var_dir=var).url == NOWHERE
 
 
 def test_what_another_user_wrote_serves_or_owns_is_refused(
     var: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with embedded_server(var) as info:
-        assert redis_urls(url="", var_dir=var)[0] == info.url
+        assert redis_address(url="", var_dir=var).url == info.url
         assert probe(info.socket_path)[0] == "up"
         # To us as another user all this is a stranger's.
         with monkeypatch.context() as patched:
             patched.setattr(os, "geteuid", lambda: os.getuid() + 1)
             assert read_server_info(var) is None
-            assert redis_urls(url="", var_dir=var) == NOWHERE
+            assert redis_address(url="", var_dir=var).url == NOWHERE
             assert probe(info.socket_path)[0] == "down"
             with pytest.raises(PermissionError, match=r"another user.*set SWARM_VAR"):
                 ensure_server(var)
@@ -434,7 +434,7 @@ def test_long_path(tmp_path: Path) -> None:
             folder = Path(info.socket_path).parent
             assert folder.stat().st_mode & 0o777 == 0o700
             assert answers(info)
-            assert redis_urls(url="", var_dir=var)[0] == info.url
+            assert redis_address(url="", var_dir=var).url == info.url
         # A stranger's in its place would get those who still ask for the server.
         assert list(folder.iterdir()) == []
         folder.rmdir()
@@ -450,12 +450,15 @@ def test_long_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["with space", "a?b=c", "a#b", "a%20b", "a;b", "ü+é"])
-def test_a_path_with_signs_of_a_url(tmp_path: Path, name: str) -> None:
+def test_a_path_with_signs_of_a_url(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     var = tmp_path / name
     with embedded_server(var) as info:
         assert answers(info)
         assert info.socket_path == str(var / "redis/redis.sock")
-        with Connection(socket_urls(info.socket_path)[1]) as broker:
+        monkeypatch.setattr(settings, "SWARM_STATE_URL", info.url)
+        with Connection("swarm://") as broker:
             assert broker.default_channel.client.ping()
 
 

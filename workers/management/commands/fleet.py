@@ -19,6 +19,7 @@ from workers.fleets import (
 from workers.management.commands.run import process_count
 from workers.server import acquire_for_exec, read_server_info
 from workers.session import REFUSED
+from workers.transport import state_address
 
 POOLS = ("prefork", "threads", "solo")
 
@@ -86,7 +87,7 @@ class Command(BaseCommand):
             own = not os.environ.get("SWARM_REDIS_URL", "").strip()
             if own and read_server_info(settings.VAR_DIR) is None:
                 raise SetupFailed(no_server())
-            reach(settings.SWARM_STATE_URL)
+            reach(state_address())
             if own:
                 hold_server()
         except SetupFailed as error:
@@ -98,5 +99,5 @@ class Command(BaseCommand):
             concurrency=options["concurrency"],
             pool=pool,
         )
-        environment = worker_env(settings.SWARM_STATE_URL, options["concurrency"])
+        environment = worker_env(state_address(), options["concurrency"])
         os.execvpe(command[0], command, environment)  # noqa: S606 - our own interpreter

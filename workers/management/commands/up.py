@@ -16,7 +16,6 @@ from workers.fleets import (
     SetupFailed,
     all_queues,
     kept_fleets,
-    masked,
     migrate,
     redis_place,
     stop_kept,
@@ -111,7 +110,7 @@ def _serve(
 ) -> None:
     others = [kept.name for kept in kept_fleets()]
     count = options["concurrency"]
-    print(f"Redis    {masked(place.url)}")
+    print(f"Redis    {place.address}")
     if count:
         log = fleet.start(
             place,

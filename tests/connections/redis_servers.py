@@ -1,0 +1,223 @@
+"""Redis servers as Debian ships them, with TLS, users and sentinels, to connect to."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+HOST = "127.0.0.1"
+MISSING = (
+    "these tests need {}: `apt-get install redis-server redis-sentinel` brings it; the"
+    " daemons that Debian starts for them are not used"
+)
+
+
+class Authority:
+    """A throw-away certificate authority in a folder, with `ca.pem`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the authority's own certificate."""
+        self.folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name.from_rfc4514_string("CN=of this test")
+        made = self._certificate(self._name, self._key.public_key(), ca=True)
+        (folder / "ca.pem").write_bytes(made.public_bytes(Encoding.PEM))
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """Write `NAME.pem` and `NAME.key`, good for this host; their paths."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name.from_rfc4514_string(f"CN={name}")
+        made = self._certificate(subject, key.public_key(), ca=False)
+        paths = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        paths[0].write_bytes(made.public_bytes(Encoding.PEM))
+        paths[1].write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+        return paths
+
+    def _certificate(self, subject: x509.Name, key: Any, *, ca: bool) -> Any:
+        now = datetime.datetime.now(datetime.UTC)
+        places = [x509.IPAddress(ipaddress.ip_address(HOST)), x509.DNSName("localhost")]
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), True)
+            .add_extension(x509.SubjectAlternativeName(places), False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+
+class Recorder:
+    """A TCP proxy that keeps what each client sends."""
+
+    def __init__(self, port: int) -> None:
+        """Listen at `self.port` and pass everything on to `port`."""
+        self.sent: list[bytearray] = []
+        self._to = port
+        self._server = socket.create_server((HOST, 0))
+        self.port: int = self._server.getsockname()[1]
+        self._threads: list[threading.Thread] = []
+        self._go(self._accept)
+
+    def close(self) -> None:
+        """Take no more connections and wait until those there are have ended."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _go(self, target: Any, *args: Any) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection((HOST, self._to))
+            except OSError:
+                client.close()
+                continue
+            heard = bytearray()
+            self.sent.append(heard)
+            self._go(self._pass, client, server, heard)
+            self._go(self._pass, server, client, None)
+
+    def _pass(
+        self, source: socket.socket, to: socket.socket, heard: bytearray | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if heard is not None:
+                    heard += data
+                to.sendall(data)
+        for end in (source, to):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        if heard is None:
+            source.close()
+            to.close()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def tls_lines(authority: Authority, port: int) -> list[str]:
+    """Return the configuration of a server that only speaks TLS, to known clients."""
+    certificate, key = authority.issue(f"server-{port}")
+    return [
+        "port 0",
+        f"tls-port {port}",
+        f"tls-cert-file {certificate}",
+        f"tls-key-file {key}",
+        f"tls-ca-cert-file {authority.folder / 'ca.pem'}",
+    ]
+
+
+class Servers:
+    """Servers by their port; each has a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start none yet."""
+        self.folder = folder
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self, port: int, lines: Sequence[str], *, sentinel: bool = False) -> None:
+        """Start a server, or a sentinel, and wait until it listens."""
+        program = shutil.which("redis-sentinel" if sentinel else "redis-server")
+        assert program, MISSING.format("redis-sentinel" if sentinel else "redis-server")
+        folder = self.folder / str(port)
+        folder.mkdir()
+        if not any(line.startswith("port ") for line in lines):
+            lines = [f"port {port}", *lines]
+        common = [f"bind {HOST}", f"dir {folder}", f"logfile {folder / 'log'}"]
+        if not sentinel:
+            common += ["appendonly yes", 'save ""', "maxmemory-policy noeviction"]
+        config = folder / "conf"
+        config.write_text("\n".join([*common, *lines, ""]))
+        self._processes[port] = subprocess.Popen(
+            [program, str(config)], stdout=subprocess.DEVNULL
+        )
+        wait_for(lambda: listens(port), f"server at {port}")
+
+    def kill(self, port: int) -> None:
+        """Kill a server without warning."""
+        self._processes[port].kill()
+        self._processes.pop(port).wait(10)
+
+    def stop(self) -> None:
+        """End all of them."""
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            process.wait(10)
+
+
+@contextlib.contextmanager
+def servers() -> Iterator[Servers]:
+    """Give a place to start servers in and end them afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="swarm-redis-"))
+    made = Servers(folder)
+    try:
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody takes connections at a port."""
+    try:
+        socket.create_connection((HOST, port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def answers(client: redis.Redis) -> bool:
+    """Tell whether a server answers."""
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def wait_for(true: Any, what: str, seconds: float = 30) -> None:
+    """Wait for something to be so."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"no {what} within {seconds:g} s"
+        time.sleep(0.05)
