@@ -29,13 +29,6 @@ from redis.sentinel import (
     SentinelManagedSSLConnection,
 )
 
-CLASSES: Final[dict[str, Any]] = {
-    "redis": Connection,
-    "rediss": SSLConnection,
-    "unix": UnixDomainSocketConnection,
-    "sentinel": SentinelManagedConnection,
-    "sentinels": SentinelManagedSSLConnection,
-}
 ENCRYPTED: Final = frozenset({"rediss", "sentinels"})
 """`sentinels://` encrypts what goes to the sentinels and to the server."""
 ASKING: Final = frozenset({"sentinel", "sentinels"})
@@ -84,6 +77,40 @@ class Sentinels(Sentinel):
             return cast(tuple[str, int], found)
         finally:
             self.close()
+
+
+class AsksFirst:
+    """Makes a connection ask the sentinels however it comes to connect.
+
+    redis-py's own does so in `connect` alone, and not where a command finds it closed.
+    """
+
+    def connect_check_health(
+        self, check_health: bool = True, retry_socket_connect: bool = True
+    ) -> None:
+        """Connect to the master; the call without retry comes from there."""
+        connection = cast(Any, super())
+        if retry_socket_connect:
+            connection.connect()
+        else:
+            connection.connect_check_health(check_health, retry_socket_connect)
+
+
+class MasterConnection(AsksFirst, SentinelManagedConnection):
+    """A connection to the master of the moment."""
+
+
+class MasterTLSConnection(AsksFirst, SentinelManagedSSLConnection):
+    """A connection with TLS to the master of the moment."""
+
+
+CLASSES: Final[dict[str, Any]] = {
+    "redis": Connection,
+    "rediss": SSLConnection,
+    "unix": UnixDomainSocketConnection,
+    "sentinel": MasterConnection,
+    "sentinels": MasterTLSConnection,
+}
 
 
 @dataclass(frozen=True, slots=True)

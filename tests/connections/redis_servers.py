@@ -78,6 +78,7 @@ class Recorder:
     def __init__(self, port: int) -> None:
         """Listen at `self.port` and pass everything on to `port`."""
         self.sent: list[bytearray] = []
+        self._open: list[socket.socket] = []
         self._to = port
         self._server = socket.create_server((HOST, 0))
         self.port: int = self._server.getsockname()[1]
@@ -85,8 +86,10 @@ class Recorder:
         self._go(self._accept)
 
     def close(self) -> None:
-        """Take no more connections and wait until those there are have ended."""
-        self._server.shutdown(socket.SHUT_RDWR)
+        """Take no more connections and end those there are."""
+        for end in (self._server, *self._open):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
         self._server.close()
         for thread in self._threads:
             thread.join(10)
@@ -107,6 +110,7 @@ class Recorder:
             except OSError:
                 client.close()
                 continue
+            self._open += [client, server]
             heard = bytearray()
             self.sent.append(heard)
             self._go(self._pass, client, server, heard)

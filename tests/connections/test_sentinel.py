@@ -82,12 +82,9 @@ class Watched(Installation):
         """Wait until the sentinel could make the replica a master."""
 
         def good() -> bool:
-            with contextlib.suppress(redis.RedisError):
+            with contextlib.suppress(redis.RedisError, ValueError):
                 [seen] = self.ask("REPLICAS", "mymaster")  # type: ignore[misc]
-                told = {
-                    k.decode(): v for k, v in zip(seen[::2], seen[1::2], strict=True)
-                }
-                return told["master-link-status"] == b"ok"
+                return bool(seen["master-link-status"] == "ok")
             return False
 
         wait_for(good, "replica known to the sentinel")
