@@ -6,7 +6,27 @@ import io
 import os
 import sys
 
+from engine.visible import visible
+
 USAGE, INTERRUPTED = 2, 130
+
+
+def open_missing() -> None:
+    """Puts something at closed standard descriptors, before a file gets their numbers.
+
+    Standard output can then not be written, as on a full disk, so that it is told that
+    a result is lost; what was to be said on standard error is not missed.
+    """
+    for number, how in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, how)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+open_missing()
 NOT_INSTALLED = (
     "{} is not installed in this Python:"
     " use `uv run manage.py ...`, or activate .venv\n"
@@ -16,7 +36,7 @@ try:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 except ModuleNotFoundError as error:
-    sys.stderr.write(NOT_INSTALLED.format(error.name))
+    sys.stderr.write(visible(NOT_INSTALLED.format(error.name)))
     sys.exit(USAGE)
 
 ESCAPE = "json-escape"
@@ -46,7 +66,7 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(visible(f"{error}\n"))
         sys.exit(USAGE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

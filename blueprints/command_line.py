@@ -1,4 +1,4 @@
-"""Commands as a person types them: how to write one, and what a misspelt one means."""
+"""Commands as a person types them: how one speaks and ends, what a misspelt one means."""
 
 from __future__ import annotations
 
@@ -6,9 +6,55 @@ import os
 import sys
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, OutputWrapper
+
+from blueprints.terminal import Mouth, mouths
 
 USAGE: Final = 2
+
+
+class SwarmCommand(BaseCommand):
+    """A command that says nothing for a terminal to obey, and ends well unheard.
+
+    Every command of ours is one: what is printed while it works passes a mouth.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Be without Django's colours, which are escapes like any other."""
+        super().__init__(*args, **{**kwargs, "no_color": True})
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Be a process: what is said at its very end passes the mouths, too."""
+        out, err = Mouth.over(sys.stdout), Mouth.over(sys.stderr)
+        sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+        self.stdout, self.stderr = OutputWrapper(out), OutputWrapper(err)
+        try:
+            super().run_from_argv(argv)
+        except SystemExit as ended:
+            if not unheard(out):
+                raise
+            sys.exit(ended.code or USAGE)
+        if unheard(out):
+            sys.exit(USAGE)
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """Be called by another program."""
+        with mouths():
+            return super().execute(*args, **options)
+
+
+def unheard(out: Mouth) -> bool:
+    """Tell on standard error that what a command said is lost, unless that is known.
+
+    Whoever closes a pipe (`| head`) has seen enough.
+    """
+    out.flush()
+    if out.lost is None or isinstance(out.lost, BrokenPipeError) or out.excused:
+        return False
+    sys.stderr.write(f"standard output can't be written: {out.unread}\n")
+    return True
 
 
 def typed(command: str) -> str:

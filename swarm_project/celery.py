@@ -10,6 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange
 from kombu.transport import TRANSPORT_ALIASES
 
+from engine.visible import visible
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "swarm_project.settings")
 
 # kombu takes a transport's name from URLs, where it allows no dotted path.
@@ -41,7 +43,7 @@ def _show(
 ) -> None:
     """Tells a bad setting in one line, also where Celery's program meets it first."""
     if isinstance(error, ImproperlyConfigured):
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(visible(f"{error}\n"))
     else:
         _show_any(kind, error, trace)
 

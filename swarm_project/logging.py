@@ -3,6 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
+LINE = "%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s"
+# Celery gives these a handler and a format of its own unless they have one.
+_CELERYS = ("celery.task", "multiprocessing")
+
 # These report every delivery or connection at INFO; a step must not cost a log line.
 _QUIET = ("celery", "kombu", "amqp", "billiard", "asyncio")
 
@@ -19,7 +23,8 @@ def logging_config(*, level: str, agents: Iterable[str] = ()) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {
             "line": {
-                "format": "%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s"
+                "class": "engine.visible.VisibleFormatter",
+                "format": LINE,
             },
         },
         "handlers": {
@@ -30,5 +35,6 @@ def logging_config(*, level: str, agents: Iterable[str] = ()) -> dict[str, Any]:
             **{name: {"level": level} for name in agents},
             **dict.fromkeys(names, own),
             **{name: {"level": "WARNING"} for name in _QUIET},
+            **{name: {"handlers": ["stderr"], "propagate": False} for name in _CELERYS},
         },
     }

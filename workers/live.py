@@ -15,9 +15,11 @@ from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
+from blueprints.terminal import Mouth
 from engine.run.outputs import shown_content
 from engine.run.states import StepStatus
 from engine.store.base import JournalEntry
+from workers.console import VisibleConsole
 from workers.live_lanes import Group
 from workers.live_rows import Row, nested, newest
 from workers.live_text import (
@@ -265,9 +267,9 @@ class PlainView:
     Notes of one stage and partials are told once a second, too; log lines as they come.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | Mouth) -> None:
         """Write to a stream."""
-        self._stream = stream
+        self._stream = Mouth.over(stream)
         self._told: dict[str, tuple[float, str]] = {}
         self._stages: dict[tuple[str, str], tuple[float, str]] = {}
         self._paused = False
@@ -334,7 +336,13 @@ class TreeView:
 
     def __init__(self, console: Console) -> None:
         """Draw on a console."""
-        self._live = Live(console=console, auto_refresh=False)
+        # What others print meanwhile is theirs: it does not become a part of ours.
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def open(self, progress: Progress) -> None:
         """Begin to draw."""
@@ -367,12 +375,12 @@ class TreeView:
             self._live.stop()
 
 
-def view_for(stream: TextIO) -> View:
+def view_for(stream: TextIO | Mouth) -> View:
     """Return the tree for a terminal, plain lines for everything else."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if plain or not stream.isatty():
         return PlainView(stream)
-    return TreeView(Console(file=stream))
+    return TreeView(VisibleConsole(stream))
 
 
 def tree(progress: Progress) -> Tree:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.run.outputs import shown_content
+from engine.visible import visible
 
 SHOWN_CONTENT: Final = 80
 
@@ -34,5 +35,5 @@ def duration(seconds: float) -> str:
 
 def one_line(text: str, most: int) -> str:
     """Return a text on one line, cut if it is long."""
-    flat = " ".join(text.split())
+    flat = " ".join(visible(text).split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"

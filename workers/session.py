@@ -21,6 +21,7 @@ from django.db import DatabaseError
 from blueprints.command_line import typed
 from blueprints.models import Run
 from blueprints.selectors.runs import run_get, run_report, run_steps
+from blueprints.terminal import Mouth
 from engine.blueprint import Program
 from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.base import JournalEntry
@@ -95,13 +96,13 @@ class Session:
         concurrency: int = 2,
     ) -> None:
         """Prepare; nothing is started."""
-        self.out, self.err = out, err
+        self.out, self.err = Mouth.over(out), Mouth.over(err)
         self.as_json, self.keep, self.concurrency = as_json, keep, concurrency
         self.fleet = Fleet()
         self.store: RedisStore | None = None
         self.run: Run | None = None
         self.run_id = ""
-        self.view: View = view_for(err)
+        self.view: View = view_for(self.err)
         self.progress: Progress | None = None
         self.adopted = False
         self.unserved: UnservedQueues | None = None
@@ -233,6 +234,7 @@ class Session:
                 self.out.write(json.dumps(report["ctx"], indent=2, ensure_ascii=False))
                 self.out.write("\n")
                 self.out.flush()
+                self._excuse(run)
             if error := report["error"]:
                 self._say(f"{error.get('kind')}: {error.get('text')}")
         words = self.progress.count() if self.progress else ""
@@ -323,6 +325,17 @@ class Session:
     def _object(self, value: Any) -> None:
         self.out.write(json.dumps(value, ensure_ascii=False) + "\n")
         self.out.flush()
+        self._excuse(self._known())
+
+    def _excuse(self, run: Run | None) -> None:
+        """Tell where a result can be read that could not be written; it is kept."""
+        if self.out.lost is not None and run is not None:
+            self.out.excused = True
+            show = typed(f"runs show {run.pk}")
+            self._say(
+                f"the result can't be written to standard output ({self.out.unread});"
+                f" see it with: {show}"
+            )
 
     def _say(self, text: str) -> None:
         self.err.write(text + "\n")

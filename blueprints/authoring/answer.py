@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from blueprints.loaders.lua_script import shown
 from engine.flow.json_text import Json
 
 FINE: Final = 0
@@ -23,8 +22,8 @@ class Answer:
 
 
 def lines(*rows: str) -> str:
-    """Returns rows as text, each with its line end and without what a terminal obeys."""
-    return "".join(f"{shown(row)}\n" for row in rows)
+    """Returns rows as text, each with its line end."""
+    return "".join(f"{row}\n" for row in rows)
 
 
 def refusal(

@@ -16,6 +16,7 @@ from blueprints.loaders.files import MAX_BYTES, Unreadable, read_file
 from engine.flow.json_text import Json
 from engine.ports import LuaFault, LuaLimits, LuaScript
 from engine.run.outputs import Log, OutputEvent, Progress
+from engine.visible import visible
 
 MODULES: Final = ("bp_dsl", "flow_dsl")
 _INNER: Final = "dsl_checks"
@@ -48,9 +49,9 @@ def run_script(
     def hear(event: OutputEvent) -> None:
         match event:
             case Progress(stage, note) if stage == _WARNING:
-                warnings.append(shown(note))
+                warnings.append(visible(note))
             case Log(text):
-                log.append(shown(text))
+                log.append(visible(text))
 
     try:
         document = lua_host().run(script, limits, emit=hear)
@@ -97,14 +98,7 @@ def _invalid(path: Path, fault: LuaFault) -> DocumentInvalid:
             text = f"the script {text} (SWARM_LUA_MEMORY)"
         case "output":
             text = f"the document has more than {MAX_BYTES} bytes (4 MiB)"
-    return DocumentInvalid(path, shown(text), place, f"lua-{fault.kind}")
-
-
-def shown(text: str) -> str:
-    """Returns a text without what a terminal would obey."""
-    return "".join(
-        c if c.isprintable() or c in "\t\n" else ascii(c)[1:-1] for c in text
-    )
+    return DocumentInvalid(path, visible(text), place, f"lua-{fault.kind}")
 
 
 def _checked(path: Path, document: Json) -> Json:

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from engine.blueprint.kind_rules import KindRules
-from engine.blueprint.strict import Name, Seconds, Strict
+from engine.blueprint.strict import FunctionId, Name, Seconds, Strict
 
 
 class LuaLimitsSpec(Strict):
@@ -20,7 +20,7 @@ class LuaSpec(Strict):
     """`spec` of kind lua: a source text, or the name of a registered script."""
 
     source: Annotated[str, Field(min_length=1, max_length=2**20)] | None = None
-    fn_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    fn_id: FunctionId | None = None
     label: Name | None = None
     big_integers: Literal["refuse", "text"] = "refuse"
     limits: LuaLimitsSpec = LuaLimitsSpec()

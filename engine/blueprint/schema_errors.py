@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.blueprint.diagnostics import MOST, Diagnostic, place_in
+from engine.blueprint.strict import NAME
 from engine.flow.json_text import Json
 
 _TYPES: Final[Mapping[str, str]] = {
@@ -34,6 +35,9 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "string_too_long": "a string of at most {max_length} characters",
     "string_pattern_mismatch": "a string that matches {pattern}",
     "too_short": "an array of at least {min_length} item(s)",
+}
+_IN_WORDS: Final = {
+    f"a string that matches {NAME}": "a string of one line without control characters"
 }
 _LONGEST_SHOWN: Final = 80
 _MOST_COMPARED: Final = 500
@@ -113,6 +117,7 @@ def _finding(fault: ErrorDetails, model: type[BaseModel], place: str) -> Diagnos
         return Diagnostic(at, "wrong-type", f"expected {_TYPES[kind]}, got {got}")
     if kind in _BOUNDS:
         bound = _BOUNDS[kind].format(**{k: _plain(v) for k, v in context.items()})
+        bound = _IN_WORDS.get(bound, bound)
         what = "a key that is " if fault["loc"][-1:] == ("[key]",) else ""
         return Diagnostic(at, "wrong-value", f"expected {what}{bound}, got {got}")
     if kind == "literal_error":

@@ -4,11 +4,15 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.visible import OBEYED
+
 A_YEAR_S: Final = 366 * 24 * 3600
 
-Name = Annotated[
-    str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
+# No newline and no tab either: a name stands in a line.
+NAME: Final = rf"^[^\t\n{OBEYED}]+$"
+
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=NAME)]
+FunctionId = Annotated[str, Field(min_length=1, max_length=256, pattern=NAME)]
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(gt=0, le=A_YEAR_S)]
 BlueprintId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]

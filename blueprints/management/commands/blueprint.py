@@ -1,16 +1,15 @@
 """`manage.py blueprint VERB FILE`: write, check and look at Blueprints."""
 
 import json
-import os
 import sys
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from blueprints.authoring import build, doctor, explain, lint, new, schema, upgrade
 from blueprints.authoring.answer import INVALID, REFUSED, Answer, lines, refusal
 from blueprints.authoring.findings import finding_lines
-from blueprints.command_line import refuse_unknown_verb
+from blueprints.command_line import SwarmCommand, refuse_unknown_verb
 from blueprints.conf import lua_host
 from blueprints.loaders.documents import DocumentInvalid
 from blueprints.parameters import Refused
@@ -27,7 +26,7 @@ VERBS: Final = {
 }
 
 
-class Command(BaseCommand):
+class Command(SwarmCommand):
     """Hands over to the verb and tells its answer."""
 
     help = (
@@ -62,13 +61,7 @@ class Command(BaseCommand):
 
 def tell(answer: Answer, *, as_json: bool) -> int:
     """Print an answer; the exit code."""
-    text = f"{json.dumps(answer.data)}\n" if as_json else answer.text
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read has seen enough (`| head`); Python would say so at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.write(f"{json.dumps(answer.data)}\n" if as_json else answer.text)
     return answer.code
 
 

@@ -5,14 +5,15 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from blueprints.command_line import SwarmCommand
 from workers.doctor import examine
 
 SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
-class Command(BaseCommand):
+class Command(SwarmCommand):
     """Prints a line a finding; exit 1 if one is a failure."""
 
     help = "Check Redis, database, workers and queues; exit 1 if something fails."

@@ -4,9 +4,9 @@ import os
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from blueprints.command_line import typed
+from blueprints.command_line import SwarmCommand, typed
 from blueprints.conf import spawner_kinds
 from workers.fleets import (
     SetupFailed,
@@ -44,7 +44,7 @@ def hold_server() -> None:
         raise SetupFailed(no_server())
 
 
-class Command(BaseCommand):
+class Command(SwarmCommand):
     """Becomes a Celery worker for some kinds of agents."""
 
     help = (

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from blueprints.command_line import SwarmCommand
 from blueprints.conf import lua_host
 from blueprints.loaders.blueprint import Loaded, load_blueprint
 from blueprints.loaders.documents import DocumentInvalid
@@ -72,7 +73,7 @@ def add_session_arguments(parser: CommandParser) -> None:
     )
 
 
-class Command(BaseCommand):
+class Command(SwarmCommand):
     """Runs a Blueprint durably and shows its progress."""
 
     help = (

@@ -5,13 +5,12 @@ import sys
 from typing import Any
 
 import redis
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, transaction
 from django.utils import timezone
-from rich.console import Console
 from rich.table import Table
 
-from blueprints.command_line import refuse_unknown_verb, typed
+from blueprints.command_line import SwarmCommand, refuse_unknown_verb, typed
 from blueprints.models import Run, Step
 from blueprints.models.readable_json import readable
 from blueprints.selectors.outputs import log_text, run_log
@@ -20,6 +19,8 @@ from engine.blueprint import Program
 from engine.run.outputs import shown_content
 from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
 from engine.store.redis import RedisStore
+from engine.visible import visible
+from workers.console import VisibleConsole
 from workers.fleets import SetupFailed, database_ready, queues_of, redis_place
 from workers.live_text import SHOWN_CONTENT, duration, one_line, stage_text
 from workers.management.commands.run import add_session_arguments
@@ -36,7 +37,7 @@ NOT_PAUSED = "; nothing was paused"
 WHY = "cancelled with `manage.py runs cancel`"
 
 
-class Command(BaseCommand):
+class Command(SwarmCommand):
     """Lists, shows, pauses, cancels, resumes and forgets runs."""
 
     help = (
@@ -118,10 +119,10 @@ def table(*columns: str) -> Table:
     return made
 
 
-def console() -> Console:
+def console() -> VisibleConsole:
     """Return where tables go; a pipe is as wide as it needs to be."""
     wide = None if sys.stdout.isatty() else 220
-    return Console(file=sys.stdout, width=wide, highlight=False, markup=False)
+    return VisibleConsole(sys.stdout, width=wide, markup=False)
 
 
 def list_runs(*, as_json: bool) -> None:
@@ -151,7 +152,7 @@ def list_runs(*, as_json: bool) -> None:
         made.add_row(
             row["run"],
             row["status"],
-            row["blueprint"],
+            visible(row["blueprint"]),
             duration(row["age_s"]),
             str(row["steps"]),
         )
@@ -174,8 +175,9 @@ def show_run(run: Run, *, as_json: bool) -> None:
     for step in report["steps"][:SHOWN_STEPS]:
         taken = step["seconds"]
         made.add_row(
-            step["place"],
-            step["agent"],
+            # As it is shown, so that the columns are as wide as that.
+            visible(step["place"]),
+            visible(step["agent"]),
             step["kind"],
             step["status"],
             str(step["attempts"]),

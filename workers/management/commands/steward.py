@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from blueprints.command_line import SwarmCommand
 from workers.steward import main
 
 
-class Command(BaseCommand):
+class Command(SwarmCommand):
     """Runs the steward until its standard input ends."""
 
     help = "Run the steward until standard input ends. Workers start it by themselves."

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from blueprints.command_line import typed
+from blueprints.command_line import SwarmCommand, typed
 from workers.fleets import (
     Fleet,
     Place,
@@ -28,7 +28,7 @@ from workers.session import INTERRUPTED, REFUSED, Interrupts
 EVERY_S = 1.0
 
 
-class Command(BaseCommand):
+class Command(SwarmCommand):
     """Serves every queue of this installation."""
 
     help = (
