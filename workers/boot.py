@@ -20,6 +20,7 @@ from blueprints.command_line import typed
 from blueprints.conf import spawner_kinds
 from engine.store.base import ENGINE_QUEUE
 from engine.store.redis import RedisStore
+from engine.visible import visible
 from workers.deaths import be_plain
 from workers.execute import use_page
 from workers.keeper import Keeper, no_fork_in_tick
@@ -107,10 +108,11 @@ def refuse_without_redis(**_: Any) -> None:
     Settings are read once, so it would ask for ever at an address where nobody answers.
     """
     if state_address().url == NOWHERE:
-        sys.stderr.write(
+        text = (
             f"no embedded server is running: start `{typed('up')}`, or set"
             " SWARM_REDIS_URL, and start this worker again\n"
         )
+        sys.stderr.write(visible(text))
         # Celery only logs exceptions of signal handlers; this one it lets through.
         raise SystemExit(REFUSED)
 

@@ -30,6 +30,7 @@ from blueprints.conf import spawner_kinds
 from engine.blueprint import Program
 from engine.store.address import Address
 from engine.store.base import ENGINE_QUEUE
+from engine.visible import visible
 from workers import fleets_child
 from workers.process.privacy import hide, may_hide
 from workers.server import (
@@ -107,7 +108,7 @@ def redis_place(*, keep: bool = False) -> Iterator[Place]:
             release_server(settings.VAR_DIR, keep)
         except OSError as error:
             # What the command was for has come to its end all the same.
-            sys.stderr.write(f"the embedded server was not stopped: {error}\n")
+            sys.stderr.write(visible(f"the embedded server was not stopped: {error}\n"))
 
 
 def no_embedded(error: Exception) -> str:

@@ -62,9 +62,8 @@ def rows() -> list[models.Model]:
     run = filled(Run, id=new_id("R"), task=task, status="failed", error=error)
     step = filled(Step, run=run, generation=1, place=place, status="failed")
     attempt = filled(Attempt, step=step, number=1)
-    event = filled(
-        RunEvent, run=run, generation=1, number=1, at=now, data={"w": EVIL, "e": events}
-    )
+    entry = {"number": 1, "at": now, "data": {"w": EVIL, "e": events}, "says": True}
+    event = filled(RunEvent, run=run, generation=1, **entry)
     return [task, run, step, attempt, event]
 
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from engine.visible import visible
 from workers.process.launcher import PR_SET_CHILD_SUBREAPER, children, prctl
 
 LAUNCHER_MARK = b"workers/process/launcher.py"
@@ -87,7 +88,7 @@ def _leave(error: BaseException | None) -> NoReturn:
         if said:
             # As Python's literal: what is raised may hold a terminal's commands.
             text = f"a process that an agent's function forked ended: {said[:500]!a}"
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(visible(f"{text}\n"))
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
