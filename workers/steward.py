@@ -20,6 +20,7 @@ from django.conf import settings
 from engine.store.redis import RedisStore
 from workers.bookkeeper import Bookkeeper
 from workers.duties import Duty, do_due
+from workers.passed_time import PassedTime
 from workers.process.privacy import hide
 from workers.runtime import make_store
 
@@ -43,13 +44,15 @@ class Steward:
         self.store = store
         self.who = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
         self._elected_at = float("-inf")
+        self._noted, self._noted_at = b"", float("-inf")
+        self._time = PassedTime(store)
         self._lease_s = settings.SWARM_LEASE
         self._watching_since = 0.0
         self._last_look = 0.0
         self._duties = [
-            Duty(TICK_S, store.fire),
+            Duty(TICK_S, lambda: store.fire(self._time.latest())),
             Duty(0.5, self.expire),
-            Duty(1.0, lambda: store.repeat(LOST_MESSAGE_MS)),
+            Duty(1.0, lambda: store.repeat(LOST_MESSAGE_MS, self._time.latest())),
             Duty(1.0, store.finish_resumes),
         ]
 
@@ -58,7 +61,13 @@ class Steward:
         now = time.monotonic()
         if now - self._elected_at < ELECT_S:
             return True
-        if self.store.elect(self.who, LOCK_TTL_MS) < 0:
+        # Its key may outlive a dead holder for as long as the clock was set back by.
+        gone = now - self._noted_at > 2 * LOCK_TTL_MS / 1000
+        seen = self._noted if gone else b""
+        fence, noted = self.store.elect(self.who, LOCK_TTL_MS, seen)
+        if noted != self._noted:
+            self._noted, self._noted_at = noted, now
+        if fence < 0:
             self._elected_at = float("-inf")
             return False
         # As of before the call, so that we never think longer than Redis that it is ours.
@@ -75,8 +84,11 @@ class Steward:
     def turn(self) -> bool:
         """Do what is due; False when another steward holds the lock."""
         if not self.elected():
+            # Clocks of two hosts drift: after a while without looks ours proves nothing.
+            self._time = PassedTime(self.store)
             return False
         self._look()
+        self._look_at_clock()
         do_due(self._duties, self.leads)
         return True
 
@@ -86,6 +98,12 @@ class Steward:
         if now - self._last_look > GAP_S:
             self._watching_since = now
         self._last_look = now
+
+    def _look_at_clock(self) -> None:
+        # While the clock was wrong leases may have been given that are over already.
+        if not self._time.look():
+            self.lost_sight()
+            self._look()
 
     def lost_sight(self) -> None:
         """Note that Redis did not answer: nobody could renew a lease meanwhile."""
@@ -99,12 +117,11 @@ class Steward:
         """
         moved = 100
         while moved >= 100:
-            asked_ms = self.store.now_ms()
+            self._look_at_clock()
             self._look()
             if time.monotonic() - self._watching_since < self._lease_s:
                 return
-            before_ms = asked_ms + round(GAP_S * 1000)
-            moved = self.store.expire(settings.SWARM_MAX_LOST, before_ms)
+            moved = self.store.expire(settings.SWARM_MAX_LOST, self._time.latest())
 
     def leave(self) -> None:
         """Give the lock up, so that the next steward need not wait for it to expire."""

@@ -307,7 +307,7 @@ class RunStore(Protocol):
     """Keeps live runs; every method is one atomic, idempotent action."""
 
     def now_ms(self) -> int:
-        """Return the store's clock in milliseconds."""
+        """Return the wall clock that journal entries are dated by, in milliseconds."""
 
     def start(self, start: Start) -> str:
         """Create a run and dispatch it; `ok`, also when it runs already, else its status.
@@ -389,10 +389,13 @@ class RunStore(Protocol):
         with its server must not count as lost what nobody could renew.
         """
 
-    def fire(self) -> int:
-        """Act on at most 100 due timers: retry delays and run deadlines."""
+    def fire(self, before_ms: int = 0) -> int:
+        """Act on at most 100 due timers: retry delays and run deadlines.
 
-    def repeat(self, age_ms: int) -> int:
+        Like `expire` and `repeat` it does nothing after the store's time `before_ms`.
+        """
+
+    def repeat(self, age_ms: int, before_ms: int = 0) -> int:
         """Dispatch again what was dispatched longer ago than `age_ms` and left no message."""
 
     def emit(

@@ -118,8 +118,10 @@ class Steward(Core):
         return 1
 
     @atomic
-    def fire(self) -> int:
+    def fire(self, before_ms: int = 0) -> int:
         """See RunStore.fire."""
+        if before_ms and self.now > before_ms:
+            return 0
         due = [(at, timer) for timer, at in self.timers.items() if at <= self.now]
         due.sort(key=lambda pair: pair[0])
         moved = 0
@@ -150,8 +152,10 @@ class Steward(Core):
         return 1
 
     @atomic
-    def repeat(self, age_ms: int) -> int:
+    def repeat(self, age_ms: int, before_ms: int = 0) -> int:
         """See RunStore.repeat; looks at the 20 oldest messages of every queue."""
+        if before_ms and self.now > before_ms:
+            return 0
         return sum(self._repeat(queue, age_ms) for queue in list(self.dispatched))
 
     def _repeat(self, queue: str, age_ms: int) -> int:

@@ -28,7 +28,7 @@ from engine.store.base import (
 )
 from engine.store.entries import batch_broken_entry, finish_entry
 from engine.store.record import unpack
-from engine.store.redis_reads import STATE, RedisReads
+from engine.store.redis_reads import STATE, Clock, RedisReads
 from engine.store.spec import member_of, pack_chord, unpack_chord
 from engine.store.wire import Scripts, Wire
 
@@ -321,11 +321,12 @@ class RedisStore(RedisReads):
         )
         return int(reply[0])
 
-    def fire(self) -> int:
+    def fire(self, before_ms: int = 0) -> int:
         """See RunStore.fire."""
-        return int(self.wire.script("fire", EVENT_PAGE, self._template)[0])
+        reply = self.wire.script("fire", EVENT_PAGE, self._template, before_ms)
+        return int(reply[0])
 
-    def repeat(self, age_ms: int) -> int:
+    def repeat(self, age_ms: int, before_ms: int = 0) -> int:
         """See RunStore.repeat; looks at the 20 oldest messages of every queue."""
         moved = 0
         prefix = self._template.split(b"\n", 1)[0].decode()
@@ -337,7 +338,7 @@ class RedisStore(RedisReads):
                 self.wire.call("LRANGE", prefix + queue, -20, -1)
             )
             reply = self.wire.script(
-                "repeat", queue, floor, age_ms, EVENT_PAGE, self._template
+                "repeat", queue, floor, age_ms, EVENT_PAGE, self._template, before_ms
             )
             moved += int(reply[0])
         return moved
@@ -360,13 +361,29 @@ class RedisStore(RedisReads):
         """See RunStore.discard."""
         self.wire.script("discard", ref.run, ref.gen, entry)
 
-    def elect(self, who: str, ttl_ms: int) -> int:
-        """Take or keep the steward's lock; its fencing number, -1 if another holds it."""
-        return int(self.wire.script("elect", who, ttl_ms)[0])
+    def elect(self, who: str, ttl_ms: int, seen: bytes = b"") -> tuple[int, bytes]:
+        """Take or keep the steward's lock.
+
+        Returns its fencing number, -1 if another holds it, and what the clock says that
+        the holder noted last. A holder that has noted nothing since `seen` is gone.
+        """
+        fence, noted = self.wire.script("elect", who, ttl_ms, seen)
+        return int(fence), cast(bytes, noted)
 
     def abdicate(self, who: str) -> None:
         """Give the steward's lock up if it is ours, so that another need not wait."""
-        self.wire.script("elect", who, 0)
+        self.wire.script("elect", who, 0, b"")
+
+    def set_clock(self, clock: Clock, offset_ms: int, now_ms: int, shift: int) -> bool:
+        """Note the time, unless somebody has since `clock` was read.
+
+        Milliseconds; a negative `shift` is how far the wall clock was set forward: what
+        was timed by it meanwhile is set right.
+        """
+        reply = self.wire.script(
+            "set_clock", clock.noted, offset_ms, now_ms, shift, self._lease
+        )
+        return bool(reply[0])
 
     def pause(self, run: str) -> str:
         """See RunStore.pause."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from engine.store.base import ChordResults, ChordSpec, JournalEntry, RunEnd, RunHead
@@ -16,13 +17,39 @@ IN_PIPELINE: Final = 100
 HEAD: Final = ("status", "gen", "n", "prog", "by", "gone")
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What the scripts tell the time by, in milliseconds."""
+
+    noted: bytes
+    """The key as it stands: offset and beat."""
+    wall: int
+    offset: int
+    beat: int
+    """When the steward last noted the time; 0 if none ever did."""
+
+    @property
+    def now(self) -> int:
+        """Return the time as the scripts have it."""
+        return max(self.wall + self.offset, self.beat)
+
+
 class RedisReads:
     """The reading half of the RedisStore."""
 
     wire: Wire
 
+    def clock(self) -> Clock:
+        """Read the clock of the scripts."""
+        (seconds, micros), noted = self.wire.pipeline(
+            [("TIME",), ("GET", f"{STATE}clock")]
+        )
+        offset, beat = map(int, noted.split()) if noted else (0, 0)
+        wall = int(seconds) * 1000 + int(micros) // 1000
+        return Clock(noted or b"", wall, offset, beat)
+
     def now_ms(self) -> int:
-        """Return Redis TIME in milliseconds."""
+        """Return Redis TIME in milliseconds: the clock that journal entries are dated by."""
         seconds, micros = self.wire.call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 

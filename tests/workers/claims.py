@@ -35,11 +35,13 @@ def frozen(store: RedisStore) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def started(store: RedisStore) -> Ref:
+def started(store: RedisStore, deadline_ms: int = 0) -> Ref:
     """Start a run of one step."""
     program = Program("b", FLOW, {"echo": Agent("echo", "python_fn", QUEUE, 60_000)})
     ref = Ref(f"R-{os.urandom(8).hex()}", 1, ROOT)
-    store.start(start_of(ref.run, 1, Loader(store).prepare(program), {"n": 1}, 0))
+    store.start(
+        start_of(ref.run, 1, Loader(store).prepare(program), {"n": 1}, deadline_ms)
+    )
     return ref
 
 

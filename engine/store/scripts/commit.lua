@@ -11,8 +11,11 @@ if ARGV[6] == 'c' and ARGV[13] == '0' and ARGV[18] == '' and ARGV[20] == '0' and
   local raw, offset = got[4], tonumber(ARGV[7])
   if raw and got[1] == 'running' and got[2] == ARGV[2] and sub(raw, 33, 33) == 'r'
     and sub(raw, 1, 20) == fmt('%08d', ARGV[4]) .. nonce and offset <= tonumber(sub(raw, 60, 68)) then
-    local clock, n = call('TIME'), fmt('%.0f', got[3] + 1)
-    local now, timeout = clock[1] * 1000 + math.floor(clock[2] / 1000), tonumber(ARGV[12])
+    -- The prelude's clock.
+    local wall, n = call('TIME'), fmt('%.0f', got[3] + 1)
+    local ahead, beat = string.match(call('GET', 'swarm:s:clock') or '0 0', '^(%S+) (%S+)$')
+    local now = math.max(wall[1] * 1000 + math.floor(wall[2] / 1000) + ahead, beat)
+    local timeout = tonumber(ARGV[12])
     local edits, frames = ARGV[8], ARGV[9]
     local deadline = fmt('%013.0f', now + timeout)
     if edits ~= '' then call('SETRANGE', key .. ':l:' .. ARGV[3], offset, edits) end
@@ -73,7 +76,7 @@ elseif what == 'p' then
 elseif what == 'w' then
   c.state = 'w'
   if tonumber(ARGV[14]) > 0 then
-    call('ZADD', S .. 't', num(now + tonumber(ARGV[14])), R .. '|' .. gen .. '|' .. a .. '|' .. num(c.seq) .. '|retry')
+    timer(R .. '|' .. gen .. '|' .. a .. '|' .. num(c.seq) .. '|retry', tonumber(ARGV[14]))
   end
 else
   c.state = 'd'

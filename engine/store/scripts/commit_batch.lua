@@ -58,7 +58,7 @@ if promote then
   elseif what == 'p' then
     dispatch(ARGV[11], R, gen, lane, c.queue, c.timeout)
   elseif tonumber(ARGV[20]) > 0 then
-    call('ZADD', S .. 't', num(now + tonumber(ARGV[20])), R .. '|' .. gen .. '|' .. lane .. '|1|retry')
+    timer(R .. '|' .. gen .. '|' .. lane .. '|1|retry', tonumber(ARGV[20]))
   end
   writes[#writes + 1] = 'c:' .. lane
   writes[#writes + 1] = pack_record(c)

@@ -1,6 +1,7 @@
 -- max_lost limit tpl before
 local max_lost, tpl = tonumber(ARGV[1]), ARGV[3]
--- Asked of a server that then stood still: nobody could renew meanwhile.
+-- Asked of a server that then stood still: nobody could renew meanwhile. Or the clock
+-- was set forward.
 if ARGV[4] ~= '0' and now > tonumber(ARGV[4]) then return {0, 0} end
 local due = call('ZRANGEBYSCORE', S .. 'leases', '-inf', num(now), 'LIMIT', 0, tonumber(ARGV[2]))
 local moved = 0

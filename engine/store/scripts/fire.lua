@@ -1,4 +1,6 @@
--- limit tpl
+-- limit tpl before
+-- Past `before` the clock was set forward, or this was asked of a server that stood still.
+if ARGV[3] ~= '0' and now > tonumber(ARGV[3]) then return {0, 0} end
 local due = call('ZRANGEBYSCORE', S .. 't', '-inf', num(now), 'LIMIT', 0, tonumber(ARGV[1]))
 local moved = 0
 for _, member in ipairs(due) do

@@ -9,9 +9,16 @@ local NET_S = 35
 local FINAL = {done = true, failed = true, cancelled = true}
 local sub, find, fmt = string.sub, string.find, string.format
 local call = redis.call
-local clock = call('TIME')
-local now_us = clock[1] * 1000000 + clock[2]
+-- Scripts count time that passed, not the wall clock, which may be set: TIME and an offset
+-- that the steward moves (set_clock.lua). It also notes the time it last looked, `beat`.
+-- A clock behind that was set back, so time stands still until the steward has seen it.
+local wall = call('TIME')
+local offset, beat = string.match(call('GET', S .. 'clock') or '0 0', '^(%S+) (%S+)$')
+local now_us = math.max(wall[1] * 1000000 + wall[2] + offset * 1000, beat * 1000)
 local now = math.floor(now_us / 1000)
+-- Long after the last look either no steward is there or the clock was set forward. Which
+-- of them the next steward knows: timers set meanwhile are remembered for it.
+local in_doubt = beat ~= '0' and now - beat > 2000
 -- How long after its deadline an attempt stays its worker's: its keeper kills it and
 -- reports it 2 s late, which must not be counted as a lost worker before.
 local GRACE = 5000
@@ -106,6 +113,10 @@ local function lease(R, a, lease_ms, deadline)
   local till = now + lease_ms
   if deadline then till = math.min(till, deadline + GRACE) end
   call('ZADD', S .. 'leases', num(till), R .. '|' .. a)
+end
+local function timer(member, wait_ms)
+  call('ZADD', S .. 't', num(now + wait_ms), member)
+  if in_doubt then call('SADD', S .. 't:doubt', member) end
 end
 local function unlease(R, a) call('ZREM', S .. 'leases', R .. '|' .. a) end
 local function hold(R, a, queue) call('SADD', S .. 'r:' .. R .. ':h', a .. '|' .. queue) end

@@ -1,14 +1,21 @@
--- queue floor age limit tpl
+-- queue floor age limit tpl before
 -- Dispatched, older than `age` and below the smallest ticket at the consuming end of
 -- its queue: kombu popped the message and lost it. Each repeat doubles the wait.
 local queue, floor, age, limit, tpl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+-- Past `before` the clock was set forward: nothing is as old as it looks.
+if ARGV[6] ~= '0' and now > tonumber(ARGV[6]) then return {0} end
 local old = math.min(floor - 1, now_us - age * 1000)
 local due = call('ZRANGEBYSCORE', S .. 'd:' .. queue, '-inf', num(old), 'WITHSCORES', 'LIMIT', 0, limit)
+-- Dispatched while the clock was set forward. How long ago nobody knows, and a double does
+-- no harm: with its new ticket it is one like all others.
+for _, v in ipairs(call('ZRANGEBYSCORE', S .. 'd:' .. queue, num(now_us + 60000000), '+inf', 'WITHSCORES', 'LIMIT', 0, limit)) do
+  due[#due + 1] = v
+end
 local moved = 0
 for i = 1, #due, 2 do
   local member, ticket = due[i], tonumber(due[i + 1])
   local times = tonumber(call('HGET', S .. 'again', member) or '0')
-  if now_us - ticket >= age * 1000 * (2 ^ math.min(times, 8)) then
+  if ticket > now_us or now_us - ticket >= age * 1000 * (2 ^ math.min(times, 8)) then
     local bar = find(member, '|', 1, true)
     local R, a = sub(member, 1, bar - 1), sub(member, bar + 1)
     local k, lane = chord_of(a)

@@ -19,7 +19,7 @@ call('HSET', key .. ':b', prog, ARGV[4], ARGV[5], ARGV[6])
 write_edits(R, '0', 0, edits)
 journal(R, gen, 1, ARGV[12])
 if tonumber(ARGV[13]) > 0 then
-  call('ZADD', S .. 't', num(now + tonumber(ARGV[13])), R .. '|' .. gen .. '|0|0|deadline')
+  timer(R .. '|' .. gen .. '|0|0|deadline', tonumber(ARGV[13]))
 end
 dispatch(ARGV[14], R, gen, '0', queue, timeout)
 return {'ok'}

@@ -75,7 +75,7 @@ def test_a_run_under_way_ends_and_makes_room(full: RedisBox) -> None:
     opened(full, spec(size=6, batch=2))
     claim_batch(full, batch(0, 2))
     full.fill()
-    assert store.elect("steward", 1_000) == 1
+    assert store.elect("steward", 1_000)[0] == 1
     assert store.commit_batch(results(batch(0, 2), 0, 1)) == Moved()
     assert store.release_batch(batch(0, 2), B, 1) == Moved()
     claim_batch(full, batch(1, 2))
