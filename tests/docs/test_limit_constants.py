@@ -104,6 +104,8 @@ NO_LIMIT = {
         "workers/fleets.py:HEALTHY_S",
         "workers/bookkeeper.py:MAX_PAUSE_S", "workers/bookkeeper.py:NEVER_STARTED_S",
         "workers/keeper.py:TICK_S", "workers/lua/link.py:LOOK_S",
+        "workers/passed_time.py:BEAT_MS", "workers/passed_time.py:HURRY_MS",
+        "workers/passed_time.py:JUMP_MS",
         "workers/lua/link.py:READ_S",
         "workers/management/commands/up.py:EVERY_S",
         "workers/process/runner.py:_STOP_POLL",

@@ -62,7 +62,9 @@ BLUEPRINT = {
         {"name": "note", "kind": "python_fn", "spec": {"fn_id": "clock-note"}},
         {"name": "flaky", "kind": "python_fn", "spec": {"fn_id": "clock-retry"}},
     ],
-    "hints": {"per_agent": {"flaky": {"retry": {"max_attempts": 2, "base_s": 3, "jitter": 0}}}},
+    "hints": {
+        "per_agent": {"flaky": {"retry": {"max_attempts": 2, "base_s": 3, "jitter": 0}}}
+    },
 }
 
 
