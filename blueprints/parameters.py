@@ -9,11 +9,24 @@ class Refused(Exception):
     """What was asked for makes no sense; the text says why."""
 
 
+def check_utf8(name: str, given: str) -> None:
+    """Raises Refused for an argument with bytes that are no UTF-8; `name` is its name.
+
+    Python keeps such a byte as half a surrogate pair, which no JSON may hold.
+    """
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        text = f"{name} {given!r}: character {error.start + 1} is not UTF-8"
+        raise Refused(text) from None
+
+
 def read_ctx(given: str) -> Json:
     """Returns the JSON value of an argument, `@FILE` stands for a file with it.
 
     The file is a regular one of at most 4 MiB. Raises Refused.
     """
+    check_utf8("--ctx", given)
     name: str = "--ctx"
     text: str | bytes = given
     if given.startswith("@"):

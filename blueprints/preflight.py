@@ -22,7 +22,9 @@ from blueprints.conf import lua_host, spawner_kinds
 from blueprints.lua_scripts import find_script
 from engine.blueprint import Agent, Diagnostic, Program, compile_blueprint
 from engine.blueprint.diagnostics import Element, place_in
+from engine.blueprint.flow_walk import walk_nodes
 from engine.blueprint.kinds import KINDS
+from engine.blueprint.lints.unregistered_extern import unregistered
 from engine.ports import LuaFault, LuaLimits, LuaScript
 
 UNKNOWN_FUNCTION: Final = "unknown-function"
@@ -30,6 +32,10 @@ UNKNOWN_SCRIPT: Final = "unknown-script"
 BROKEN_SCRIPT: Final = "script-broken"
 NO_PROGRAM: Final = "program-not-found"
 NO_SPAWNER: Final = "kind-without-spawner"
+UNREGISTERED_EXTERN: Final = "unregistered-extern"
+STAGE: Final = "LaunchPreflight"
+EXTERNS: Final[frozenset[str]] = frozenset()
+"""What a flow may call by call_extern: this installation has no such functions."""
 COMPILED_BYTES: Final = 1024
 
 
@@ -56,13 +62,21 @@ def known_kinds() -> frozenset[str]:
     return frozenset({*KINDS, *spawner_kinds()})
 
 
-def missing_parts(program: Program, document: Any) -> list[Diagnostic]:
-    """Return a finding for each thing an agent needs that is not here.
+def missing_parts(program: Program, document: Any = None) -> list[Diagnostic]:
+    """Return a finding for each thing a run of a program needs that is not here.
 
-    Spawners, Python functions, Lua scripts (which have to compile) and programs; `document` is the complete one
-    the program was made of. Workers on other machines may have more, or less.
+    That is functions of the host, spawners, Python functions (the modules of
+    SWARM_AGENT_MODULES are loaded as workers do), Lua scripts, which have to compile,
+    and programs. `document` is the complete one that the program was made of; without
+    it places count the program's agents. Workers elsewhere may have more, or less.
     """
-    found = missing_code(program, document)
+    if document is None:
+        document = {"agents": [{"name": name} for name in program.agents]}
+    found = [
+        Diagnostic(one.place, UNREGISTERED_EXTERN, one.message, stage=STAGE)
+        for one in unregistered(walk_nodes(program.flow_json), EXTERNS)
+    ]
+    found += _missing_functions(program, document)
     here = spawner_kinds()
     for place, agent in _placed(program, document):
         if agent.kind not in here:
@@ -72,21 +86,8 @@ def missing_parts(program: Program, document: Any) -> list[Diagnostic]:
         elif agent.kind == "subprocess":
             found += _missing_program(place, agent)
         elif agent.kind == "lua":
+            found += _missing_script(place, agent)
             found += _broken_script(place, agent)
-    return found
-
-
-def missing_code(program: Program, document: Any) -> list[Diagnostic]:
-    """Return a finding for each agent whose function or script is not registered here.
-
-    Loads the modules of SWARM_AGENT_MODULES, if an agent is a Python function, as
-    workers do.
-    """
-    found = _missing_functions(program, document)
-    if "lua" in spawner_kinds():
-        for place, agent in _placed(program, document):
-            if agent.kind == "lua":
-                found += _missing_script(place, agent)
     return found
 
 
@@ -122,7 +123,7 @@ def _placed(program: Program, document: Any) -> Iterator[tuple[str, Agent]]:
 
 def _missing(place: str, kind: str, text: str, hint: str, agent: Agent) -> Diagnostic:
     element = Element("Agent", agent.name)
-    return Diagnostic(place, kind, text, hint, element=element, stage="LaunchPreflight")
+    return Diagnostic(place, kind, text, hint, element=element, stage=STAGE)
 
 
 def _missing_script(place: str, agent: Agent) -> Iterator[Diagnostic]:

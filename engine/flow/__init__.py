@@ -6,7 +6,12 @@ from engine.flow.expr import evaluate_expr
 from engine.flow.expr_reader import parse_expr
 from engine.flow.grammar import DIALECTS, Dialect
 from engine.flow.interpreter import evaluate
-from engine.flow.json_text import JsonTextError, dump_compact, load_json
+from engine.flow.json_text import (
+    JsonSyntaxError,
+    JsonTextError,
+    dump_compact,
+    load_json,
+)
 from engine.flow.nodes import parse_node
 from engine.flow.path import parse_path
 
@@ -15,6 +20,7 @@ __all__ = [
     "Dialect",
     "Document",
     "FlowError",
+    "JsonSyntaxError",
     "JsonTextError",
     "dump_compact",
     "evaluate",

@@ -30,6 +30,10 @@ class JsonTextError(ValueError):
     """A text that is not strict JSON; the message names the place and the rule."""
 
 
+class JsonSyntaxError(JsonTextError):
+    """A text that no reader of JSON would take, strict or not."""
+
+
 def load_json(
     text: str | bytes,
     *,
@@ -54,7 +58,7 @@ def load_json(
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
-        raise JsonTextError(f"{place}: {error.msg}") from None
+        raise JsonSyntaxError(f"{place}: {error.msg}") from None
     except RecursionError:
         rule = f"nested deeper than {max_depth} containers"
         raise JsonTextError(f"somewhere in the text: {rule}") from None

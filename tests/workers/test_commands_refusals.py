@@ -13,6 +13,9 @@ from django.core.management import (
     execute_from_command_line,
 )
 
+from blueprints.models import Run
+from blueprints.preflight import compile_here
+from blueprints.services.runs import run_create
 from engine.blueprint import Program
 from engine.store.address import Address
 from workers.doctor import pool_findings, queue_findings
@@ -361,3 +364,104 @@ def test_a_set_of_a_key_that_nothing_declares_is_told():
         "--set more: default_init_ctx has no such key\n",
     ]
     assert undeclared(program(None), sets) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("v=1e400", "--set v: at $: a number must be finite"),
+        ("v=-1e400", "--set v: at $: a number must be finite"),
+        ("v=" + "1" * 5000, "--set v: at $: a number must be finite"),
+        ("a.b=[1, NaN]", "--set a.b: at $[1]: a number must be finite"),
+        ("v=-Infinity", "--set v: at $: a number must be finite"),
+        ('v={"a": 1, "a": 2}', "--set v: at $: duplicate key 'a'"),
+        ("v=" + "[" * 200 + "]" * 200, "nested deeper than 127 containers"),
+        ('v="\\ud800"', "--set v: at $: a string must not hold half a surrogate pair"),
+        ("v=\udcff", "--set 'v=\\udcff': character 3 is not UTF-8"),
+        ("\udcff=1", "--set '\\udcff=1': character 1 is not UTF-8"),
+    ],
+)
+def test_a_set_that_json_can_not_hold_is_refused_and_no_text(given: str, rule: str):
+    with pytest.raises(Refused) as refused:
+        initial_ctx(Program("b", FLOW, {}), None, [given])
+    assert rule in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "yes", "01", "1e", '{"a": 1', "nan", "1_000"])
+def test_a_set_that_is_no_json_is_a_text(text: str):
+    assert initial_ctx(Program("b", FLOW, {}), None, [f"v={text}"]) == {"v": text}
+
+
+def test_an_argument_that_is_no_utf_8_is_told_by_its_name(capsys: Any, tmp_path: Path):
+    file = calling(tmp_path / "b.json")
+    for name, given in (("--set", "v=\udcff"), ("--ctx", '{"v": "\udcff"}')):
+        assert run(file, name, given) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(name)
+        assert told.endswith("is not UTF-8\n")
+
+
+def lacking(file: Path) -> str:
+    """Write a Blueprint that lacks one of each here."""
+    call = {"op": "call_extern", "ref": "no-such", "args": []}
+    at = {"op": "path", "at": "$.x"}
+    flow = {"kind": "assign", "at": at, "value": call}
+    agents = [
+        {"name": "f", "kind": "python_fn", "spec": {"fn_id": "no-such-function"}},
+        {"name": "s", "kind": "lua", "spec": {"fn_id": "no-such-script"}},
+        {"name": "b", "kind": "lua", "spec": {"source": "return ("}},
+        {"name": "p", "kind": "subprocess", "spec": {"program": "no-such-program"}},
+    ]
+    document = {"schema_version": "0.1.0", "id": "b", "flow": flow, "agents": agents}
+    file.write_text(json.dumps(document))
+    return str(file)
+
+
+KINDS_OF_LACK = {
+    "unregistered-extern",
+    "unknown-function",
+    "unknown-script",
+    "script-broken",
+    "program-not-found",
+}
+
+
+def test_run_finds_all_that_blueprint_doctor_finds(capsys: Any, tmp_path: Path):
+    file = lacking(tmp_path / "b.json")
+    assert run(file, "--json") == 2
+    told = capsys.readouterr()
+    found = json.loads(told.out)["error"]["diagnostics"]
+    assert {one["kind"] for one in found} == KINDS_OF_LACK
+    assert "$.flow.value.ref: no function 'no-such' is registered here" in told.err
+    assert not (Path(settings.VAR_DIR) / "redis.json").exists()
+
+    with pytest.raises(SystemExit):
+        call_command("blueprint", "doctor", file, "--json")
+    missing = json.loads(capsys.readouterr().out)["missing"]
+    assert missing == found
+
+    # Programs are the workers' business, where those are started elsewhere.
+    assert run(file, "--json", "--concurrency", "0") == 2
+    told = capsys.readouterr()
+    found = json.loads(told.out)["error"]["diagnostics"]
+    assert {one["kind"] for one in found} == KINDS_OF_LACK - {"program-not-found"}
+    assert "[program-not-found]; do the workers have it?" in told.err
+
+
+@pytest.mark.django_db
+def test_a_run_is_not_resumed_where_its_parts_are_missing(capsys: Any, tmp_path: Path):
+    program = compile_here(json.loads(Path(lacking(tmp_path / "b.json")).read_text()))
+    kept = run_create(program=program, ctx={})
+    Run.objects.filter(pk=kept.pk).update(status="running")
+    with pytest.raises(SystemExit) as ended:
+        call_command("runs", "resume", kept.pk, "--json")
+    told = capsys.readouterr()
+    assert ended.value.code == 2
+    answer = json.loads(told.out)
+    assert (answer["run"], answer["status"]) == (kept.pk, "refused")
+    assert {one["kind"] for one in answer["error"]["diagnostics"]} == KINDS_OF_LACK
+    assert f"run {kept.pk} can't run; 5 findings:" in told.err
+    assert told.err.endswith("nothing was started\n")
+    assert not (Path(settings.VAR_DIR) / "redis.json").exists()
+    kept.refresh_from_db()
+    assert kept.status == "running"

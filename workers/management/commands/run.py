@@ -15,12 +15,13 @@ from blueprints.conf import lua_host
 from blueprints.loaders.blueprint import Loaded, load_blueprint
 from blueprints.loaders.documents import DocumentInvalid
 from blueprints.models import Run
-from blueprints.parameters import Refused, read_ctx
-from blueprints.preflight import compile_here, missing_code
+from blueprints.parameters import Refused, check_utf8, read_ctx
+from blueprints.preflight import NO_PROGRAM, compile_here, missing_parts
 from engine.blueprint import BlueprintInvalid, Program
-from engine.flow import JsonTextError, load_json
+from engine.flow import JsonSyntaxError, JsonTextError, load_json
 from engine.ids import new_id
 from engine.store.redis import RedisStore
+from engine.visible import visible
 from workers.fleets import SetupFailed, queues_of
 from workers.launching import LaunchRefused, launch
 from workers.session import Session
@@ -128,7 +129,8 @@ class Command(SwarmCommand):
             given = None if options["ctx"] is None else read_ctx(options["ctx"])
             loaded = load_blueprint(path, includes=options["includes"], params=given)
             tell_script(session, loaded)
-            program = load_program(loaded.document)
+            program = compile_here(loaded.document)
+            look_for_parts(session, program, loaded.document)
             ctx = with_sets(program, given, options["sets"])
             session.err.writelines(undeclared(program, options["sets"]))
         except BlueprintInvalid as error:
@@ -145,7 +147,7 @@ class Command(SwarmCommand):
             run_id=run_id,
             program=program,
             ctx=ctx,
-            title=Path(path).name[:200],
+            title=visible(Path(path).name)[:200],
             deadline_s=options["timeout"],
         )
         sys.exit(session.drive("run", queues_of(program), begin, run_id=run_id))
@@ -164,18 +166,26 @@ def tell_script(session: Session, loaded: Loaded) -> None:
     session.err.writelines(f"{line}\n" for line in loaded.said)
 
 
-def load_program(document: Any) -> Program:
-    """Compile a Blueprint, and look for the functions and scripts it names."""
-    program = compile_here(document)
-    if missing := missing_code(program, document):
+def look_for_parts(session: Session, program: Program, document: Any = None) -> None:
+    """Look for all that a program needs here; BlueprintInvalid where something lacks.
+
+    Programs are the business of workers: where those are started elsewhere, it is told.
+    """
+    missing = missing_parts(program, document)
+    if not session.concurrency:
+        elsewhere = [found for found in missing if found.kind == NO_PROGRAM]
+        session.err.writelines(
+            f"{found}; do the workers have it?\n" for found in elsewhere
+        )
+        missing = [found for found in missing if found.kind != NO_PROGRAM]
+    if missing:
         raise BlueprintInvalid(missing)
-    return program
 
 
-def refuse_blueprint(session: Session, path: str, error: BlueprintInvalid) -> int:
+def refuse_blueprint(session: Session, what: str, error: BlueprintInvalid) -> int:
     """Tell every finding with its place; the exit code."""
     count = len(error.diagnostics)
-    lines = [f"{path} can't run; {count} finding{'s' if count > 1 else ''}:"]
+    lines = [f"{what} can't run; {count} finding{'s' if count > 1 else ''}:"]
     lines += [f"  {found}" for found in error.diagnostics]
     lines.append("nothing was started")
     found = [diagnostic.to_json() for diagnostic in error.diagnostics]
@@ -194,6 +204,7 @@ def with_sets(program: Program, ctx: Any, sets: list[str]) -> Any:
     ctx = {} if ctx is None else ctx
     default = program.default_init_ctx
     for text in sets:
+        check_utf8("--set", text)
         path, mark, value = text.partition("=")
         keys = path.removeprefix("$.").split(".")
         if not mark or not all(keys):
@@ -203,7 +214,7 @@ def with_sets(program: Program, ctx: Any, sets: list[str]) -> Any:
         if isinstance(default, dict) and keys[0] in default and len(keys) > 1:
             # Tiers are merged by top-level key only, so its neighbours come along.
             ctx.setdefault(keys[0], deepcopy(default[keys[0]]))
-        _write(ctx, keys, _value(value), text)
+        _write(ctx, keys, _value(value, text), text)
     return ctx
 
 
@@ -236,8 +247,14 @@ def _write(ctx: dict[str, Any], keys: list[str], value: Any, text: str) -> None:
     at[keys[-1]] = value
 
 
-def _value(text: str) -> Any:
+def _value(text: str, given: str) -> Any:
     try:
         return load_json(text)
-    except JsonTextError:
+    except JsonSyntaxError:
         return text
+    except JsonTextError as error:
+        # It was meant as JSON and breaks a rule of it: no text that somebody wants.
+        name = given.partition("=")[0]
+        raise Refused(
+            f"--set {name}: {error}; a text stands in double quotes"
+        ) from None

@@ -11,11 +11,12 @@ from django.utils import timezone
 from rich.table import Table
 
 from blueprints.command_line import SwarmCommand, refuse_unknown_verb, typed
+from blueprints.conf import lua_host
 from blueprints.models import Run, Step
 from blueprints.models.readable_json import readable
 from blueprints.selectors.outputs import log_text, run_log
 from blueprints.selectors.runs import run_get, run_list, run_report, run_step_counts
-from engine.blueprint import Program
+from engine.blueprint import BlueprintInvalid, Program
 from engine.run.outputs import shown_content
 from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
 from engine.store.redis import RedisStore
@@ -23,7 +24,11 @@ from engine.visible import visible
 from workers.console import VisibleConsole
 from workers.fleets import SetupFailed, database_ready, queues_of, redis_place
 from workers.live_text import SHOWN_CONTENT, duration, one_line, stage_text
-from workers.management.commands.run import add_session_arguments
+from workers.management.commands.run import (
+    add_session_arguments,
+    look_for_parts,
+    refuse_blueprint,
+)
 from workers.runtime import epoch, make_store
 from workers.session import FAILED, REFUSED, Session, resume_line
 
@@ -342,12 +347,19 @@ def resume_run(run: Run, options: dict[str, Any]) -> int:
         return take_up(store, run)
 
     try:
-        queues = queues_of(Program.from_json(readable(run.program)))
+        program = Program.from_json(readable(run.program))
+        look_for_parts(session, program)
+    except BlueprintInvalid as error:
+        # Workers of this shell would fail it for good.
+        session.run_id = run.pk
+        return refuse_blueprint(session, f"run {run.pk}", error)
     except ValueError as error:
         raise SetupFailed(
             f"run {run.pk} can't be carried on, its program is {error}: cancel it"
         ) from None
-    return session.drive("resume", queues, begin, run_id=run.pk)
+    finally:
+        lua_host().close()
+    return session.drive("resume", queues_of(program), begin, run_id=run.pk)
 
 
 def take_up(store: RedisStore, run: Run) -> Run:
