@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from blueprints.loaders.files import Unreadable, read_file
+from blueprints.loaders.files import MAX_BYTES, Unreadable, read_file
 from blueprints.loaders.yaml_text import YamlEmpty, YamlTextError, load_yaml
 from engine.flow.json_text import Json
 
@@ -66,13 +66,19 @@ def prompt_hash(prompt: str) -> str:
 def load_agents(folder: str | Path, kind: str) -> list[dict[str, Json]]:
     """Returns the agents of all `*.md` files of a folder, in the order of their names.
 
-    Files without front matter are no agents and are left out. Raises AgentMdInvalid,
-    its text beginning with the file.
+    Files without front matter are no agents and are left out; all together have at most
+    4 MiB. Raises AgentMdInvalid, its text beginning with the file.
     """
     agents = []
+    left = MAX_BYTES
     for path in sorted(Path(folder).glob("*.md")):
         try:
-            agents.append(read_agent_md(read_file(path), kind))
+            content = read_file(path)
+            left -= len(content)
+            if left < 0:
+                rule = f"the folder's files have more than {MAX_BYTES} bytes (4 MiB)"
+                raise AgentMdInvalid("size", rule)
+            agents.append(read_agent_md(content, kind))
         except Unreadable as error:
             raise AgentMdInvalid("io", f"{path}: {error}") from None
         except AgentMdInvalid as error:

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from blueprints.loaders.cascade import Cascade, cascade_of
 from blueprints.loaders.documents import MAX_BYTES, DocumentInvalid, load_document
+from blueprints.loaders.files import Unreadable
 from blueprints.loaders.lua_script import run_script
 from blueprints.loaders.references import ReferenceInvalid, escape, expand
 from engine.blueprint.diagnostics import Diagnostic, resolve_place
@@ -69,20 +70,19 @@ def load_blueprint(
     is what a `.bp.lua` script is given. Raises DocumentInvalid.
     """
     for include in includes:
-        if not Path(include).is_dir():
+        if not os.path.isdir(include):
             rule = f"the folder to be searched is not there: {include}"
             raise DocumentInvalid(path, rule, code="includes")
     file = file_in(Path(path))
     loaded = _read(file, params)
-    cascade = cascade_of(
-        file.parent,
-        (
-            ("SWARM_BLUEPRINT_INCLUDES", settings.SWARM_BLUEPRINT_INCLUDES),
-            ("--include", includes),
-        ),
+    outer = (
+        ("SWARM_BLUEPRINT_INCLUDES", settings.SWARM_BLUEPRINT_INCLUDES),
+        ("--include", includes),
     )
     try:
-        document = expand(loaded.document, cascade)
+        document = expand(loaded.document, cascade_of(file.parent, outer))
+    except Unreadable as error:
+        raise DocumentInvalid(file, f"its folder {error}", code="io") from None
     except ReferenceInvalid as error:
         raise _unresolved(file, error) from None
     return Loaded(file, document, loaded.warnings, loaded.log)
@@ -129,7 +129,8 @@ def file_in(path: Path) -> Path:
 
     Raises DocumentInvalid.
     """
-    if not path.is_dir():
+    # Other than Path's, it never raises: reading tells what is wrong.
+    if not os.path.isdir(path):
         return path
     names = [f"blueprint{form}" for form in FORMS]
     # A broken link is there too: reading it tells what is wrong.

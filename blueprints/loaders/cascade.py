@@ -6,14 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from blueprints.loaders.files import Unreadable, read_file
+from blueprints.loaders.files import (
+    MAX_BYTES,
+    TooLong,
+    Unreadable,
+    read_file,
+    real_path,
+)
 
 SAMPLES: Final = Path(__file__).resolve().parent.parent / "samples"
+MOST_INCLUDES: Final = 64
+"""Folders that a document may have searched: each costs every reference a look."""
 BUILD_HINT: Final = "`manage.py blueprint build FILE` writes a document without any"
 
 
 class ReferenceRefused(Exception):
     """A reference that leads nowhere or where it must not; the text says the rule."""
+
+
+class NoRoom(Exception):
+    """A file that is longer than what is left for all files of a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,10 @@ class Cascade:
             if rule is not None:
                 raise ReferenceRefused(rule)
             base = self._folders[0].path
-            path = os.path.realpath(os.path.join(base, include))
+            try:
+                path = real_path(os.path.join(base, include))
+            except Unreadable as error:
+                raise ReferenceRefused(f"{include!r}: {error}") from None
             if not os.path.isdir(path):
                 raise ReferenceRefused(f"no folder {include!r} in {base}")
             if not _is_below(path, base):
@@ -53,11 +68,12 @@ class Cascade:
             added.append(Folder(path, "blueprint_ref_includes"))
         return Cascade([*self._folders[:1], *added, *self._folders[1:]])
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int = MAX_BYTES) -> bytes:
         """Returns what the first folder that has `name` holds there.
 
         The file itself, behind all links, is below one of the folders. Raises
-        ReferenceRefused.
+        ReferenceRefused, and NoRoom for one of more than `most` bytes where others of
+        that size may be.
         """
         rule = _written_rule(name)
         if rule is not None:
@@ -68,7 +84,7 @@ class Cascade:
         for folder in self._folders:
             candidate = os.path.join(folder.path, name)
             if os.path.lexists(candidate):
-                return self._read_inside(candidate, name)
+                return self._read_inside(candidate, name, most)
         searched = "; ".join(
             f"{folder.path} ({folder.origin}"
             + ("" if os.path.isdir(folder.path) else ", not there")
@@ -77,14 +93,17 @@ class Cascade:
         )
         raise ReferenceRefused(f"no file {name!r} in any of: {searched}")
 
-    def _read_inside(self, candidate: str, name: str) -> bytes:
-        path = os.path.realpath(candidate)
-        if not any(_is_below(path, folder.path) for folder in self._folders):
-            rule = f"{name!r} leads out of the folders that may be read"
-            raise ReferenceRefused(f"{rule}, by a symbolic link")
+    def _read_inside(self, candidate: str, name: str, most: int) -> bytes:
         try:
-            return read_file(path, follow=False)
+            path = real_path(candidate)
+            if not any(_is_below(path, folder.path) for folder in self._folders):
+                rule = f"{name!r} leads out of the folders that may be read"
+                raise ReferenceRefused(f"{rule}, by a symbolic link")
+            # A folder may be swapped for a link from here on: none is followed.
+            return read_file(path, follow=False, most=most)
         except Unreadable as error:
+            if isinstance(error, TooLong) and most < MAX_BYTES:
+                raise NoRoom from None
             raise ReferenceRefused(f"{name!r}: {error}") from None
 
 
@@ -92,11 +111,11 @@ def cascade_of(base: str | Path, outer: Iterable[tuple[str, Sequence[str]]]) -> 
     """Returns the cascade of a document in the folder `base`.
 
     `outer` are the folders beyond its own includes, each group with its origin; a
-    relative one is below the working directory.
+    relative one is below the working directory. Raises Unreadable.
     """
-    folders = [Folder(os.path.realpath(base), "beside the document")]
+    folders = [Folder(real_path(base), "beside the document")]
     for origin, paths in outer:
-        folders += [Folder(os.path.realpath(path), origin) for path in paths]
+        folders += [Folder(real_path(path), origin) for path in paths]
     return Cascade([*folders, Folder(str(SAMPLES), "samples")])
 
 

@@ -12,9 +12,11 @@ from blueprints.loaders.yaml_text import YamlTextError, load_yaml
 from engine.blueprint.diagnostics import Diagnostic
 from engine.flow import JsonTextError, load_json
 from engine.flow.json_text import Json
+from engine.run.outputs import cut
 
 __all__ = ["MAX_BYTES", "DocumentInvalid", "load_document"]
 
+LONGEST_TEXT: Final = 2000
 _YAML: Final = frozenset({".yaml", ".yml"})
 
 
@@ -34,6 +36,8 @@ class DocumentInvalid(Exception):
         kind: str = "unreadable",
     ) -> None:
         """Fault with a rule for people."""
+        # Rules quote what the document says, which may be as long as the document.
+        rule, place = cut(rule, LONGEST_TEXT), cut(place, LONGEST_TEXT)
         self.file = str(file)
         self.rule = rule
         self.place = place

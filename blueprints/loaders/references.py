@@ -7,7 +7,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from blueprints.loaders.agent_md import AgentMdInvalid, read_agent_md
-from blueprints.loaders.cascade import Cascade, ReferenceRefused
+from blueprints.loaders.cascade import (
+    MOST_INCLUDES,
+    Cascade,
+    NoRoom,
+    ReferenceRefused,
+)
 from blueprints.loaders.files import MAX_BYTES
 from engine.blueprint.diagnostics import place_in
 from engine.flow.json_text import Json, dump_compact, find_fault
@@ -17,6 +22,8 @@ AGENT: Final = "$agent_md"
 LITERAL: Final = "$literal"
 INCLUDES: Final = "blueprint_ref_includes"
 DEFAULT_KIND: Final = "operator"
+MOST_FILES: Final = 2000
+"""Names of files that a document may mention: each is looked for in every folder."""
 _AS_DATA: Final = 'for data of that form write {"$literal": {...}}'
 
 Trail = tuple[str | int, ...]
@@ -71,6 +78,7 @@ class _Expander:
         self._cascade = cascade
         self._left = MAX_BYTES
         self._files: dict[str, bytes] = {}
+        self._agents: dict[str, tuple[dict[str, Json], int]] = {}
         kind = document.get("default_agent_kind") if isinstance(document, dict) else ""
         self._kind = kind if kind and isinstance(kind, str) else DEFAULT_KIND
 
@@ -120,35 +128,53 @@ class _Expander:
             raise ReferenceInvalid(place, rule) from None
 
     def _agent(self, name: str, place: str, siblings: dict[str, Json]) -> Json:
-        try:
-            agent = read_agent_md(self._read(name, place), self._kind)
-        except AgentMdInvalid as error:
-            raise ReferenceInvalid(place, f"{name!r}: {error}", error.code) from None
-        # Aliases in front matter can multiply, so it is what they say that counts.
-        self._charge(len(dump_compact(agent)), place)
+        if name not in self._agents:
+            content = self._read(name, place)
+            try:
+                agent = read_agent_md(content, self._kind)
+            except AgentMdInvalid as error:
+                rule = f"{name!r}: {error}"
+                raise ReferenceInvalid(place, rule, error.code) from None
+            # Aliases in front matter can multiply, so it is what they say that counts;
+            # comments say nothing, and are read all the same.
+            size = max(len(content), len(dump_compact(agent).encode()))
+            self._agents[name] = agent, size
+        agent, size = self._agents[name]
+        self._charge(size, place)
         return {**agent, **siblings}
 
     def _read(self, name: str, place: str) -> bytes:
-        if name not in self._files:
-            try:
-                self._files[name] = self._cascade.read(name)
-            except ReferenceRefused as error:
-                raise ReferenceInvalid(place, str(error)) from None
+        if name in self._files:
+            return self._files[name]
+        if len(self._files) == MOST_FILES:
+            rule = f"the document mentions more than {MOST_FILES} files"
+            raise ReferenceInvalid(place, rule, "size")
+        try:
+            self._files[name] = self._cascade.read(name, self._left)
+        except NoRoom:
+            raise _too_much(place) from None
+        except ReferenceRefused as error:
+            raise ReferenceInvalid(place, str(error)) from None
         return self._files[name]
 
     def _charge(self, size: int, place: str) -> None:
         self._left -= size
         if self._left < 0:
-            rule = (
-                f"the document has more than {MAX_BYTES} bytes (4 MiB) of files in it"
-            )
-            raise ReferenceInvalid(place, rule, "size")
+            raise _too_much(place)
+
+
+def _too_much(place: str) -> ReferenceInvalid:
+    rule = f"the document has more than {MAX_BYTES} bytes (4 MiB) of files in it"
+    return ReferenceInvalid(place, rule, "size")
 
 
 def _with_own(includes: Json, cascade: Cascade) -> Cascade:
     place = f"$.{INCLUDES}"
     if not isinstance(includes, list):
         raise ReferenceInvalid(place, "expected an array of folders", "includes")
+    if len(includes) > MOST_INCLUDES:
+        rule = f"expected at most {MOST_INCLUDES} folders, got {len(includes)}"
+        raise ReferenceInvalid(place, rule, "includes")
     for number, include in enumerate(includes):
         at = f"{place}[{number}]"
         if not isinstance(include, str):

@@ -5,7 +5,7 @@
 
 import math
 import re
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -16,6 +16,9 @@ _TAG: Final = "tag:yaml.org,2002:"
 _LARGEST_INT: Final = 2**64 - 1
 _SMALLEST_INT: Final = -(2**63)
 _LONGEST_INT: Final = 24
+_TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH} containers"
+_UNFINISHED: Final = object()
+_UNDEFINED: Final = object()
 
 
 class YamlTextError(ValueError):
@@ -26,7 +29,11 @@ class YamlEmpty(YamlTextError):
     """A text without any value in it."""
 
 
-class _Loader(yaml.SafeLoader):
+# libyaml, twenty times as fast, is in every wheel of PyYAML.
+_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Parser):
     """PyYAML's parser with the plain scalars of YAML 1.2 instead of 1.1."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
@@ -51,65 +58,130 @@ for _name, _pattern, _first in (
 def load_yaml(content: bytes) -> Json:
     """Returns the JSON value of one YAML document in UTF-8.
 
-    Aliases are followed, up to 200 000 values in all. Integers beyond 64 bits become
-    floats, as in JSON text. Raises YamlTextError.
+    Aliases are followed, up to 200 000 values in all, counted before each is made.
+    Integers beyond 64 bits become floats, as in JSON text. Raises YamlTextError.
     """
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise YamlTextError(f"byte {error.start}: not UTF-8") from None
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        value = _Composer(_Loader(text)).document()
     except yaml.MarkedYAMLError as error:
         problem = " ".join(part for part in (error.context, error.problem) if part)
         raise YamlTextError(f"{_at(error.problem_mark)}: {problem}") from None
     except yaml.YAMLError as error:
         raise YamlTextError(str(error)) from None
-    except RecursionError:
-        rule = f"nested deeper than {MAX_DEPTH} containers"
-        raise YamlTextError(f"somewhere in the text: {rule}") from None
-    if node is None:
-        raise YamlEmpty("line 1 column 1: the document is empty")
-    value = _Builder().build(node, 0)
     fault = find_fault(value)
     if fault is not None:
         raise YamlTextError(f"at {fault[0]}: {fault[1]}")
     return value
 
 
-class _Builder:
-    """Makes values of nodes and counts them, since aliases can multiply."""
+class _Composer:
+    """Makes values of what the parser meets, and counts them first.
 
-    def __init__(self) -> None:
-        self._nodes = 0
+    PyYAML's own makes nodes of the whole text before anyone can count.
+    """
 
-    def build(self, node: yaml.Node, depth: int) -> Json:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise _refused(node, f"more than {MAX_NODES} values, aliases followed")
-        if isinstance(node, yaml.ScalarNode):
-            return _scalar(node)
-        # An alias inside its own anchor ends here too.
+    def __init__(self, parser: _Loader) -> None:
+        self._parser = parser
+        self._count = 0
+        self._anchors: dict[str, Json] = {}
+
+    def document(self) -> Json:
+        """Returns the value of the only document; raises YamlEmpty for none."""
+        parser = self._parser
+        parser.get_event()
+        if parser.check_event(yaml.StreamEndEvent):
+            raise YamlEmpty("line 1 column 1: the document is empty")
+        parser.get_event()
+        value = self._value(0)
+        parser.get_event()
+        if not parser.check_event(yaml.StreamEndEvent):
+            raise _refused(parser.get_event(), "expected one document, found another")
+        return value
+
+    def _value(self, depth: int) -> Json:
+        event = self._parser.get_event()
+        if isinstance(event, yaml.AliasEvent):
+            return self._followed(event, depth)
+        self._charge(event)
+        if event.anchor is not None:
+            if event.anchor in self._anchors:
+                raise _refused(event, f"the anchor {event.anchor!r} is there already")
+            # Until it is complete, an alias to it is inside of itself.
+            self._anchors[event.anchor] = _UNFINISHED
+        value = self._made(event, depth)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = value
+        return value
+
+    def _made(self, event: yaml.NodeEvent, depth: int) -> Json:
+        parser = self._parser
+        if isinstance(event, yaml.ScalarEvent):
+            return _scalar(event, _tag_of(parser, event, yaml.ScalarNode))
         if depth == MAX_DEPTH:
-            raise _refused(node, f"nested deeper than {MAX_DEPTH} containers")
-        if isinstance(node, yaml.SequenceNode):
-            _require_tag(node, "seq")
-            return [self.build(part, depth + 1) for part in node.value]
-        _require_tag(node, "map")
+            raise _refused(event, _TOO_DEEP)
+        if isinstance(event, yaml.SequenceStartEvent):
+            _require_tag(event, _tag_of(parser, event, yaml.SequenceNode), "seq")
+            items = []
+            while not parser.check_event(yaml.SequenceEndEvent):
+                items.append(self._value(depth + 1))
+            parser.get_event()
+            return items
+        _require_tag(event, _tag_of(parser, event, yaml.MappingNode), "map")
         built: dict[str, Json] = {}
-        for key_node, part in node.value:
-            key = self.build(key_node, depth + 1)
+        while not parser.check_event(yaml.MappingEndEvent):
+            at = parser.peek_event()
+            key = self._value(depth + 1)
             if not isinstance(key, str):
-                raise _refused(key_node, "a key must be a string; put it in quotes")
+                raise _refused(at, "a key must be a string; put it in quotes")
             if key in built:
-                raise _refused(key_node, f"duplicate key {key!r}")
-            built[key] = self.build(part, depth + 1)
+                raise _refused(at, f"duplicate key {key!r}")
+            built[key] = self._value(depth + 1)
+        parser.get_event()
         return built
 
+    def _followed(self, event: yaml.AliasEvent, depth: int) -> Json:
+        found = self._anchors.get(event.anchor, _UNDEFINED)
+        if found is _UNDEFINED:
+            raise _refused(event, f"found undefined alias {event.anchor!r}")
+        if found is _UNFINISHED:
+            raise _refused(event, f"{event.anchor!r} is inside itself, {_TOO_DEEP}")
+        return self._copied(found, event, depth)
 
-def _scalar(node: yaml.ScalarNode) -> Json:
-    text: str = node.value
-    match node.tag.removeprefix(_TAG):
+    def _copied(self, value: Json, event: yaml.Event, depth: int) -> Json:
+        """Returns a value once more: who changes one must not change the other."""
+        self._charge(event)
+        if not isinstance(value, dict | list):
+            return value
+        if depth == MAX_DEPTH:
+            raise _refused(event, _TOO_DEEP)
+        if isinstance(value, list):
+            return [self._copied(part, event, depth + 1) for part in value]
+        copy = {}
+        for key, part in value.items():
+            self._charge(event)
+            copy[key] = self._copied(part, event, depth + 1)
+        return copy
+
+    def _charge(self, event: yaml.Event) -> None:
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise _refused(event, f"more than {MAX_NODES} values, aliases followed")
+
+
+def _tag_of(parser: _Loader, event: yaml.NodeEvent, node: type[yaml.Node]) -> str:
+    if event.tag is not None and event.tag != "!":
+        return str(event.tag)
+    text = event.value if isinstance(event, yaml.ScalarEvent) else None
+    return str(parser.resolve(node, text, event.implicit))
+
+
+def _scalar(event: yaml.ScalarEvent, tag: str) -> Json:
+    text: str = event.value
+    match tag.removeprefix(_TAG):
         case "str":
             return text
         case "null":
@@ -120,8 +192,8 @@ def _scalar(node: yaml.ScalarNode) -> Json:
             try:
                 return _integer(text) if sort == "int" else _float(text)
             except ValueError:
-                raise _refused(node, f"not a number JSON can hold: {text!r}") from None
-    raise _refused(node, f"the tag {node.tag} is no JSON type")
+                raise _refused(event, f"not a number JSON can hold: {text!r}") from None
+    raise _refused(event, f"the tag {tag} is no JSON type")
 
 
 def _integer(text: str) -> int | float:
@@ -139,13 +211,13 @@ def _float(text: str) -> float:
     return value
 
 
-def _require_tag(node: yaml.Node, sort: str) -> None:
-    if node.tag != f"{_TAG}{sort}":
-        raise _refused(node, f"the tag {node.tag} is no JSON type")
+def _require_tag(event: yaml.Event, tag: str, sort: str) -> None:
+    if tag != f"{_TAG}{sort}":
+        raise _refused(event, f"the tag {tag} is no JSON type")
 
 
-def _refused(node: yaml.Node, rule: str) -> YamlTextError:
-    return YamlTextError(f"{_at(node.start_mark)}: {rule}")
+def _refused(event: yaml.Event, rule: str) -> YamlTextError:
+    return YamlTextError(f"{_at(event.start_mark)}: {rule}")
 
 
 def _at(mark: yaml.Mark | None) -> str:

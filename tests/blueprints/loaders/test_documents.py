@@ -2,6 +2,8 @@
 
 import os
 import re
+import resource
+from pathlib import Path
 
 import pytest
 
@@ -76,7 +78,7 @@ def test_yaml_scalars_are_those_of_the_core_schema(tmp_path, text, value):
         ("a.json", b"\xff", "not UTF-8"),
         ("a.yaml", b"\xff", "byte 0: not UTF-8"),
         ("a.yaml", "", "line 1 column 1: the document is empty"),
-        ("a.yaml", "a: [1", "line 1 column 6: "),
+        ("a.yaml", "a: [1", "line 2 column 1: while parsing a flow sequence"),
         ("a.yaml", "a: 1\nb: 2\na: 3", "line 3 column 1: duplicate key 'a'"),
         ("a.yaml", "1: a", "line 1 column 1: a key must be a string"),
         ("a.yaml", "a: .inf", "line 1 column 4: not a number JSON can hold: '.inf'"),
@@ -88,8 +90,8 @@ def test_yaml_scalars_are_those_of_the_core_schema(tmp_path, text, value):
         ("a.yaml", "[" * 5_000, "nested deeper than 127 containers"),
         ("a.yaml", "a: *x", "undefined alias"),
         ("a.yaml", "a: 1\n---\na: 2", "line 2 column 1: "),
-        ("a.yaml", "a: \x01", "special characters are not allowed"),
-        ("a.yaml", '"\\ud800"', "half a surrogate pair"),
+        ("a.yaml", "a: \x01", "characters are not allowed"),
+        ("a.yaml", '"\\ud800"', "invalid Unicode character escape"),
         ("a.toml", "", "ends in .json, .yaml or .yml"),
     ],
 )
@@ -133,3 +135,60 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
             load_document(tmp_path / name)
     with pytest.raises(DocumentInvalid, match="not a regular file"):
         load_document(tmp_path / "pipe.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("- a\n" * (MAX_BYTES // 4), "more than 200000 values"),
+        ("[" + "[]," * (MAX_BYTES // 4) + "]", "more than 200000 values"),
+        ("- &a 1\n" + "- *a\n" * (MAX_BYTES // 6), "more than 200000 values"),
+        ("- " * (MAX_BYTES // 2), "nested deeper than 127"),
+        (
+            "a0: &a0 {x: 1}\n"
+            + "".join(f"a{n}: &a{n} {{<<: *a{n - 1}}}\n" for n in range(1, 100_000)),
+            "nested deeper than 127",
+        ),
+    ],
+    ids=["items", "lists", "aliases", "depth", "merge keys"],
+)
+def test_a_large_yaml_costs_little_before_it_is_refused(tmp_path, text, rule):
+    path = written(tmp_path, "a.yaml", text)
+
+    assert within_memory(100 * 1024 * 1024, path) == rule
+
+
+def within_memory(more, path):
+    """Loads a file in a process that gets so many bytes more; what it says of the file."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        said = "nothing"
+        try:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            most = pages * resource.getpagesize() + more
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+            load_document(path)
+        except DocumentInvalid as error:
+            said = error.rule.partition(": ")[2][:80]
+        except BaseException as error:
+            said = type(error).__name__
+        finally:
+            os.write(writer, said.encode())
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as told:
+        said = told.read()
+    os.waitpid(pid, 0)
+    for rule in ("more than 200000 values", "nested deeper than 127"):
+        said = rule if said.startswith(rule) else said
+    return said
+
+
+def test_what_a_refusal_quotes_is_cut(tmp_path):
+    for name in ("a.json", "a.yaml"):
+        path = written(tmp_path, name, f'{{"{"k" * 100_000}": [1, "\x00"]}}')
+
+        with pytest.raises(DocumentInvalid) as caught:
+            load_document(path)
+        assert len(str(caught.value)) < 5000
