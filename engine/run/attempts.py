@@ -16,7 +16,7 @@ from engine.run.emitter import Emitter
 from engine.run.events import Event
 from engine.run.machine import Failed, Passed
 from engine.run.outcomes import Outcome, as_json, as_text, retry_delay
-from engine.run.outputs import no_output
+from engine.run.outputs import LONGEST_NAME, cut, no_output
 from engine.run.turn import Limits, timeout_of
 from engine.store.base import Claimed, Ref
 from engine.store.record import MOST
@@ -99,7 +99,12 @@ def make_attempt(
 def checked(outcome: Outcome, limits: Limits) -> Outcome:
     """Return an outcome whose value is JSON and fits the Ctx, or the failure it is."""
     if outcome.kind not in ("passed", "blocked"):
-        return replace(outcome, text=as_text(outcome.text))
+        # The type too is chosen by the agent: a class may have a name of any length.
+        return replace(
+            outcome,
+            text=as_text(outcome.text),
+            error_type=cut(outcome.error_type, LONGEST_NAME),
+        )
     try:
         value, text = as_json(outcome.value)
     except ValueError as error:

@@ -23,6 +23,7 @@ from engine.run.events import Event, pack_entry
 from engine.run.outcomes import Outcome, as_json
 from engine.run.outputs import (
     AS_EMITTED,
+    LONGEST_NAME,
     SHOWN,
     Artifact,
     Final,
@@ -44,6 +45,8 @@ EVERY_S: Constant = 0.2
 """How often at most the events of one attempt are written, in seconds."""
 SHOWN_BYTES: Constant = 16 * 1024
 """A content of more bytes is not repeated in the journal: the result has it."""
+MOST_PARTS: Constant = 10_000
+"""Names of parts that one attempt may give, those without room for them included."""
 
 Claim = tuple[Ref | BatchRef, int, str]
 """What an attempt runs under: chain or batch, sequence number, nonce."""
@@ -180,6 +183,9 @@ class Tail:
         """Note an event and have it written; those of an attempt that is over are dropped."""
         if self._over.is_set():
             return
+        if self._truncated and not isinstance(event, Artifact | Final):
+            # Only what counts for the result is worth a look any more.
+            return
         wire = self._noted(event)
         size = len(orjson.dumps(wire))
         with self._lock:
@@ -217,7 +223,7 @@ class Tail:
                 except ValueError as error:
                     self._fault = self._fault or str(error)
                     return to_wire(Log("a final is no JSON"))
-                self._final = Final(value, ok, by or self._agent)
+                self._final = Final(value, ok, cut(by, LONGEST_NAME) or self._agent)
                 return _shown(to_wire(self._final), "content", len(text))
             case Partial(chunk):
                 try:
@@ -231,8 +237,13 @@ class Tail:
                 return to_wire(Log(str(text)))
 
     def _stage(self, name: str, value: Any, size: int) -> None:
-        size += len(name)
+        size += len(name.encode("utf-8", "replace"))
         with self._lock:
+            if self._is_one_too_many(name):
+                self._fault = (
+                    self._fault or f"the step gives more than {MOST_PARTS} parts"
+                )
+                return
             self._staged -= self._part_bytes.pop(name, 0)
             if self._staged + size > self._outlet.limits.ctx_bytes:
                 # Not kept, so memory stays bounded; a later one of this name may fit.
@@ -243,6 +254,11 @@ class Tail:
             self._staged += size
             self._part_bytes[name] = size
             self._parts[name] = value
+
+    def _is_one_too_many(self, name: str) -> bool:
+        if name in self._parts or name in self._too_large:
+            return False
+        return len(self._parts) + len(self._too_large) >= MOST_PARTS
 
     def wait_until_due(self) -> bool:
         """Wait until events may be written again; False when the attempt is over first."""

@@ -43,6 +43,8 @@ from engine.store.base import (
 
 RESULTS: Final = 16
 SECONDS: Final = 0.02
+BYTES: Final = 1 << 20
+"""Results of so many bytes are committed at once: what is in hand stays small."""
 
 
 @dataclass(slots=True)
@@ -70,7 +72,12 @@ class Batch:
     @property
     def full(self) -> bool:
         """Tell whether it is time to commit."""
-        return len(self.results) >= RESULTS or time.monotonic() - self.since >= SECONDS
+        return (
+            len(self.results) >= RESULTS
+            or time.monotonic() - self.since >= SECONDS
+            or sum(len(one.log) + len(one.failure or b"") for one in self.results)
+            >= BYTES
+        )
 
 
 def deliver_batch(engine: Engine, ref: BatchRef, queue: str) -> str:

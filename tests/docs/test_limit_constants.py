@@ -19,8 +19,13 @@ ON_PAGE = {
     "blueprints/agent_inputs.py:SHOWN": "faults of an input that are told",
     "blueprints/authoring/explain.py:LONGEST": "`blueprint explain`",
     "blueprints/authoring/flow_text.py:MOST": "`blueprint explain`",
+    "blueprints/loaders/cascade.py:MOST_INCLUDES": "folders of `blueprint_ref_includes`",
+    "blueprints/loaders/documents.py:LONGEST_TEXT": "the text of a file's refusal",
     "blueprints/loaders/files.py:MAX_BYTES": "a Blueprint's file",
+    "blueprints/loaders/references.py:MOST_FILES": "files that a document mentions",
     "blueprints/loaders/yaml_text.py:MAX_NODES": "values in a YAML file",
+    "blueprints/lua_scripts.py:CACHE_BYTES": "registered scripts that a process keeps",
+    "blueprints/lua_scripts.py:LONGEST_NAME": "`fn_id` of a function or script",
     "blueprints/lua_scripts.py:LARGEST": "a registered script",
     "engine/blueprint/asked_paths.py:_MOST_CONCERNED": "steps whose answers may reach",
     "engine/blueprint/dataflow.py:MOST_ORIGINS": "steps whose answers may reach",
@@ -37,6 +42,7 @@ ON_PAGE = {
     "engine/run/chords.py:FULL_MS": "the wait of a fanout for room",
     "engine/run/chords.py:MOST_FULL_MS": "the wait of a fanout for room",
     "engine/run/emitter.py:EVERY_S": "how often events are written",
+    "engine/run/emitter.py:MOST_PARTS": "parts of a step |",
     "engine/run/emitter.py:SHOWN_BYTES": "a content repeated in the journal",
     "engine/run/machine.py:FUEL_NODES": "flow without an agent",
     "engine/run/machine.py:FUEL_S": "flow without an agent",
@@ -60,6 +66,7 @@ ON_PAGE = {
     "workers/live_rows.py:SHOWN_TURNS": "`run`: lanes of a fanout",
     "workers/lua/host.py:MAX_CALLS": "scripts in one sandbox",
     "workers/lua/host.py:MAX_FUNCTION_TEXT": "the text of a host function's error",
+    "workers/lua/host.py:MAX_MODULES": "modules that a script asks for",
     "workers/lua/link.py:START_S": "the start of a sandbox",
     "workers/management/commands/run.py:MAX_CONCURRENCY": "processes of `run`",
     "workers/management/commands/runs.py:JSON_LINES": "`runs show`",
@@ -84,7 +91,8 @@ ON_PAGE = {
 
 NO_LIMIT = {
     "how much goes at once; all of it goes": (
-        "engine/run/chords.py:UPLOAD_ABOVE", "engine/run/lanes.py:RESULTS",
+        "engine/run/chords.py:UPLOAD_ABOVE", "engine/run/lanes.py:BYTES",
+        "engine/run/lanes.py:RESULTS",
         "engine/run/lanes.py:SECONDS", "engine/store/base.py:ITEM_PAGE",
         "engine/store/memory_core.py:PAGE", "engine/store/memory_steward.py:OLDEST",
         "engine/store/redis.py:EVENT_PAGE", "engine/store/redis_reads.py:IN_PIPELINE",
@@ -142,6 +150,7 @@ NO_LIMIT = {
         "workers/server.py:_LOG_MAX",
     ),
     "a number of a format, of an algorithm or of the system": (
+        "blueprints/lua_scripts.py:ENTRY", "blueprints/lua_scripts.py:MOST_KNOWN",
         "engine/blueprint/asked_paths.py:_STEPS",
         "engine/blueprint/conditions.py:ELEMENT",
         "engine/blueprint/lints/path_never_written.py:_MOST_COMPARED",

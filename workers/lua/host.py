@@ -22,11 +22,13 @@ from engine.ports import (
 )
 from engine.run.outcomes import as_json
 from engine.run.outputs import (
+    LONGEST_NAME,
     Artifact,
     Log,
     OutputEvent,
     Partial,
     Progress,
+    cut,
     no_output,
 )
 from workers.lua.alarm import until
@@ -38,6 +40,8 @@ MIB: Final = 1024 * 1024
 MAX_CALLS: Final = 10_000
 """Scripts one sandbox runs before another takes its place: a net below leaks."""
 MAX_FUNCTION_TEXT: Final = 2000
+MAX_MODULES: Final = 200
+"""Modules that one script may ask for, those that are not there included."""
 # What a frame has besides what is counted as output.
 _ROOM: Final = 64 * 1024
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -167,6 +171,7 @@ class _Talk:
         self.emit = emit
         self.cancelled = cancelled
         self.heard = False
+        self.modules = 0
 
     def hold(self, link: Link, data: bytes, deadline: float) -> tuple[Any, bool]:
         """Send the request and serve the script; its value, and True: all is well."""
@@ -208,7 +213,10 @@ class _Talk:
 
     def _find(self, name: bytes) -> bytes:
         """Return `v` and the source of a module, or `e` and why there is none."""
+        self.modules += 1
         try:
+            if self.modules > MAX_MODULES:
+                raise LookupError(f"a script requires at most {MAX_MODULES} modules")
             return b"v" + self.script.find_module(name.decode()).encode()
         except (LookupError, UnicodeError) as error:
             return _as_table(error)
@@ -233,7 +241,7 @@ def _bounded(answer: bytes) -> bytes:
 def _as_table(error: BaseException) -> bytes:
     said = str(error)[:MAX_FUNCTION_TEXT]
     fault = {
-        "kind": type(error).__name__,
+        "kind": cut(type(error).__name__, LONGEST_NAME),
         "text": said.encode("utf-8", "replace").decode(),
         "permanent": getattr(error, "permanent", False) is True,
     }

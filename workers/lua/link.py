@@ -142,7 +142,7 @@ class Link:
         frame of more than `most` bytes.
         """
         data, need = self._data, REPLY.size
-        parts: list[bytes] = []
+        more = bytearray()
         kind = b""
         while True:
             if not kind and len(data) >= need:
@@ -150,15 +150,15 @@ class Link:
                 if size > most:
                     raise LuaFault("output", f"gave {size} bytes at once", "", True)
                 need += size
-            if kind and len(data) + sum(map(len, parts)) >= need:
+            if kind and len(data) + len(more) >= need:
                 break
             got = self._wait(deadline, cancelled, CHUNK if kind else FIRST)
             if kind:
-                parts.append(got)
+                more += got
             else:
                 data += got
-        if parts:
-            data = b"".join([data, *parts])
+        if more:
+            data = b"".join([data, more])
         self._data = data[need:]
         return kind, data[REPLY.size : need]
 

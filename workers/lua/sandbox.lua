@@ -116,6 +116,9 @@ local function word(value, what, level)
   return tostring(value)
 end
 
+-- What each costs besides its name and its value: the frame around them.
+local EVENT = 16
+
 local function give(what, kind, name, value)
   local fine, text = pcall(encode, value, output_left, big)
   if not fine then
@@ -124,7 +127,9 @@ local function give(what, kind, name, value)
     end
     refuse(what, text, 3)
   end
-  output_left = output_left - #text
+  local cost = #text + #name + EVENT
+  if cost > output_left then error(what .. ": more output than its limit", 3) end
+  output_left = output_left - cost
   talk("E" .. '["' .. kind .. '",' .. encode(name, #name * 6 + 8, false) .. "," .. text .. "]")
 end
 
@@ -239,19 +244,30 @@ local module_env = setmetatable({
 
 local loaded = { json = json }
 
+-- A file is one module, whatever the spelling of its name (see blueprints/lua_scripts.py).
+local function module_of(name)
+  if sub(name, 1, 1) == "/" then return name end
+  local parts = {}
+  for part in gmatch(name, "[^/]+") do
+    if part ~= "." then parts[#parts + 1] = part end
+  end
+  return (gsub(concat(parts, "/"), "%.lua$", ""))
+end
+
 function env.require(name)
   if type(name) ~= "string" then error("require: expected a name", 2) end
-  local found = loaded[name]
+  local module = module_of(name)
+  local found = loaded[module]
   if found == module_env then error("the module " .. name .. " requires itself", 2) end
   if found ~= nil then return found end
   local answer = ask("Q" .. name)
   if sub(answer, 1, 1) ~= "v" then error(decode(sub(answer, 2), false).text, 2) end
   local chunk, fault = load(sub(answer, 2), "=" .. name, "t", module_env)
   if not chunk then error(fault, 0) end
-  loaded[name] = module_env
+  loaded[module] = module_env
   found = chunk(name)
   if found == nil then found = true end
-  loaded[name] = found
+  loaded[module] = found
   return found
 end
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from engine.flow.json_text import JsonTextError, load_json
 from engine.run.outputs import (
+    LONGEST_LINE,
     LONGEST_NAME,
     Artifact,
     Log,
@@ -222,7 +223,10 @@ class EventReader:
         except NotAnEvent as error:
             self.skipped += 1
             place = f"{self._framing.word} {self._count}"
-            text = f"{place} is no output event and was skipped: {error}"
+            # What it quotes may be as long as the frame.
+            text = cut(
+                f"{place} is no output event and was skipped: {error}", LONGEST_LINE
+            )
             if isinstance(error, PartRefused):
                 self.refused = self.refused or f"{place}: {error}"
             if len(self.broken) < MOST_BROKEN:

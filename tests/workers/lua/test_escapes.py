@@ -211,6 +211,24 @@ def test_modules_use_metatables_of_tables_only(lua: Lua, fault: Any) -> None:
     assert "no Lua module is named 'os'" in fault("require('os')").text
 
 
+def test_a_module_is_loaded_once_whatever_the_spelling_of_its_name(lua: Lua) -> None:
+    asked: list[str] = []
+
+    def find(name: str) -> str:
+        asked.append(name)
+        return "return {}"
+
+    source = """
+    local first = require('lib/words')
+    for _, name in ipairs{'lib/words.lua', './lib/words', 'lib//words', 'lib/./words'} do
+      if require(name) ~= first then return name end
+    end
+    return require('/lib/words') ~= first and require('lib/words.lua.lua') ~= first
+    """
+    assert lua(source, find_module=find) is True
+    assert asked == ["lib/words", "/lib/words", "lib/words.lua.lua"]
+
+
 def test_host_functions_get_and_give_json_only(lua: Lua, fault: Any) -> None:
     got: list[Any] = []
 

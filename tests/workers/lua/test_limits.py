@@ -9,6 +9,7 @@ import pytest
 
 from engine.ports import LuaFault, LuaLimits
 from engine.run.outputs import Artifact, Log, OutputEvent, Partial, Progress
+from workers.lua.host import MAX_MODULES
 
 MIB = 1024 * 1024
 SECONDS = 0.5
@@ -138,6 +139,40 @@ def test_partial_results_and_artifacts_count_as_output(
     assert found.kind == "error"
     assert found.text == "s.lua:1: emit.artifact: more output than its limit"
     assert [type(event) for event in got] == [Artifact, Artifact]
+
+
+def test_names_of_artifacts_count_as_output(fault: Callable[..., LuaFault]) -> None:
+    got: list[OutputEvent] = []
+    source = """
+    local name = ('n'):rep(120)
+    for n = 1, 1e9 do emit.artifact(name .. n, 1) end
+    """
+    found = fault(source, emit=got.append, limits=LONG)
+    assert found.text == "s.lua:3: emit.artifact: more output than its limit"
+    assert MIB / 150 < len(got) < MIB / 130
+
+
+def test_the_smallest_events_count_as_output(fault: Callable[..., LuaFault]) -> None:
+    got: list[OutputEvent] = []
+    found = fault("while true do emit.partial(1) end", emit=got.append, limits=LONG)
+    assert found.text == "s.lua:1: emit.partial: more output than its limit"
+    assert len(got) < MIB / 16
+
+
+def test_a_script_asks_for_a_bounded_number_of_modules(lua: Callable[..., Any]) -> None:
+    asked: list[str] = []
+
+    def find(name: str) -> str:
+        asked.append(name)
+        raise LookupError("not here")
+
+    source = """
+    for n = 1, MORE do pcall(require, 'm' .. n) end
+    local fine, fault = pcall(require, 'last')
+    return fault
+    """.replace("MORE", str(MAX_MODULES))
+    assert lua(source, find_module=find) == "a script requires at most 200 modules"
+    assert len(asked) == MAX_MODULES
 
 
 def test_what_a_script_says_comes_in_order(lua: Callable[..., Any]) -> None:
