@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from workers.findings import Finding
 from workers.fleets import unapplied
 from workers.lua import SandboxHost
 from workers.lua.selftest import self_test
+from workers.room import var_fault
 from workers.server import read_server_info
 from workers.transport import state_address
 from workers.unserved import unserved_of
@@ -72,13 +72,8 @@ def _agents() -> Iterator[Finding]:
 
 
 def _var() -> Finding:
-    try:
-        with tempfile.TemporaryFile(dir=settings.VAR_DIR) as probe:
-            probe.write(b"x" * 4096)
-            probe.flush()
-    except OSError as error:
-        text = f"{settings.VAR_DIR} can't be written: {error.strerror}"
-        return Finding("var", "fail", text, "free some space or set SWARM_VAR")
+    if fault := var_fault():
+        return Finding("var", "fail", fault, "free some space or set SWARM_VAR")
     return Finding("var", "ok", f"{settings.VAR_DIR} can be written")
 
 

@@ -28,7 +28,7 @@ from django.db.migrations.executor import MigrationExecutor
 from blueprints.command_line import typed
 from blueprints.conf import spawner_kinds
 from engine.blueprint import Program
-from engine.store.address import Address
+from engine.store.address import Address, RedisUnwritable, away
 from engine.store.base import ENGINE_QUEUE
 from engine.visible import visible
 from workers import fleets_child
@@ -78,6 +78,9 @@ def reach(address: Address) -> None:
         with contextlib.closing(client):
             client.ping()
     except (redis.RedisError, OSError) as error:
+        outage = away(error) if isinstance(error, redis.ResponseError) else None
+        if isinstance(outage, RedisUnwritable):
+            raise SetupFailed(str(outage)) from None
         reason = str(error).partition("\n")[0]
         raise SetupFailed(
             f"Redis at {address} does not answer ({reason}): start it, correct"
@@ -102,6 +105,7 @@ def redis_place(*, keep: bool = False) -> Iterator[Place]:
         except (ServerUnavailable, OSError) as error:
             raise SetupFailed(no_embedded(error)) from None
         point_at(info)
+        reach(state_address())
         yield Place(state_address(), embedded=True)
     finally:
         try:
@@ -303,8 +307,12 @@ class Fleet:
             command += ["--record", str(_records() / f"{name}.json"), "--text", text]
         command.append("--")
         command += worker_command(queues, name=name, concurrency=concurrency)
-        env, log = worker_env(place.address, concurrency), _log_file(name)
-        guard = spawn_guard(command, env, log, keep)
+        env = worker_env(place.address, concurrency)
+        try:
+            log = _log_file(name)
+            guard = spawn_guard(command, env, log, keep)
+        except OSError as error:
+            raise SetupFailed(f"no worker can be started: {error}") from None
         self.members.append(Member(command, env, log, keep, guard))
         return log
 

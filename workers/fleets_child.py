@@ -193,8 +193,10 @@ def strays(pid: int) -> list[int]:
 
 def say(text: str) -> None:
     """Write a line to the worker's log."""
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} guard[{os.getpid()}] {text}\n")
-    sys.stderr.flush()
+    line = f"{time.strftime('%H:%M:%S')} guard[{os.getpid()}] {text}\n"
+    # A full disk must not end the guard, and a text kept back would fail at its exit.
+    with contextlib.suppress(OSError):
+        os.write(2, line.encode("utf-8", "backslashreplace"))
 
 
 def record(path: str, text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TextIO
 
@@ -108,6 +108,8 @@ class Progress:
         """What steps said since a view last took it."""
         self.retries = 0
         self.ended = ""
+        self.error: dict[str, Any] | None = None
+        """How it failed, once it has."""
         self.paused = False
         self.began = time.monotonic()
         self.skew_ms = 0
@@ -135,7 +137,7 @@ class Progress:
     def _event(self, event: list[Any], at_ms: int) -> None:
         kind = event[0]
         if kind in RUN_ENDS:
-            self.end(RUN_ENDS[kind], at_ms)
+            self.end(RUN_ENDS[kind], at_ms, event[1:])
         elif kind in ("run_paused", "run_resumed"):
             self.paused = kind == "run_paused"
         elif kind == "pending":
@@ -167,9 +169,11 @@ class Progress:
         elif kind == "joined" and event[1] in self.groups:
             self._join(self.groups[event[1]], at_ms)
 
-    def end(self, status: str, at_ms: int) -> None:
+    def end(self, status: str, at_ms: int, error: Sequence[str] = ()) -> None:
         """Note the run's end; what is open then is cancelled, as in the archive."""
         self.ended = status
+        if len(error) > 1:
+            self.error = {"kind": error[0], "text": error[1]}
         for group in self.groups.values():
             group.over = True
         self._cancel(self.steps.values(), at_ms)

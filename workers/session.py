@@ -38,6 +38,7 @@ from workers.fleets import (
 )
 from workers.fleets_child import WARM_S
 from workers.live import Progress, View, view_for
+from workers.room import GRACE_S, Overdue, Room
 from workers.runtime import make_store
 from workers.unserved import UnservedQueues
 
@@ -106,6 +107,7 @@ class Session:
         self.progress: Progress | None = None
         self.adopted = False
         self.unserved: UnservedQueues | None = None
+        self.room: Room | None = None
 
     def drive(
         self, name: str, queues: Sequence[str], begin: Begin, *, run_id: str
@@ -136,6 +138,8 @@ class Session:
                 if self.run is not None:
                     text += f"\nthe run is kept; carry it on with: {resume_line(self.run.pk)}"
                 return self.refuse("SetupFailed", text)
+            except Overdue as error:
+                return self._overdue(str(error))
             except redis.RedisError as error:
                 again = self._hint()
                 text = f"Redis does not answer any more ({error}){again}"
@@ -171,6 +175,7 @@ class Session:
         if not self.fleet.members:
             # Workers of our own serve all it needs; others may not be there at all.
             self.unserved = UnservedQueues(store, program)
+        self.room = Room(run)
         self.view.open(self.progress)
         try:
             final = self._follow(place, store, self.progress, after)
@@ -182,7 +187,7 @@ class Session:
         self, place: Place, store: RedisStore, progress: Progress, after: str
     ) -> Run:
         """Follow the journal until the archive knows the run's end."""
-        next_look, ended_at = 0.0, 0.0
+        next_look, ended_at, full = 0.0, 0.0, ""
         run = run_get(progress.run)
         while True:
             entries = store.journal(after, PAGE, 0 if progress.ended else LOOK_MS)
@@ -198,17 +203,18 @@ class Session:
                     progress.end(run.status, progress.now_ms())
                     return run
                 self.fleet.check()
+                full = self._tell_room(progress)
                 if not progress.ended:
                     watch_server(place)
                     self._tell_unserved()
             if progress.ended and not entries:
                 ended_at = ended_at or now
-                if now - ended_at > ARCHIVE_PATIENCE_S:
+                if now - ended_at > (GRACE_S if full else ARCHIVE_PATIENCE_S):
                     self.view.say(
                         "the run has ended but the archive is not there yet; its end:"
                         f" {typed(f'runs show {progress.run}')}"
                     )
-                    run.status = progress.ended
+                    run.status, run.error = progress.ended, progress.error
                     return run
                 time.sleep(0.05)
 
@@ -223,6 +229,35 @@ class Session:
         text = self.unserved.look() if self.unserved is not None else ""
         if text:
             self.view.say(text)
+
+    def _tell_room(self, progress: Progress) -> str:
+        """Tell once what is full; returns that as long as it is."""
+        if self.room is None:
+            return ""
+        try:
+            text = self.room.look()
+        except Overdue:
+            # It ended in time, only the archive does not know.
+            if not progress.ended:
+                # Nothing that its workers still do could be kept.
+                self.fleet.hurry()
+                raise
+            text = ""
+        if text:
+            self.view.say(text)
+        return self.room.full
+
+    def _overdue(self, full: str) -> int:
+        """Tell that the run's time is over although nobody can note it; the exit code."""
+        text = (
+            f"the run is past its deadline, and nobody can note it. {full}. This one ends"
+            f" then; to see it: {resume_line(self.run_id)}"
+        )
+        if self.as_json:
+            report = run_report(run_get(self.run_id))
+            self._object({**report, "error": {"kind": "RunDeadline", "text": text}})
+        self._say(text)
+        return TIMED_OUT
 
     def _tell(self, run: Run) -> int:
         """Print how the run ended, as far as a person or a program wants to know."""
@@ -264,6 +299,8 @@ class Session:
 
     def _take_down(self) -> None:
         finished = self.progress is not None and self.progress.ended
+        if self.room is not None:
+            self.room.close()
         if self.adopted:
             return
         if self.keep and finished:

@@ -12,7 +12,7 @@ from django.conf import settings
 from kombu.transport import virtual
 from redis.exceptions import OutOfMemoryError
 
-from engine.store.address import Address, is_away
+from engine.store.address import Address, away
 from workers.queue import TICKET_MARK
 
 logger = logging.getLogger(__name__)
@@ -149,21 +149,24 @@ def state_address() -> Address:
 
 
 def _followed(kind: Any, channel: Channel | None) -> Any:
-    """Return a connection class for which no master is no connection.
+    """Return a connection class for which no master, or a full disk, is no connection.
 
     Celery tries a lost connection again, and ends for what it takes for an error of its
     own. With a channel its poller hears when the connection ends.
     """
 
     class Connection(kind):  # type: ignore[misc]
+        # redis-py reads it when a health check fails; a unix socket has none.
+        port = 0
+
         def read_response(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super().read_response(*args, **kwargs)
             except redis.ResponseError as error:
-                if not is_away(error):
-                    raise
-                self.disconnect()
-                raise redis.ConnectionError(str(error)) from None
+                if outage := away(error):
+                    self.disconnect()
+                    raise outage from None
+                raise
 
         def disconnect(self, *args: Any, **kwargs: Any) -> None:
             super().disconnect(*args, **kwargs)

@@ -20,6 +20,7 @@ from redis.connection import (
     SSLConnection,
     UnixDomainSocketConnection,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import (
@@ -61,6 +62,8 @@ ENCODE: Final = (
 )
 NOT_NOW: Final = ("NOREPLICAS ", "UNBLOCKED ")
 """How answers begin that redis-py has no class for and that end with a failover."""
+UNWRITABLE: Final = "MISCONF "
+"""How answers begin to whatever writes while the disk is full; also the one to PING."""
 
 
 class AddressInvalid(ValueError):
@@ -170,10 +173,24 @@ class Address:
         return redis.Redis.from_pool(self.pool(retry=Retry(NoBackoff(), 0), **patience))
 
 
-def is_away(error: ResponseError) -> bool:
-    """Tell whether an answer is as good as none: no master, or not ready to be one."""
+class RedisUnwritable(RedisConnectionError):
+    """Redis can't write to its disk and refuses what changes anything."""
+
+
+def away(error: ResponseError) -> RedisConnectionError | None:
+    """Return the outage that an answer as good as none stands for, None for any other.
+
+    There is no master, it is not ready to be one, or it can't write to its disk.
+    """
+    text = str(error)
+    if text.startswith(UNWRITABLE):
+        _, told, reason = text.rpartition(": ")
+        return RedisUnwritable(
+            f"Redis can't write to its disk ({reason if told else 'its log tells why'})"
+            " and takes nothing until there is room again; runs go on by themselves then"
+        )
     known = isinstance(error, (ReadOnlyError, MasterDownError))
-    return known or str(error).startswith(NOT_NOW)
+    return RedisConnectionError(text) if known or text.startswith(NOT_NOW) else None
 
 
 def _read(url: str) -> Address:

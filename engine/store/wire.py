@@ -23,7 +23,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from engine.store.address import Address, is_away
+from engine.store.address import Address, away
 from engine.store.base import StoreFull
 
 SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
@@ -166,8 +166,8 @@ class Wire:
             try:
                 replies.append(connection.read_response())
             except redis.ResponseError as error:
-                if is_away(error):
-                    raise RedisConnectionError(str(error)) from None
+                if as_good_as := away(error):
+                    raise as_good_as from None
                 replies.append(error)
         return replies
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,18 @@ class Shell:
         }
         self.env.pop("PYTHONDONTWRITEBYTECODE", None)
 
+    before: Sequence[str] = ()
+    """What a command is started by, where it is not Python itself."""
+
+    def line(self, *args: object) -> list[str]:
+        """Return a command as it is started."""
+        return [*self.before, sys.executable, "manage.py", *map(str, args)]
+
     def start(self, *args: object, **env: str) -> subprocess.Popen[str]:
         """Start a command; its output goes to files, so nothing waits for it."""
         with open(self.var / "out", "w") as out, open(self.var / "err", "w") as err:
             return subprocess.Popen(
-                [sys.executable, "manage.py", *map(str, args)],
+                self.line(*args),
                 cwd=REPO,
                 env={**self.env, **env},
                 stdin=subprocess.DEVNULL,

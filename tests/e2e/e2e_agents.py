@@ -59,3 +59,10 @@ def fork(value: Any, *, step: Any) -> Any:
 def squares(value: list[int], *, step: Any) -> Any:
     with ProcessPoolExecutor(2) as executor:
         return list(executor.map(abs, value))
+
+
+@agent_function("e2e-count")
+def count(value: Any, *, step: Any) -> Any:
+    """Return one more, and so much beside it that a small disk is soon full."""
+    time.sleep(0.05)
+    return {"count": value + 1, "blob": os.urandom(10_000).hex()}

@@ -1,0 +1,148 @@
+"""The disk below an installation is full: said at once, and nothing hangs for it."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_shell import REPO, Shell
+
+FULL = "Redis can't write to its disk (No space left on device)"
+LOOPS = 60
+
+
+class SmallDisk(Shell):
+    """A shell whose installation lies on a file system of its own, in its own mounts."""
+
+    def __init__(self, shell: Shell, holder: subprocess.Popen[str]) -> None:
+        super().__init__(shell.var, Path(shell.env["PYTHONPYCACHEPREFIX"]))
+        self.env["SWARM_VAR"] = str(self.var / "disk")
+        self.commands: list[subprocess.Popen[str]] = []
+        self.before = ("nsenter", "-t", str(holder.pid), "-U", "-m")
+        self.before += ("--preserve-credentials", f"--wd={REPO}", "--")
+
+    def start(self, *args: object, **env: str) -> subprocess.Popen[str]:
+        self.commands.append(super().start(*args, **env))
+        return self.commands[-1]
+
+    def sh(self, line: str) -> None:
+        subprocess.run([*self.before, "sh", "-c", line], env=self.env, check=True)
+
+    def fill(self) -> None:
+        """Take all the room there is."""
+        self.sh("cat /dev/zero > $SWARM_VAR/filler 2>/dev/null; true")
+
+    def make_room(self) -> None:
+        self.sh("rm $SWARM_VAR/filler")
+
+    def another(self, *args: object) -> subprocess.CompletedProcess[str]:
+        """Run a command beside the one that was started."""
+        return subprocess.run(
+            self.line(*args), cwd=REPO, env=self.env, capture_output=True, text=True
+        )
+
+
+@pytest.fixture
+def disk(shell: Shell) -> Iterator[SmallDisk]:
+    """An installation on a disk of 32 MiB."""
+    (shell.var / "disk").mkdir()
+    line = "mount -t tmpfs -o size=32m tmpfs disk && echo mounted && exec sleep 1000"
+    holder = subprocess.Popen(
+        ["unshare", "-rm", "sh", "-c", line],
+        cwd=shell.var,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "mounted\n"
+    made = SmallDisk(shell, holder)
+    try:
+        yield made
+    finally:
+        for command in made.commands:
+            command.kill()
+            command.wait()
+        made.another("up", "--stop")
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+
+
+def counting(disk: SmallDisk) -> Path:
+    """Return a Blueprint that counts, a step at a time."""
+    path: Any = {"op": "path", "at": "$.got.count"}
+    step = {
+        "kind": "step",
+        "ref": "count",
+        "in": path,
+        "out": {"op": "path", "at": "$.got"},
+    }
+    loop = {
+        "kind": "loop",
+        "counter": {"op": "path", "at": "$.i"},
+        "cond": {"op": "lit", "value": True},
+        "max": LOOPS,
+        "body": step,
+    }
+    flow = {"kind": "seq", "children": [loop]}
+    agents = [{"name": "count", "kind": "python_fn", "spec": {"fn_id": "e2e-count"}}]
+    more = {"agents": agents, "default_init_ctx": {"got": {"count": 0}}}
+    return disk.write(flow, **more)
+
+
+def fill_under_way(disk: SmallDisk, *args: object) -> subprocess.Popen[str]:
+    """Start a run and fill its disk once it moves; returns when that is told."""
+    command = disk.start("run", counting(disk), *args)
+    disk.until(lambda: disk.err.count("passed") > 3)
+    disk.fill()
+    disk.until(lambda: FULL in disk.err)
+    return command
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_when_there_is_room_again(disk: SmallDisk):
+    command = fill_under_way(disk)
+    [run] = {word for word in disk.err.split() if word.startswith("R-")}
+    refused = disk.another("runs", "cancel", run)
+    assert refused.returncode == 2
+    assert FULL in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert disk.another("runs", "list").returncode == 0
+
+    disk.make_room()
+    assert command.wait(60) == 0, disk.err
+    assert json.loads(disk.out)["got"]["count"] == LOOPS
+    assert "there is room again" in disk.err
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_resume_hold_on_a_full_disk(disk: SmallDisk):
+    command = fill_under_way(disk)
+    command.send_signal(signal.SIGINT)
+    disk.until(lambda: "interrupted." in disk.err)
+    command.send_signal(signal.SIGINT)
+
+    assert command.wait(30) == 130, disk.err
+    line = disk.err.strip().splitlines()[-1].split()
+    assert line[-3:-1] == ["runs", "resume"]
+    assert "Traceback" not in disk.err
+    disk.make_room()
+    assert disk.run("runs", "resume", line[-1]) == 0, disk.err
+    assert json.loads(disk.out)["got"]["count"] == LOOPS
+
+
+@pytest.mark.slow
+def test_a_deadline_holds_on_a_full_disk(disk: SmallDisk):
+    command = fill_under_way(disk, "--timeout", "12", "--json")
+
+    assert command.wait(40) == 3, disk.err
+    got = json.loads(disk.out)
+    assert got["error"]["kind"] == "RunDeadline"
+    assert FULL in got["error"]["text"]
+    assert "Traceback" not in disk.err
+    # What nobody could note is noted when there is room.
+    disk.make_room()
+    assert disk.run("runs", "resume", got["run"]) == 3, disk.err
