@@ -8,8 +8,8 @@ from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 
 from blueprints.checks import (
+    check_agent_limits,
     check_agents,
-    check_lua_limits,
     check_numbers,
     check_wiring,
 )
@@ -24,7 +24,7 @@ class BlueprintsConfig(AppConfig):
         """Registers what `manage.py check` has to prove."""
         checks.register(check_wiring)
         checks.register(check_agents, deploy=True)
-        checks.register(check_lua_limits)
+        checks.register(check_agent_limits)
         checks.register(check_numbers)
         # A migration of a large table takes longer than any statement of a run may.
         pre_migrate.connect(_lift_statement_timeout, sender=self)

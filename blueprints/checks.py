@@ -1,5 +1,5 @@
 """System checks, made before anything is started: swarm.E001 the wiring, E002 a number out
-of bounds, E003 Lua's usual memory above the most, W001 a lease so short that steps may
+of bounds, E003 a usual limit of agents above the most, W001 a lease so short that steps may
 run twice, W002 an agent module or function that can't be used (--deploy).
 """
 
@@ -9,8 +9,9 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
+from blueprints.agent_limits import limits_of
 from blueprints.agents import broken_modules, function_faults
-from blueprints.conf import wiring_faults
+from blueprints.conf import spawner_kinds, wiring_faults
 from engine.store.record import MOST_LOST
 
 # The environment's reader says the same; this is for settings modules that set them.
@@ -57,14 +58,24 @@ def check_agents(**_: Any) -> list[CheckMessage]:
     return [Warning(fault, hint=hint, id="swarm.W002") for fault in faults]
 
 
-def check_lua_limits(**_: Any) -> list[CheckMessage]:
-    """Returns an error if the memory limits of Lua scripts contradict each other."""
-    usual, most = settings.SWARM_LUA_MEMORY, settings.SWARM_LUA_MEMORY_MAX
-    if usual <= most:
-        return []
-    text = f"SWARM_LUA_MEMORY ({usual}) is more than SWARM_LUA_MEMORY_MAX ({most})"
+def check_agent_limits(**_: Any) -> list[CheckMessage]:
+    """Returns an error for each limit of agents whose usual value is above the most."""
     hint = "Raise the second or lower the first."
-    return [Error(text, hint=hint, id="swarm.E003")]
+    found: list[CheckMessage] = []
+    for limit in sorted({one for kind in _kinds() for one in limits_of(kind).values()}):
+        usual, most = getattr(settings, limit.usual), getattr(settings, limit.most)
+        if usual > most:
+            text = f"{limit.usual} ({usual}) is more than {limit.most} ({most})"
+            found.append(Error(text, hint=hint, id="swarm.E003"))
+    return found
+
+
+def _kinds() -> list[str]:
+    """Returns the kinds whose spawner can be imported; E001 tells of the others."""
+    faulty = {place for place, _ in wiring_faults()}
+    return [
+        kind for kind in spawner_kinds() if f"SWARM['SPAWNERS'][{kind!r}]" not in faulty
+    ]
 
 
 def check_numbers(**_: Any) -> list[CheckMessage]:

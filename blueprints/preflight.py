@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from blueprints.agent_limits import refusals
 from blueprints.agents import (
     AgentModuleBroken,
     find_function,
@@ -31,6 +32,7 @@ UNKNOWN_FUNCTION: Final = "unknown-function"
 UNKNOWN_SCRIPT: Final = "unknown-script"
 BROKEN_SCRIPT: Final = "script-broken"
 NO_PROGRAM: Final = "program-not-found"
+LIMIT_TOO_HIGH: Final = "limit-too-high"
 NO_SPAWNER: Final = "kind-without-spawner"
 UNREGISTERED_EXTERN: Final = "unregistered-extern"
 STAGE: Final = "LaunchPreflight"
@@ -83,7 +85,9 @@ def missing_parts(program: Program, document: Any = None) -> list[Diagnostic]:
             text = f"kind '{agent.kind}' has no spawner in this installation"
             hint = f"kinds with a spawner here: {', '.join(here) or 'none'}"
             found.append(_missing(place, NO_SPAWNER, text, hint, agent))
-        elif agent.kind == "subprocess":
+            continue
+        found += _too_high(place, agent, document)
+        if agent.kind == "subprocess":
             found += _missing_program(place, agent)
         elif agent.kind == "lua":
             found += _missing_script(place, agent)
@@ -124,6 +128,23 @@ def _placed(program: Program, document: Any) -> Iterator[tuple[str, Agent]]:
 def _missing(place: str, kind: str, text: str, hint: str, agent: Agent) -> Diagnostic:
     element = Element("Agent", agent.name)
     return Diagnostic(place, kind, text, hint, element=element, stage=STAGE)
+
+
+def _too_high(place: str, agent: Agent, document: Any) -> Iterator[Diagnostic]:
+    asked = agent.spec.get("limits") or {}
+    for name, fault in refusals(agent.kind, asked):
+        spot = f"{_spec_place(place, agent, document)}.limits.{name}"
+        hint = "ask for less, or raise the setting here and on every worker"
+        yield _missing(spot, LIMIT_TOO_HIGH, fault, hint, agent)
+
+
+def _spec_place(place: str, agent: Agent, document: Any) -> str:
+    """Return the place of an agent's spec: its own, or the template of its runner."""
+    template = (agent.runner or {}).get("template")
+    for number, written in enumerate(document.get("subprocesses", ())):
+        if written["name"] == template:
+            return place_in("$.subprocesses", [number])
+    return f"{place}.spec"
 
 
 def _missing_script(place: str, agent: Agent) -> Iterator[Diagnostic]:

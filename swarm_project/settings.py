@@ -138,6 +138,12 @@ SWARM_CHILD_CPU = env_int("SWARM_CHILD_CPU", 3600)
 SWARM_CHILD_MEMORY = env_int("SWARM_CHILD_MEMORY", 4096 * MIB)
 SWARM_CHILD_OPEN_FILES = env_int("SWARM_CHILD_OPEN_FILES", 1024, least=16)
 SWARM_CHILD_FILE_SIZE = env_int("SWARM_CHILD_FILE_SIZE", 1024 * MIB)
+# The most that an agent may ask for, none below what is usual.
+SWARM_CHILD_CPU_MAX = env_int("SWARM_CHILD_CPU_MAX", 86_400)
+SWARM_CHILD_MEMORY_MAX = env_int("SWARM_CHILD_MEMORY_MAX", 16_384 * MIB)
+SWARM_CHILD_OPEN_FILES_MAX = env_int("SWARM_CHILD_OPEN_FILES_MAX", 65_536, least=16)
+SWARM_CHILD_FILE_SIZE_MAX = env_int("SWARM_CHILD_FILE_SIZE_MAX", 16_384 * MIB)
+SWARM_OUTPUT_LIMIT_MAX = env_int("SWARM_OUTPUT_LIMIT_MAX", 64 * MIB)
 # The variables of the worker that its child processes get; no secret is among them.
 SWARM_CHILD_ENV = env_list(
     "SWARM_CHILD_ENV", ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"]
@@ -147,6 +153,7 @@ SWARM_EVENT_LIMIT = env_int("SWARM_EVENT_LIMIT", 10_000)
 SWARM_EVENT_BYTES_LIMIT = env_int("SWARM_EVENT_BYTES_LIMIT", 1 * MIB)
 # A Lua script's own bounds; an agent's spec may ask for less, or more up to the most.
 SWARM_LUA_TIME = env_seconds("SWARM_LUA_TIME", 60.0)
+SWARM_LUA_TIME_MAX = env_seconds("SWARM_LUA_TIME_MAX", 3600.0)
 SWARM_LUA_MEMORY = env_int("SWARM_LUA_MEMORY", 32 * MIB, least=MIB)
 SWARM_LUA_MEMORY_MAX = env_int("SWARM_LUA_MEMORY_MAX", 256 * MIB, least=MIB)
 SWARM_ARCHIVE = env_text("SWARM_ARCHIVE", "async", choices=["async"])

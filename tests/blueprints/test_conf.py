@@ -4,7 +4,7 @@ import fractions
 
 import pytest
 
-from blueprints.checks import NUMBERS, check_lua_limits, check_numbers, check_wiring
+from blueprints.checks import NUMBERS, check_agent_limits, check_numbers, check_wiring
 from blueprints.conf import resolve, spawner_class, spawner_kinds
 
 
@@ -65,14 +65,27 @@ def test_changed_settings_are_resolved_anew(settings):
     assert not resolve.cache_info().currsize
 
 
-def test_memory_limits_of_lua_that_contradict_each_other_are_an_error(settings):
-    assert check_lua_limits() == []
-    settings.SWARM_LUA_MEMORY = settings.SWARM_LUA_MEMORY_MAX + 1
+@pytest.mark.parametrize(
+    ("usual", "most"),
+    [
+        ("SWARM_CHILD_CPU", "SWARM_CHILD_CPU_MAX"),
+        ("SWARM_CHILD_FILE_SIZE", "SWARM_CHILD_FILE_SIZE_MAX"),
+        ("SWARM_CHILD_MEMORY", "SWARM_CHILD_MEMORY_MAX"),
+        ("SWARM_CHILD_OPEN_FILES", "SWARM_CHILD_OPEN_FILES_MAX"),
+        ("SWARM_LUA_MEMORY", "SWARM_LUA_MEMORY_MAX"),
+        ("SWARM_LUA_TIME", "SWARM_LUA_TIME_MAX"),
+        ("SWARM_OUTPUT_LIMIT", "SWARM_OUTPUT_LIMIT_MAX"),
+    ],
+)
+def test_limits_that_contradict_each_other_are_an_error(settings, usual, most):
+    assert check_agent_limits() == []
+    setattr(settings, usual, getattr(settings, most) + 1)
 
-    [error] = check_lua_limits()
+    [error] = check_agent_limits()
 
     assert error.id == "swarm.E003"
-    assert "is more than SWARM_LUA_MEMORY_MAX" in error.msg
+    assert f"{usual} (" in error.msg
+    assert f"is more than {most} (" in error.msg
 
 
 def test_the_numbers_as_shipped_are_in_bounds():

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from blueprints.agent_limits import Limit
+from blueprints.agent_limits import Limits as AgentLimits
 from blueprints.child_programs import PYTHONS, find_program, program_word
 from engine.blueprint.placeholders import fill, placeholders_in
 from engine.flow.json_text import dump_compact
@@ -19,6 +21,15 @@ from engine.ports import StepCall
 from workers.process.runner import Limits, environment
 
 STALE_S: Final = 24 * 3600.0
+
+
+LIMITS: Final[AgentLimits] = {
+    "cpu_s": Limit("SWARM_CHILD_CPU", "SWARM_CHILD_CPU_MAX"),
+    "memory_bytes": Limit("SWARM_CHILD_MEMORY", "SWARM_CHILD_MEMORY_MAX"),
+    "open_files": Limit("SWARM_CHILD_OPEN_FILES", "SWARM_CHILD_OPEN_FILES_MAX"),
+    "file_bytes": Limit("SWARM_CHILD_FILE_SIZE", "SWARM_CHILD_FILE_SIZE_MAX"),
+    "output_bytes": Limit("SWARM_OUTPUT_LIMIT", "SWARM_OUTPUT_LIMIT_MAX"),
+}
 
 
 class SourceAbsent(Exception):
@@ -41,7 +52,7 @@ class Command:
 def command_for(call: StepCall) -> Iterator[Command]:
     """Give what an attempt starts; its files are removed afterwards.
 
-    Raises SourceAbsent.
+    Raises SourceAbsent and LimitRefused.
     """
     spec = call.agent.spec
     templates = [spec.get("cwd"), *spec.get("env", {}).values()]
@@ -213,15 +224,11 @@ def _about(call: StepCall) -> dict[str, str]:
 
 def _limits(own: Mapping[str, Any]) -> tuple[Limits, int]:
     """Return the limits of an agent, those of the settings where it says nothing."""
-
-    def limit(name: str, default: int) -> int:
-        said = own.get(name)
-        return default if said is None else int(said)
-
+    got = {name: int(one.of(name, own.get(name))) for name, one in LIMITS.items()}
     limits = Limits(
-        cpu_s=limit("cpu_s", settings.SWARM_CHILD_CPU),
-        memory=limit("memory_bytes", settings.SWARM_CHILD_MEMORY),
-        open_files=limit("open_files", settings.SWARM_CHILD_OPEN_FILES),
-        file_size=limit("file_bytes", settings.SWARM_CHILD_FILE_SIZE),
+        cpu_s=got["cpu_s"],
+        memory=got["memory_bytes"],
+        open_files=got["open_files"],
+        file_size=got["file_bytes"],
     )
-    return limits, limit("output_bytes", settings.SWARM_OUTPUT_LIMIT)
+    return limits, got["output_bytes"]

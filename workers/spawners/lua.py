@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
+from blueprints.agent_limits import Limit, LimitRefused, Limits
 from blueprints.agents import Step
 from blueprints.conf import lua_functions, lua_host
 from blueprints.lua_scripts import find_script
@@ -33,10 +34,6 @@ TYPES: Mapping[str, str] = {
 }
 
 
-class _Refused(Exception):
-    """The agent's spec asks for more than this installation allows."""
-
-
 class LuaSpawner:
     """Runs scripts in the sandbox process of this worker process.
 
@@ -45,6 +42,11 @@ class LuaSpawner:
     """
 
     in_process = True
+    limits: Limits = {
+        "time_s": Limit("SWARM_LUA_TIME", "SWARM_LUA_TIME_MAX"),
+        "memory_bytes": Limit("SWARM_LUA_MEMORY", "SWARM_LUA_MEMORY_MAX"),
+        "output_bytes": Limit("SWARM_OUTPUT_LIMIT", "SWARM_OUTPUT_LIMIT"),
+    }
 
     def __init__(self) -> None:
         """Start nothing; the first script starts the sandbox."""
@@ -58,8 +60,8 @@ class LuaSpawner:
         """Run the agent's script once; never raises for what the script does."""
         try:
             script = _script(call)
-            limits = _limits(call)
-        except (_Refused, LookupError) as error:
+            limits = self._limits(call)
+        except (LimitRefused, LookupError) as error:
             return Outcome("failed", text=str(error), permanent=True)
         try:
             value = self._host.run(
@@ -68,6 +70,12 @@ class LuaSpawner:
         except LuaFault as fault:
             return _failure(fault, limits)
         return _outcome(value)
+
+    def _limits(self, call: StepCall) -> LuaLimits:
+        asked: Mapping[str, Any] = call.agent.spec.get("limits") or {}
+        got = {name: one.of(name, asked.get(name)) for name, one in self.limits.items()}
+        seconds = min(got["time_s"], call.timeout_s)
+        return LuaLimits(seconds, got["memory_bytes"], got["output_bytes"])
 
 
 def _script(call: StepCall) -> LuaScript:
@@ -111,26 +119,6 @@ def _functions(call: StepCall) -> Mapping[str, Callable[[Any], Any]]:
         call.timeout_s,
     )
     return {name: partial(function, step=step) for name, function in found.items()}
-
-
-def _limits(call: StepCall) -> LuaLimits:
-    asked: Mapping[str, Any] = call.agent.spec.get("limits") or {}
-    memory = _bytes(asked, "memory_bytes", "SWARM_LUA_MEMORY", "SWARM_LUA_MEMORY_MAX")
-    output = _bytes(asked, "output_bytes", "SWARM_OUTPUT_LIMIT", "SWARM_OUTPUT_LIMIT")
-    seconds = asked.get("time_s")
-    if seconds is None:
-        seconds = settings.SWARM_LUA_TIME
-    return LuaLimits(min(seconds, call.timeout_s), memory, output)
-
-
-def _bytes(asked: Mapping[str, Any], name: str, usual: str, ceiling: str) -> int:
-    size = asked.get(name)
-    most = getattr(settings, ceiling)
-    if size is None:
-        return int(min(getattr(settings, usual), most))
-    if size > most:
-        raise _Refused(f"spec.limits.{name} {size} is more than {ceiling} ({most})")
-    return int(size)
 
 
 def _failure(fault: LuaFault, limits: LuaLimits) -> Outcome:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from blueprints.agent_limits import Limits
 from engine.ports import StepCall
 from engine.run.outcomes import Outcome
 from workers.process import ProcessRunner
-from workers.process.command import Command, SourceAbsent, command_for
+from workers.process.command import LIMITS, Command, SourceAbsent, command_for
 from workers.process.frames import EventReader
 from workers.process.reading import last_words, outcome_of
 
@@ -19,6 +20,7 @@ class SubprocessSpawner:
     """
 
     in_process = False
+    limits: Limits = LIMITS
 
     def __init__(self) -> None:
         """Start nothing; the launcher starts with the first program."""

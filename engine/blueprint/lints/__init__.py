@@ -134,6 +134,7 @@ OUTSIDE: Final = (
     LintKind("unknown-function", "correctness"),
     LintKind("unknown-script", "correctness"),
     LintKind("script-broken", "correctness"),
+    LintKind("limit-too-high", "correctness"),
     LintKind("program-not-found", "correctness"),
 )
 REGISTRY: Final[Mapping[str, LintKind]] = {

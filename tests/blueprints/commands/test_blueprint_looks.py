@@ -158,6 +158,38 @@ def test_doctor_tells_what_the_installation_lacks(say: Any, write: Any, make_ste
     assert "o has to be bound: ws_operator, variant v" in told.out
 
 
+def test_doctor_tells_limits_that_the_installation_does_not_allow(
+    say: Any, write: Any, make_step: Any
+):
+    high = {"cpu_s": 90_000}
+    agents = [
+        {
+            "name": "l",
+            "kind": "lua",
+            "spec": {"source": "", "limits": {"time_s": 4000}},
+        },
+        {"name": "s", "kind": "subprocess", "spec": {"program": "sh", "limits": high}},
+        {
+            "name": "t",
+            "kind": "subprocess",
+            "runner": {"backend": "subprocess", "template": "shared"},
+        },
+    ]
+    agents[0]["spec"]["source"] = "return 1"
+    shared = {"name": "shared", "argv": ["sh"], "limits": high}
+    path = write(agents=agents, subprocesses=[shared], flow=make_step("l"))
+    told = say("doctor", path)
+    assert told.code == 1
+    got = say("doctor", path, "--json").json
+    assert {one["span"]["json_path"]: one["kind"] for one in got["missing"]} == {
+        "$.agents[0].spec.limits.time_s": "limit-too-high",
+        "$.agents[1].spec.limits.cpu_s": "limit-too-high",
+        "$.subprocesses[0].limits.cpu_s": "limit-too-high",
+    }
+    said = "spec.limits.cpu_s 90000 is more than SWARM_CHILD_CPU_MAX (86400)"
+    assert said in told.out
+
+
 def test_doctor_weighs_prompts(say: Any, tmp_path: Path, write: Any):
     (tmp_path / "long.md").write_text("---\nname: a\n---\n" + "x\n" * 300)
     agent = {

@@ -293,6 +293,8 @@ def test_an_agent_cannot_ask_for_more_than_the_installation_allows(
     )
     outcome = run(spawner, "return 1", limits={"output_bytes": 1001})
     assert "is more than SWARM_OUTPUT_LIMIT (1000)" in outcome.text
+    outcome = run(spawner, "return 1", limits={"time_s": 3601})
+    assert "is more than SWARM_LUA_TIME_MAX (3600" in outcome.text
 
 
 def test_big_integers_are_refused_or_text(spawner: LuaSpawner) -> None:

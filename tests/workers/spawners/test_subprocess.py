@@ -331,7 +331,21 @@ def test_a_limit_of_the_agent_or_of_the_settings_ends_the_step_with_its_name(
         outcome = run(spawner, code, limits={name: None})
     assert outcome.kind == "failed"
     assert outcome.text.splitlines()[0] == text
-    assert run(spawner, "print(1)", limits={name: 1 << 30}).value == 1
+    most = getattr(settings, f"{setting}_MAX")
+    assert run(spawner, "print(1)", limits={name: most}).value == 1
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_no_agent_gets_more_than_the_installation_allows(
+    spawner: SubprocessSpawner, settings: Any, name: str
+) -> None:
+    setting = f"{LIMITED[name][1]}_MAX"
+    most = getattr(settings, setting)
+    outcome = run(spawner, "print(1)", limits={name: most + 1})
+    assert outcome.permanent
+    assert outcome.text == (
+        f"spec.limits.{name} {most + 1} is more than {setting} ({most})"
+    )
 
 
 def test_of_long_lines_on_standard_error_the_last_characters_are_shown(
