@@ -5,7 +5,9 @@ Imported by workers.tasks, so that a stock `celery worker` has it too.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -23,6 +25,7 @@ from engine.store.redis import RedisStore
 from engine.visible import visible
 from workers.deaths import be_plain
 from workers.execute import use_page
+from workers.fleets_child import READY_FD
 from workers.keeper import Keeper, no_fork_in_tick
 from workers.page import Page
 from workers.process.offspring import adopt_orphans
@@ -94,6 +97,8 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 _steps: list[KeeperStep] = []
+_guards: list[int] = []
+"""The descriptor by which a guard is told that this worker consumes, until it is."""
 
 
 def add_to(app: Celery) -> None:
@@ -121,6 +126,20 @@ def refuse_without_redis(**_: Any) -> None:
 def keep_secrets(**_: Any) -> None:
     """Hide what the worker was started with; its pool's children inherit that."""
     hide()
+    # Nor is the guard's descriptor for what this worker starts.
+    if (guard := os.environ.pop(READY_FD, "")).isdecimal():
+        _guards[:] = [int(guard)]
+        os.set_inheritable(_guards[0], False)
+
+
+@signals.worker_ready.connect(weak=False)
+def tell_guard(**_: Any) -> None:
+    """Tell the guard that this worker may hold work from now on."""
+    while _guards:
+        guard = _guards.pop()
+        with contextlib.suppress(OSError):
+            os.write(guard, b"1")
+        os.close(guard)
 
 
 @signals.celeryd_after_setup.connect(weak=False)
@@ -179,6 +198,8 @@ def set_up_child(**_: Any) -> None:
     for step in _steps:
         # Only the main process may hold the pipe, else its end is never seen.
         step.host.forget()
+    while _guards:
+        os.close(_guards.pop())
     adopt_orphans()
     # A pool's child is daemonic, which forbids children of its own to multiprocessing.
     # They are ended with their step here, so functions may have them.

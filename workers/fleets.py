@@ -298,6 +298,7 @@ class Fleet:
         # This command has the secrets in its environment that its workers get.
         hide()
         command = [sys.executable, "-P", fleets_child.__file__, "--tries", str(tries)]
+        command.append("--ready")
         if may_hide():
             command.append("--hide")
         if keep:

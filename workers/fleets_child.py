@@ -23,6 +23,7 @@ PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 # These see the end of their worker by themselves and have things to put in order.
 SPARED = (b"workers/process/launcher.py", b"\0django\0steward\0")
+ASKED = (signal.SIGTERM, signal.SIGQUIT)
 TOO_SHORT_S = 5.0
 WARM_S = 25.0
 """How long a worker that is asked to stop may go on with what it has begun.
@@ -36,21 +37,28 @@ STOP_S = PATIENCE_S + 2.0
 """How long the command that started guards waits for them."""
 SWEEP_S = 3.0
 GAVE_UP = 70
+READY_FD = "SWARM_READY_FD"
+"""The variable that names the descriptor by which a worker says that it consumes."""
 
 
 class Guard:
     """Keeps one worker process alive until it is told to stop."""
 
     def __init__(
-        self, command: list[str], *, tries: int, watch: bool, hide: bool
+        self, command: list[str], *, tries: int, watch: bool, hide: bool, ready: bool
     ) -> None:
-        """Prepare; `tries` short lives in a row end it (0: never gives up)."""
+        """Prepare; `tries` short lives in a row end it (0: never gives up).
+
+        With `ready` a worker that has not said yet that it consumes is killed at once.
+        """
         self.command = command
         self.tries = tries
         self.stopping = False
         self.hurry = False
         self.pid = 0
         self._watch = [0] if watch else []
+        self._asks_ready = ready
+        self._ready = -1
         self.wakeup, writer = os.pipe()
         os.set_blocking(self.wakeup, False)
         os.set_blocking(writer, False)
@@ -92,14 +100,21 @@ class Guard:
     def start(self) -> None:
         """Fork the worker into a session of its own that dies with this guard."""
         guard = os.getpid()
+        writer = self._ready_pipe() if self._asks_ready else -1
+        # A signal that meets the child before its handlers are its own would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ASKED)
         self.pid = os.fork()
         if self.pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED)
+            if writer >= 0:
+                os.close(writer)
             return
         try:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED)
             os.setsid()
             prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             if os.getppid() != guard:
@@ -111,6 +126,24 @@ class Guard:
             say(f"{self.command[0]} can't be started: {error}")
         finally:
             os._exit(127)
+
+    def _ready_pipe(self) -> int:
+        if self._ready >= 0:
+            os.close(self._ready)
+        self._ready, writer = os.pipe()
+        os.set_blocking(self._ready, False)
+        os.set_inheritable(writer, True)
+        os.environ[READY_FD] = str(writer)
+        return writer
+
+    def consumes(self) -> bool:
+        """Tell whether the worker may hold work; yes, unless it would have said so."""
+        if not self._asks_ready:
+            return True
+        try:
+            return bool(os.read(self._ready, 1))
+        except BlockingIOError:
+            return False
 
     def alive(self) -> bool:
         """Tell whether the worker's main process runs; reaps it if not."""
@@ -137,7 +170,10 @@ class Guard:
         """End the worker: asked first, then by force with its whole group."""
         until = time.monotonic() + PATIENCE_S
         running = self.alive()
-        if running:
+        if running and not self.consumes():
+            # It boots, holds nothing, and would not hear of it before it is up.
+            self.hurry = True
+        elif running:
             with contextlib.suppress(OSError):
                 os.kill(self.pid, signal.SIGTERM)
         while running and not self.hurry and time.monotonic() < until:
@@ -220,6 +256,7 @@ def main() -> int:
     parser.add_argument("--text", default="", help="what the record says")
     parser.add_argument("--tries", type=int, default=0)
     parser.add_argument("--alone", action="store_true", help="live without the pipe")
+    parser.add_argument("--ready", action="store_true", help="see Guard")
     parser.add_argument("--hide", action="store_true", help="see privacy.py")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
@@ -228,7 +265,11 @@ def main() -> int:
     if options.record:
         fd = record(options.record, options.text.replace("PID", str(os.getpid())))
     try:
-        how = {"watch": not options.alone, "hide": options.hide}
+        how = {
+            "watch": not options.alone,
+            "hide": options.hide,
+            "ready": options.ready,
+        }
         return Guard(command, tries=options.tries, **how).run()
     finally:
         if fd >= 0:

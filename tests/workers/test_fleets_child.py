@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from workers import fleets_child
 
 # A worker whose agents left a process in a session of its own, forked twice, and one
@@ -64,3 +66,40 @@ def test_what_a_killed_worker_left_in_other_sessions_is_ended(tmp_path: Path) ->
     until = time.monotonic() + 5
     while alive(spared) and time.monotonic() < until:
         time.sleep(0.01)
+
+
+# A worker that notes a SIGTERM and does not end by it; it may say that it consumes.
+BOOTING = """
+import os, signal, sys, time
+def told(*_):
+    open(os.path.join(sys.argv[1], 'told'), 'w').close()
+    if sys.argv[2] == 'ready': os._exit(0)
+signal.signal(signal.SIGTERM, told)
+if sys.argv[2] == 'ready': os.write(int(os.environ['SWARM_READY_FD']), b'1')
+open(os.path.join(sys.argv[1], f'up.{os.getpid()}'), 'w').close()
+while True: time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("state", ["booting", "ready"])
+def test_a_worker_that_does_not_consume_yet_is_ended_at_once(
+    tmp_path: Path, state: str
+) -> None:
+    command = [sys.executable, "-P", fleets_child.__file__, "--ready", "--tries", "1"]
+    script, folder = tmp_path / "worker.py", tmp_path / "notes"
+    script.write_text(BOOTING)
+    folder.mkdir()
+    worker = [sys.executable, str(script), str(folder), state]
+    with subprocess.Popen(
+        [*command, "--", *worker], stdin=subprocess.PIPE, start_new_session=True
+    ) as guard:
+        until = time.monotonic() + 30
+        while not list(folder.glob("up.*")) and time.monotonic() < until:
+            time.sleep(0.01)
+        pid = pid_of(folder, "up")
+        assert guard.stdin is not None
+        guard.stdin.close()
+        # Less than the time that a worker which consumes may take.
+        assert guard.wait(fleets_child.PATIENCE_S / 2) == 0
+    assert not alive(pid)
+    assert (folder / "told").exists() == (state == "ready")
