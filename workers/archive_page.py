@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from blueprints.models import Attempt, Run, RunEvent, Step
 from engine.run.attempts import step_id
+from engine.run.events import took_ms
 from engine.run.states import (
     FINAL_RUN,
     OPEN_STEP,
@@ -235,12 +236,13 @@ class Page:
         kind, place, number, agent = event[:4]
         step = self._step(run, place, agent)
         step.attempts = max(step.attempts, number)
-        step.started_at = step.started_at or at
+        began = at - timedelta(milliseconds=took_ms(event))
+        step.started_at = step.started_at or began
         attempts = self.attempts[run.id, run.generation, place]
         attempt = attempts.get(number)
         if attempt is None:
             attempt = attempts[number] = AttemptRow(number)
-        attempt.started_at = attempt.started_at or at
+        attempt.started_at = attempt.started_at or began
         attempt.finished_at, attempt.worker = at, who or attempt.worker
         if kind == "retry":
             step.status = StepStatus.PENDING

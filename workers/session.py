@@ -37,7 +37,8 @@ from workers.fleets import (
     watch_server,
 )
 from workers.fleets_child import WARM_S
-from workers.live import Progress, View, view_for
+from workers.live import View, view_for
+from workers.live_progress import Progress, agents_at
 from workers.room import GRACE_S, Overdue, Room
 from workers.runtime import make_store
 from workers.unserved import UnservedQueues
@@ -166,7 +167,9 @@ class Session:
         self.run = run = begin(store)
         program = Program.from_json(run.program)
         kinds = {agent.name: agent.kind for agent in program.agents.values()}
-        self.progress = Progress(run.pk, program.blueprint_id, kinds)
+        self.progress = Progress(
+            run.pk, program.blueprint_id, kinds, agents_at(program)
+        )
         self.progress.skew_ms = store.now_ms() - round(time.time() * 1000)
         if run.archived_number or run.started_at is not None:
             # It may have moved before we looked: the archive first, then all there is.

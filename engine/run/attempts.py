@@ -132,12 +132,14 @@ def judge(
     *,
     attempt: int,
     run: str,
+    took_ms: int | None = None,
 ) -> Passed | Failed | int:
     """Decide what an outcome means: a signal for the machine, or a wait before a retry.
 
     `tries` counts what the retry policy is charged with, `attempt` is the attempt's
-    number; `run` seeds the jitter of the wait. Returns Passed, Failed, or the
-    milliseconds to wait; notes the journal event and what the attempt cost.
+    number; `run` seeds the jitter of the wait; `took_ms` is for an attempt whose
+    beginning is in no journal. Returns Passed, Failed, or the milliseconds to wait;
+    notes the journal event and what the attempt cost.
     """
     delay = retry_delay(agent.retry, outcome, tries, f"{run}{place}")
     event: Event = [outcome.kind, place, attempt, agent.name]
@@ -149,6 +151,8 @@ def judge(
     else:
         event[0] = "step_lost" if outcome.kind == "lost" else outcome.kind
         event.append(outcome.text)
+    if took_ms is not None:
+        event.append(took_ms)
     events.append(event)
     if outcome.stats:
         events.append(["stats", place, attempt, outcome.stats])

@@ -17,14 +17,15 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "run_done": (),
     "run_failed": ("kind", "text"),
     "run_cancelled": ("text",),
-    # A step's life. `pending` also names its agent; `attempt` counts from 1.
+    # A step's life. `pending` also names its agent; `attempt` counts from 1. A lane of a
+    # batch tells no `started`, but with its outcome how long it took.
     "pending": ("place", "agent"),
     "started": ("place", "attempt"),
-    "passed": ("place", "attempt", "agent", "value"),
-    "blocked": ("place", "attempt", "agent", "value"),
-    "failed": ("place", "attempt", "agent", "text"),
-    "timed_out": ("place", "attempt", "agent", "text"),
-    "retry": ("place", "attempt", "agent", "text", "delay_ms", "reason"),
+    "passed": ("place", "attempt", "agent", "value", "took_ms"),
+    "blocked": ("place", "attempt", "agent", "value", "took_ms"),
+    "failed": ("place", "attempt", "agent", "text", "took_ms"),
+    "timed_out": ("place", "attempt", "agent", "text", "took_ms"),
+    "retry": ("place", "attempt", "agent", "text", "delay_ms", "reason", "took_ms"),
     "lost": ("place", "attempt", "lost"),
     "step_lost": ("place", "attempt", "agent", "text"),
     # What an attempt cost, however it ended: model, usage, num_turns.
@@ -60,6 +61,13 @@ def discards(events: list[Event]) -> list[Event]:
         for event in events
         if event[0] in OUTCOMES
     ]
+
+
+def took_ms(event: Event) -> int:
+    """Return how long an attempt took whose beginning is in no journal, else 0."""
+    fields = FIELDS.get(event[0], ())
+    told = len(event) > len(fields) and fields[-1:] == ("took_ms",)
+    return int(event[-1]) if told else 0
 
 
 def named(event: Event) -> dict[str, Any]:

@@ -154,6 +154,7 @@ def _lane(
         engine.check_lease(batch)
         engine.watch.lane(index, timeout_of(agent, engine.limits))
         ref = Ref(batch.ref.run, batch.ref.gen, f"{batch.ref.chord}.{index}")
+        began = time.monotonic()
         outcome = make_attempt(
             engine.spawners,
             agent,
@@ -166,7 +167,14 @@ def _lane(
             Emitter(engine.outlet, batch, nxt.place, 1, agent.name),
         )
         decided = judge(
-            outcome, agent, nxt.place, 1, batch.events, attempt=1, run=ref.run
+            outcome,
+            agent,
+            nxt.place,
+            1,
+            batch.events,
+            attempt=1,
+            run=ref.run,
+            took_ms=round((time.monotonic() - began) * 1000),
         )
         if isinstance(decided, int):
             pending = Pending(

@@ -61,7 +61,11 @@ def squares(value: list[int], *, step: Any) -> Any:
         return list(executor.map(abs, value))
 
 
-
+@agent_function("e2e-count")
+def count(value: Any, *, step: Any) -> Any:
+    """Return one more, and so much beside it that a small disk is soon full."""
+    time.sleep(0.05)
+    return {"count": value + 1, "blob": os.urandom(10_000).hex()}
 
 
 @agent_function("e2e-evil")

@@ -7,9 +7,16 @@ from typing import Any
 import orjson
 from rich.console import Console
 
+from engine.blueprint import Program
 from engine.store.base import JournalEntry
-from workers.live import PlainView, Progress, TreeView, tree, view_for
+from workers.live import PlainView, TreeView, tree, view_for
+from workers.live_progress import Progress, agents_at
 from workers.live_text import duration, one_line
+
+STEP = {
+    "kind": "step", "ref": "grade", "in": {"op": "lit", "value": 1},
+    "out": {"op": "path", "at": "$.x"},
+}  # fmt: skip
 
 
 def entry(at_ms: int, *events: Any) -> JournalEntry:
@@ -388,3 +395,46 @@ def test_what_is_said_while_a_tree_is_drawn_stays_above_it():
     assert shown[1].startswith("run R-1  demo  running")
     assert shown[2].startswith("└── ▶ grade")
     assert shown[3:] == ["the end"]
+
+
+def test_a_lane_of_a_batch_has_its_agent_and_its_time():
+    lane = "/children/0/lane[3]/children/0"
+    flow = {
+        "kind": "fanout", "items": {"op": "lit", "value": [1]},
+        "bind": {"op": "path", "at": "$.i"}, "join": "all",
+        "out": {"op": "path", "at": "$.o"},
+        "body": {"kind": "seq", "children": [STEP, STEP]},
+    }  # fmt: skip
+    program = Program("b", {"kind": "seq", "children": [flow, STEP]}, {})
+    agents = agents_at(program)
+    assert agents == dict.fromkeys(
+        ("/children/0/children/0", "/children/0/children/1", "/children/1"), "grade"
+    )
+    progress = Progress("R-1", "demo", {"grade": "python_fn"}, agents)
+    progress.apply(entry(2000, said(lane, {"type": "log", "text": "hello"})))
+    out = io.StringIO()
+    view = PlainView(out)
+    view.update(progress)
+    progress.apply(entry(2100, ["passed", lane, 1, "grade", 1, 1250]))
+    view.update(progress)
+    assert out.getvalue().splitlines() == [
+        f"  log      grade  python_fn  {lane}  hello",
+        f"  passed   grade  python_fn  1.2 s  {lane}",
+    ]
+
+
+def test_an_attempt_of_a_dead_worker_counts_no_more():
+    progress = fed(
+        entry(1000, ["pending", "/a", "grade"], ["started", "/a", 1]),
+        entry(9000, ["lost", "/a", 1, 1], ["lost", "/join", 1, 1]),
+    )
+    out = io.StringIO()
+    PlainView(out).update(progress)
+    assert out.getvalue() == (
+        "  retry    grade  python_fn  attempt 1  8.0 s  /a"
+        "  its worker died or lost its lease\n"
+    )
+    assert progress.steps["/a"].seconds(99_000) == 8.0
+    assert rows_of(progress) == ["└── ↻ grade"]
+    progress.apply(entry(20_000, ["started", "/a", 2]))
+    assert progress.steps["/a"].seconds(21_000) == 1.0
