@@ -271,7 +271,7 @@ def agents_at(program: Program) -> dict[str, str]:
     for parent, edge in zip(layout.parents, layout.edges, strict=True):
         places.append((places[parent] if parent >= 0 else "") + edge)
     return {
-        place or "/": node.ref
+        place: node.ref
         for place, node in zip(places, layout.nodes, strict=True)
         if isinstance(node, Step)
     }
