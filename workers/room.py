@@ -40,11 +40,13 @@ class Room:
     def look(self) -> str:
         """Return what a person should know and was not told yet, mostly nothing.
 
-        Raises Overdue when something is full and the run is past its deadline.
+        Raises Overdue when the run is past its deadline and Redis can't note that.
         """
-        before, self.full = self.full, lack_of_room(self._store)
+        before, self.full = self.full, redis_fault(self._store)
         if self.full and time.monotonic() > self._until:
             raise Overdue(self.full)
+        if not self.full and (fault := var_fault()):
+            self.full = f"{fault}: free some space; the run goes on meanwhile if it can"
         if self.full == before:
             return ""
         return self.full or AGAIN
@@ -54,10 +56,10 @@ class Room:
         self._store.wire.close()
 
 
-def lack_of_room(store: RedisStore) -> str:
-    """Return what takes nothing and what to do, empty where there is room.
+def redis_fault(store: RedisStore) -> str:
+    """Return why Redis takes nothing although it answers, empty when it does.
 
-    A Redis that does not answer is no lack of room: whoever needs it finds out.
+    One that does not answer is no lack of room: whoever needs it finds out.
     """
     try:
         # Refused, other than a read, by a server that can't write to its disk.
@@ -65,13 +67,8 @@ def lack_of_room(store: RedisStore) -> str:
     except RedisUnwritable as error:
         return str(error)
     except (redis.RedisError, OSError):
-        return ""
-    fault = var_fault()
-    return (
-        f"{fault}: free some space; the run goes on meanwhile if it can"
-        if fault
-        else ""
-    )
+        pass
+    return ""
 
 
 def var_fault() -> str:
