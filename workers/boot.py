@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from billiard.common import human_status
 from billiard.process import current_process
 from celery import Celery, bootsteps, signals
 from django.conf import settings
@@ -23,7 +24,7 @@ from blueprints.conf import spawner_kinds
 from engine.store.base import ENGINE_QUEUE
 from engine.store.redis import RedisStore
 from engine.visible import visible
-from workers.deaths import be_plain
+from workers.deaths import be_plain, deaths
 from workers.execute import use_page
 from workers.fleets_child import READY_FD
 from workers.keeper import Keeper, no_fork_in_tick
@@ -75,7 +76,9 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Start the keeper thread."""
         no_fork_in_tick()
         be_plain()
-        self.keeper = Keeper(keeper_store(), self.page, self.pids, self.host.tick)
+        self.keeper = Keeper(
+            keeper_store(), self.page, self.pids, self.host.tick, self.how_ended
+        )
         self.keeper.start()
 
     def stop(self, worker: Any) -> None:
@@ -89,11 +92,25 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def pids(self) -> Iterable[int] | None:
         """Return the live children of a prefork pool, None for other pools."""
-        pool = getattr(getattr(self.worker, "pool", None), "_pool", None)
-        processes = getattr(pool, "_pool", None)
-        if processes is None or not hasattr(pool, "_repopulate_pool"):
+        processes = self._processes()
+        if processes is None:
             return None
         return [p.pid for p in processes if p.pid and p.exitcode is None]
+
+    def how_ended(self, pid: int) -> str:
+        """Say how a child of the pool ended; the pool may not have seen it yet."""
+        for process in self._processes() or ():
+            if process.pid == pid and process.exitcode is not None:
+                return deaths.how(pid, human_status(process.exitcode))
+        return deaths.how(pid)
+
+    def _processes(self) -> list[Any] | None:
+        """Return the processes of a prefork pool, None for other pools."""
+        pool = getattr(getattr(self.worker, "pool", None), "_pool", None)
+        if not hasattr(pool, "_repopulate_pool"):
+            return None
+        # The pool changes its own list in a thread of its own.
+        return list(getattr(pool, "_pool", ()))
 
 
 _steps: list[KeeperStep] = []

@@ -49,8 +49,3 @@ def _watch() -> Watch:
             " a second worker instead"
         )
     return SlotWatch(_pages[0], slot)
-
-
-def in_pool_child() -> bool:
-    """Tell whether this process is a prefork child, so that all below it is its own."""
-    return getattr(current_process(), "index", None) is not None

@@ -2,28 +2,42 @@
 
 Run by path (`python -P fleets_child.py OPTIONS -- COMMAND`); standard library only.
 Standard input is a pipe from the command that started it: its end, however the command
-died, ends the worker, its process group, and what its agents left in other sessions.
+died, ends the worker, its process group, and whatever else it has left, by its parent:
+what outlives a worker's process becomes a child of this one, whatever it calls itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import fcntl
 import os
 import select
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 
-PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
-PR_SET_CHILD_SUBREAPER = 36
-# These see the end of their worker by themselves and have things to put in order.
-SPARED = (b"workers/process/launcher.py", b"\0django\0steward\0")
+if __name__ == "__main__":  # with -P no folder of ours is known
+    sys.path.append(str(Path(__file__).parents[1]))
+
+from workers.kin import (
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_DUMPABLE,
+    PR_SET_PDEATHSIG,
+    children,
+    end_tree,
+    prctl,
+)
+
+# What is called so sees the end of its worker by itself and has things to put in order:
+# it is given COURTESY_S for that. Anything may call itself so, hence no longer.
+COURTEOUS = (b"workers/process/launcher.py", b"\0django\0steward\0")
 ASKED = (signal.SIGTERM, signal.SIGQUIT)
+COURTESY_S = 10.0
+LOOK_S = 5.0
+"""How often the guard looks for what a killed child of its worker has left to it."""
 TOO_SHORT_S = 5.0
 WARM_S = 25.0
 """How long a worker that is asked to stop may go on with what it has begun.
@@ -33,7 +47,7 @@ otherwise steps that were to end well would be killed with the whole group.
 """
 PATIENCE_S = WARM_S + 5.0
 """How long this guard waits for its worker: the keeper's bound and Celery's own end."""
-STOP_S = PATIENCE_S + 2.0
+STOP_S = PATIENCE_S + COURTESY_S + 2.0
 """How long the command that started guards waits for them."""
 SWEEP_S = 3.0
 GAVE_UP = 70
@@ -56,6 +70,8 @@ class Guard:
         self.stopping = False
         self.hurry = False
         self.pid = 0
+        self._left: dict[int, float] = {}
+        """Since when what was left to us is here; unreaped, so its numbers are its own."""
         self._watch = [0] if watch else []
         self._asks_ready = ready
         self._ready = -1
@@ -84,14 +100,16 @@ class Guard:
             began = time.monotonic()
             self.start()
             while self.alive() and not self.stopping:
-                self.wait(None)
+                self.wait(LOOK_S)
+                self.tidy()
             if self.stopping:
                 break
             # Children that a dead worker left must not meet those of its successor.
-            self.sweep()
+            self.sweep(SWEEP_S)
             short = short + 1 if time.monotonic() - began < TOO_SHORT_S else 0
             say(f"the worker exited; start {short + 1}")
             if self.tries and short >= self.tries:
+                self.sweep(COURTESY_S + 1.0, finally_=True)
                 return GAVE_UP
             self.wait(min(5.0, 0.1 * 2**short) if short else 0.0)
         self.end()
@@ -146,15 +164,11 @@ class Guard:
             return False
 
     def alive(self) -> bool:
-        """Tell whether the worker's main process runs; reaps it if not."""
-        if self.pid:
-            try:
-                gone, _ = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:
-                gone = self.pid
-            if not gone:
-                return True
-        return False
+        """Tell whether the worker's main process runs.
+
+        It is reaped only once its group is killed: until then the number is its own.
+        """
+        return bool(self.pid) and not ended(self.pid)
 
     def wait(self, seconds: float | None) -> None:
         """Sleep until a signal, the end of the pipe, or for some seconds."""
@@ -179,52 +193,73 @@ class Guard:
         while running and not self.hurry and time.monotonic() < until:
             self.wait(max(0.0, until - time.monotonic()))
             running = self.alive()
-        self.sweep()
-        if running:
+        self.sweep(COURTESY_S + 1.0, finally_=True)
+
+    def sweep(self, seconds: float, *, finally_: bool = False) -> None:
+        """Kill what is left of the worker: its process group, then its orphans.
+
+        What is courteous is waited for only when all comes to its end, and told so.
+        """
+        if self.pid:
+            for kill in (os.killpg, os.kill):
+                with contextlib.suppress(OSError):
+                    kill(self.pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.pid, 0)
-
-    def sweep(self) -> None:
-        """Kill what is left of the worker: its process group, then its orphans."""
-        with contextlib.suppress(OSError):
-            os.killpg(self.pid, signal.SIGKILL)
-        until = time.monotonic() + SWEEP_S
-        while time.monotonic() < until:
-            self.reap()
-            left = strays(os.getpid())
-            if not left:
-                return
-            for pid in left:
+            self.pid = 0
+        told: set[int] = set()
+        until = time.monotonic() + seconds
+        while self.tidy(all_=finally_) and time.monotonic() < until:
+            for pid in set(self._left) - told if finally_ else ():
+                told.add(pid)
                 with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGTERM)
             time.sleep(0.01)
 
-    def reap(self) -> None:
-        """Collect every child that has ended."""
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+    def tidy(self, *, all_: bool = False) -> int:
+        """End what was left to this guard; returns how much still has to go."""
+        now, waits = time.monotonic(), 0
+        left: dict[int, float] = {}
+        for pid in children(os.getpid()):
+            if pid == self.pid or reaped(pid):
+                continue
+            left[pid] = self._left.get(pid, now)
+            if is_courteous(pid) and now - left[pid] < COURTESY_S:
+                waits += all_
+            else:
+                waits += 1
+                end_tree(pid)
+        self._left = left
+        return waits
 
 
-def prctl(option: int, value: int) -> None:
-    """Call prctl(2) where there is one."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+def ended(pid: int) -> bool:
+    """Tell whether a child has ended, without reaping it where that can be had."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return reaped(pid)
+    try:
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, pid, options) is not None
+    except ChildProcessError:
+        return True
 
 
-def strays(pid: int) -> list[int]:
-    """Return the pids below a process, without those that are spared; Linux only."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            below = [int(word) for word in file.read().split()]
-        for child in below:
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{child}/cmdline", "rb") as file:
-                    command = file.read()
-                if not any(mark in command for mark in SPARED):
-                    found += [child, *strays(child)]
-    return found
+def reaped(pid: int) -> bool:
+    """Reap a child if it has ended; tell whether it is gone."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def is_courteous(pid: int) -> bool:
+    """Tell whether a process calls itself one that ends by itself."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            command = file.read()
+    except OSError:
+        return False
+    return any(mark in command for mark in COURTEOUS)
 
 
 def say(text: str) -> None:

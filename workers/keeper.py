@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
@@ -21,8 +21,8 @@ from engine.run.outcomes import timed_out
 from engine.store.base import Lease, RunStore
 from workers.deaths import deaths
 from workers.fleets_child import WARM_S
+from workers.kin import end_tree
 from workers.page import SLOTS, Page, Shown
-from workers.process.offspring import end, offspring
 
 logger = logging.getLogger(__name__)
 
@@ -58,17 +58,23 @@ class Keeper(threading.Thread):
         page: Page,
         pids: Callable[[], Iterable[int] | None],
         every_tick: Callable[[], None],
+        ended: Callable[[int], str] = deaths.how,
     ) -> None:
-        """Prepare the thread; `every_tick` is called once a second as well."""
+        """Prepare the thread; `every_tick` is called once a second as well.
+
+        `ended` says how a child ended that `pids` does not name any more.
+        """
         super().__init__(name="swarm-keeper", daemon=True)
         self._store = store
         self._page = page
         self._pids = pids
         self._every_tick = every_tick
+        self._how_ended = ended
         self._ended = threading.Event()
         self._vain: dict[tuple[int, bytes], float] = {}
         self._drain_since = 0.0
-        self._unreported: list[Shown] = []
+        self._unreported: list[tuple[Shown, str]] = []
+        """What killed children were at; of one that died by itself, how it ended."""
         self._kill_at = float("inf")
         """When the next child will be past its deadline and the grace."""
 
@@ -132,8 +138,8 @@ class Keeper(threading.Thread):
         if pids is not None:
             live = set(pids)
             for item in [s for s in shown if s.pid not in live]:
-                # Its lease ends by itself; the successor may not have started yet.
-                self._page.clear(item.slot)
+                self._page.forget(item)
+                self._unreported.append((item, self._how_ended(item.pid)))
             shown = [s for s in shown if s.pid in live]
         return shown
 
@@ -152,16 +158,19 @@ class Keeper(threading.Thread):
     def _report_all(self) -> None:
         """Record the outcomes of killed attempts; what may yet succeed stays."""
         reports, self._unreported = self._unreported, []
-        for at, item in enumerate(reports):
+        for at, (item, how) in enumerate(reports):
             try:
-                self._report(item)
+                if how:
+                    self._tell_death(item, how)
+                else:
+                    self._report(item)
             except AWAY as error:
                 logger.warning("keeper: can't report a killed attempt yet: %s", error)
                 self._unreported += reports[at:]
                 return
             except OutOfMemoryError as error:
                 logger.warning("keeper: can't report a killed attempt yet: %s", error)
-                self._unreported.append(item)
+                self._unreported.append((item, how))
             except Exception as error:
                 # It would be refused for ever, and its lease ends by itself: the steward
                 # counts the attempt as lost.
@@ -170,21 +179,12 @@ class Keeper(threading.Thread):
                 )
 
     def _renew(self, shown: list[Shown]) -> None:
-        leases: list[Lease] = []
-        owners: list[tuple[Shown, bytes]] = []
-        for item in shown:
-            if item.chain:
-                c = item.chain
-                leases.append(Lease(c.ref.run, c.ref.addr, c.nonce))
-                owners.append((item, c.mark))
-            if item.batch:
-                b = item.batch
-                span = f"{b.ref.chord}:{b.ref.lo}-{b.ref.hi}"
-                leases.append(Lease(b.ref.run, span, b.nonce))
-                owners.append((item, b.mark))
+        owned = [(item, *claim) for item in shown for claim in _claims(item)]
+        leases = [lease for _, lease, _ in owned]
         now = time.monotonic()
         vain: dict[tuple[int, bytes], float] = {}
-        for (item, mark), answer in zip(owners, self._store.renew(leases), strict=True):
+        answers = self._store.renew(leases)
+        for (item, _, mark), answer in zip(owned, answers, strict=True):
             if answer != "k":
                 key = (item.pid, mark)
                 vain[key] = self._vain.get(key, now)
@@ -222,15 +222,20 @@ class Keeper(threading.Thread):
             "keeper: killing child %d at run %s: %s", item.pid, _runs(item), why
         )
         deaths.expect(item.pid)
-        left_behind = offspring(item.pid)
-        end([item.pid])
+        end_tree(item.pid)
         until = time.monotonic() + 1.0
         while _alive(item.pid) and time.monotonic() < until:
             time.sleep(0.01)
-        end(left_behind)
-        self._page.clear(item.slot)
+        last = self._page.read(item.slot)
+        if last is not None and last.pid == item.pid:
+            self._page.forget(last)
         if report:
-            self._unreported.append(item)
+            self._unreported.append((item, ""))
+
+    def _tell_death(self, item: Shown, how: str) -> None:
+        """Have what a dead child owned taken back now, and say how it died."""
+        for lease, _ in _claims(item):
+            self._store.died(lease, how)
 
     def _report(self, item: Shown) -> None:
         """Record the timeout of what the killed child was doing; the fence decides."""
@@ -252,6 +257,17 @@ def _deadline(item: Shown) -> float:
     if item.batch and item.batch.lane >= 0:
         return item.batch.deadline
     return float("inf")
+
+
+def _claims(item: Shown) -> Iterator[tuple[Lease, bytes]]:
+    """Yield the lease of what a child owns, and what cancels it."""
+    if item.chain:
+        c = item.chain
+        yield Lease(c.ref.run, c.ref.addr, c.nonce), c.mark
+    if item.batch:
+        b = item.batch
+        span = f"{b.ref.chord}:{b.ref.lo}-{b.ref.hi}"
+        yield Lease(b.ref.run, span, b.nonce), b.mark
 
 
 def _runs(item: Shown) -> str:

@@ -71,10 +71,11 @@ class ShownBatch:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What one slot says."""
+    """What one slot says; `word` is its sequence word, which each write moves on."""
 
     slot: int
     pid: int
+    word: int
     chain: ShownChain | None
     batch: ShownBatch | None
 
@@ -85,6 +86,7 @@ class Page:
     def __init__(self) -> None:
         """Map the page."""
         self.map = mmap.mmap(-1, HEADER + SLOTS * SLOT)
+        self._over: dict[int, int] = {}
 
     def drain(self) -> None:
         """Ask every child to give work back; a memory write only, safe in a handler."""
@@ -103,13 +105,18 @@ class Page:
             body = self.map[at + _CHAIN_AT : at + _END]
             after, _ = _HEAD.unpack_from(self.map, at)
             if before == after and before % 2 == 0:
-                return _shown(slot, pid, body) if pid else None
+                if not pid or self._over.get(slot) == before:
+                    return None
+                return _shown(slot, pid, before, body)
         return None
 
-    def clear(self, slot: int) -> None:
-        """Empty the slot of a process that is known to be dead."""
-        at = HEADER + slot * SLOT
-        self.map[at : at + SLOT] = bytes(SLOT)
+    def forget(self, item: Shown) -> None:
+        """Read no more what a process has shown that is known to be dead.
+
+        The slot itself is not written to: a successor may be writing to it already, and
+        goes on from its predecessor's word, so that what it shows is told from this.
+        """
+        self._over[item.slot] = item.word
 
     def cancel(self, slot: int, mark: bytes) -> None:
         """Tell a child that the claim of this mark is in vain."""
@@ -126,7 +133,7 @@ def claim_mark(nonce: str, address: str) -> bytes:
     return nonce.encode().ljust(12) + crc32(address.encode()).to_bytes(4)
 
 
-def _shown(slot: int, pid: int, body: bytes) -> Shown | None:
+def _shown(slot: int, pid: int, word: int, body: bytes) -> Shown | None:
     chain: ShownChain | None = None
     batch: ShownBatch | None = None
     started, deadline, gen, seq, nonce, run, addr = _CHAIN.unpack_from(body, 0)
@@ -141,7 +148,7 @@ def _shown(slot: int, pid: int, body: bytes) -> Shown | None:
         batch = ShownBatch(span, _text(nonce), lane, since, began, deadline)
     if chain is None and batch is None:
         return None
-    return Shown(slot, pid, chain, batch)
+    return Shown(slot, pid, word, chain, batch)
 
 
 def _text(raw: bytes) -> str:
@@ -156,7 +163,8 @@ class SlotWatch:
         self._map = page.map
         self._at = HEADER + slot * SLOT
         self._pid = os.getpid()
-        self._word = 0
+        # A predecessor's may be odd, if it was killed while it wrote.
+        self._word = (_HEAD.unpack_from(self._map, self._at)[0] + 1) & ~1
         self._chain_mark = self._batch_mark = b""
         self._lane_chord: tuple[BatchRef, str, float] | None = None
         self.clear()

@@ -9,8 +9,8 @@ from celery import current_app, shared_task
 from engine.run.lanes import deliver_batch
 from engine.store.base import BatchRef, Ref
 from workers.boot import add_to
-from workers.execute import in_pool_child, process_engine
-from workers.process.offspring import end_own_offspring
+from workers.execute import process_engine
+from workers.process.offspring import adopts_orphans, end_own_offspring
 
 # Celery imports this module before it builds a worker, so a stock worker has it too.
 add_to(current_app._get_current_object())
@@ -38,5 +38,5 @@ def deliver(queue: str, run: str, gen: int, addr: str) -> str:
         lo, _, hi = span.partition("-")
         return deliver_batch(engine, BatchRef(run, gen, chord, int(lo), int(hi)), queue)
     finally:
-        if in_pool_child():
+        if adopts_orphans():
             end_own_offspring()

@@ -42,7 +42,7 @@ from engine.run.machine import (
     Signal,
     StepRequest,
 )
-from engine.run.outcomes import unpack_outcome
+from engine.run.outcomes import lost_text, unpack_outcome
 from engine.run.sizes import within_limit
 from engine.run.turn import Budget, Limits, Turn, engine_pending, new_nonce, timeout_of
 from engine.store.base import (
@@ -150,7 +150,8 @@ class Engine:
             chain.prefix = f"{claimed.chord.place}/lane[{split_lane(ref.addr)[1]}]"
         turn = Turn(ref, nonce, prepared, chain, claimed.record.seq, asked_at)
         turn.had_signal = True
-        error = ["Lost", f"lost after {claimed.record.lost} attempts"]
+        how = orjson.loads(claimed.signal or b"{}").get("how")
+        error = ["Lost", lost_text(claimed.record.lost, how)]
         turn.events.append(["raised", claimed.record.place, *error])
         return self._finish(turn, error)
 

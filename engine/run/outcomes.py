@@ -15,6 +15,9 @@ Kind = Literal["passed", "blocked", "failed", "timed_out", "lost"]
 
 RETRIED: Final = frozenset({"failed", "timed_out"})
 MAX_TEXT: Final = 64 * 1024
+HOW_UNKNOWN: Final = (
+    "how the last worker ended is not known: its host or the whole worker is gone"
+)
 STRICT: Final = (
     orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_DATETIME
@@ -65,7 +68,7 @@ def unpack_outcome(data: bytes) -> Outcome:
     """Read a signal; the store's own `{"lost":n}` is one too."""
     got = orjson.loads(data)
     if "lost" in got:
-        return Outcome("lost", text=f"lost after {got['lost']} attempts")
+        return Outcome("lost", text=lost_text(got["lost"], got.get("how")))
     return Outcome(
         got["kind"],
         got["value"],
@@ -74,6 +77,11 @@ def unpack_outcome(data: bytes) -> Outcome:
         got["type"],
         got.get("stats"),
     )
+
+
+def lost_text(count: int, how: str | None) -> str:
+    """Return what a step says whose workers died; `how` is that of the last, if known."""
+    return f"lost after {count} attempts, {how or HOW_UNKNOWN}"
 
 
 def timed_out(timeout_ms: int) -> Outcome:

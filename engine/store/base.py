@@ -382,6 +382,12 @@ class RunStore(Protocol):
         A chain past its deadline and grace is nobody's: it is about to be taken back.
         """
 
+    def died(self, lease: Lease, how: str) -> bool:
+        """Tell how a claim's owner died: its lease is over; False if it is not its own.
+
+        `how` ends the text of a step that is lost for good: `the last worker was ...`.
+        """
+
     def expire(self, max_lost: int, before_ms: int = 0) -> int:
         """Take back at most 100 overdue leases; chains lost too often end `lost`.
 

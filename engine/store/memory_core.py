@@ -112,6 +112,8 @@ class Run:
     chains: dict[str, Record] = field(default_factory=dict)
     logs: dict[str, bytearray] = field(default_factory=dict)
     signals: dict[str, bytes] = field(default_factory=dict)
+    deaths: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Whose owner is said to be dead: its nonce, and how it ended."""
     chords: dict[str, Chord] = field(default_factory=dict)
     held: set[tuple[str, str]] = field(default_factory=set)
     emitted: dict[str, tuple[str, int]] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Literal
 
+from engine.flow.json_text import dump_compact
 from engine.store.base import ENGINE_QUEUE, ROOT, Lease, Ref
 from engine.store.entries import deadline_entry, finish_entry, lost_entry
 from engine.store.memory_core import (
@@ -48,6 +49,20 @@ class Steward(Core):
         if (lease.run, lease.member) in self.leases:
             self.lease(lease.run, lease.member, deadline)
         return "k"
+
+    @atomic
+    def died(self, lease: Lease, how: str) -> bool:
+        """See RunStore.died."""
+        run = self.find(lease.run)
+        if run is None or run.status in FINAL:
+            return False
+        if self._owner(run, lease.member)[0] != lease.nonce:
+            return False
+        if not batch_of(lease.member):
+            run.deaths[lease.member] = (lease.nonce, how)
+        if (lease.run, lease.member) in self.leases:
+            self.leases[lease.run, lease.member] = 0
+        return True
 
     def _owner(self, run: Run, member: str) -> tuple[str | None, int | None]:
         """Return who owns a chain or batch and until when at most."""
@@ -100,12 +115,16 @@ class Steward(Core):
         if chain is None or chain.state != "r":
             return 0
         lost, step = chain.lost + 1, is_step(chain)
+        nonce, said = run.deaths.pop(addr, ("", ""))
+        how = b""
+        if nonce == chain.owner:
+            how = b',"how":' + dump_compact(said).encode()
         self.journal_entry(run_id, run, lost_entry(addr, chain, lost))
         changed = chain.with_(owner="", last="", lost=min(lost, MOST), deadline_ms=0)
         # Whatever it was about to do, and even a signal that kills who takes it.
         known = run.signals.get(addr, b"").startswith(LOST)
         if lost > max_lost and not known:
-            run.signals[addr] = LOST + b"%d}" % lost
+            run.signals[addr] = LOST + b"%d%b}" % (lost, how)
         if addr in run.signals:
             changed = changed.with_(state="s", queue=ENGINE_QUEUE)
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal, cast
 
+from engine.flow.json_text import dump_compact
 from engine.store.address import Address
 from engine.store.base import (
     BatchClaimed,
@@ -313,6 +314,12 @@ class RedisStore(RedisReads):
         ]
         reply = self.wire.script("renew", self._lease, *flat)
         return [cast(Literal["k", "c", "s"], answer.decode()) for answer in reply]
+
+    def died(self, lease: Lease, how: str) -> bool:
+        """See RunStore.died."""
+        told = dump_compact(how)
+        reply = self.wire.script("died", lease.run, lease.member, lease.nonce, told)
+        return bool(reply[0])
 
     def expire(self, max_lost: int, before_ms: int = 0) -> int:
         """See RunStore.expire."""

@@ -74,3 +74,12 @@ def evil(value: Any, *, step: Any) -> Any:
     logger.warning("%s", value)
     step.progress(value, value)
     return value
+
+
+@agent_function("e2e-die")
+def die(value: int, *, step: Any) -> Any:
+    """Kill the process it runs in, or leave it with an exit code."""
+    if value < 0:
+        os.kill(os.getpid(), -value)
+        time.sleep(5)
+    os._exit(value)

@@ -1,6 +1,7 @@
 """Agents that fork, start processes or break their worker's: real workers, real runs."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from command_shell import Shell
 pytestmark = pytest.mark.slow
 
 
-def ran(shell: Shell, *steps: tuple[str, Any], **env: str) -> dict[str, Any]:
+def ran(
+    shell: Shell, *steps: tuple[str, Any], tried: bool = False, **env: str
+) -> dict[str, Any]:
     """Run agent functions one after the other, each with its input; the final Ctx."""
     children = [
         {
@@ -24,7 +27,15 @@ def ran(shell: Shell, *steps: tuple[str, Any], **env: str) -> dict[str, Any]:
         {"name": name, "kind": "python_fn", "spec": {"fn_id": f"e2e-{name}"}}
         for name in sorted({name for name, _ in steps})
     ]
-    file = shell.write({"kind": "seq", "children": children}, agents=agents)
+    flow = {"kind": "seq", "children": children}
+    if tried:
+        flow = {
+            "kind": "try",
+            "body": flow,
+            "catch": {"kind": "seq", "children": []},
+            "err_at": {"op": "path", "at": "$.why"},
+        }
+    file = shell.write(flow, agents=agents)
     assert shell.run("run", file, "--concurrency", "1", **env) == 0, shell.err
     found: dict[str, Any] = json.loads(shell.out)
     return found
@@ -39,3 +50,21 @@ def test_functions_fork_and_use_multiprocessing_in_a_pools_child(shell: Shell) -
         "fork2": "from the parent",
     }
     assert shell.err.count("passed") == 3
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        (-9, "was ended by signal 9 (SIGKILL)"),
+        (70, "ended with exit code 70"),
+    ],
+)
+def test_a_lost_step_says_how_its_worker_died_long_before_a_lease_is_over(
+    shell: Shell, how: int, says: str
+) -> None:
+    began = time.monotonic()
+    ctx = ran(shell, ("die", how), tried=True, SWARM_LEASE="30")
+
+    assert ctx["why"].endswith(f"lost after 4 attempts, the last worker {says}")
+    # A lease for each of the four would be two minutes; the steward watches for one.
+    assert time.monotonic() - began < 55

@@ -113,7 +113,8 @@ def test_a_step_that_kills_its_worker_each_time_ends_lost(
     [run] = installation.launch(step("dies"), {"n": 1}, dies=agent("dies", "fault-die"))
     assert installation.wait([run], 60) == {run: "failed"}
     texts = [e[4] for _, e in installation.events([run]) if e[0] == "step_lost"]
-    assert texts == ["lost after 4 attempts"]
+    ended = "the last worker was ended by signal 9 (SIGKILL)"
+    assert texts == [f"lost after 4 attempts, {ended}"]
     assert sum(installation.noted().values()) == 4
     # Nobody meant them to die: each is told, in plain lines.
     log = installation.log(0)

@@ -1,7 +1,5 @@
 """The guard of a worker: what a killed worker's agents left behind is ended."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +10,7 @@ import pytest
 from workers import fleets_child
 
 # A worker whose agents left a process in a session of its own, forked twice, and one
-# that looks like a launcher; then everything in its own group is killed.
+# that looks like a launcher; then everything in its own group is killed, or lives on.
 WORKER = """
 import os, signal, subprocess, sys, time
 folder = sys.argv[1]
@@ -22,18 +20,29 @@ if os.fork() == 0:
     os.setsid()
     open(os.path.join(folder, f'stray.{os.getpid()}'), 'w').close()
     time.sleep(60)
-spared = subprocess.Popen(
-    [sys.executable, '-c', 'import time; time.sleep(60)', 'workers/process/launcher.py'],
-    start_new_session=True)
-open(os.path.join(folder, f'spared.{spared.pid}'), 'w').close()
+if os.fork() == 0:
+    if os.fork(): os._exit(0)
+    os.setsid()
+    open(os.path.join(folder, f'named.{os.getpid()}'), 'w').close()
+    os.execv(sys.executable, [sys.executable, '-c',
+        'import time; time.sleep(60)', 'workers/process/launcher.py'])
 while len(os.listdir(folder)) < 2: time.sleep(0.01)
+if sys.argv[2] == 'lives':
+    time.sleep(60)
 os.killpg(0, signal.SIGKILL)
+"""
+GUARD = """
+import sys
+import pytest
+
+from workers import fleets_child
+fleets_child.COURTESY_S, fleets_child.LOOK_S = 1.0, 0.2
+sys.exit(fleets_child.main())
 """
 
 
-def pid_of(folder: Path, name: str) -> int:
-    [path] = folder.glob(f"{name}.*")
-    return int(path.suffix[1:])
+def pids(folder: Path) -> list[int]:
+    return [int(path.suffix[1:]) for path in folder.iterdir()]
 
 
 def alive(pid: int) -> bool:
@@ -44,28 +53,35 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_what_a_killed_worker_left_in_other_sessions_is_ended(tmp_path: Path) -> None:
-    command = [sys.executable, "-P", fleets_child.__file__, "--tries", "1", "--alone"]
+@pytest.mark.parametrize("worker", ["dies", "lives"])
+def test_what_a_worker_left_in_other_sessions_is_ended_whatever_its_name(
+    tmp_path: Path, worker: str
+) -> None:
     script, folder = tmp_path / "worker.py", tmp_path / "pids"
     script.write_text(WORKER)
     folder.mkdir()
-    worker = [sys.executable, str(script), str(folder)]
-    guard = subprocess.run(
-        [*command, "--", *worker],
+    guard = subprocess.Popen(
+        [
+            *(sys.executable, "-c", GUARD, "--tries", "1", "--alone", "--"),
+            *(sys.executable, str(script), str(folder), worker),
+        ],
+        cwd=Path(__file__).parents[2],
         stdin=subprocess.DEVNULL,
-        timeout=30,
         start_new_session=True,
     )
-    assert guard.returncode == fleets_child.GAVE_UP
-    stray, spared = pid_of(folder, "stray"), pid_of(folder, "spared")
     try:
-        assert not alive(stray)
-        assert alive(spared)
+        if worker == "dies":
+            assert guard.wait(30) == fleets_child.GAVE_UP
+        else:
+            until = time.monotonic() + 20
+            while len(list(folder.iterdir())) < 2 or any(map(alive, pids(folder))):
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            assert guard.poll() is None
+        assert not any(map(alive, pids(folder)))
     finally:
-        os.kill(spared, signal.SIGKILL)
-    until = time.monotonic() + 5
-    while alive(spared) and time.monotonic() < until:
-        time.sleep(0.01)
+        guard.terminate()
+        guard.wait(30)
 
 
 # A worker that notes a SIGTERM and does not end by it; it may say that it consumes.
@@ -96,7 +112,7 @@ def test_a_worker_that_does_not_consume_yet_is_ended_at_once(
         until = time.monotonic() + 30
         while not list(folder.glob("up.*")) and time.monotonic() < until:
             time.sleep(0.01)
-        pid = pid_of(folder, "up")
+        [pid] = pids(folder)
         assert guard.stdin is not None
         guard.stdin.close()
         # Less than the time that a worker which consumes may take.

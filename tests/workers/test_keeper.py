@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.store.base import ROOT, Ref
+from engine.run.outcomes import unpack_outcome
+from engine.store.base import ROOT, Claimed, Ref
 from engine.store.redis import STATE, RedisStore
 from swarm_project.celery import app
 from workers.boot import keeper_store
 from workers.fleets_child import WARM_S
-from workers.keeper import GRACE_S, TICK_S, Keeper, tick_lock
+from workers.keeper import GRACE_S, TICK_S, Keeper, _alive, tick_lock
 from workers.page import Page, SlotWatch
 from workers.queue import message_template
 
@@ -93,6 +94,58 @@ def test_what_still_runs_when_a_warm_shutdown_has_had_its_time_is_killed(
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     # Its steps are not reported as failed: another worker makes them again.
     assert keeper.waiting == 0
+
+
+def test_a_dead_childs_claim_is_over_at_once_and_says_how_it_died(
+    store: RedisStore,
+) -> None:
+    page, ref = Page(), claimed(store)
+    child = busy_child(page, 0, ref)
+    os.kill(child, signal.SIGUSR1)
+    os.waitpid(child, 0)
+    how = f"the last worker was ended by signal 10, pid {child}"
+    keeper = Keeper(
+        store, page, list, lambda: None, lambda pid: how.replace(str(child), str(pid))
+    )
+    keeper.tick()
+    assert keeper.waiting == 0
+    assert store.expire(0) == 1
+    again = store.claim(ref, "b" * 12, "swarm.engine")
+    assert isinstance(again, Claimed)
+    assert again.signal is not None
+    assert unpack_outcome(again.signal).text == f"lost after 1 attempts, {how}"
+    # Told once: what the successor shows is its own.
+    keeper.tick()
+    assert store.expire(0) == 0
+
+
+def test_a_killed_child_leaves_nothing_whatever_it_calls_itself(
+    tmp_path: Path,
+) -> None:
+    away = RedisStore(f"unix://{tmp_path}/s", template=message_template(app))
+    page, file = Page(), tmp_path / "pid"
+    child = os.fork()
+    if child == 0:
+        if os.fork() == 0:
+            os.setsid()
+            file.write_text(str(os.getpid()))
+            code = "import time; time.sleep(60)"
+            mark = "workers/process/launcher.py"
+            os.execv(sys.executable, [sys.executable, "-c", code, mark])
+        while not file.exists() or not file.read_text():
+            time.sleep(0.01)
+        SlotWatch(page, 0).chain(Ref("R-1", 1, ROOT), 0, NONCE, -3000)
+        time.sleep(60)
+        os._exit(0)
+    while page.read(0) is None:
+        time.sleep(0.01)
+    daemon = int(file.read_text())
+    Keeper(away, page, lambda: [child], lambda: None).tick()
+    os.waitpid(child, 0)
+    until = time.monotonic() + 5
+    while _alive(daemon):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_a_report_waits_for_a_redis_that_is_away(tmp_path: Path) -> None:

@@ -132,3 +132,35 @@ def test_more_children_than_slots_are_refused(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(execute._watch(), SlotWatch)
     with pytest.raises(RuntimeError, match="start a second worker instead"):
         execute._watch()
+
+
+def test_what_a_dead_child_showed_is_not_read_and_its_successors_is() -> None:
+    page = Page()
+    SlotWatch(page, 0).chain(CHAIN, 17, "abcdef012345", 2500)
+    dead = page.read(0)
+    assert dead is not None
+    # It starts between the look at the dead one and what comes of it.
+    successor = SlotWatch(page, 0)
+    successor.chain(CHAIN, 17, "abcdef012345", 2500)
+    page.forget(dead)
+    again = page.read(0)
+    assert again is not None
+    assert again.chain is not None
+    page.forget(again)
+    assert page.read(0) is None
+    successor.no_chain()
+    successor.chain(CHAIN, 18, "abcdef012345", 2500)
+    assert page.read(0) is not None
+
+
+def test_a_successor_of_a_child_that_was_killed_while_it_wrote_is_read() -> None:
+    page = Page()
+    SlotWatch(page, 0).chain(CHAIN, 17, "abcdef012345", 2500)
+    word = int.from_bytes(page.map[HEADER : HEADER + 8], "little")
+    page.map[HEADER : HEADER + 8] = (word + 1).to_bytes(8, "little")
+    assert page.read(0) is None
+    SlotWatch(page, 0).chain(CHAIN, 18, "abcdef012345", 2500)
+    shown = page.read(0)
+    assert shown is not None
+    assert shown.chain is not None
+    assert shown.chain.seq == 18

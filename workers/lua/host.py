@@ -34,7 +34,7 @@ from engine.run.outputs import (
 from workers.lua.alarm import until
 from workers.lua.link import Gone, Link
 from workers.lua.sandbox_process import MOST, REQUEST
-from workers.process.offspring import end_fork
+from workers.process.forks import end_fork
 
 MIB: Final = 1024 * 1024
 MAX_CALLS: Final = 10_000

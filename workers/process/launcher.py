@@ -19,20 +19,37 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
+
+if __name__ == "__main__":  # isolated, so that no folder of ours is known
+    sys.path.append(str(Path(__file__).parents[2]))
+
+from workers.kin import (
+    LINUX,
+    PR_CAPBSET_DROP,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_DUMPABLE,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
+    descendants,
+    libc,
+    prctl,
+)
 
 Argv = list[bytes]
 Env = dict[bytes, bytes]
 Limits = list[tuple[int, int, int]]
 
-LINUX = sys.platform.startswith("linux")
+Ended = tuple[int, float]
+"""The wait status of a process and its CPU seconds."""
+
 HEADER = struct.Struct("!I")
+KILLED = signal.SIGKILL
+PEEKS = hasattr(os, "waitid")
+"""Whether an end can be seen without reaping; on macOS only since Python 3.13."""
 KILL: dict[str, Any] = {"kill": True}
 
-PR_SET_DUMPABLE = 4
-PR_CAPBSET_DROP = 24
-PR_SET_CHILD_SUBREAPER = 36
-PR_SET_NO_NEW_PRIVS = 38
 # Each lets its holder read the memory of a process that hides it: SYS_PTRACE, SYS_ADMIN
 # (since Linux 6.15, by way of PERFMON) and PERFMON. Containers seldom have any of them.
 CAPS_TO_LOOK = (19, 21, 38)
@@ -62,8 +79,6 @@ _ROOM = {
     resource.RLIMIT_AS: 256 << 20,
 }
 
-_libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
-
 
 def frame(message: dict[str, Any]) -> bytes:
     """Packs one message: four bytes of length, then JSON."""
@@ -83,121 +98,63 @@ def take_frames(buffer: bytearray) -> Iterator[dict[str, Any]]:
         yield json.loads(body)
 
 
-def prctl(option: int, value: int) -> None:
-    """Calls prctl(2) where there is one; a refusal is ignored (sandboxes)."""
-    if _libc is not None:
-        _libc.prctl(option, value, 0, 0, 0)
-
-
 def give_up_looking() -> None:
     """Gives up, for good, root's rights to look into processes that hide their memory."""
-    if _libc is None or not hasattr(_libc, "capset"):
+    if libc is None or not hasattr(libc, "capset"):
         return
     for number in CAPS_TO_LOOK:
         prctl(PR_CAPBSET_DROP, number)  # else root has it again after exec
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     # effective, permitted, inheritable: of the first 32 capabilities, then of the others
     sets = (ctypes.c_uint32 * 6)()
-    if _libc.capget(header, sets) == 0:
+    if libc.capget(header, sets) == 0:
         for number in CAPS_TO_LOOK:
             for kind in range(3):
                 sets[kind + 3 * (number // 32)] &= ~(1 << number % 32)
-        _libc.capset(header, sets)
+        libc.capset(header, sets)
 
 
-def descendants() -> list[int]:
-    """Lists the pids below this process, children first; empty where /proc is absent."""
-    if not LINUX:
-        return []
-    found: list[int] = []
-    queue = [os.getpid()]
-    while queue:
-        below = children(queue.pop())
-        found += below
-        queue += below
-    return found
-
-
-def children(pid: int) -> list[int]:
-    """Lists the direct children of `pid`, of all its threads."""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return []
-    found: list[int] = []
-    for thread in threads:
-        try:
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += map(int, file.read().split())
-        except FileNotFoundError:
-            # The thread ended, or the kernel lacks CONFIG_PROC_CHILDREN.
-            if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
-                return _children_by_scan(pid)
-        except OSError:
-            continue
-    return found
-
-
-def _children_by_scan(parent: int) -> list[int]:
-    """Lists the direct children of `parent` by reading every process's parent."""
-    found: list[int] = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                # The command name may hold spaces and brackets: split after the last.
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == parent:
-            found.append(int(name))
-    return found
-
-
-def sweep(group: int | None) -> tuple[int, dict[int, int]]:
+def sweep(
+    group: int | None, reaped: dict[int, Ended] | None = None
+) -> tuple[int, dict[int, Ended]]:
     """Kills and reaps everything below this process until nothing is left.
 
-    `group` is the job's process group, killed as a whole first. Returns how many
-    processes had to be killed and the wait status of every one reaped, by pid.
+    `group` is the job's process group, killed as a whole first; its leader must not be
+    reaped yet, or the number might be another group's by now. Returns how many
+    processes other than the leader had to be killed, and the end of every one reaped.
     """
-    reaped, empty = _reap()  # what ended by itself is not swept
-    statuses = {pid: status for pid, status, _ in reaped}
-    if empty:
-        return 0, statuses
-    swept = 0
-    first = True
-    pause = 0.0002
+    reaped = {} if reaped is None else reaped
+    first, pause = not PEEKS, 0.0002
     while True:
-        # Once the leader is reaped the number may in time be another group's.
-        if group is not None and (first or group not in statuses):
+        if group is not None and (first or group not in reaped):
             with contextlib.suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
         first = False
-        for pid in descendants():
+        if _reap(reaped):
+            swept = sum(
+                pid != group
+                and os.WIFSIGNALED(status)
+                and os.WTERMSIG(status) == KILLED
+                for pid, (status, _) in reaped.items()
+            )
+            return swept, reaped
+        for pid in descendants(os.getpid()):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-        reaped, empty = _reap()
-        for pid, status, _ in reaped:
-            statuses[pid] = status
-            swept += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        if empty:
-            return swept, statuses
         time.sleep(pause)
         pause = min(pause * 2, 0.02)
 
 
-def _reap() -> tuple[list[tuple[int, int, float]], bool]:
-    """Reaps what has ended: (pid, status, CPU s) each, and whether no child is left."""
-    reaped: list[tuple[int, int, float]] = []
+def _reap(into: dict[int, Ended]) -> bool:
+    """Reaps what has ended; tells whether no child is left."""
     while True:
         try:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
-            return reaped, True
+            return True
         if pid == 0:
-            return reaped, False
-        reaped.append((pid, status, usage.ru_utime + usage.ru_stime))
+            return False
+        into[pid] = status, usage.ru_utime + usage.ru_stime
 
 
 class Launcher:
@@ -208,7 +165,6 @@ class Launcher:
         self.guard = guard
         self.buffer = bytearray()
         self.fds: list[int] = []
-        self.cpu_s = 0.0
         self.wakeup = wakeup_pipe()
         self.home = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
 
@@ -248,7 +204,6 @@ class Launcher:
     def _run(self, job: dict[str, Any]) -> dict[str, Any]:
         """Runs one job to its end and returns the report for the worker."""
         fds, self.fds = self.fds, []
-        self.cpu_s = 0.0
         try:
             pid = start(job, fds, self.home)
         except NotStarted as error:
@@ -256,38 +211,53 @@ class Launcher:
         finally:
             for fd in fds:
                 os.close(fd)
-        status, alive = self._wait(pid)
-        swept, statuses = sweep(pid)
+        self.reaped: dict[int, Ended] = {}
+        alive, killed = self._wait(pid)
+        swept, reaped = sweep(pid, self.reaped)
         if not alive:
             os._exit(0)
-        # The job itself is not counted among what it left behind.
-        if status is None and pid in statuses:
-            status = statuses[pid]
-            swept -= os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        report: dict[str, Any] = {"swept": max(0, swept), "cpu_s": self.cpu_s}
-        if status is None:
+        report: dict[str, Any] = {"swept": swept}
+        if pid not in reaped:
             return report | {"error": "its exit status was lost"}
+        status, cpu_s = reaped[pid]
+        # What a job used that we have killed is not told: it may be half of it.
+        report["cpu_s"] = 0.0 if killed else cpu_s
         if os.WIFSIGNALED(status):
             return report | {"signal": os.WTERMSIG(status)}
         return report | {"exit": os.WEXITSTATUS(status)}
 
-    def _wait(self, pid: int) -> tuple[int | None, bool]:
-        """Waits for job `pid`: its status (None: to be killed), worker still there."""
+    def _wait(self, pid: int) -> tuple[bool, bool]:
+        """Waits for the end of job `pid`, without reaping it.
+
+        Tells whether the worker is still there, and whether the job is to be killed.
+        """
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         poll.register(self.wakeup, select.POLLIN)
-        while True:
-            for ended, status, cpu_s in _reap()[0]:
-                if ended == pid:
-                    self.cpu_s = cpu_s
-                    return status, True
+        while not self._ended(pid):
             for fd, _ in poll.poll():
                 if fd == self.wakeup:
                     os.read(self.wakeup, 4096)
                 elif not self._read():
-                    return None, False
+                    return False, True
             if KILL in list(take_frames(self.buffer)):
-                return None, True
+                return True, True
+        return True, False
+
+    def _ended(self, job: int) -> bool:
+        """Tells whether the job has ended; reaps what it has left to us and has ended."""
+        if not PEEKS:
+            _reap(self.reaped)
+            return job in self.reaped
+        options = os.WEXITED | os.WNOHANG
+        with contextlib.suppress(ChildProcessError):
+            if os.waitid(os.P_PID, job, options | os.WNOWAIT) is not None:
+                return True
+            while (other := os.waitid(os.P_ALL, 0, options | os.WNOWAIT)) is not None:
+                if other.si_pid == job:
+                    return True
+                os.waitpid(other.si_pid, os.WNOHANG)
+        return False
 
 
 class NotStarted(Exception):
@@ -450,7 +420,14 @@ def guard(sock: socket.socket, launcher: int) -> None:
 
 
 def _ended(child: int) -> bool:
-    return child in [pid for pid, _, _ in _reap()[0]]
+    reaped: dict[int, Ended] = {}
+    _reap(reaped)
+    return child in reaped
+
+
+def _be_woken_by_the_end_of_who_started_us() -> None:
+    """Has the kernel let this process go on, should a job have stopped it."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
 
 
 def main() -> None:
@@ -463,6 +440,7 @@ def main() -> None:
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _be_woken_by_the_end_of_who_started_us()
     if sys.argv[2] == "hide":
         prctl(PR_SET_DUMPABLE, 0)  # what earlier jobs were given is in its memory
     # Both are inherited: a setuid program could not be killed by us, and the worker's
@@ -475,7 +453,8 @@ def main() -> None:
         # The guard keeps the socket: the worker sees its end only after the sweep.
         guard(sock, below)
         return
-    prctl(PR_SET_CHILD_SUBREAPER, 1)  # is not inherited by fork
+    prctl(PR_SET_CHILD_SUBREAPER, 1)  # is not inherited by fork, nor is the other
+    _be_woken_by_the_end_of_who_started_us()
     try:
         Launcher(sock, above).serve()
     finally:

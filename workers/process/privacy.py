@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from workers.process.launcher import PR_SET_DUMPABLE, prctl
+from workers.kin import PR_SET_DUMPABLE, prctl
 
 MOUNTS: Final = Path("/proc/self/mounts")
 

@@ -21,8 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workers.kin import end_tree
 from workers.process.job import Limits, environment, make_job
 from workers.process.launcher import KILL, frame, take_frames
+from workers.process.offspring import (
+    adopts_orphans,
+    end_own_offspring,
+    let_go,
+    spare,
+)
 from workers.process.privacy import may_hide
 
 STDERR_TAIL = 64 * 1024
@@ -32,6 +39,8 @@ _STOP_POLL = 0.1
 _SEND_TIMEOUT = 5.0
 # How long a killed job may take to be gone before its launcher is given up.
 _GRACE = 0.8
+# And how long that launcher may then take to end all below it; its guard waits 2 s.
+_SWEEP = 4.0
 _PROGRAM = str(Path(__file__).with_name("launcher.py"))
 
 
@@ -184,6 +193,7 @@ class Launcher:
                 start_new_session=True,
             )
             undo.pop_all()
+        spare(self.process.pid)
         ours.settimeout(_SEND_TIMEOUT)
         self.sock = ours
         self.fresh = True
@@ -196,13 +206,27 @@ class Launcher:
             os.close(fd)
 
     def end(self, patience: float) -> None:
-        """Lets the launcher end and sweep, and waits for that up to `patience` s."""
+        """Lets the launcher end and sweep, and waits for that up to `patience` s.
+
+        A job may have killed it, and is then a child of ours where we adopt orphans.
+        """
         self.sock.close()
+        let_go(self.process.pid)
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
-            # It goes on sweeping by itself; only its exit status is left to collect.
-            threading.Thread(target=self.process.wait, daemon=True).start()
+            threading.Thread(target=self._collect, daemon=True).start()
+            return
+        if adopts_orphans():
+            end_own_offspring()
+
+    def _collect(self) -> None:
+        """Waits while it sweeps by itself; one that a job has stopped is ended."""
+        try:
+            self.process.wait(_SWEEP)
+        except subprocess.TimeoutExpired:
+            end_tree(self.process.pid)
+            self.process.wait()
 
     def forget(self) -> None:
         """Closes what a forked child inherited of the parent's launcher."""
@@ -210,6 +234,7 @@ class Launcher:
         for fd in list(self.pipes):
             with contextlib.suppress(OSError):
                 self.close_pipe(fd)
+        let_go(self.process.pid)
         self.process.returncode = 0  # not ours to wait for
 
 

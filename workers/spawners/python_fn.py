@@ -31,7 +31,7 @@ from blueprints.agents import (
 from engine.ports import StepCall
 from engine.run.outcomes import Outcome, timed_out
 from engine.run.outputs import Log
-from workers.process.offspring import end_fork
+from workers.process.forks import end_fork
 from workers.spawners.raised import raised_at
 from workers.spawners.step_log import attach, running
 

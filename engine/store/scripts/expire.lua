@@ -10,7 +10,7 @@ for _, member in ipairs(due) do
   local R, a = sub(member, 1, bar - 1), sub(member, bar + 1)
   local key = S .. 'r:' .. R
   local k, lo, hi = string.match(a, '^(.*):(%d+)%-(%d+)$')
-  local run = k and fetch(R, a, 'k:' .. k) or fetch(R, a)
+  local run = k and fetch(R, a, 'k:' .. k) or fetch(R, a, 'w:' .. a)
   call('ZREM', S .. 'leases', member)
   local live = run.status and not FINAL[run.status] and not run.closed
   local gen = run.gen
@@ -31,13 +31,18 @@ for _, member in ipairs(due) do
   elseif live and run.raw then
     local c = unpack_record(run.raw)
     if c.state == 'r' then
+      local told, how = run.extra[1], ''
+      if told then
+        if sub(told, 1, 12) == c.owner then how = ',"how":' .. sub(told, 13) end
+        call('HDEL', key, 'w:' .. a)
+      end
       c.owner, c.last, c.lost, c.deadline = '', '', c.lost + 1, 0
       local step = sub(c.frames, 1, 1) == 's'
       local signal = call('HGET', key, 's:' .. a)
       -- Whatever it was about to do, and even a signal that kills who takes it: lost
       -- too often, that is its outcome now. The engine makes it a failure at that point.
       if c.lost > max_lost and not (signal and find(signal, '{"lost":', 1, true) == 1) then
-        signal = '{"lost":' .. num(c.lost) .. '}'
+        signal = '{"lost":' .. num(c.lost) .. how .. '}'
         call('HSET', key, 's:' .. a, signal)
       end
       journal(R, gen, run.n + 1, '{"a":"' .. a .. '","s":' .. num(c.seq) .. ',"e":[["lost","' ..

@@ -123,6 +123,18 @@ local function hold(R, a, queue) call('SADD', S .. 'r:' .. R .. ':h', a .. '|' .
 local function results_key(R, k) return S .. 'r:' .. R .. ':k:' .. k end
 local function log_key(R, a) return S .. 'r:' .. R .. ':l:' .. a end
 
+-- Who holds a chain or a batch, and till when at most.
+local function owner_of(R, a, run)
+  local k, span = string.match(a, '^(.*):(%d+%-%d+)$')
+  if k then
+    local mine = call('HGET', results_key(R, k), 'b:' .. span)
+    return mine and sub(mine, 1, 12)
+  end
+  local c = run.raw and unpack_record(run.raw)
+  -- Past that an expiry takes it at once, whoever holds it: none may go on with it.
+  if c and c.state == 'r' and now < c.deadline + GRACE then return c.owner, c.deadline + GRACE end
+end
+
 -- Drops what a chord needed until its join was consumed. The constants stay: removal
 -- finds the chord's keys by them. So does what a single lane decided: it tells losers.
 local function forget_join(key, k)

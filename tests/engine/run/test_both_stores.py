@@ -15,6 +15,7 @@ from store_calls import begin
 
 from engine.blueprint.program import MOST_ATTEMPTS, Agent, Retry
 from engine.run.chords import Waits, open_chord
+from engine.run.outcomes import lost_text
 from engine.store.base import ITEM_PAGE, Moved, Ref, Refused, StoreFull
 from engine.store.record import MOST, MOST_LOST
 from engine.testing import Crash, Simulator
@@ -185,7 +186,7 @@ def test_as_many_workers_as_a_cap_may_allow_are_lost(box: Box) -> None:
     agents = spawners(script)
     made = stubborn(box, agents, Retry(), max_lost=MOST_LOST)
     made.run(rounds=2_000)
-    told = "dispatcher error for ref 'stubborn': lost after 98 attempts"
+    told = f"dispatcher error for ref 'stubborn': {lost_text(98, None)}"
     assert made.final()["e"] == told
     assert len(agents["quick"].calls) == MOST_LOST + 1
 

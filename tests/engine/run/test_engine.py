@@ -12,7 +12,7 @@ from engine.blueprint.program import Agent, Retry
 from engine.run import folding
 from engine.run.ctx import Lanes
 from engine.run.load import Cache, Loader, Vanished
-from engine.run.outcomes import Outcome
+from engine.run.outcomes import Outcome, lost_text
 from engine.run.turn import Limits
 from engine.store.base import Ref
 from engine.testing import Crash, ScriptedSpawner, Simulator
@@ -62,8 +62,8 @@ def test_a_join_that_kills_every_worker_fails_the_flow_there() -> None:
     killer = Killer(made, "decided")
     assert made.run(rounds=300).status == "done"
     assert killer.deaths == 3
-    assert made.final() == {"a": 1, "e": "lost after 3 attempts"}
-    assert ["raised", "/body", "Lost", "lost after 3 attempts"] in list(made.events())
+    assert made.final() == {"a": 1, "e": lost_text(3, None)}
+    assert ["raised", "/body", "Lost", lost_text(3, None)] in list(made.events())
 
 
 def test_a_lane_that_kills_every_worker_fails_alone() -> None:
@@ -86,7 +86,7 @@ def test_a_chain_that_can_not_even_be_loaded_ends_as_lost() -> None:
     made.launch(program(INC), {"a": 1})
     Killer(made, "base", spared=program(INC).program_id)
     assert made.run(rounds=300).status == "failed"
-    assert made.error() == ["Lost", "lost after 4 attempts"]
+    assert made.error() == ["Lost", lost_text(4, None)]
 
 
 def test_a_lane_that_can_not_be_loaded_ends_as_lost() -> None:

@@ -13,6 +13,7 @@ from engine.ports import StepCall
 from engine.run.attempts import checked, judge, make_attempt
 from engine.run.machine import Failed, Passed
 from engine.run.outcomes import (
+    HOW_UNKNOWN,
     Outcome,
     as_json,
     as_text,
@@ -91,7 +92,11 @@ def test_some_outcomes_are_never_tried_again(outcome: Outcome) -> None:
 def test_signals_are_read_as_they_were_written() -> None:
     for outcome in (FAILED, Outcome("passed", {"a": 1}), timed_out(1_500)):
         assert unpack_outcome(outcome.pack()) == outcome
-    assert unpack_outcome(b'{"lost":4}').flow_text == "lost after 4 attempts"
+    told = "the last worker was ended by signal 9"
+    said = unpack_outcome(b'{"lost":4,"how":"%s"}' % told.encode()).flow_text
+    assert said == f"lost after 4 attempts, {told}"
+    unknown = unpack_outcome(b'{"lost":4}').flow_text
+    assert unknown == f"lost after 4 attempts, {HOW_UNKNOWN}"
     assert timed_out(1_500).text == "timed out after 1.5 s"
     assert Outcome("blocked", {"b": 1, "a": 2}).flow_text == 'blocked: {"a":2,"b":1}'
 

@@ -354,6 +354,9 @@ class Walk:
                 for b in self.batches
             ]
             self.both("renew", lambda s: s.renew(leases))
+        if which == "renew" and leases and self.dice.random() < 0.3:
+            dead = self.dice.choice(leases)
+            self.both("died", lambda s: s.died(dead, 'ended by "signal 9"'))
         if which in ("expire", "all"):
             self.both("expire", lambda s: bool(s.expire(1)))
             self.both("expire", lambda s: s.expire(1))

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from engine.ports import LuaFault, LuaLimits, LuaScript
+from workers.kin import children
 from workers.lua import SandboxHost
 from workers.lua.host import address_space
-from workers.process.launcher import children
 
 REPO = Path(__file__).resolve().parents[3]
 LIMITS = LuaLimits(seconds=20.0, memory=32 << 20, output=1 << 20)

@@ -8,7 +8,7 @@ REPO = Path(__file__).resolve().parents[3]
 # A process of its own: being a subreaper would change every test that follows.
 CHILD = """
 import os, sys, time
-from workers.process.offspring import adopt_orphans, end_own_offspring, offspring
+from workers.process.offspring import adopt_orphans, end_own_offspring, strays
 
 assert end_own_offspring() == 0
 adopt_orphans()
@@ -19,10 +19,10 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 until = time.monotonic() + 5
-while not offspring(os.getpid()) and time.monotonic() < until:
+while not strays() and time.monotonic() < until:
     time.sleep(0.01)
-[pid] = offspring(os.getpid())
-print(end_own_offspring(), os.path.exists(f"/proc/{pid}"), offspring(os.getpid()))
+[pid] = strays()
+print(end_own_offspring(), os.path.exists(f"/proc/{pid}"), strays())
 """
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import workers.process
 from blueprints import child_programs
+from workers import kin
 from workers.process import privacy
 
 CANARY = "canary-of-the-worker"
@@ -76,6 +77,7 @@ def house() -> Iterator[Path]:
     source = Path(workers.process.__file__).parent
     shutil.copytree(source, place / "workers" / "process")
     (place / "workers" / "__init__.py").touch()
+    shutil.copy(kin.__file__, place / "workers")
     (place / "blueprints").mkdir()
     (place / "blueprints" / "__init__.py").touch()
     shutil.copy(child_programs.__file__, place / "blueprints")
