@@ -17,6 +17,7 @@ from blueprints.command_line import typed
 from blueprints.conf import lua_host, wiring_faults
 from engine.ports import LuaFault
 from engine.store.redis import STATE
+from workers import doctor_dead_letters
 from workers.doctor_processes import child_processes
 from workers.findings import Finding
 from workers.fleets import unapplied
@@ -259,6 +260,7 @@ CHECKS: Final[dict[str, Callable[[Any], Iterator[Finding]]]] = {
     "cluster": _cluster,
     "queues": _queues,
     "journal": _journal,
+    "dead letters": doctor_dead_letters.findings,
     "steward": _steward,
 }
 

@@ -28,6 +28,7 @@ from django.db.migrations.executor import MigrationExecutor
 from blueprints.command_line import typed
 from blueprints.conf import spawner_kinds
 from engine.blueprint import Program
+from engine.blueprint.program import QUEUE_SUFFIX
 from engine.store.address import Address, RedisUnwritable, away
 from engine.store.base import ENGINE_QUEUE
 from engine.visible import visible
@@ -52,7 +53,6 @@ WATCH_S = 1.0
 """How long a command that follows a run waits for a server that is just restarting."""
 STEWARD_S = 10.0
 """After what time a steward is killed that was told to leave: its last archiving."""
-SUFFIXES = (".hi", "", ".lo")
 THREADED = frozenset({"operator"})
 
 
@@ -184,7 +184,9 @@ def queues_of(program: Program) -> list[str]:
 
 def queues_of_kinds(kinds: Iterable[str]) -> list[str]:
     """Return the queues of agent kinds, urgent ones first, and the engine's."""
-    own = [f"swarm.{kind}{suffix}" for suffix in SUFFIXES for kind in kinds]
+    own = [
+        f"swarm.{kind}{suffix}" for suffix in QUEUE_SUFFIX.values() for kind in kinds
+    ]
     return [*own, ENGINE_QUEUE]
 
 

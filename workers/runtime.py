@@ -76,6 +76,7 @@ def make_engine(queues: frozenset[str], watch: Watch) -> Engine:
         limits=limits(),
         watch=watch,
         who=worker_name(),
+        queues=queues,
     )
 
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from queue import Empty
 from typing import Any
 
 import kombu.transport.redis
 import redis
+from celery import current_app
 from django.conf import settings
 from kombu.transport import virtual
+from kombu.utils.encoding import bytes_to_str
 from redis.exceptions import OutOfMemoryError
 
 from engine.store.address import Address, away
+from engine.store.redis import RedisStore
+from workers.malformed import Malformed, check, read, restorable
 from workers.queue import TICKET_MARK
+from workers.queue_order import LooksCycle
 
 logger = logging.getLogger(__name__)
 
-REQUIRED_HEADERS = ("id", "task")
-REQUIRED_PROPERTIES = ("delivery_tag", "delivery_info")
 PATIENCE = (
     "max_connections",
     "socket_timeout",
@@ -30,6 +38,16 @@ PATIENCE = (
     "client_name",
 )
 """The transport options that a connection gets; where to, the state's address says."""
+GIVE_UP_S = 2.0
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of kombu's, the type it reads there, and how its dead letters are called."""
+
+    name: str
+    kind: str
+    source: str
 
 
 class QoS(kombu.transport.redis.QoS):
@@ -45,8 +63,9 @@ class QoS(kombu.transport.redis.QoS):
         """Note a message that was handed out."""
         if is_ours(delivery_tag):
             virtual.QoS.append(self, message, delivery_tag)
-        else:
-            super().append(message, delivery_tag)
+            return
+        append = super().append
+        mended(lambda: append(message, delivery_tag), self._keys())
 
     def ack(self, delivery_tag: str) -> None:
         """Forget a message that was worked off."""
@@ -71,16 +90,26 @@ class QoS(kombu.transport.redis.QoS):
         its steward is what makes room.
         """
         try:
-            super().restore_visible(*args, **kwargs)
+            restore = super().restore_visible
+            mended(lambda: restore(*args, **kwargs), self._keys())
         except OutOfMemoryError as error:
             logger.warning("unacknowledged messages stay where they are: %s", error)
+
+    def _keys(self) -> list[Key]:
+        """Return where unacknowledged messages are kept."""
+        prefix = self.channel.global_keyprefix
+        return [
+            Key(prefix + self.unacked_key, "hash", "unacked"),
+            Key(prefix + self.unacked_index_key, "zset", "unacked"),
+        ]
 
     def restore_by_tag(
         self, tag: str, client: Any = None, leftmost: bool = False
     ) -> None:
         """Put one message back into its queue."""
         if not is_ours(tag):
-            super().restore_by_tag(tag, client, leftmost)
+            if self._restorable(tag, client):
+                super().restore_by_tag(tag, client, leftmost)
             return
         message = self._delivered.get(tag)
         if message is None:
@@ -91,11 +120,87 @@ class QoS(kombu.transport.redis.QoS):
                 message._raw, to["exchange"], to["routing_key"], client, leftmost
             )
 
+    def _restorable(self, tag: str, client: Any) -> bool:
+        """Tell whether kombu can put back what is kept under a tag; else set it aside."""
+        with self.channel.conn_or_acquire(client) as client:
+            kept = client.hget(self.unacked_key, tag)
+            if kept is None:
+                return True
+            try:
+                restorable(kept)
+            except Malformed as fault:
+                self._remove_from_indices(tag).execute()
+                set_aside("unacked", str(fault), kept)
+                return False
+        return True
+
 
 class Channel(kombu.transport.redis.Channel):
     """A channel that survives a Redis restart with unacknowledged messages in hand."""
 
     QoS = QoS
+    queue_order_strategy = LooksCycle
+
+    def _brpop_read(self, **options: Any) -> bool:
+        """Read the answer of a BRPOP as kombu does, and hand over what it is as it is."""
+        try:
+            connection = self.client.connection
+            try:
+                found = self.client.parse_response(connection, "BRPOP", **options)
+            except self.connection_errors:
+                connection.disconnect()
+                raise
+            except redis.ResponseError as error:
+                if not wrong_type(error):
+                    raise
+                for queue in self.active_queues:
+                    displace(self._list(queue))
+                found = None
+            if not found:
+                raise Empty
+            queue = bytes_to_str(found[0]).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            self.connection.receive(found[1], queue)
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _receive_one(self, client: Any) -> Any:
+        """Take one broadcast; what is not even JSON is nothing."""
+        try:
+            return super()._receive_one(client)
+        except (Empty, RecursionError):
+            set_aside("broadcast", "not JSON; the log has its begin", b"")
+            return None
+
+    def get_table(self, exchange: str) -> list[tuple[str, ...]]:
+        """Return the bindings of an exchange; what is none of them is left out."""
+        read_table = super().get_table
+        rows = mended(lambda: read_table(exchange), self._bindings(exchange))
+        return [row for row in rows if len(row) == 3]
+
+    def _list(self, queue: str) -> Key:
+        """Return where the messages of a queue are."""
+        return Key(self.global_keyprefix + queue, "list", queue)
+
+    def _bindings(self, exchange: str) -> list[Key]:
+        """Return where the bindings of an exchange are kept."""
+        names = self.keyprefix_queue, self.keyprefix_binding_permanent
+        return [
+            Key(self.global_keyprefix + name % (exchange,), "set", "bindings")
+            for name in names
+        ]
+
+    def _size(self, queue: str) -> int:
+        """Return how many messages a queue has."""
+        size = super()._size
+        return int(mended(lambda: size(queue), [self._list(queue)]))
+
+    def _put(self, queue: str, message: Any, **options: Any) -> None:
+        """Put a message into a queue."""
+        put = super()._put
+        mended(lambda: put(queue, message, **options), [self._list(queue)])
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         """Return one client for a connection pool, where kombu makes one an operation.
@@ -119,7 +224,8 @@ class Channel(kombu.transport.redis.Channel):
         broadcasts through a subscription.
         """
         try:
-            super()._queue_bind(*args)
+            bind = super()._queue_bind
+            mended(lambda: bind(*args), self._bindings(args[0]))
         except OutOfMemoryError as error:
             logger.warning("queue %s is not bound: %s", args[-1], error)
 
@@ -177,7 +283,7 @@ def _followed(kind: Any, channel: Channel | None) -> Any:
 
 
 class Transport(kombu.transport.redis.Transport):
-    """Redis transport that drops malformed messages instead of looping on them."""
+    """Redis transport that judges every message before Celery sees it."""
 
     Channel = Channel
     # The URL that Celery has names nothing but this transport.
@@ -187,14 +293,24 @@ class Transport(kombu.transport.redis.Transport):
         """Return where messages are, as banners and errors tell it: without a password."""
         return str(state_address())
 
-    def _deliver(self, message: dict[str, Any], queue: str) -> None:
-        fault = malformed(message)
-        if fault and not is_control(queue):
-            # A message without an id counts as a connection error in Celery: it would
-            # be restored and popped again for ever, by every worker.
-            logger.error("dropped a malformed message from %s: %s", queue, fault)
-            return
-        super()._deliver(message, queue)
+    def receive(self, data: bytes, queue: str) -> None:
+        """Deliver what was taken off a queue, whatever it is."""
+        try:
+            message = read(data)
+        except Malformed as fault:
+            set_aside(queue, str(fault), data)
+        else:
+            self._deliver(message, queue)
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        # What Celery can't take ends the worker, or counts as a lost connection: then
+        # it is restored and popped again for ever, by every worker.
+        try:
+            check(message, queue, current_app.tasks)
+        except Malformed as fault:
+            set_aside(queue, str(fault), as_json(message))
+        else:
+            super()._deliver(message, queue)
 
 
 def is_ours(delivery_tag: Any) -> bool:
@@ -202,22 +318,52 @@ def is_ours(delivery_tag: Any) -> bool:
     return isinstance(delivery_tag, str) and delivery_tag.startswith(TICKET_MARK)
 
 
-def is_control(queue: str) -> bool:
-    """Tell whether a queue carries Celery's own talk: `inspect`, its replies, events."""
-    return queue.endswith(".pidbox") or queue.startswith("celeryev")
+def as_json(message: Any) -> bytes:
+    """Return what was read as JSON as such again."""
+    try:
+        return json.dumps(message).encode()
+    except RecursionError:
+        return b"(nested too deeply)"
 
 
-def malformed(message: Any) -> str:
-    """Return what a queue message lacks, empty if it can be handed to Celery."""
-    if not isinstance(message, dict):
-        return "not an object"
-    headers, properties = message.get("headers"), message.get("properties")
-    if not isinstance(headers, dict) or not isinstance(properties, dict):
-        return "headers or properties are missing"
-    for name in REQUIRED_HEADERS:
-        if not headers.get(name):
-            return f"header {name!r} is missing"
-    for name in REQUIRED_PROPERTIES:
-        if not properties.get(name):
-            return f"property {name!r} is missing"
-    return ""
+@cache
+def _store() -> RedisStore:
+    """Return a store that gives up soon: the worker's main process waits for it."""
+    return RedisStore(
+        state_address(), template=b"\n", timeout=GIVE_UP_S, resend_silent=False
+    )
+
+
+def set_aside(source: str, why: str, data: bytes) -> None:
+    """Log, count and keep a message that is off its queue and can't be used."""
+    logger.error("set aside a message from %s: %s", source, why)
+    try:
+        _store().bury(source, why, data)
+    except (redis.RedisError, OSError) as error:
+        logger.error("it could not be kept: %s", error)
+
+
+def displace(key: Key) -> None:
+    """Take away what lies under a key and is of another type than kombu reads there."""
+    try:
+        if _store().displace(key.name, key.kind, key.source):
+            logger.error("took away what lay at %s: it is no %s", key.name, key.kind)
+    except (redis.RedisError, OSError) as error:
+        logger.error("what lies at %s could not be looked at: %s", key.name, error)
+
+
+def mended(call: Callable[[], Any], keys: Iterable[Key]) -> Any:
+    """Return what a call of kombu's answers, whatever types lie under its keys."""
+    try:
+        return call()
+    except redis.ResponseError as error:
+        if not wrong_type(error):
+            raise
+    for key in keys:
+        displace(key)
+    return call()
+
+
+def wrong_type(error: Exception) -> bool:
+    """Tell whether Redis refused a command for what lies under its key."""
+    return isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)

@@ -10,7 +10,7 @@ from engine.blueprint.binding import BoundAgent
 from engine.blueprint.diagnostics import Diagnostic
 from engine.blueprint.kinds import full_spec
 from engine.blueprint.lints import TABLE
-from engine.blueprint.program import Agent, Program, Retry
+from engine.blueprint.program import QUEUE_SUFFIX, Agent, Program, Retry
 from engine.blueprint.reading import read_blueprint, refuse
 from engine.blueprint.schema import Blueprint
 from engine.blueprint.schema_agents import AgentProfile
@@ -23,7 +23,6 @@ from engine.flow import parse_node
 from engine.flow.json_text import Json
 
 DIR_TEMPLATE: Final = "workspace/tasks/{task_id}/ctx"
-_QUEUE_SUFFIX: Final[Mapping[str, str]] = {"hi": ".hi", "std": "", "lo": ".lo"}
 
 
 def compile_blueprint(
@@ -93,7 +92,7 @@ def _build_agent(
     return Agent(
         name=agent.name,
         kind=one.kind,
-        queue=(hints.queue or f"swarm.{one.kind}") + _QUEUE_SUFFIX[hints.priority],
+        queue=(hints.queue or f"swarm.{one.kind}") + QUEUE_SUFFIX[hints.priority],
         timeout_ms=None if hints.timeout_s is None else milliseconds(hints.timeout_s),
         retry=_retry(hints.retry),
         spec=full_spec(one),

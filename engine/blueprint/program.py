@@ -12,6 +12,8 @@ from engine.flow.nodes import Node
 
 FORMAT: Final = 2
 MOST_ATTEMPTS: Final = 99
+QUEUE_SUFFIX: Final[Mapping[str, str]] = {"hi": ".hi", "std": "", "lo": ".lo"}
+"""What a priority adds to the name of a queue, the most urgent first."""
 """The most attempts that a policy may allow a step: what a chain's record can count."""
 
 

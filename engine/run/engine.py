@@ -7,7 +7,7 @@ calls `deliver` is a worker; whatever goes wrong on the way, the store's fence d
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import orjson
@@ -31,6 +31,7 @@ from engine.run.emitter import Emitter, Outlet, Owner
 from engine.run.events import Event, discards, pack_entry
 from engine.run.folding import fold_outgrown
 from engine.run.load import LeaseOver, Loader, Origin, Prepared, Vanished, split_lane
+from engine.run.looks import Looks
 from engine.run.machine import (
     Checkpoint,
     Ended,
@@ -68,7 +69,9 @@ class Engine:
     """Drives chains of live runs.
 
     `serves` tells whether this worker consumes a queue: only then a chain goes on in
-    the same delivery. `who` names the worker in the journal.
+    the same delivery. `queues` are those it takes further messages from, in the order
+    of looks.py; without them it stays with the one of its delivery. `who` names the
+    worker in the journal.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Engine:
         watch: Watch | None = None,
         loader: Loader | None = None,
         who: str = "",
+        queues: Iterable[str] = (),
     ) -> None:
         """Bind the parts; nothing is read before the first delivery."""
         self.store = store
@@ -93,24 +97,25 @@ class Engine:
         self.who = who
         self.outlet = Outlet(store, self.limits, who)
         self._waits = Waits()
+        self._looks = Looks(queues)
 
     def deliver(self, ref: Ref, queue: str) -> str:
         """Claim a chain and drive it as far as the budget allows.
 
-        While that is spent in small coin it goes on with the queue's next messages, which
-        saves each the way through Celery (ADR 12).
+        While that is spent in small coin it goes on with the next messages of its queues,
+        which saves each the way through Celery (ADR 12).
         Returns `ok`, or why there was nothing to do (a doubled or late message).
         """
         nonce, asked_at = new_nonce(), time.monotonic()
         claimed = self.store.claim(ref, nonce, queue)
         if isinstance(claimed, Refused):
             return claimed.why
-        budget = Budget(self.limits, claimed.record.timeout_ms)
+        budget = Budget(self.limits, claimed.record.timeout_ms, queue)
         try:
             self._work(ref, nonce, claimed, asked_at, budget)
             while budget.takes_on() and not self.watch.draining():
                 nonce, asked_at = new_nonce(), time.monotonic()
-                taken = self.store.claim_next(queue, nonce, budget.left_ms())
+                taken = self._looks.take(self.store, queue, nonce, budget)
                 if taken is None:
                     break
                 self._work(taken[0], nonce, taken[1], asked_at, budget)
@@ -259,7 +264,7 @@ class Engine:
     def _retry(self, turn: Turn, delay_ms: int, budget: Budget) -> Turn | None:
         assert turn.request is not None  # noqa: S101 - set by _step
         agent = turn.prepared.program.agents[turn.request.ref]
-        goes_on = delay_ms == 0 and self.goes_on(agent, budget)
+        goes_on = delay_ms == 0 and self.goes_on(agent, turn.prepared, budget)
         if goes_on:
             turn.events.append(["started", turn.request.place, turn.attempt + 1])
         pending = Pending(
@@ -273,10 +278,16 @@ class Engine:
         turn.tries += 1
         return turn if moved and goes_on else None
 
-    def goes_on(self, agent: Agent, budget: Budget) -> bool:
+    def may_run(self, agent: Agent, prepared: Prepared, budget: Budget) -> bool:
+        """Tell whether this delivery need not leave an agent's step to its queue."""
+        return self.serves(agent.queue) and budget.allows_rank(
+            agent.queue, prepared.most_urgent
+        )
+
+    def goes_on(self, agent: Agent, prepared: Prepared, budget: Budget) -> bool:
         """Tell whether this delivery may make one more attempt of this agent."""
         return (
-            self.serves(agent.queue)
+            self.may_run(agent, prepared, budget)
             and budget.allows(timeout_of(agent, self.limits))
             and not self.watch.draining()
         )
@@ -302,7 +313,7 @@ class Engine:
             # The outcome was recorded before the chain had a record of its own.
             return turn
         agent = turn.prepared.program.agents[nxt.ref]
-        goes_on = self.goes_on(agent, budget)
+        goes_on = self.goes_on(agent, turn.prepared, budget)
         turn.events.append(["pending", nxt.place, agent.name])
         if goes_on:
             turn.events.append(["started", nxt.place, 1])

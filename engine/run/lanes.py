@@ -106,7 +106,7 @@ def deliver_batch(engine: Engine, ref: BatchRef, queue: str) -> str:
             claimed.cursor,
             asked_at,
         )
-        _run(engine, batch, Budget(engine.limits, spec.timeout_ms))
+        _run(engine, batch, Budget(engine.limits, spec.timeout_ms, queue))
     except Vanished:
         return "gone"
     finally:
@@ -148,7 +148,8 @@ def _lane(
     if isinstance(nxt, StepRequest):
         agent = batch.prepared.program.agents[nxt.ref]
         spawner = engine.spawners.get(agent.kind)
-        if not engine.serves(agent.queue) or not spawner or not spawner.in_process:
+        here = engine.may_run(agent, batch.prepared, budget)
+        if not here or not spawner or not spawner.in_process:
             return _promotion(engine, batch, chain, nxt, budget)
         budget.spend()
         engine.check_lease(batch)
@@ -216,7 +217,7 @@ def _promotion(
             chain.pack(), agent.queue, nxt.place, timeout_of(agent, engine.limits)
         )
         batch.events.append(["pending", nxt.place, agent.name])
-        if engine.goes_on(agent, budget):
+        if engine.goes_on(agent, batch.prepared, budget):
             batch.events.append(["started", nxt.place, 1])
             return Promote("c", edits, pending)
         return Promote("p", edits, pending)

@@ -29,6 +29,7 @@ from engine.flow.path import Path
 from engine.run.chain import Chain, unpack_frames
 from engine.run.ctx import ChordRef, Expand, Lanes, depth_of, join_line, replay
 from engine.run.layout import Layout
+from engine.run.looks import rank
 from engine.run.machine import (
     FUEL_NODES,
     MOST_BYTES,
@@ -96,6 +97,8 @@ class Prepared:
     program: Program
     layout: Layout
     machine: Machine
+    most_urgent: int
+    """The rank (looks.py) of its most urgent agent's queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,7 @@ class Loader:
                 fuel_nodes=self._fuel_nodes,
                 most_bytes=self.most_bytes,
             ),
+            min((rank(agent.queue) for agent in program.agents.values()), default=0),
         )
         self._programs.put(program.program_id, prepared)
         return prepared

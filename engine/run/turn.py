@@ -10,6 +10,7 @@ from engine.blueprint.program import Agent
 from engine.run.chain import Chain
 from engine.run.events import Event
 from engine.run.load import Prepared
+from engine.run.looks import rank
 from engine.run.machine import StepRequest
 from engine.run.outcomes import Outcome
 from engine.store.base import ENGINE_QUEUE, Pending, Ref
@@ -59,8 +60,12 @@ class Limits:
 class Budget:
     """What a delivery may still do before it gives the queue back."""
 
-    def __init__(self, limits: Limits, timeout_ms: int) -> None:
-        """Start counting; `timeout_ms` is that of the first attempt."""
+    def __init__(self, limits: Limits, timeout_ms: int, queue: str) -> None:
+        """Start counting; `timeout_ms` is that of the first attempt.
+
+        `queue` is where the message in hand lay.
+        """
+        self.rank = rank(queue)
         # A delivery that may not run the step it has come for would be made in vain.
         self._steps = max(1, limits.steps)
         self._since = time.monotonic()
@@ -86,6 +91,14 @@ class Budget:
         Only for a moment, so that a worker which makes long steps asks Celery for each.
         """
         return self._steps > 0 and self._used() < min(TAKES_ON_S, self._seconds)
+
+    def allows_rank(self, queue: str, most_urgent: int) -> bool:
+        """Tell whether a step may be made here and not wait in its own queue.
+
+        Less urgent than the message in hand it waits there, behind what is more urgent,
+        where the agents of its program differ in that (`most_urgent` is their best).
+        """
+        return rank(queue) <= max(self.rank, most_urgent)
 
     def left_ms(self) -> int:
         """Return how long an attempt may take before the queue message's time limit."""

@@ -322,10 +322,11 @@ class RunStore(Protocol):
         """
 
     def claim_next(
-        self, queue: str, nonce: str, most_ms: int
+        self, queues: Sequence[str], nonce: str, most_ms: int
     ) -> tuple[Ref, Claimed] | None:
-        """Take a queue's next message and claim its chain; None if there is none to take.
+        """Take the next message and claim its chain; None if there is none to take.
 
+        It is that of the first queue that has one; what lies behind it stays there.
         Messages of chains that can't be claimed are dropped on the way, at most 8. One
         whose attempt may take longer than `most_ms`, or that is a batch, stays.
         """

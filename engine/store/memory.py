@@ -6,6 +6,7 @@ each name, which a driver empties with `pop`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from engine.store.base import (
@@ -110,21 +111,23 @@ class MemoryStore(Chords, Steward):
 
     @atomic
     def claim_next(
-        self, queue: str, nonce: str, most_ms: int
+        self, queues: Sequence[str], nonce: str, most_ms: int
     ) -> tuple[Ref, Claimed] | None:
         """See RunStore.claim_next."""
         if nonce in self.took:
-            return self._taken(self.took[nonce], nonce, queue)
+            ref, queue = self.took[nonce]
+            return self._taken(ref, nonce, queue)
         for _ in range(8):
-            waiting = self.messages.get(queue)
-            if not waiting:
+            queue = next((name for name in queues if self.messages.get(name)), "")
+            if not queue:
                 return None
+            waiting = self.messages[queue]
             message = waiting[0]
             ref = Ref(message.run, message.gen, message.addr)
             if batch_of(ref.addr) or self._timeout(ref) > most_ms:
                 return None
             waiting.popleft()
-            self.took[nonce] = ref
+            self.took[nonce] = ref, queue
             if (got := self._taken(ref, nonce, queue)) is not None:
                 return got
         return None

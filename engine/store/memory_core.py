@@ -268,7 +268,7 @@ class Core:
         self.dispatched: dict[str, dict[Member, int]] = {}
         self.again: dict[Member, int] = {}
         self.messages: dict[str, deque[Message]] = {}
-        self.took: dict[str, Ref] = {}
+        self.took: dict[str, tuple[Ref, str]] = {}
         self.entries: deque[JournalEntry] = deque()
         self.mark = "0"
         self._ticket = 0

@@ -27,6 +27,7 @@ from engine.store.base import (
     Settle,
     Start,
 )
+from engine.store.dead_letters import DeadLetters
 from engine.store.entries import batch_broken_entry, finish_entry
 from engine.store.record import unpack
 from engine.store.redis_reads import STATE, Clock, RedisReads
@@ -63,7 +64,7 @@ def _flag(value: bool) -> str:
     return "1" if value else "0"
 
 
-class RedisStore(RedisReads):
+class RedisStore(RedisReads, DeadLetters):
     """RunStore over Redis or Valkey 7 and newer.
 
     `template` is the queue message of workers/queue.py: list prefix, a newline, text
@@ -114,12 +115,12 @@ class RedisStore(RedisReads):
         return _refused(reply) if reply[0] != b"ok" else _claimed(reply)
 
     def claim_next(
-        self, queue: str, nonce: str, most_ms: int
+        self, queues: Sequence[str], nonce: str, most_ms: int
     ) -> tuple[Ref, Claimed] | None:
         """See RunStore.claim_next."""
-        prefix = self._template.split(b"\n", 1)[0]
+        prefix, most_s = self._template.split(b"\n", 1)[0], most_ms // 1000
         reply = self.wire.script(
-            "claim", "", 0, "", nonce, queue, self._lease, prefix, most_ms // 1000
+            "claim", "", 0, "", nonce, "", self._lease, most_s, prefix, *queues
         )
         if reply[0] != b"ok":
             return None
@@ -341,6 +342,8 @@ class RedisStore(RedisReads):
             queue = name.decode()
             if not self.wire.call("ZCARD", f"{STATE}d:{queue}"):
                 continue
+            # Who put another type under a queue's name must not stop this duty.
+            self.displace(prefix + queue, "list", queue)
             floor = self._oldest_ticket(
                 self.wire.call("LRANGE", prefix + queue, -20, -1)
             )

@@ -172,7 +172,7 @@ def test_a_transition_has_a_minute() -> None:
 
 
 def test_a_delivery_begins_no_attempt_that_outlasts_its_message() -> None:
-    budget = Budget(Limits(steps=10**6, seconds=10**6), timeout_ms=10_000)
+    budget = Budget(Limits(steps=10**6, seconds=10**6), timeout_ms=10_000, queue="q")
     assert budget.allows(39_000)
     assert not budget.allows(40_001)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from workers.server import ensure_server, stop_server
 
 REPO = Path(__file__).resolve().parents[2]
 LEASE_S = 2.0
+QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
 class Installation:
@@ -78,17 +79,22 @@ class Installation:
             timeout=60,
         )
 
-    def worker(self, concurrency: int = 2, **env: str) -> subprocess.Popen[bytes]:
-        """Start a worker in a process group of its own."""
+    def worker(
+        self,
+        concurrency: int = 2,
+        quiet: Sequence[str] = QUIET,
+        queues: str = "swarm.python_fn,swarm.subprocess",
+        **env: str,
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker in a process group of its own, as quiet as a fleet's."""
         number = len(self.workers)
         with open(self.var / f"worker-{number}.log", "wb") as log:
             process = subprocess.Popen(
                 [
                     sys.executable, "-m", "celery", "-A", "swarm_project", "worker",
                     "--pool", "prefork", "-c", str(concurrency),
-                    "-Q", "swarm.python_fn,swarm.subprocess",
-                    "-n", f"w{number}@%h", "--loglevel", "WARNING",
-                    "--without-gossip", "--without-mingle", "--without-heartbeat",
+                    "-Q", queues, "-n", f"w{number}@%h", "--loglevel", "WARNING",
+                    *quiet,
                 ],
                 cwd=REPO,
                 env={**self.env, **env},

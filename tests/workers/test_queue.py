@@ -5,8 +5,8 @@ import json
 from kombu.transport.redis import Channel
 
 from swarm_project.celery import app
+from workers.malformed import check
 from workers.queue import TICKET_MARK, message_template
-from workers.transport import malformed
 
 FILL = {"R": "R-1", "N": "2", "A": "0.k3.7", "T": "99", "Q": "swarm.lua.hi", "L": "60"}
 FILL |= {"K": "swarm.run_step"}
@@ -26,7 +26,7 @@ def test_a_filled_template_is_a_message_celery_reads() -> None:
     assert message["headers"]["task"] == "swarm.run_step"
     assert message["headers"]["timelimit"] == [60, None]
     assert message["properties"]["delivery_tag"] == TICKET_MARK + "99/60/R-1/2/0.k3.7"
-    assert malformed(message) == ""
+    check(message, "swarm.lua.hi", {"swarm.run_step"})
 
 
 def test_no_slot_is_left_unfilled() -> None:
@@ -45,11 +45,3 @@ def test_the_list_name_is_the_one_kombu_pops() -> None:
     channel = Channel.__new__(Channel)
     channel.priority_steps, channel.sep = [0], Channel.sep
     assert channel._q_for_pri("swarm.lua.hi", 0) == "swarm.lua.hi"
-
-
-def test_a_message_that_lacks_its_id_is_called_malformed() -> None:
-    _, message = filled()
-    del message["headers"]["id"]
-    assert malformed(message) == "header 'id' is missing"
-    assert malformed([]) == "not an object"
-    assert malformed({}) == "headers or properties are missing"

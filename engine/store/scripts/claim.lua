@@ -1,9 +1,10 @@
--- R gen a nonce queue lease [prefix most_s]
--- With a prefix the chain is that of the queue's next message, which is taken off; R, gen
--- and a are empty. It stays there if it is not ours, a batch, or may take longer.
-local nonce, queue, lease_ms = ARGV[4], ARGV[5], tonumber(ARGV[6])
+-- R gen a nonce queue lease [most_s prefix queues...]
+-- With queues the chain is that of the next message in the first of them that has one,
+-- which is taken off; R, gen, a and queue are empty. It stays there if it is not ours, a
+-- batch, or may take longer: whoever asks Celery for it judges it.
+local nonce, lease_ms = ARGV[4], tonumber(ARGV[6])
 
-local function claim(R, gen, a)
+local function claim(R, gen, a, queue)
   local key = S .. 'r:' .. R
   local k, i = chord_of(a)
   local run = k and fetch(R, a, 'prog', 's:' .. a, 'k:' .. k) or fetch(R, a, 'prog', 's:' .. a)
@@ -57,10 +58,10 @@ local function claim(R, gen, a)
   return answer(c, packed)
 end
 
-if not ARGV[7] then return claim(ARGV[1], tonumber(ARGV[2]), ARGV[3]) end
+if not ARGV[7] then return claim(ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[5]) end
 
-local function taken(R, gen, a)
-  local got = claim(R, tonumber(gen), a)
+local function taken(R, gen, a, queue)
+  local got = claim(R, tonumber(gen), a, queue)
   if got[1] ~= 'ok' then return nil end
   for _, v in ipairs({R, gen, a}) do got[#got + 1] = v end
   return got
@@ -70,18 +71,24 @@ end
 local mark = S .. 'took:' .. nonce
 local before = call('GET', mark)
 if before then return taken(unpack(split(before))) or {'none'} end
-local list = ARGV[7] .. queue
-local TAG = 'swarm%-ticket:%d+/(%d+)/([^/"]+)/(%d+)/([^/"]+)"'
+local TAG = '"swarm%-ticket:%d+/(%d+)/([%w_-]+)/(%d+)/([%w.]+)"'
+local most_s, prefix = tonumber(ARGV[7]), ARGV[8]
+local pop = {'LMPOP', num(#ARGV - 8)}
+for i = 9, #ARGV do pop[#pop + 1] = prefix .. ARGV[i] end
+pop[#pop + 1] = 'RIGHT'
 for _ = 1, 8 do
-  local text = call('LINDEX', list, -1)
-  if not text then return {'none'} end
+  -- It is refused where another type lies under a queue's name, and finds nothing.
+  local found = redis.pcall(unpack(pop))
+  if not found or found.err then return {'none'} end
+  local list, text = found[1], found[2][1]
   local limit, R, gen, a = string.match(text, TAG)
-  if not a or find(a, ':', 1, true) or limit - NET_S > tonumber(ARGV[8]) then
+  if not a or limit - NET_S > most_s then
+    call('RPUSH', list, text)
     return {'none'}
   end
-  call('RPOP', list)
-  call('SET', mark, R .. '\n' .. gen .. '\n' .. a, 'PX', 30000)
-  local got = taken(R, gen, a)
+  local queue = sub(list, #prefix + 1)
+  call('SET', mark, R .. '\n' .. gen .. '\n' .. a .. '\n' .. queue, 'PX', 30000)
+  local got = taken(R, gen, a, queue)
   if got then return got end
 end
 return {'none'}

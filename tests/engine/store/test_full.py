@@ -116,6 +116,6 @@ def test_a_message_lost_by_a_full_server_is_sent_again(full: RedisBox) -> None:
     assert full.pop(LUA) is not None
     full.pass_time(6_000)
     assert full.store.repeat(5_000) == 1
-    taken = full.store.claim_next(LUA, A, 60_000)
+    taken = full.store.claim_next([LUA], A, 60_000)
     assert taken is not None
     assert taken[0] == ref()

@@ -172,7 +172,7 @@ class Walk:
         by, most_ms = self.fresh(), self.dice.choice((1_000, 10**6))
         got = self.both(
             f"claim_next {by} {queue} {most_ms}",
-            lambda s: s.claim_next(queue, by, most_ms),
+            lambda s: s.claim_next([queue], by, most_ms),
         )
         if got is not None:
             at, claimed = got

@@ -5,10 +5,13 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import CommandParser
+import redis
+from django.core.management.base import CommandError, CommandParser
 
 from blueprints.command_line import SwarmCommand
 from workers.doctor import examine
+from workers.doctor_dead_letters import as_row
+from workers.runtime import make_store
 
 SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
@@ -23,9 +26,18 @@ class Command(SwarmCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("--json", action="store_true", help="JSON for programs")
+        parser.add_argument(
+            "--dead-letters",
+            action="store_true",
+            help="show what lay in a queue or the journal and could not be used: a line"
+            " of JSON each, the newest first",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Examine everything, then tell."""
+        if options["dead_letters"]:
+            self._dead_letters()
+            return
         findings = examine()
         failed = any(finding.level == "fail" for finding in findings)
         if options["json"]:
@@ -37,3 +49,12 @@ class Command(SwarmCommand):
                 if finding.hint:
                     print(f"{'':18} {finding.hint}")
         sys.exit(1 if failed else 0)
+
+    def _dead_letters(self) -> None:
+        try:
+            letters = make_store(timeout=5.0).dead_letters()
+        except (redis.RedisError, OSError) as error:
+            raise CommandError(f"Redis does not answer: {error}") from None
+        for letter in letters:
+            # In JSON, escaped: who wrote it must not reach the terminal.
+            print(json.dumps(as_row(letter)))

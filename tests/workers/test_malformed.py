@@ -1,0 +1,136 @@
+"""What Celery may see: every valid message, and none of the others."""
+
+import json
+from typing import Any
+
+import pytest
+from bad_messages import BAD, QUEUE, filled, theirs
+
+from workers.malformed import SHOWN, Malformed, check, read, restorable
+
+TASKS = {"swarm.run_step", "swarm.advance_run", "celery.ping"}
+
+
+def judged(data: bytes, queue: str = QUEUE) -> str:
+    """Return what is wrong with a message, empty if nothing is."""
+    try:
+        check(read(data), queue, TASKS)
+    except Malformed as fault:
+        return str(fault)
+    return ""
+
+
+def test_there_are_more_bad_messages_than_once_ended_a_worker() -> None:
+    assert len(BAD) > 150
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_message_is_refused_with_a_plain_reason(name: str) -> None:
+    why = judged(BAD[name])
+    assert why
+    assert why.isascii()
+    assert why.isprintable()
+    assert len(why) < 3 * SHOWN
+
+
+@pytest.mark.parametrize(
+    "slots",
+    [
+        {},
+        {"R": "R-0198f3c2a1b27d1e8f0011223344556677"},
+        {"A": "0", "K": "swarm.advance_run", "Q": "swarm.engine"},
+        {"A": "0.k3:0-64"},
+        {"A": "0.k1.2.k0.11.k7:64-128", "L": "999999"},
+        {"Q": "gpu.lo"},
+    ],
+)
+def test_what_the_scripts_write_is_taken(slots: dict[str, str]) -> None:
+    data = json.dumps(filled(**slots)).encode()
+    assert judged(data, slots.get("Q", QUEUE)) == ""
+
+
+def redelivered() -> dict[str, Any]:
+    """Return a message that kombu has put back into its queue."""
+    message = filled()
+    message["headers"]["redelivered"] = True
+    message["properties"]["delivery_info"]["redelivered"] = True
+    return message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        redelivered(),
+        theirs(),
+        theirs(eta="2030-01-01T00:00:00+00:00", expires=None, retries=3),
+        theirs(timelimit=[None, None], stamped_headers=["a"], stamps={"a": ["b"]}),
+        theirs(timelimit=[3.5, 2], traceparent="00-1-2-01", group_index=0),
+    ],
+)
+def test_what_celery_itself_sends_is_taken(message: dict[str, Any]) -> None:
+    assert judged(json.dumps(message).encode()) == ""
+
+
+def control(body: Any, **headers: Any) -> bytes:
+    """Return a message of Celery's own talk."""
+    message = theirs()
+    message["headers"] = headers
+    message["properties"]["body_encoding"] = None
+    message["body"] = json.dumps(body)
+    return json.dumps(message).encode()
+
+
+BOX = "celery@host.celery.pidbox"
+PING: dict[str, Any] = {
+    "method": "ping", "arguments": {}, "destination": None, "pattern": None,
+    "matcher": None, "ticket": "t",
+    "reply_to": {"exchange": "reply.celery.pidbox", "routing_key": "r"},
+}  # fmt: skip
+EVENT = {"type": "worker-online", "hostname": "celery@host", "clock": 3, "pid": 1,
+         "timestamp": 1.5, "utcoffset": 0}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("queue", "data"),
+    [
+        (BOX, control(PING, clock=4, expires=17.5)),
+        ("5f.reply.celery.pidbox", control({"celery@host": {"ok": "pong"}})),
+        ("celeryev.5f", control(EVENT, hostname="celery@host")),
+        ("celeryev.5f", control([EVENT, EVENT])),
+    ],
+)
+def test_celerys_own_talk_is_taken(queue: str, data: bytes) -> None:
+    assert judged(data, queue) == ""
+
+
+@pytest.mark.parametrize(
+    ("queue", "data"),
+    [
+        (BOX, control([])),
+        (BOX, control({})),
+        (BOX, control(PING | {"method": [1]})),
+        (BOX, control(PING | {"arguments": [1]})),
+        (BOX, control(PING | {"destination": 7})),
+        (BOX, control(PING | {"pattern": {}})),
+        (BOX, control(PING | {"reply_to": "me"})),
+        (BOX, control(PING | {"reply_to": {}})),
+        (BOX, control(PING, clock="late")),
+        ("5f.reply.celery.pidbox", control([1])),
+        ("celeryev.5f", control([1])),
+        ("celeryev.5f", control(EVENT | {"type": 1})),
+        ("celeryev.5f", control(EVENT | {"hostname": None})),
+        ("celeryev.5f", control(EVENT | {"clock": "x"})),
+        ("celeryev.5f", control(EVENT | {"timestamp": []})),
+    ],
+)
+def test_celerys_own_talk_is_held_against_its_shape(queue: str, data: bytes) -> None:
+    assert judged(data, queue)
+
+
+@pytest.mark.parametrize(
+    "kept", [b"x", b"7", b"[]", b"[{}, 1, 2]", b'[{"headers": {}}, "", "q"]']
+)
+def test_what_kombu_can_not_put_back_is_told(kept: bytes) -> None:
+    with pytest.raises(Malformed):
+        restorable(kept)
+    restorable(json.dumps([theirs(), "", QUEUE]).encode())
