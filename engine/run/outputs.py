@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias, assert_never
 from typing import Final as Constant
 
 from engine.flow.json_text import JsonTextError, load_json
+from engine.visible import OBEYED
 
 LONGEST_STAGE: Constant = 100
 LONGEST_NOTE: Constant = 500
@@ -25,7 +26,7 @@ SubmitFormat: TypeAlias = Literal["json", "text"] | None
 """How an agent's text becomes a result; None folds what is a JSON container."""
 
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n(.*?)\n?[ \t]*\1\s*", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(rf"[\t\n{OBEYED}]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ EVIL = "".join(
 )
 LITERAL = json.dumps(EVIL)
 LUA = (
-    "local evil = input\nprint(evil)\nemit.progress(evil, evil)\nemit.partial(evil)\n"
-    "emit.artifact('art' .. evil, evil)\nreturn {[evil] = evil}"
+    "local evil = _CTX\nprint(evil)\nemit.progress(evil, evil)\nemit.partial(evil)\n"
+    "emit.artifact('art', evil)\nreturn {[evil] = evil}"
 )
 SAMPLE = "blueprints/samples/pure-ctx.json"
 

@@ -154,7 +154,9 @@ local function name_fault(name)
   if length > MAX_NAME then
     return "the name of a part has at most " .. format("%d", MAX_NAME) .. " characters"
   end
-  if find(name, "[\0-\31\127]") then
+  -- C0 and DEL, C1, then separators and what turns a line around, as UTF-8.
+  if find(name, "[\0-\31\127]") or find(name, "\194[\128-\159]")
+    or find(name, "\226\128[\168-\174]") or find(name, "\226\129[\166-\169]") then
     return "the name of a part must not have control characters"
   end
 end

@@ -38,6 +38,8 @@ def test_f20_a_run_that_fails_keeps_what_its_steps_gave() -> None:
         ["passed", "/children/0", 1, "inc", 2],
         ["passed", "/children/1", 1, "inc", 3],
     ]
+    # The Ctx as it was: it becomes the run's result, which `run` prints.
+    assert made.final() == {"a": 3}
 
 
 def test_f13_what_is_to_outlive_a_failure_is_caught_outside_of_it() -> None:
