@@ -16,6 +16,7 @@ import orjson
 from django.utils import timezone
 
 from blueprints.models import Attempt, Run, RunEvent, Step
+from blueprints.models.events import kinds_text
 from engine.run.attempts import step_id
 from engine.run.events import took_ms
 from engine.run.states import (
@@ -118,6 +119,7 @@ class EventRow:
     number: int
     at: datetime
     kind: str
+    kinds: str
     data: bytes
     says: bool
     """Whether it has output of an agent."""
@@ -166,6 +168,7 @@ class Page:
                 entry.number,
                 at,
                 kind,
+                kinds_text(kinds),
                 entry.data,
                 "output" in kinds,
             )
@@ -279,6 +282,7 @@ class Page:
                 "number",
                 "at",
                 "kind",
+                "kinds",
                 "data",
                 "says",
             ],

@@ -1,9 +1,18 @@
 """A run event: one entry of a run's journal, as archived."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.db import models
 
-from blueprints.models.readable_json import ReadableJSONField
+from blueprints.models.readable_json import ReadableJSONField, Unreadable
 from blueprints.models.runs import Run
+from engine.run.events import named
+
+
+def kinds_text(kinds: Iterable[str]) -> str:
+    """Returns the kinds of an entry's events as they are kept: each once, findable."""
+    return f" {' '.join(dict.fromkeys(kinds))} "
 
 
 class RunEvent(models.Model):
@@ -15,6 +24,11 @@ class RunEvent(models.Model):
     at = models.DateTimeField()
     kind = models.CharField(max_length=32)
     data = ReadableJSONField(default=dict)
+    kinds = models.TextField(
+        blank=True,
+        default="",
+        help_text="The kinds of all its events, a space around each.",
+    )
     says = models.BooleanField(default=False, help_text="Has output of an agent.")
 
     class Meta:
@@ -34,3 +48,10 @@ class RunEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number} {self.kind}"
+
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Returns what the entry packs, each with its address: entry 7 has 7.1, 7.2."""
+        if isinstance(self.data, Unreadable):
+            return []
+        packed = enumerate(self.data.get("e", ()), start=1)
+        return [(f"{self.number}.{part}", named(event)) for part, event in packed]

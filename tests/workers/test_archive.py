@@ -258,3 +258,5 @@ def test_output_is_found_by_its_mark(rig: Rig) -> None:
     Archiver(rig.store).turn()
     assert [said.wire["text"] for said in run_outputs(run)] == ["hi"]
     assert RunEvent.objects.filter(says=True).count() == 1
+    [found] = RunEvent.objects.filter(kinds__contains=" checkpoint ")
+    assert (found.kind, found.kinds) == ("checkpoint", " output checkpoint ")

@@ -11,7 +11,7 @@ from workers.upsert import update_rows, upsert
 
 pytestmark = pytest.mark.django_db
 
-COLUMNS = ["run_id", "generation", "number", "at", "kind", "data"]
+COLUMNS = ["run_id", "generation", "number", "at", "kind", "kinds", "data", "says"]
 UNIQUE = COLUMNS[:3]
 FLOW = {"kind": "seq", "children": []}
 

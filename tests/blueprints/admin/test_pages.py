@@ -6,6 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from blueprints.models import Attempt, Run, RunEvent, Step, Task
+from blueprints.models.events import kinds_text
 from blueprints.services.runs import run_create
 
 pytestmark = pytest.mark.django_db
@@ -47,3 +48,22 @@ def test_history_can_be_searched_and_read_but_not_written(admin_client, rows, mo
 
 def test_every_table_has_a_page():
     assert all(admin.site.is_registered(model) for model in MODELS)
+
+
+def test_an_entry_is_found_by_every_event_it_packs(admin_client, rows):
+    run = rows[Run]
+    packs = [["passed", "/a", 1, "greet", 7], ["pending", "/b", "greet"]]
+    RunEvent.objects.create(
+        run=run,
+        generation=1,
+        number=7,
+        at=timezone.now(),
+        kind="passed",
+        kinds=kinds_text(event[0] for event in packs),
+        data={"e": packs},
+    )
+    url = reverse("admin:blueprints_runevent_changelist")
+    for kind, times in (("passed", 1), ("pending", 1), ("pend", 0), ("joined", 0)):
+        page = admin_client.get(url, {"kind": kind}).content.decode()
+        assert page.count("7.1 passed /a") == times, kind
+        assert page.count("7.2 pending /b") == times, kind
