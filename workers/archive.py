@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, transaction
 
+from blueprints.models import Run
+from engine.flow.json_text import MAX_DEPTH, text_depth
 from engine.run.ctx import TooLarge, dump_expanded
 from engine.run.load import Loader, Vanished
 from engine.run.outcomes import as_text
 from engine.store.base import ROOT, JournalEntry, Ref, RunEnd
 from engine.store.redis import RedisStore
-from workers.archive_page import Page, RunRow, content, page_of
+from workers.archive_page import Page, Result, RunRow, content, ends_run, page_of
 
 logger = logging.getLogger("workers.archive")
 
 BATCH: Final = 500
+PAGE_BYTES: Final = 8 << 20
 KEEP_MS: Final = 30_000
 TURN_S: Final = 0.5
 TOO_LARGE: Final = "ResultTooLarge"
@@ -34,7 +37,11 @@ class Archiver:
     def __init__(self, store: RedisStore) -> None:
         """Bind a store; the watermark is read at the first turn."""
         self._store = store
-        self._loader = Loader(store)
+        self._loader = Loader(
+            store,
+            cache_bytes=settings.SWARM_CACHE_LIMIT,
+            most_joined=2 * settings.SWARM_INPUT_LIMIT,
+        )
         self._after: str | None = None
         self._trimmed = self._measured = float("-inf")
         self._keep_ms = KEEP_MS
@@ -44,7 +51,7 @@ class Archiver:
         if self._after is None:
             self._after = self._store.archived()
         done, until = 0, time.monotonic() + TURN_S
-        entries = self._store.journal(self._after, BATCH)
+        entries = self._store.journal_page(self._after, BATCH, PAGE_BYTES)
         while entries:
             self._write_all(entries)
             self._after = entries[-1].id
@@ -53,7 +60,7 @@ class Archiver:
             # The steward has other duties, and a lock to keep.
             if time.monotonic() > until:
                 break
-            entries = self._store.journal(self._after, BATCH)
+            entries = self._store.journal_page(self._after, BATCH, PAGE_BYTES)
         # What was kept for live followers grows old without new entries, too.
         if self._after != "0" and time.monotonic() - self._trimmed >= 1.0:
             self._trim(self._after)
@@ -62,7 +69,7 @@ class Archiver:
     def behind(self, run: str) -> bool:
         """Tell whether a run's end may still be in the journal: yes, when in doubt."""
         after, until = self._after or "0", time.monotonic() + TURN_S
-        while entries := self._store.journal(after, BATCH):
+        while entries := self._store.journal_page(after, BATCH, PAGE_BYTES):
             if any(entry.run == run for entry in entries):
                 return True
             after = entries[-1].id
@@ -100,55 +107,90 @@ class Archiver:
                 self._write_all([entry])
 
     def _write(self, entries: list[JournalEntry]) -> None:
+        """Write entries in order; what of Redis they need is read between transactions.
+
+        A transaction keeps launches waiting, so it has rows only; and as many results
+        are in memory as PAGE_BYTES hold, or one.
+        """
         read = [(entry, content(entry)) for entry in entries]
+        ended = [entry.run for entry, data in read if ends_run(data["e"])]
+        ends = self._store.ends(ended)
+        part: list[tuple[JournalEntry, dict[str, Any]]] = []
+        results: dict[str, Result] = {}
+        size = 0
+        for entry, data in read:
+            part.append((entry, data))
+            if not ends_run(data["e"]):
+                continue
+            result = self._result(entry, next(ends))
+            results[entry.run] = result
+            size += len(result[0] or b"")
+            if size >= PAGE_BYTES:
+                self._write_part(part, results)
+                part, results, size = [], {}, 0
+        if part:
+            self._write_part(part, results)
+
+    def _write_part(
+        self,
+        part: list[tuple[JournalEntry, dict[str, Any]]],
+        results: dict[str, Result],
+    ) -> None:
+        kinds = self._kinds({entry.run for entry, _ in part})
+
+        def kind_of(run: RunRow, agent: str) -> str:
+            return kinds.get(run.id, {}).get(agent, "")
+
         with transaction.atomic():
-            page = page_of(read, self._kind)
-            for entry, data in read:
+            page = page_of(part, kind_of)
+            for entry, data in part:
                 if entry.run in page.runs:
                     page.apply(entry, data)
-            self._read_results(page)
+            page.take(results)
             page.save()
         self._retire(page)
 
-    def _kind(self, run: RunRow, agent: str) -> str:
-        try:
-            program = self._loader.prepared(run.id, run.program_id).program
-        except Vanished:
-            return ""
-        found = program.agents.get(agent)
-        return found.kind if found else ""
-
-    def _read_results(self, page: Page) -> None:
-        """Give every run that has ended its final Ctx."""
-        ended = list(dict.fromkeys(page.ended))
-        for pk, end in zip(ended, self._store.ends(ended), strict=True):
-            run = page.runs[pk]
-            if end is None:
-                logger.info("run %s has no Ctx in Redis", pk)
+    def _kinds(self, runs: set[str]) -> dict[str, dict[str, str]]:
+        """Return the kinds of the agents of runs, as far as their programs are there."""
+        kinds: dict[str, dict[str, str]] = {}
+        rows = Run.objects.filter(pk__in=runs).values_list("pk", "program_id")
+        for pk, program_id in rows:
+            try:
+                agents = self._loader.prepared(pk, program_id).program.agents
+            except Vanished:
                 continue
-            self._read_result(run, end)
+            kinds[pk] = {name: agent.kind for name, agent in agents.items()}
+        return kinds
 
-    def _read_result(self, run: RunRow, end: RunEnd) -> None:
+    def _result(self, entry: JournalEntry, end: RunEnd | None) -> Result:
+        """Return the final Ctx of a run that an entry ends."""
+        if end is None:
+            logger.info("run %s has no Ctx in Redis", entry.run)
+            return None, None
         try:
-            prepared = self._loader.prepared(run.id, end.head.program_id)
-            ref = Ref(run.id, run.generation, ROOT)
+            prepared = self._loader.prepared(entry.run, end.head.program_id)
+            ref = Ref(entry.run, entry.gen, ROOT)
             if end.base is not None:
-                self._loader.keep_base(run.id, end.record.base_id, end.base)
+                self._loader.keep_base(entry.run, end.record.base_id, end.base)
             chain = self._loader.chain(ref, prepared, end.record, end.log)
-            run.result = dump_expanded(chain.doc.value, settings.SWARM_INPUT_LIMIT)
+            text = dump_expanded(chain.doc.value, settings.SWARM_INPUT_LIMIT)
         except TooLarge:
-            run.error = run.error or {
+            return None, {
                 "kind": TOO_LARGE,
-                "text": "the final Ctx is larger than SWARM_INPUT_LIMIT; it stays in"
-                " Redis: select the part you need before the flow ends",
+                "text": "the final Ctx is larger than SWARM_INPUT_LIMIT, or made of"
+                " more; it stays in Redis: select the part you need before the flow"
+                " ends",
             }
         except Vanished:
-            logger.info("run %s has no Ctx in Redis", run.id)
-        except (ValueError, RecursionError) as error:
-            run.error = run.error or {
-                "kind": "ResultUnreadable",
-                "text": as_text(f"the final Ctx can't be kept as JSON: {error}"),
-            }
+            logger.info("run %s has no Ctx in Redis", entry.run)
+            return None, None
+        except (TypeError, ValueError, RecursionError) as error:
+            return None, _unreadable(str(error))
+        finally:
+            self._loader.forget_base(entry.run, end.record.base_id)
+        if text_depth(text) > MAX_DEPTH:
+            return None, _unreadable(f"nested deeper than {MAX_DEPTH} containers")
+        return text, None
 
     def _retire(self, page: Page) -> None:
         """Forget the keys of runs whose last entry is archived."""
@@ -158,3 +200,8 @@ class Archiver:
             for run in runs
             if run.result is not None or (run.error or {}).get("kind") != TOO_LARGE
         )
+
+
+def _unreadable(why: str) -> dict[str, Any]:
+    text = as_text(f"the final Ctx can't be kept as JSON: {why}")
+    return {"kind": "ResultUnreadable", "text": text}

@@ -7,7 +7,7 @@ the archiver writes three rows a step.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -61,6 +61,8 @@ ATTEMPT_STATE: Final = [
 
 Key = tuple[str, int, str]
 KindOf = Callable[["RunRow", str], str]
+Result = tuple[bytes | None, dict[str, Any] | None]
+"""The JSON text of a final Ctx, or why there is none."""
 
 
 @dataclass(slots=True)
@@ -151,7 +153,7 @@ class Page:
                 return
             # Row and number are written together: an end that has the number of
             # another entry was reached after a crash took Redis back, and counts.
-            if entry.gen != run.generation or not _ends(events):
+            if entry.gen != run.generation or not ends_run(events):
                 return
         run.archived_number = entry.number
         at = datetime.fromtimestamp(entry.at_ms / 1000, UTC)
@@ -173,6 +175,12 @@ class Page:
                 "output" in kinds,
             )
         )
+
+    def take(self, results: Mapping[str, Result]) -> None:
+        """Give runs that have ended their final Ctx, read beforehand."""
+        for pk in self.ended:
+            run, (text, error) = self.runs[pk], results[pk]
+            run.result, run.error = text, run.error or error
 
     def _event(self, run: RunRow, event: list[Any], at: datetime, who: str) -> None:
         kind = event[0]
@@ -388,7 +396,8 @@ def _lists(values: Iterable[Any]) -> Iterator[list[Any]]:
         yield rest[at : at + IN_PAGE]
 
 
-def _ends(events: list[list[Any]]) -> bool:
+def ends_run(events: list[list[Any]]) -> bool:
+    """Tell whether the events of an entry end their run."""
     return any(event[0] in RUN_ENDS for event in events)
 
 

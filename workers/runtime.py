@@ -52,6 +52,7 @@ def limits() -> Limits:
         input_bytes=settings.SWARM_INPUT_LIMIT,
         events=settings.SWARM_EVENT_LIMIT,
         event_bytes=settings.SWARM_EVENT_BYTES_LIMIT,
+        cache_bytes=settings.SWARM_CACHE_LIMIT,
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from cachetools import LRUCache
+
 from engine.flow.nodes import Fanout, Join
 from engine.ports import Spawner
 from engine.run.ctx import dump_expanded
 from engine.run.events import pack_entry
-from engine.run.load import Cache
 from engine.run.machine import Fork
 from engine.run.turn import ENGINE_TIMEOUT_MS, Limits, Turn, timeout_of
 from engine.store.base import (
@@ -156,16 +157,16 @@ class Waits:
 
     def __init__(self) -> None:
         """Begin with no chain that waits."""
-        self._told: Cache[bool] = Cache(MOST_WAITS)
-        self._since: Cache[int] = Cache(MOST_WAITS)
+        self._told: LRUCache[str, bool] = LRUCache(MOST_WAITS)
+        self._since: LRUCache[tuple[Ref, str], int] = LRUCache(MOST_WAITS)
 
     def delay_ms(self, ref: Ref, seq: int, place: str, error: StoreFull) -> int:
         """Return when a chain is to try a fork again: twice as long each time."""
-        if self._told.find(ref.run) is None:
-            self._told.put(ref.run, True)
+        if ref.run not in self._told:
+            self._told[ref.run] = True
             logger.warning("run %s waits to open a fanout: %s", ref.run, error)
         # A wait is one transition, whichever worker makes it.
-        times = seq - self._since.get((ref, place), lambda: seq)
+        times = seq - self._since.setdefault((ref, place), seq)
         return min(FULL_MS << max(0, min(times, 8)), MOST_FULL_MS)
 
 

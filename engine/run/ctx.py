@@ -37,13 +37,19 @@ class ChordRef(TypedDict, total=False):
 class Lanes(list[Any]):
     """The joined results of a chord: a list that is stored as a reference."""
 
-    __slots__ = ("depth", "ref")
+    __slots__ = ("depth", "ref", "size")
 
-    def __init__(self, values: Iterable[Any], ref: ChordRef, depth: int) -> None:
-        """Hold the expanded values of the lanes of `ref`, at most `depth` deep."""
+    def __init__(
+        self, values: Iterable[Any], ref: ChordRef, depth: int, size: int = 0
+    ) -> None:
+        """Hold the expanded values of the lanes of `ref`, at most `depth` deep.
+
+        They were read from `size` bytes.
+        """
         super().__init__(values)
         self.ref = ref
         self.depth = depth
+        self.size = size
 
 
 @lru_cache(maxsize=4096)

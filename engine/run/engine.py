@@ -92,7 +92,7 @@ class Engine:
         self.serves = serves
         self.limits = limits or Limits()
         self.watch = watch or NoWatch()
-        self.loader = loader or Loader(store)
+        self.loader = loader or Loader(store, cache_bytes=self.limits.cache_bytes)
         self.loader.most_bytes = self.limits.ctx_bytes + self.limits.input_bytes
         self.who = who
         self.outlet = Outlet(store, self.limits, who)

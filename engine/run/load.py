@@ -5,12 +5,11 @@ What is loaded is shared and never changed: documents copy what they write.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, cast
 
 import orjson
 
@@ -26,8 +25,17 @@ from engine.flow.nodes import (
     target_path,
 )
 from engine.flow.path import Path
+from engine.run.cache import Cache
 from engine.run.chain import Chain, unpack_frames
-from engine.run.ctx import ChordRef, Expand, Lanes, depth_of, join_line, replay
+from engine.run.ctx import (
+    ChordRef,
+    Expand,
+    Lanes,
+    TooLarge,
+    depth_of,
+    join_line,
+    replay,
+)
 from engine.run.layout import Layout
 from engine.run.looks import rank
 from engine.run.machine import (
@@ -43,7 +51,13 @@ from engine.run.states import FINAL_RUN
 from engine.store.base import ITEM_PAGE, ROOT, ChordResults, ChordSpec, Ref, RunStore
 from engine.store.record import Record
 
-T = TypeVar("T")
+CACHE_BYTES: Final = 16 << 20
+FIRST_LANES: Final = 64
+MOST_LANES: Final = 31 * FIRST_LANES
+LANES_BYTES: Final = 1 << 20
+"""Lanes are read by twice as many at a time until that many bytes come at once."""
+LANE_BYTES: Final = 200
+"""About what a lane's document costs besides what it shares."""
 
 
 OTHER_PROGRAM: Final = (
@@ -59,35 +73,6 @@ class Vanished(Exception):
 
 class LeaseOver(Vanished):
     """A claim is older than its lease before its agent has started."""
-
-
-class Cache(Generic[T]):
-    """A small least-recently-used cache."""
-
-    def __init__(self, size: int) -> None:
-        """Keep at most `size` entries."""
-        self._size = size
-        self._kept: OrderedDict[Hashable, T] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the entry of a key, made on first use."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        value = make()
-        self.put(key, value)
-        return value
-
-    def find(self, key: Hashable) -> T | None:
-        """Return an entry if it is kept."""
-        return self._kept.get(key)
-
-    def put(self, key: Hashable, value: T) -> None:
-        """Set an entry; the least recently used one leaves."""
-        self._kept[key] = value
-        self._kept.move_to_end(key)
-        if len(self._kept) > self._size:
-            self._kept.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +104,11 @@ class Origin:
         """Return a document of its own that starts from it."""
         return Document(self.value, self.depth)
 
+    @property
+    def weight(self) -> int:
+        """What it was read from, with the joins inside it, in bytes."""
+        return self.size + sum(lanes.size for lanes in self.known.values())
+
 
 def stored_base(data: bytes) -> Origin:
     """Return the origin that a base is, from its JSON text."""
@@ -149,26 +139,29 @@ class Loader:
         externs: Externs | None = None,
         *,
         fuel_nodes: int = FUEL_NODES,
+        cache_bytes: int = CACHE_BYTES,
+        most_joined: int | None = None,
     ) -> None:
         """Read from `store`; `externs` are the pure functions expressions may call.
 
-        `fuel_nodes` bounds the nodes a chain enters between two commits.
+        `fuel_nodes` bounds the nodes a chain enters between two commits, `cache_bytes`
+        what is kept parsed, `most_joined` the bytes of lanes that one Ctx is read from
+        (TooLarge beyond it).
         """
         self.most_bytes = MOST_BYTES
         """The most that a chain writes out at once; whoever knows the limits sets it."""
         self._fuel_nodes = fuel_nodes
         self._store = store
         self._externs = externs
-        self._programs: Cache[Prepared] = Cache(64)
-        self._bases: Cache[Origin] = Cache(32)
-        self._chords: Cache[Origin] = Cache(32)
-        self._specs: Cache[ChordSpec] = Cache(256)
+        self._most_joined = most_joined
+        self.cache = Cache(cache_bytes)
 
     def prepared(self, run: str, program_id: str) -> Prepared:
         """Return a run's program; read once per process, since it is named by content."""
-        return self._programs.get(program_id, partial(self._program, run, program_id))
+        read = partial(self._program, run, program_id)
+        return cast(Prepared, self.cache.get(program_id, read))
 
-    def _program(self, run: str, program_id: str) -> Prepared:
+    def _program(self, run: str, program_id: str) -> tuple[Prepared, int]:
         data = self._store.program(run, program_id)
         if data is None:
             raise Vanished(program_id)
@@ -177,12 +170,18 @@ class Loader:
             # Whoever can write to the state would choose what its workers run.
             self._store.finish(run, "failed", OTHER_PROGRAM)
             raise Vanished(OTHER_PROGRAM)
-        return self.prepare(program)
+        return self._laid_out(program), len(data)
 
     def prepare(self, program: Program) -> Prepared:
         """Lay a program out for the machine and keep it."""
+        prepared = self._laid_out(program)
+        size = len(orjson.dumps(program.to_json()))
+        self.cache.put(program.program_id, prepared, size)
+        return prepared
+
+    def _laid_out(self, program: Program) -> Prepared:
         layout = Layout(program.flow)
-        prepared = Prepared(
+        return Prepared(
             program,
             layout,
             Machine(
@@ -194,41 +193,43 @@ class Loader:
             ),
             min((rank(agent.queue) for agent in program.agents.values()), default=0),
         )
-        self._programs.put(program.program_id, prepared)
-        return prepared
 
     def spec(self, run: str, gen: int, chord: str) -> ChordSpec:
         """Return a chord's constants."""
 
-        def read() -> ChordSpec:
+        def read() -> tuple[ChordSpec, int]:
             found = self._store.chord(run, chord)
             if found is None:
                 raise Vanished(chord)
-            return found
+            return found, 0
 
-        return self._specs.get((run, gen, chord), read)
+        return cast(ChordSpec, self.cache.get(("spec", run, gen, chord), read))
 
     def base(self, run: str, base_id: str) -> Origin:
         """Return a stored base."""
 
-        def read() -> Origin:
+        def read() -> tuple[Origin, int]:
             data = self._store.base(run, base_id)
             if data is None:
                 raise Vanished(base_id)
-            return stored_base(data)
+            return stored_base(data), len(data)
 
-        return self._bases.get((run, base_id), read)
+        return cast(Origin, self.cache.get((run, base_id), read))
 
     def keep_base(self, run: str, base_id: str, data: bytes) -> None:
         """Note a base that was read along with other things."""
-        self._bases.put((run, base_id), stored_base(data))
+        self.cache.put((run, base_id), stored_base(data), len(data))
+
+    def forget_base(self, run: str, base_id: str) -> None:
+        """Keep a base no longer: its run has ended."""
+        self.cache.drop((run, base_id))
 
     def lane_origin(
         self, prepared: Prepared, ref: Ref, chord: str, spec: ChordSpec
     ) -> Origin:
         """Return what the lanes of a chord start from: their parent's Ctx at opening."""
 
-        def read() -> Origin:
+        def read() -> tuple[Origin, int]:
             origin = self._origin(
                 prepared, Ref(ref.run, ref.gen, spec.parent), spec.base_id
             )
@@ -238,13 +239,14 @@ class Loader:
             doc, known = origin.document(), dict(origin.known)
             replay(doc, log, self._expander(prepared, ref), known)
             size = origin.size + len(log)
-            return Origin(doc.value, size, origin.size, known, doc.depth)
+            made = Origin(doc.value, size, origin.size, known, doc.depth)
+            return made, made.weight
 
-        return self._chords.get((ref.run, ref.gen, chord), read)
+        return cast(Origin, self.cache.get((ref.run, ref.gen, chord), read))
 
     def keep_lane_origin(self, ref: Ref, chord: str, origin: Origin) -> None:
         """Note what the lanes of a chord just opened start from, so that it isn't read."""
-        self._chords.put((ref.run, ref.gen, chord), origin)
+        self.cache.put((ref.run, ref.gen, chord), origin, origin.weight)
 
     def _origin(self, prepared: Prepared, ref: Ref, base_id: str) -> Origin:
         if base_id:
@@ -307,7 +309,7 @@ class Loader:
         marks = [frame.rollback for frame in frames if frame.rollback >= 0]
         if phase == "j" and not marks:
             # Its lanes started from this very Ctx, and may have been here.
-            kept = self._chords.find((ref.run, ref.gen, f"{ref.addr}.k{opened}"))
+            kept = self.cache.find((ref.run, ref.gen, f"{ref.addr}.k{opened}"))
             if kept is not None:
                 chain.doc, chain.known = kept.document(), dict(kept.known)
                 chain.origin_size = kept.base_size
@@ -381,7 +383,7 @@ class Loader:
     ) -> tuple[Any, int]:
         index = short["i"]
         got = self._store.results(ref.run, short["k"], index, index + 1)
-        values, depth = self._values(prepared, ref, short, base, got, known)
+        values, depth, _ = self._values(prepared, ref, short, base, got, known)
         if not values:
             raise Vanished(short["k"])
         return values[0], depth
@@ -394,9 +396,22 @@ class Loader:
         base: Document,
         known: dict[str, Lanes],
     ) -> Lanes:
-        got = self._store.results(ref.run, short["k"], 0, short["n"])
-        values, depth = self._values(prepared, ref, short, base, got, known)
-        return Lanes(values, short, depth + 1)
+        values: list[Any] = []
+        lo, step, depth, size = 0, FIRST_LANES, 0, 0
+        while lo < short["n"]:
+            hi = min(lo + step, short["n"])
+            got = self._store.results(ref.run, short["k"], lo, hi)
+            some, deep, read = self._values(prepared, ref, short, base, got, known)
+            if len(some) != hi - lo:
+                raise Vanished(short["k"])
+            values += some
+            lo, depth, size = hi, max(depth, deep), size + read
+            if self._most_joined is not None:
+                before = sum(lanes.size for lanes in known.values())
+                if before + size > self._most_joined:
+                    raise TooLarge
+            step = min(2 * step, MOST_LANES) if read < LANES_BYTES else FIRST_LANES
+        return Lanes(values, short, depth + 1, size)
 
     def _values(
         self,
@@ -406,8 +421,8 @@ class Loader:
         base: Document,
         got: ChordResults,
         known: dict[str, Lanes],
-    ) -> tuple[list[Any], int]:
-        """Return the values of the lanes in `got`, in order, and how deep they are.
+    ) -> tuple[list[Any], int, int]:
+        """Return the values of the lanes in `got`, in order, how deep and large they are.
 
         A lane's log may refer to joins of the chains around it, and the chain around
         may later refer to a join inside the lane: so all of them share `known`.
@@ -419,7 +434,7 @@ class Loader:
         expand = self._expander(prepared, ref)
         values: list[Any] = []
         page: list[Any] = []
-        before, at, depth = base.snapshot(), -1, 1
+        before, at, depth, size = base.snapshot(), -1, 1, 0
         for index, (log, failure) in sorted(got.lanes.items()):
             if failure is not None:
                 kind_text = orjson.loads(failure)
@@ -427,15 +442,15 @@ class Loader:
                 continue
             if index // ITEM_PAGE != at:
                 at = index // ITEM_PAGE
-                page = orjson.loads(self._store.items(ref.run, short["k"], at))
+                text = self._store.items(ref.run, short["k"], at)
+                page, size = orjson.loads(text), size + len(text)
             doc = bound(Document(before, base.depth), bind, page[index % ITEM_PAGE])
             if log:
                 replay(doc, log, expand, known)
             depth = max(depth, doc.depth + settled)
+            size += len(log or b"") + LANE_BYTES
             values.append(fulfilled_record(doc.value) if settled else doc.value)
-        if "n" in short and len(values) != short["n"]:
-            raise Vanished(short["k"])
-        return values, depth
+        return values, depth, size
 
 
 def lane_start(

@@ -47,6 +47,8 @@ class Limits:
     events: int = 10_000
     """Output events an attempt may emit; beyond, its output is truncated."""
     event_bytes: int = 1 << 20
+    cache_bytes: int = 16 << 20
+    """What a process keeps parsed of programs, bases and chords, as JSON."""
 
     def too_large(self, what: str) -> list[str]:
         """Return the error of a chain whose `what` ("... is") exceeds `input_bytes`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -14,6 +14,7 @@ from engine.store.wire import Wire
 STATE: Final = "swarm:s:"
 REMOVED_MS: Final = 3600 * 1000
 IN_PIPELINE: Final = 100
+READ_BYTES: Final = 8 << 20
 HEAD: Final = ("status", "gen", "n", "prog", "by", "gone")
 
 
@@ -130,36 +131,61 @@ class RedisReads:
         """See RunStore.journal_bytes."""
         return int(self.wire.call("MEMORY", "USAGE", f"{STATE}j") or 0)
 
-    def ends(self, runs: Sequence[str]) -> list[RunEnd | None]:
-        """Return head, root record, its log and base of runs, in their order.
+    def journal_page(
+        self, after: str, count: int, most_bytes: int
+    ) -> list[JournalEntry]:
+        """Return up to `count` journal entries after an id, the last reaching `most_bytes`."""
+        rows = self.wire.script("page", after, count, most_bytes)
+        return [journal_entry(key, pairs) for key, pairs in rows]
 
-        None for a run that Redis doesn't have. Two round trips for up to IN_PIPELINE.
+    def ends(self, runs: Sequence[str]) -> Iterator[RunEnd | None]:
+        """Yield head, root record, its log and base of runs, in their order.
+
+        None for a run that Redis doesn't have. Read as they are asked for, in a few
+        round trips for up to IN_PIPELINE runs or READ_BYTES.
         """
-        found: list[RunEnd | None] = []
         for at in range(0, len(runs), IN_PIPELINE):
-            found += self._ends(runs[at : at + IN_PIPELINE])
-        return found
+            yield from self._ends(runs[at : at + IN_PIPELINE])
 
-    def _ends(self, runs: Sequence[str]) -> list[RunEnd | None]:
+    def _ends(self, runs: Sequence[str]) -> Iterator[RunEnd | None]:
         keys = [f"{STATE}r:{run}" for run in runs]
         rows = self.wire.pipeline([("HMGET", key, *HEAD, "c:0") for key in keys])
-        commands: list[tuple[Any, ...]] = []
-        found: list[tuple[RunHead, Record] | None] = []
+        found: list[tuple[str, RunHead, Record] | None] = []
         for key, row in zip(keys, rows, strict=True):
             head = _head(row)
-            if head is None or row[-1] is None:
-                found.append(None)
-                continue
-            record = unpack(row[-1])
-            found.append((head, record))
+            gone = head is None or row[-1] is None
+            found.append(None if gone else (key, cast(RunHead, head), unpack(row[-1])))
+        sizes = iter(
+            self.wire.pipeline(
+                [("HSTRLEN", f"{one[0]}:b", one[2].base_id) for one in found if one]
+            )
+            if any(found)
+            else ()
+        )
+        some: list[tuple[str, RunHead, Record] | None] = []
+        size = 0
+        for one in found:
+            more = one[2].loglen + int(next(sizes)) if one else 0
+            if some and size + more > READ_BYTES:
+                yield from self._read_ends(some)
+                some, size = [], 0
+            some.append(one)
+            size += more
+        yield from self._read_ends(some)
+
+    def _read_ends(
+        self, some: Sequence[tuple[str, RunHead, Record] | None]
+    ) -> list[RunEnd | None]:
+        commands: list[tuple[Any, ...]] = []
+        for key, _, record in filter(None, some):
             # A length of 0 would be read as the whole log.
             last = record.loglen - 1 if record.loglen else -(1 << 40)
             commands.append(("GETRANGE", f"{key}:l:0", 0, last))
             commands.append(("HGET", f"{key}:b", record.base_id))
         parts = iter(self.wire.pipeline(commands) if commands else ())
         return [
-            None if one is None else RunEnd(*one, log=next(parts), base=next(parts))
-            for one in found
+            None if one is None else RunEnd(*one[1:], log=next(parts), base=next(parts))
+            for one in some
         ]
 
     def remove(self, run: str) -> None:

@@ -1,12 +1,14 @@
 """The archiver: what is in the database after the journal was copied, also when it dies."""
 
 import logging
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
+from django.db import connection
 from rig import Rig, program, seq, step
 
 from blueprints.models import Attempt, Run, RunEvent, Step
@@ -16,7 +18,9 @@ from engine.blueprint.program import Retry
 from engine.ports import StepCall
 from engine.run.outcomes import Outcome
 from engine.run.outputs import Log, to_wire
+from engine.store import redis_reads
 from engine.store.redis import STATE
+from workers import archive
 from workers.archive import Archiver
 from workers.archive_page import Page
 from workers.launching import launch
@@ -260,3 +264,78 @@ def test_output_is_found_by_its_mark(rig: Rig) -> None:
     assert RunEvent.objects.filter(says=True).count() == 1
     [found] = RunEvent.objects.filter(kinds__contains=" checkpoint ")
     assert (found.kind, found.kinds) == ("checkpoint", " output checkpoint ")
+
+
+class Watched(Archiver):
+    """Notes whether Redis is asked while a transaction is open."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__(rig.store)
+        self.inside: list[bool] = []
+        self.parts: list[int] = []
+        pipeline = rig.store.wire.pipeline
+
+        def noted(commands: Any) -> Any:
+            self.inside.append(connection.in_atomic_block)
+            return pipeline(commands)
+
+        rig.store.wire.pipeline = noted  # type: ignore[method-assign]
+
+    def _write_part(self, part: Any, results: Any) -> None:
+        self.parts.append(sum(len(text or b"") for text, _ in results.values()))
+        super()._write_part(part, results)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_redis_is_never_asked_within_a_transaction(rig: Rig) -> None:
+    for _ in range(3):
+        rig.launch(FLOW)
+    rig.work_off(most=5, steps=1)
+    archiver = Watched(rig)
+    archiver.turn()
+    rig.work_off()
+    archiver.turn()
+    assert set(Run.objects.values_list("status", flat=True)) == {"done"}
+    assert len(archiver.inside) > 5
+    assert not any(archiver.inside)
+
+
+def test_large_results_are_archived_a_few_at_a_time(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size, runs = 1 << 18, 40
+    monkeypatch.setattr(archive, "PAGE_BYTES", 2 * size)
+    monkeypatch.setattr(redis_reads, "READ_BYTES", 2 * size)
+    for number in range(runs):
+        rig.launch(
+            seq(step("$.i")), {"text": chr(65 + number % 26) * size, "i": number}
+        )
+    # Each passes a large value too: the journal has it.
+    large = rig.launch(seq(*[step()] * runs), {"n": "x" * size})
+    rig.work_off()
+    archiver = Watched(rig)
+    tracemalloc.start()
+    try:
+        while archiver.turn():
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    done = Run.objects.filter(status="done")
+    assert done.count() == runs + 1
+    assert {len(run.result["text"]) for run in done.exclude(pk=large.pk)} == {size}
+    assert max(archiver.parts) <= 3 * size + 1_000
+    # A few pages at a time, as text, parsed, and on their way; orjson reserves sixteen
+    # times a text while it writes it, so that all 40 at once are 640.
+    assert peak < 120 * size
+
+
+def test_a_ctx_made_of_too_much_stays_in_redis(rig: Rig, settings: Any) -> None:
+    settings.SWARM_INPUT_LIMIT = 20_000
+    wide = {**WIDE, "items": {"op": "lit", "value": ["x" * 1_000] * 60}}
+    run = rig.launch(seq(wide, {**WIDE, "items": {"op": "lit", "value": [1]}}))
+    rig.work_off()
+    Archiver(rig.store).turn()
+    run.refresh_from_db()
+    assert (run.status, run.error["kind"]) == ("done", "ResultTooLarge")
+    assert rig.store.head(run.pk) is not None

@@ -11,7 +11,7 @@ from programs import AGENTS, QUEUES, at, fanout, let, lit, program, seq, spawner
 from engine.blueprint.program import Agent, Retry
 from engine.run import folding
 from engine.run.ctx import Lanes
-from engine.run.load import Cache, Loader, Vanished
+from engine.run.load import Loader, Vanished
 from engine.run.outcomes import Outcome, lost_text
 from engine.run.turn import Limits
 from engine.store.base import Ref
@@ -239,16 +239,6 @@ def test_what_a_spawner_is_given_names_the_step() -> None:
     assert first.step_id.startswith("ST-")
     assert first.step_id != second.step_id
     assert (first.attempt, first.timeout_s, first.agent) == (1, 60.0, AGENTS["inc"])
-
-
-def test_a_cache_forgets_what_was_not_used_lately() -> None:
-    cache: Cache[int] = Cache(2)
-    for key in "ab":
-        cache.put(key, ord(key))
-    assert cache.get("a", lambda: 0) == ord("a")
-    cache.put("c", 1)
-    assert [cache.find(key) for key in "abc"] == [ord("a"), None, 1]
-    assert cache.get("b", lambda: 7) == 7
 
 
 def test_programs_bases_and_chords_are_read_once() -> None:
