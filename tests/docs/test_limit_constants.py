@@ -103,7 +103,10 @@ NO_LIMIT = {
         "engine/run/lanes.py:SECONDS", "engine/store/base.py:ITEM_PAGE",
         "engine/store/memory_core.py:PAGE", "engine/store/memory_steward.py:OLDEST",
         "engine/store/redis.py:EVENT_PAGE", "engine/store/redis_reads.py:IN_PIPELINE",
-        "workers/archive.py:BATCH", "workers/archive.py:TURN_S",
+        "engine/run/load.py:FIRST_LANES", "engine/run/load.py:LANES_BYTES",
+        "engine/store/redis_reads.py:READ_BYTES",
+        "workers/archive.py:BATCH", "workers/archive.py:PAGE_BYTES",
+        "workers/archive.py:TURN_S",
         "workers/archive_page.py:IN_PAGE", "workers/bookkeeper.py:PAGE",
         "workers/bookkeeper.py:STARTS", "workers/bookkeeper.py:TURN_S",
         "workers/live.py:NESTED_STEPS",
@@ -177,6 +180,13 @@ NO_LIMIT = {
         "workers/process/launcher.py:_CAPABILITY_VERSION",
         "workers/server_files.py:PRIVATE", "workers/server_files.py:ROOT",
         "workers/server_files.py:SOCKET_PATH_MAX",
+    ),
+    "what an entry of a cache counts besides its text": (
+        "engine/run/cache.py:ENTRY_BYTES",
+        "engine/run/load.py:LANE_BYTES",
+    ),
+    "the default of an argument that a setting gives": (
+        "engine/run/load.py:CACHE_BYTES",
     ),
     "where exact measuring begins": ("engine/flow/json_text.py:_FEW_CONTAINERS",),
     "the 64 bits of integers, which are on the page as bits": (
