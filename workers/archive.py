@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+import redis
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, transaction
+from django.db import ProgrammingError, transaction
 
 from blueprints.models import Run
 from engine.flow.json_text import MAX_DEPTH, text_depth
 from engine.run.ctx import TooLarge, dump_expanded
+from engine.run.entry_shape import BadEntry, events_of
 from engine.run.load import Loader, Vanished
 from engine.run.outcomes import as_text
 from engine.store.base import ROOT, JournalEntry, Ref, RunEnd
+from engine.store.dead_letters import JOURNAL
 from engine.store.redis import RedisStore
-from workers.archive_page import Page, Result, RunRow, content, ends_run, page_of
+from workers.archive_page import Page, Result, RunRow, ends_run, page_of
+from workers.duties import AWAY
 
 logger = logging.getLogger("workers.archive")
 
@@ -29,6 +33,10 @@ PAGE_BYTES: Final = 8 << 20
 KEEP_MS: Final = 30_000
 TURN_S: Final = 0.5
 TOO_LARGE: Final = "ResultTooLarge"
+
+
+Told: TypeAlias = tuple[JournalEntry, dict[str, Any]]
+"""An entry and what it says."""
 
 
 class Archiver:
@@ -53,7 +61,7 @@ class Archiver:
         done, until = 0, time.monotonic() + TURN_S
         entries = self._store.journal_page(self._after, BATCH, PAGE_BYTES)
         while entries:
-            self._write_all(entries)
+            self._write_all(self._read(entries))
             self._after = entries[-1].id
             self._trim(self._after)
             done += len(entries)
@@ -87,35 +95,43 @@ class Archiver:
         self._store.trim(upto, self._keep_ms)
         self._trimmed = now
 
-    def _write_all(self, entries: list[JournalEntry]) -> None:
+    def _read(self, entries: list[JournalEntry]) -> list[Told]:
+        """Return entries with what they say; those that say nothing are set aside."""
+        told: list[Told] = []
+        for entry in entries:
+            try:
+                told.append((entry, events_of(entry)))
+            except BadEntry as fault:
+                self._set_aside(entry, str(fault))
+        return told
+
+    def _set_aside(self, entry: JournalEntry, why: str) -> None:
+        logger.error("journal entry %s is set aside: %s", entry.id, why)
+        self._store.bury(JOURNAL, why, entry.data)
+
+    def _write_all(self, read: list[Told]) -> None:
         """Write a page; one entry that can't be written must not stop all others."""
         try:
-            self._write(entries)
-        except OperationalError:
+            self._write(read)
+        except (*AWAY, redis.RedisError, ProgrammingError):
             raise
-        except (DatabaseError, ValueError, TypeError, LookupError) as error:
-            if len(entries) == 1:
-                entry = entries[0]
-                logger.error(
-                    "journal entry %s of run %s can't be archived: %s",
-                    entry.number,
-                    entry.run,
-                    error,
-                )
+        except Exception as error:
+            if len(read) == 1:
+                text = ascii(as_text(str(error)))[1:200]
+                self._set_aside(read[0][0], f"{type(error).__name__}: {text}")
                 return
-            for entry in entries:
-                self._write_all([entry])
+            for one in read:
+                self._write_all([one])
 
-    def _write(self, entries: list[JournalEntry]) -> None:
+    def _write(self, read: list[Told]) -> None:
         """Write entries in order; what of Redis they need is read between transactions.
 
         A transaction keeps launches waiting, so it has rows only; and as many results
         are in memory as PAGE_BYTES hold, or one.
         """
-        read = [(entry, content(entry)) for entry in entries]
         ended = [entry.run for entry, data in read if ends_run(data["e"])]
         ends = self._store.ends(ended)
-        part: list[tuple[JournalEntry, dict[str, Any]]] = []
+        part: list[Told] = []
         results: dict[str, Result] = {}
         size = 0
         for entry, data in read:
@@ -133,7 +149,7 @@ class Archiver:
 
     def _write_part(
         self,
-        part: list[tuple[JournalEntry, dict[str, Any]]],
+        part: list[Told],
         results: dict[str, Result],
     ) -> None:
         kinds = self._kinds({entry.run for entry, _ in part})

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import orjson
 from django.utils import timezone
 
 from blueprints.models import Attempt, Run, RunEvent, Step
@@ -409,9 +408,3 @@ def _end(run: RunRow, event: list[Any], at: datetime) -> None:
         run.error = {"kind": kind, "text": text}
     elif event[0] == "run_cancelled":
         run.error = {"kind": "Cancelled", "text": event[1]}
-
-
-def content(entry: JournalEntry) -> dict[str, Any]:
-    """Return what a journal entry says."""
-    data: dict[str, Any] = orjson.loads(entry.data)
-    return data

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from engine.blueprint import Program
 from engine.flow.nodes import Step
+from engine.run.entry_shape import BadEntry, events_of
 from engine.run.events import took_ms
 from engine.run.layout import Layout
 from engine.run.outputs import shown_content
@@ -116,7 +115,11 @@ class Progress:
 
     def apply(self, entry: JournalEntry) -> None:
         """Take in one journal entry of this run."""
-        data: dict[str, Any] = orjson.loads(entry.data)
+        try:
+            data = events_of(entry)
+        except BadEntry:
+            # The archive tells of it.
+            return
         for event in data["e"]:
             self._event(event, entry.at_ms)
 

@@ -44,6 +44,9 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "output": ("place", "attempt", "first", "events"),
 }
 
+OPTIONAL: Final = frozenset({"took_ms"})
+"""Fields that an event may lack; they come last."""
+
 Event = list[Any]
 
 OUTCOMES: Final = frozenset({"passed", "blocked", "failed", "timed_out", "retry"})

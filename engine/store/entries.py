@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from engine.store.record import Record
 
 
@@ -36,8 +38,8 @@ def deadline_entry(after_s: int) -> bytes:
 
 def finish_entry(status: str, why: str) -> bytes:
     """Return the entry of a run ended from outside."""
-    text = escaped(why).replace("\n", " ")
-    return f'{{"e":[["run_{status}","{text}"]]}}'.encode()
+    text = why.replace("\n", " ").encode("utf-8", "replace").decode()
+    return b'{"e":[["run_%s",%s]]}' % (status.encode(), orjson.dumps(text))
 
 
 def batch_broken_entry(chord: str, lo: int, hi: int, lane: int) -> bytes:

@@ -49,17 +49,15 @@ def unpack_chord(data: bytes) -> ChordSpec:
 
 
 def journal_entry(key: bytes, pairs: Sequence[bytes]) -> JournalEntry:
-    """Read one stream entry."""
+    """Read one stream entry; one that nobody of us wrote belongs to no run."""
     got = dict(zip(pairs[::2], pairs[1::2], strict=True))
     text = key.decode()
-    return JournalEntry(
-        text,
-        got[b"r"].decode(),
-        int(got[b"g"]),
-        int(got[b"n"]),
-        int(text.partition("-")[0]),
-        got[b"e"],
-    )
+    at_ms = int(text.partition("-")[0])
+    try:
+        run, gen, number = got[b"r"].decode(), int(got[b"g"]), int(got[b"n"])
+        return JournalEntry(text, run, gen, number, at_ms, got[b"e"])
+    except (KeyError, ValueError):
+        return JournalEntry(text, "", 0, 0, at_ms, b" ".join(pairs))
 
 
 def member_of(owner: Ref | BatchRef) -> str:

@@ -41,6 +41,8 @@ ON_PAGE = {
     "engine/flow/path.py:_LONGEST_INDEX": "an index in a path",
     "engine/run/chords.py:FULL_MS": "the wait of a fanout for room",
     "engine/run/chords.py:MOST_FULL_MS": "the wait of a fanout for room",
+    "engine/run/entry_shape.py:LARGEST_ENTRY": "an entry of the journal",
+    "engine/run/entry_shape.py:LARGEST_NUMBER": "an entry of the journal",
     "engine/run/emitter.py:EVERY_S": "how often events are written",
     "engine/run/emitter.py:MOST_PARTS": "parts of a step |",
     "engine/run/emitter.py:SHOWN_BYTES": "a content repeated in the journal",
@@ -112,6 +114,7 @@ NO_LIMIT = {
         "workers/live.py:NESTED_STEPS",
         "workers/lua/sandbox_process.py:CHUNK", "workers/lua/sandbox_process.py:FIRST",
         "workers/lua/sandbox_process.py:SMALL", "workers/process/runner.py:_CHUNK",
+        "engine/run/entry_shape.py:LAST_MS",
         "workers/session.py:PAGE", "workers/doctor_dead_letters.py:SHOWN_DEAD",
     ),
     "how often somebody looks or tries again": (
