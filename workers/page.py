@@ -16,6 +16,7 @@ from typing import Final
 from zlib import crc32
 
 from engine.store.base import BatchRef, Ref
+from workers.process.descriptors import broken
 
 SLOTS: Final = 512
 HEADER: Final = 64
@@ -243,5 +244,5 @@ class SlotWatch:
         return self._map[at : at + 16] in (self._chain_mark, self._batch_mark)
 
     def draining(self) -> bool:
-        """Tell whether this process is asked to stop."""
-        return self._map[0] == 1
+        """Tell whether this process is asked to stop, or has to be replaced."""
+        return self._map[0] == 1 or broken()

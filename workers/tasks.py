@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from billiard.pool import EX_RECYCLE
 from celery import current_app, shared_task
 
 from engine.run.lanes import deliver_batch
 from engine.store.base import BatchRef, Ref
 from workers.boot import add_to
 from workers.execute import process_engine
+from workers.process.descriptors import broken
 from workers.process.offspring import adopts_orphans, end_own_offspring
 
 # Celery imports this module before it builds a worker, so a stock worker has it too.
@@ -40,3 +43,6 @@ def deliver(queue: str, run: str, gen: int, addr: str) -> str:
     finally:
         if adopts_orphans():
             end_own_offspring()
+            if broken():
+                # What it would tell its pool may go to a file of somebody else.
+                os._exit(EX_RECYCLE)

@@ -83,3 +83,11 @@ def die(value: int, *, step: Any) -> Any:
         os.kill(os.getpid(), -value)
         time.sleep(5)
     os._exit(value)
+
+
+@agent_function("e2e-close")
+def close(value: list[int], *, step: Any) -> Any:
+    """Close descriptors, and open a file that takes the first of them."""
+    os.closerange(*value)
+    Path("/dev/zero").open("rb")  # noqa: SIM115 - left open on purpose
+    return sorted(value)

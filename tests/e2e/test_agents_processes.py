@@ -68,3 +68,14 @@ def test_a_lost_step_says_how_its_worker_died_long_before_a_lease_is_over(
     assert ctx["why"].endswith(f"lost after 4 attempts, the last worker {says}")
     # A lease for each of the four would be two minutes; the steward watches for one.
     assert time.monotonic() - began < 55
+
+
+def test_a_function_that_closes_descriptors_breaks_no_later_step(shell: Shell) -> None:
+    """The first few, then all: its connection to Redis and its worker's pipes, too."""
+    quick = ("nap", 0)
+    steps = [("close", [0, 3]), quick, ("squares", [-1]), ("close", [0, 400]), quick]
+    ctx = ran(shell, *steps, ("squares", [-2]), ("close", [3, 400]), quick)
+
+    assert [ctx["squares2"], ctx["squares5"]] == [[1], [2]]
+    assert ctx["nap7"] == "/children/7"
+    assert shell.err.count("lost") == 0

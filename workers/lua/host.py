@@ -34,6 +34,7 @@ from engine.run.outputs import (
 from workers.lua.alarm import until
 from workers.lua.link import Gone, Link
 from workers.lua.sandbox_process import MOST, REQUEST
+from workers.process.descriptors import look_after
 from workers.process.forks import end_fork
 
 MIB: Final = 1024 * 1024
@@ -206,6 +207,7 @@ class _Talk:
                 value = self.script.functions[name.decode()](_loads(text))
             finally:
                 end_fork(holder)
+                look_after()
             return b"v" + _bounded(as_json(value)[1])
         # SystemExit too: a host function must not end the worker.
         except (Exception, SystemExit) as error:

@@ -31,11 +31,18 @@ from blueprints.agents import (
 from engine.ports import StepCall
 from engine.run.outcomes import Outcome, timed_out
 from engine.run.outputs import Log
+from workers.process.descriptors import keep, look_after
 from workers.process.forks import end_fork
 from workers.spawners.raised import raised_at
 from workers.spawners.step_log import attach, running
 
+logger = logging.getLogger(__name__)
+
 MAX_TEXT = 2000
+CLOSED = (
+    "agent %r has closed descriptors that it did not open, of its worker's process: the"
+    " process is replaced after this step; have the function close its own files only"
+)
 ASYNC_GRACE_S = 1.0
 """How long after its timeout an async function that does not give way is interrupted."""
 
@@ -88,6 +95,7 @@ class PythonFunctionSpawner:
     def __init__(self) -> None:
         """Hear what agent modules log."""
         attach(settings.SWARM_AGENT_MODULES)
+        keep()
 
     def run(self, call: StepCall) -> Outcome:
         """Call the agent's function once; never raises.
@@ -100,6 +108,8 @@ class PythonFunctionSpawner:
             return self._run(call)
         finally:
             end_fork(holder)
+            if look_after():
+                logger.warning(CLOSED, call.agent.name)
             for child in active_children():
                 if child not in before:
                     child.kill()
