@@ -28,6 +28,7 @@ from workers.deaths import be_plain, deaths
 from workers.execute import use_page
 from workers.fleets_child import READY_FD
 from workers.keeper import Keeper, no_fork_in_tick
+from workers.open_files import files_fault
 from workers.page import Page
 from workers.process.offspring import adopt_orphans
 from workers.process.privacy import hide
@@ -136,6 +137,14 @@ def refuse_without_redis(**_: Any) -> None:
         )
         sys.stderr.write(visible(text))
         # Celery only logs exceptions of signal handlers; this one it lets through.
+        raise SystemExit(REFUSED)
+
+
+@signals.celeryd_init.connect(weak=False)
+def refuse_with_few_files(options: Any = None, **_: Any) -> None:
+    """End a worker that may open too few files to do its work."""
+    if fault := files_fault((options or {}).get("concurrency")):
+        sys.stderr.write(f"{fault}\n")
         raise SystemExit(REFUSED)
 
 

@@ -23,6 +23,7 @@ from workers.findings import Finding
 from workers.fleets import unapplied
 from workers.lua import SandboxHost
 from workers.lua.selftest import self_test
+from workers.open_files import files_fault
 from workers.room import var_fault
 from workers.server import read_server_info
 from workers.transport import state_address
@@ -36,7 +37,15 @@ UNPRIVILEGED: Final = "run workers on Linux, and not as root: no process limit b
 
 def examine() -> list[Finding]:
     """Return what every check found."""
-    found = [*_wiring(), *_agents(), _var(), *_database(), _lua(), *child_processes()]
+    found = [
+        *_wiring(),
+        *_agents(),
+        _var(),
+        _files(),
+        *_database(),
+        _lua(),
+        *child_processes(),
+    ]
     client = state_address().client(socket_connect_timeout=3, socket_timeout=5)
     with contextlib.closing(client):
         reached = _server(client)
@@ -76,6 +85,12 @@ def _var() -> Finding:
     if fault := var_fault():
         return Finding("var", "fail", fault, "free some space or set SWARM_VAR")
     return Finding("var", "ok", f"{settings.VAR_DIR} can be written")
+
+
+def _files() -> Finding:
+    if fault := files_fault():
+        return Finding("open files", "fail", fault, "no worker starts here as it is")
+    return Finding("open files", "ok", "a worker may open as many as it needs")
 
 
 def _lua() -> Finding:

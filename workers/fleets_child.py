@@ -1,9 +1,8 @@
 """The guard of one worker: starts it, restarts it when it exits, ends it for good.
 
-Run by path (`python -P fleets_child.py OPTIONS -- COMMAND`); standard library only.
-Standard input is a pipe from the command that started it: its end, however the command
-died, ends the worker, its process group, and whatever else it has left, by its parent:
-what outlives a worker's process becomes a child of this one, whatever it calls itself.
+Run by path (`python -P fleets_child.py OPTIONS -- COMMAND`); standard library only. The end of
+standard input, a pipe from who started it, ends the worker, its group, and all that it has
+left: what outlives the worker's processes becomes a child of this one, whatever its name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Functions that fork: only the process that was handed the claim comes back."""
+"""Functions that fork or close what is not theirs: only who was called comes back."""
 
 import os
 import subprocess
@@ -83,6 +83,16 @@ call("workers", None)
 print(multiprocessing.active_children() == [kept])
 kept.kill()
 """
+CLOSING = """
+@agent_function("closes")
+def close(do, *, step):
+    os.closerange(0, 3)
+    return open("/dev/zero", "rb").fileno()
+
+call("closes", None)
+file = open("/dev/zero", "rb")
+print(file.fileno() > 2)
+"""
 LUA = """
 from engine.ports import LuaLimits, LuaScript
 from workers.lua.host import SandboxHost
@@ -106,6 +116,7 @@ PARTS = {
     "log": (LOGGING, ["WARNING from here", "passed None"]),
     "multiprocessing": (WORKERS, ["passed", "True"]),
     "lua": (LUA, ["0"]),
+    "closed": (CLOSING, ["passed 0", "True"]),
 }
 
 
