@@ -103,7 +103,7 @@ class SseEvents:
 
     def __init__(self) -> None:
         self._lines = _Lines()
-        self._data: list[bytes] = []
+        self._data: bytearray | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the data of each event that a blank line ended."""
@@ -120,13 +120,17 @@ class SseEvents:
     def _line(self, line: bytes) -> Iterator[bytes]:
         line = line.removesuffix(b"\r")
         if not line:
-            if self._data:
-                yield b"\n".join(self._data)
-            self._data = []
+            data, self._data = self._data, None
+            if data is not None:
+                yield bytes(data)
             return
         field, _, value = line.partition(b":")
         if field == b"data":
-            self._data.append(value.removeprefix(b" "))
+            if self._data is None:
+                self._data = bytearray()
+            else:
+                self._data += b"\n"
+            self._data += value.removeprefix(b" ")
 
 
 class LengthPrefixed:
