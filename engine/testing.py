@@ -296,7 +296,7 @@ class Simulator:
         self._pass_time(ms)
         moved = [
             self.store.expire(self.max_lost),
-            self.store.fire(),
+            self.store.fire().moved,
             self.store.repeat(REPEAT_MS),
         ]
         self.trail.append(f"steward after {ms} ms: {moved}")

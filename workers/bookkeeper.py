@@ -27,7 +27,8 @@ from django.utils import timezone
 from blueprints.models import Run
 from engine.run.outcomes import as_text
 from engine.run.states import RunStatus
-from engine.store.redis import RedisStore
+from engine.store.base import StoreFull
+from engine.store.redis import STATE, RedisStore
 from workers.archive import Archiver
 from workers.duties import Duty, do_due
 from workers.launching import give_up, start_run
@@ -44,6 +45,7 @@ TURN_S = 0.5
 MAX_PAUSE_S = 5.0
 NICE = 15
 STARTS: Final = 50
+MOST_REFUSALS: Final = 5
 NOT_ITS_FAULT: Final = (
     redis.RedisError,
     ConnectionError,
@@ -80,6 +82,8 @@ class Bookkeeper(threading.Thread):
         self.archiver = Archiver(store)
         self._leads = leads
         self._ending = threading.Event()
+        self._refused: dict[str, int] = {}
+        """How often Redis refused to start a run while it took other things."""
         self._looked_at = ""
         """The last open run that was looked for in Redis; ids are in order of time."""
         self._duties = [
@@ -133,10 +137,12 @@ class Bookkeeper(threading.Thread):
                 continue
             try:
                 start_run(self.store, run)
-            except NOT_ITS_FAULT:
-                raise
+            except NOT_ITS_FAULT as error:
+                self._put_off(run, error)
             except Exception as error:
                 self._fail(run, error)
+            else:
+                self._refused.pop(run.pk, None)
 
     def find_interrupted(self) -> None:
         """Mark running runs whose Redis has lost them, oldest first, page by page."""
@@ -160,6 +166,22 @@ class Bookkeeper(threading.Thread):
             self._looked_at = runs[-1].pk if len(runs) == PAGE else ""
             if not self._looked_at or time.monotonic() > until:
                 return
+
+    def _put_off(self, run: Run, error: Exception) -> None:
+        """Let the others start first; a run that is refused again and again has failed.
+
+        Raises `error` where it is not this run that is refused: Redis takes nothing.
+        """
+        if isinstance(error, (StoreFull, OperationalError, InterfaceError)):
+            raise error
+        # A command that writes, so that it is refused as the start would be, and changes
+        # nothing; who is not answered either raises what ends this look.
+        self.store.wire.call("PERSIST", f"{STATE}epoch")
+        times = self._refused.pop(run.pk, 0) + 1
+        if times >= MOST_REFUSALS:
+            self._fail(run, error)
+        else:
+            self._refused[run.pk] = times
 
     def _fail(self, run: Run, error: Exception) -> None:
         text = as_text(f"the run can't be started: {error or type(error).__name__}")

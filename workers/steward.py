@@ -30,6 +30,7 @@ LOCK_TTL_MS = 3000
 LOST_MESSAGE_MS = 5000
 TICK_S = 0.1
 ELECT_S = 0.5
+FIRE_S = 0.5
 GAP_S = 2.0
 """How long nobody may hear of Redis without leases being given that much longer."""
 LAST_LOOK_S = 3.0
@@ -50,7 +51,7 @@ class Steward:
         self._watching_since = 0.0
         self._last_look = 0.0
         self._duties = [
-            Duty(TICK_S, lambda: store.fire(self._time.latest())),
+            Duty(TICK_S, self.fire),
             Duty(0.5, self.expire),
             Duty(1.0, lambda: store.repeat(LOST_MESSAGE_MS, self._time.latest())),
             Duty(1.0, store.finish_resumes),
@@ -108,6 +109,12 @@ class Steward:
     def lost_sight(self) -> None:
         """Note that Redis did not answer: nobody could renew a lease meanwhile."""
         self._last_look = float("-inf")
+
+    def fire(self) -> None:
+        """Fire what is due, a page at a time, for as long as other duties can wait."""
+        until = time.monotonic() + FIRE_S
+        while self.store.fire(self._time.latest()).more and time.monotonic() < until:
+            pass
 
     def expire(self) -> None:
         """Take back overdue leases, a page at a time.

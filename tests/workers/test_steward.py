@@ -90,3 +90,18 @@ def test_a_server_that_was_away_has_lost_nobody(
     assert leased(store) == 1
     watch(steward, 3 * LEASE_S)
     assert leased(store) == 0
+
+
+def test_a_turn_fires_all_the_timers_that_are_due(store: RedisStore) -> None:
+    call, now = store.wire.call, store.now_ms()
+    for at in range(0, 3_000, 500):
+        members = [(now - 1, f"R-{n}|1|0|0|retry") for n in range(at, at + 500)]
+        call("ZADD", f"{STATE}t", *(part for pair in members for part in pair))
+    steward = Steward(store)
+    turns = 0
+    while call("ZCARD", f"{STATE}t"):
+        assert steward.turn()
+        turns += 1
+        steward.fire()
+    # A page a turn would be thirty of them, 0.1 s apart.
+    assert turns < 10

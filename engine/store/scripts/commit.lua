@@ -84,7 +84,7 @@ end
 local fields = {'c:' .. a, pack_record(c), 'n', num(n)}
 if c.state == 'd' then
   for _, v in ipairs({'status', ARGV[17], 'by', nonce}) do fields[#fields + 1] = v end
-  call('ZREM', S .. 't', R .. '|' .. gen .. '|0|0|deadline')
+  call('ZREM', DEADLINES, R .. '|' .. gen .. '|0|0|deadline')
 end
 call('HSET', key, unpack(fields))
 if c.state == 'p' then dispatch(ARGV[22], R, gen, a, c.queue, c.timeout) end

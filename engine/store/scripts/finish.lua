@@ -9,6 +9,6 @@ if not run.status then
 end
 if FINAL[run.status] then return {run.status == status and 'ok' or run.status} end
 call('HSET', key, 'status', status, 'by', 'outside', 'n', num(run.n + 1))
-call('ZREM', S .. 't', R .. '|' .. run.gen .. '|0|0|deadline')
+call('ZREM', DEADLINES, R .. '|' .. run.gen .. '|0|0|deadline')
 journal(R, run.gen, run.n + 1, ARGV[3])
 return {'ok'}

@@ -140,8 +140,10 @@ local function lease(R, a, lease_ms, deadline)
   if deadline then till = math.min(till, deadline + GRACE) end
   call('ZADD', S .. 'leases', num(till), R .. '|' .. a)
 end
+local DEADLINES, RETRIES = S .. 't:run', S .. 't'
 local function timer(member, wait_ms)
-  call('ZADD', S .. 't', num(now + wait_ms), member)
+  local timers = sub(member, -9) == '|deadline' and DEADLINES or RETRIES
+  call('ZADD', timers, num(now + wait_ms), member)
   if in_doubt then call('SADD', S .. 't:doubt', member) end
 end
 local function unlease(R, a) call('ZREM', S .. 'leases', R .. '|' .. a) end

@@ -9,7 +9,9 @@ if shift < 0 then
     call('ZADD', S .. 'leases', num(till), member)
   end
   for _, member in ipairs(call('SMEMBERS', S .. 't:doubt')) do
-    if call('ZSCORE', S .. 't', member) then call('ZINCRBY', S .. 't', num(shift), member) end
+    for _, timers in ipairs({DEADLINES, RETRIES}) do
+      if call('ZSCORE', timers, member) then call('ZINCRBY', timers, num(shift), member) end
+    end
   end
 end
 call('UNLINK', S .. 't:doubt')

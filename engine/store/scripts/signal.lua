@@ -11,7 +11,7 @@ end
 if c.seq ~= seq then return {'over'} end
 if not (c.state == 'w' or (c.state == 'r' and nonce ~= '' and c.owner == nonce)) then return {'over'} end
 unlease(R, a)
-call('ZREM', S .. 't', R .. '|' .. gen .. '|' .. a .. '|' .. num(seq) .. '|retry')
+call('ZREM', RETRIES, R .. '|' .. gen .. '|' .. a .. '|' .. num(seq) .. '|retry')
 -- Who released it waiting may still resend that; who is cut short here may not go on.
 if c.state == 'r' then c.last = '' end
 c.state, c.owner, c.queue = 's', '', ENGINE

@@ -31,6 +31,7 @@ local function shift(key, by)
 end
 shift(S .. 'leases', ms)
 shift(S .. 't', ms)
+shift(S .. 't:run', ms)
 for _, q in ipairs(redis.call('SMEMBERS', S .. 'queues')) do
   shift(S .. 'd:' .. q, ms * 1000)
   local list = redis.call('LRANGE', 'swarm:q:' .. q, 0, -1)
@@ -314,7 +315,9 @@ class RedisBox:
             who, addr = _pair(member)
             if who == run:
                 view.again[addr] = int(again[member])
-        for member in self.client.zrange("swarm:s:t", 0, -1):
+        for member in self.client.zrange("swarm:s:t", 0, -1) + self.client.zrange(
+            "swarm:s:t:run", 0, -1
+        ):
             who, _, addr, seq, kind = member.decode().split("|")
             if who == run:
                 view.timers.add((addr, int(seq), kind))

@@ -153,7 +153,7 @@ def test_a_promoted_lane_waits(box: Box, store: RunStore) -> None:
     assert commit(box, results(FIRST, 0, 0, promote=waits)) == Moved()
     assert commit(box, results(FIRST, 1, 1, promote=promote("w"))) == Moved()
     box.pass_time(6_000)
-    assert store.fire() == 1
+    assert store.fire().moved == 1
     check(box)
     assert claim(box, "0.k1.0", C).record.tries == 2
     assert store.signal(ref("0.k1.2"), 1, "", b"{}") == "ok"

@@ -160,10 +160,10 @@ def test_a_delay_dispatches_when_it_is_over(box: Box, store: RunStore) -> None:
     assert twice(box, lambda: store.commit(waits)) == Moved()
     check(box)
     box.pass_time(4_000)
-    assert store.fire() == 0
+    assert store.fire().moved == 0
     box.pass_time(2_000)
-    assert store.fire() == 1
-    assert store.fire() == 0
+    assert store.fire().moved == 1
+    assert store.fire().moved == 0
     check(box)
     assert claim(box, "0", B).record.tries == 2
 
@@ -175,7 +175,7 @@ def test_the_last_transition_ends_the_run(box: Box, store: RunStore) -> None:
     assert head is not None
     assert (head.status, head.why) == ("done", A)
     box.pass_time(61_000)
-    assert store.fire() == 0
+    assert store.fire().moved == 0
     assert store.finish(RUN, "cancelled", "late") == "done"
     assert store.commit(move("d", seq=1)) == Refused("over")
     assert store.claim(ref(), B, LUA) == Refused("over")
@@ -239,7 +239,7 @@ def test_what_waits_without_an_entry_leaves_the_journal_alone(
     assert store.journal("0", 10) == written
     check(box)
     box.pass_time(600)
-    assert store.fire() == 1
+    assert store.fire().moved == 1
     assert claim(box, "0", B).record.seq == 1
     check(box)
 
@@ -268,7 +268,7 @@ def test_a_signal_ends_a_retry_delay(box: Box, store: RunStore) -> None:
     assert store.signal(ref(), 1, "", b"{}") == "ok"
     check(box)
     box.pass_time(6_000)
-    assert store.fire() == 0
+    assert store.fire().moved == 0
 
 
 def test_an_owner_signals_its_own_attempt_and_nobody_elses(

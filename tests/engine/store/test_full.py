@@ -95,7 +95,7 @@ def test_a_run_under_way_ends_and_makes_room(full: RedisBox) -> None:
     waits = move("w", seq=2, by=B, offset=8, delay_ms=500, consumed=CHORD)
     assert store.commit(waits) == Moved()
     full.pass_time(1_000)
-    assert store.fire() == 1
+    assert store.fire().moved == 1
     assert store.pause(RUN) == "ok"
     assert store.resume(RUN) == "ok"
     audit(full, RUN)

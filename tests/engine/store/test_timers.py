@@ -1,0 +1,23 @@
+"""Many timers at once: all are fired, and none keeps the end of a run waiting."""
+
+from __future__ import annotations
+
+from store_boxes import Box
+from store_calls import LUA, A, move, starting
+
+from engine.store.base import Ref, RunStore
+
+
+def test_the_end_of_a_run_waits_behind_no_retries(box: Box, store: RunStore) -> None:
+    for number in range(150):
+        run = f"R-{number}"
+        assert store.start(starting(run=run)) == "ok"
+        store.claim(Ref(run, 1, "0"), A, LUA)
+        store.commit(move("w", ref=Ref(run, 1, "0"), delay_ms=1_000))
+    assert store.start(starting(run="R-late", deadline_ms=2_000)) == "ok"
+    box.pass_time(3_000)
+
+    first = store.fire()
+    assert store.head("R-late").status == "failed"  # type: ignore[union-attr]
+    assert first == (101, True)
+    assert store.fire() == (50, False)
