@@ -126,7 +126,6 @@ NO_LIMIT = {
         "workers/bookkeeper.py:ARCHIVE_S", "workers/bookkeeper.py:LOOK_S",
         "workers/bookkeeper.py:LOST_S", "workers/duties.py:MAX_WAIT_S",
         "workers/fleets.py:HEALTHY_S", "workers/fleets_child.py:LOOK_S",
-        "workers/fleets.py:HEALTHY_S",
         "workers/bookkeeper.py:MOST_REFUSALS",
         "workers/bookkeeper.py:MAX_PAUSE_S", "workers/bookkeeper.py:NEVER_STARTED_S",
         "workers/keeper.py:TICK_S", "workers/lua/link.py:LOOK_S",
