@@ -25,7 +25,7 @@ EVIL = "".join(
 )
 LITERAL = json.dumps(EVIL)
 LUA = (
-    "local evil = _CTX\nprint(evil)\nemit.progress(evil, evil)\nemit.partial(evil)\n"
+    "local evil = _PROMPT\nprint(evil)\nemit.progress(evil, evil)\nemit.partial(evil)\n"
     "emit.artifact('art', evil)\nreturn {[evil] = evil}"
 )
 SAMPLE = "blueprints/samples/pure-ctx.json"
@@ -112,9 +112,8 @@ def test_no_escape_of_an_agent_or_a_document_is_let_out(shell: Shell):
     for verb in ("explain", "lint", "doctor", "build"):
         assert shell.run("blueprint", verb, file) in (0, 1), shell.err
         assert re.search(f"[{OBEYED}]", shell.out + shell.err) is None, verb
-    for agent in ("lua", "shout"):
-        assert shell.run("blueprint", "explain", file, agent) == 0, shell.err
-        assert_visible(shell.out)
+    assert shell.run("blueprint", "explain", file, "shout") == 0, shell.err
+    assert_visible(shell.out)
     # What a function prints is the worker's to log, and so is what it logs.
     logs = "".join(path.read_text() for path in shell.var.glob("log/worker-*.log"))
     assert_visible(logs.partition("[queues]")[2])
@@ -175,6 +174,8 @@ def test_a_pipe_that_is_closed_leaves_no_run_behind(shell: Shell):
 
 
 def test_a_refused_launch_ends_while_its_worker_boots(shell: Shell):
+    # A journal is there from then on, and takes more than one byte.
+    assert shell.run("run", SAMPLE) == 0, shell.err
     command = shell.start("run", SAMPLE, SWARM_JOURNAL_LIMIT="1")
     # A worker that is asked to end while it boots takes half a minute.
     assert command.wait(25) == 2, shell.err

@@ -1,6 +1,7 @@
 """The archiver: what is in the database after the journal was copied, also when it dies."""
 
 import logging
+import time
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
@@ -9,13 +10,14 @@ from typing import Any
 import orjson
 import pytest
 from django.db import connection
-from rig import Rig, program, seq, step
+from rig import Echo, Rig, program, seq, step
 
 from blueprints.models import Attempt, Run, RunEvent, Step
 from blueprints.selectors.outputs import run_outputs
 from blueprints.selectors.runs import run_report
 from engine.blueprint.program import Retry
 from engine.ports import StepCall
+from engine.run.events import took_ms
 from engine.run.outcomes import Outcome
 from engine.run.outputs import Log, to_wire
 from engine.store import redis_reads
@@ -349,3 +351,32 @@ def test_a_ctx_made_of_too_much_stays_in_redis(rig: Rig, settings: Any) -> None:
     run.refresh_from_db()
     assert (run.status, run.error["kind"]) == ("done", "ResultTooLarge")
     assert rig.store.head(run.pk) is not None
+
+
+class Slow(Echo):
+    """Answers after a while."""
+
+    def run(self, call: StepCall) -> Outcome:
+        time.sleep(0.02)
+        return super().run(call)
+
+
+def test_a_lane_of_a_batch_took_as_long_as_it_says(rig: Rig) -> None:
+    rig.spawner = Slow()
+    # As many as make batches of several.
+    items = {"op": "lit", "value": list(range(24))}
+    run = rig.launch({**WIDE, "items": items})
+    rig.work_off()
+    Archiver(rig.store).turn()
+    packed = [event for entry in RunEvent.objects.all() for event in entry.data["e"]]
+    began = {event[1] for event in packed if event[0] == "started"}
+    took = {
+        event[1]: took_ms(event)
+        for event in packed
+        if event[0] == "passed" and event[1] not in began
+    }
+    assert took
+    assert min(took.values()) >= 20
+    for tried in Attempt.objects.filter(step__run=run, step__place__in=took):
+        seconds = (tried.finished_at - tried.started_at).total_seconds()
+        assert seconds == took[tried.step.place] / 1000
