@@ -144,7 +144,7 @@ def refuse_without_redis(**_: Any) -> None:
 def refuse_with_few_files(options: Any = None, **_: Any) -> None:
     """End a worker that may open too few files to do its work."""
     if fault := files_fault((options or {}).get("concurrency")):
-        sys.stderr.write(f"{fault}\n")
+        sys.stderr.write(visible(f"{fault}\n"))
         raise SystemExit(REFUSED)
 
 
