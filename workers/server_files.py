@@ -49,7 +49,6 @@ class Record:
     run_id: str
     supervisor_pid: int
     data_dir: str
-    started: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,8 @@ class Supervisor:
         self.stopping = False
         self.record: Record | None = None
         self.told = False
+        self.since = time.monotonic()
+        """When the server was last started, or tried to be."""
         self.wakeup, writer = os.pipe()
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -158,6 +160,7 @@ class Supervisor:
 
     def start(self) -> bool:
         """Start the server and wait until it answers; OSError when it can't be."""
+        self.since = time.monotonic()
         try:
             fd = lock(self.paths.server, 1.0)
         except TimeoutError:
@@ -188,7 +191,6 @@ class Supervisor:
                     run_id=run_id,
                     supervisor_pid=os.getpid(),
                     data_dir=str(self.paths.data),
-                    started=time.time(),
                 )
                 self.tell()
                 return True
@@ -223,7 +225,7 @@ class Supervisor:
         with contextlib.ExitStack() as locks:
             while not self.stopping:
                 if self.dead():
-                    lived = time.time() - (self.record.started if self.record else 0)
+                    lived = time.monotonic() - self.since
                     died = 0 if lived > _STEADY else died + 1
                     self._log(f"server ended after {lived:.1f} s; restarting")
                     self._wait(min(_BACKOFF_MAX, 0.1 * 2**died) if died > 1 else 0)
@@ -232,7 +234,7 @@ class Supervisor:
                     except OSError as error:
                         self._log(f"the server can't be started: {error}")
                     continue
-                if not self.told or not self.paths.record.exists():
+                if read_record(self.paths) != self.record:
                     self.tell()
                 self._wait(1.0 if self.child else 0.1)
                 if self.paths.keep.exists() or is_locked(self.paths.users):

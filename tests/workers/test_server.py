@@ -408,10 +408,13 @@ def test_two_servers_never_share_the_data(var: Path) -> None:
         assert ask(again, "GET", "key") == "value"
 
 
-def test_lost_description_is_written_again(var: Path) -> None:
+@pytest.mark.parametrize("text", [None, "", '{"socket": "/elsewhere"}'])
+def test_lost_description_is_written_again(var: Path, text: str | None) -> None:
     with embedded_server(var) as info:
         (var / "redis.json").unlink()
-        assert ensure_server(var).pid == info.pid
+        if text is not None:
+            (var / "redis.json").write_text(text)
+        assert ensure_server(var, timeout=10).pid == info.pid
 
 
 def test_stop_when_supervisor_and_holder_were_killed(var: Path) -> None:
@@ -486,3 +489,21 @@ def test_a_server_that_cannot_start_says_why(var: Path) -> None:
         ensure_server(var)
     release_server(var)
     assert mentioning(str(var)) == []
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_at_its_start_is_not_started_without_a_pause(
+    var: Path,
+) -> None:
+    with embedded_server(var) as info:
+        (manifest,) = (var / "redis/appendonlydir").glob("*.manifest")
+        good = manifest.read_text()
+        time.sleep(5.1)  # long enough to count as healthy
+        manifest.write_text("nonsense\n")
+        os.kill(info.pid, signal.SIGKILL)
+        until(lambda: not answers(info), 2)
+        time.sleep(2)
+        manifest.write_text(good)
+        log = (var / "redis/server.log").read_text()
+        assert log.count("server ended") < 8
+        until(lambda: answers(info), 8)
