@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from workers.server import stop_server
+
 sys.path.append(str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1] / "engine" / "store"))
 
 from rig import Rig
+from servers import mentioning, until
 from store_server import running_server
 
 
@@ -29,3 +32,12 @@ def rig(redis_url: str) -> Iterator[Rig]:
     made = Rig()
     yield made
     made.store.wire.close()
+
+
+@pytest.fixture
+def var(tmp_path: Path) -> Iterator[Path]:
+    """A var folder whose server is stopped, and all its processes gone, at the end."""
+    var = tmp_path / "var"
+    yield var
+    stop_server(var)
+    until(lambda: mentioning(str(tmp_path)) == [], 5)

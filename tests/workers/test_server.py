@@ -5,21 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import redis
-from django.conf import settings
-from kombu import Connection
+from servers import ROOT, Command, answers, ask, connect, mentioning, until
 
-from swarm_project.env import redis_address
 from workers.server import (
     ServerInfo,
     ServerUnavailable,
@@ -31,98 +25,10 @@ from workers.server import (
     stop_server,
 )
 from workers.server_files import (
-    NOWHERE,
-    SOCKET_PATH_MAX,
     Paths,
     is_locked,
     locker_pid,
 )
-from workers.server_supervisor import probe
-
-ROOT = Path(__file__).resolve().parents[2]
-
-# A command of the same checkout: holds the server until its stdin ends.
-COMMAND = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from workers.server import embedded_server
-with embedded_server(Path(sys.argv[2]), idle=float(sys.argv[3])) as info:
-    print(info.url, info.pid, info.adopted, flush=True)
-    sys.stdin.read()
-"""
-
-
-class Command:
-    """One such process."""
-
-    def __init__(self, var: Path, idle: float = 30) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, str(ROOT), str(var), str(idle)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def answer(self) -> tuple[str, int, bool]:
-        assert self.process.stdout is not None
-        url, pid, adopted = self.process.stdout.readline().split()
-        return url, int(pid), adopted == "True"
-
-    def end(self, *, kill: bool = False) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        if kill:
-            self.process.kill()
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.wait(30)
-        self.process.stdout.close()
-
-
-def mentioning(text: str) -> list[str]:
-    """Lists the processes (but this one) that have `text` in their command line."""
-    found = []
-    for line in subprocess.check_output(
-        ["ps", "axww", "-o", "pid=,args="], text=True
-    ).splitlines():
-        pid, _, args = line.strip().partition(" ")
-        if text in args and int(pid) != os.getpid():
-            found.append(line)
-    return found
-
-
-def until(condition: Callable[[], bool], seconds: float) -> float:
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, "did not happen in time"
-        time.sleep(0.01)
-    return time.monotonic() - begun
-
-
-def connect(info: ServerInfo) -> redis.Redis:
-    return redis.Redis.from_url(info.url, retry=None, decode_responses=True)
-
-
-def ask(info: ServerInfo, command: str, *arguments: str) -> Any:
-    with contextlib.closing(connect(info)) as client:
-        return client.execute_command(command, *arguments)
-
-
-def answers(info: ServerInfo) -> bool:
-    try:
-        return bool(ask(info, "PING"))
-    except (redis.RedisError, OSError):
-        return False
-
-
-@pytest.fixture
-def var(tmp_path: Path) -> Iterator[Path]:
-    """A var folder whose server is stopped, and all its processes gone, at the end."""
-    var = tmp_path / "var"
-    yield var
-    stop_server(var)
-    until(lambda: mentioning(str(tmp_path)) == [], 5)
 
 
 def test_nothing_yet(var: Path) -> None:
@@ -304,80 +210,6 @@ def test_keep(var: Path) -> None:
     assert read_server_info(var) is None
 
 
-def described(var: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((var / "redis.json").read_text())
-    return found
-
-
-def test_stale_description_is_not_adopted(var: Path, tmp_path: Path) -> None:
-    with embedded_server(tmp_path / "other") as other:
-        with embedded_server(var) as info:
-            found = described(var)
-        # As after a crash: its pid is somebody else's now, its socket another server's.
-        theirs = {"pid": other.pid, "socket": other.socket_path}
-        (var / "redis.json").write_text(json.dumps(found | theirs))
-        with embedded_server(var) as again:
-            assert not again.adopted
-            assert again.pid != other.pid
-            assert again.url == info.url
-            ask(again, "SET", "mine", "1")
-            assert ask(other, "GET", "mine") is None
-        (var / "redis.json").write_text(json.dumps(found | {"pid": os.getpid()}))
-        with embedded_server(var) as again:
-            assert not again.adopted
-        assert answers(other)
-
-
-def test_the_description_of_another_installation_is_none(
-    var: Path, tmp_path: Path
-) -> None:
-    """As in a checkout that was copied while its server ran."""
-    with embedded_server(tmp_path / "other"):
-        var.mkdir()
-        shutil.copy(tmp_path / "other" / "redis.json", var / "redis.json")
-        assert read_server_info(var) is None
-        assert redis_address(url="", var_dir=var).url == NOWHERE
-
-
-def test_what_another_user_wrote_serves_or_owns_is_refused(
-    var: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with embedded_server(var) as info:
-        assert redis_address(url="", var_dir=var).url == info.url
-        assert probe(info.socket_path)[0] == "up"
-        # To us as another user all this is a stranger's.
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "geteuid", lambda: os.getuid() + 1)
-            assert read_server_info(var) is None
-            assert redis_address(url="", var_dir=var).url == NOWHERE
-            assert probe(info.socket_path)[0] == "down"
-            with pytest.raises(PermissionError, match=r"another user.*set SWARM_VAR"):
-                ensure_server(var)
-
-
-def test_a_socket_where_others_can_put_theirs_is_none(var: Path) -> None:
-    with embedded_server(var):
-        os.chmod(var / "redis", 0o770)
-        assert read_server_info(var) is None
-        os.chmod(var / "redis", 0o700)
-        os.chmod(var, 0o777)
-        assert read_server_info(var) is None
-        # Whoever needs the server closes both again.
-        assert ensure_server(var).adopted
-        assert var.stat().st_mode & 0o777 == 0o700
-
-
-@pytest.mark.parametrize("mode", [0o755, 0o777, 0o500])
-def test_its_folder_is_closed_to_others_whatever_it_was(var: Path, mode: int) -> None:
-    (var / "redis").mkdir(parents=True)
-    (var / "redis").chmod(mode)
-    var.chmod(0o755)
-    with embedded_server(var) as info:
-        assert (var / "redis").stat().st_mode & 0o777 == 0o700
-        assert var.stat().st_mode & 0o777 == 0o700
-        assert answers(info)
-
-
 def test_killed_supervisor_is_replaced_and_the_server_stays(var: Path) -> None:
     with embedded_server(var) as info:
         supervisor = locker_pid(Paths(var).supervisor)
@@ -408,15 +240,6 @@ def test_two_servers_never_share_the_data(var: Path) -> None:
         assert ask(again, "GET", "key") == "value"
 
 
-@pytest.mark.parametrize("text", [None, "", '{"socket": "/elsewhere"}'])
-def test_lost_description_is_written_again(var: Path, text: str | None) -> None:
-    with embedded_server(var) as info:
-        (var / "redis.json").unlink()
-        if text is not None:
-            (var / "redis.json").write_text(text)
-        assert ensure_server(var, timeout=10).pid == info.pid
-
-
 def test_stop_when_supervisor_and_holder_were_killed(var: Path) -> None:
     command = Command(var)
     command.answer()
@@ -427,42 +250,6 @@ def test_stop_when_supervisor_and_holder_were_killed(var: Path) -> None:
     stop_server(var)
     assert mentioning(str(var)) == []
     assert read_server_info(var) is None
-
-
-def test_long_path(tmp_path: Path) -> None:
-    var = tmp_path / ("long" * 20) / ("name" * 20) / "var"
-    try:
-        with embedded_server(var) as info:
-            assert len(info.socket_path) <= SOCKET_PATH_MAX
-            folder = Path(info.socket_path).parent
-            assert folder.stat().st_mode & 0o777 == 0o700
-            assert answers(info)
-            assert redis_address(url="", var_dir=var).url == info.url
-        # A stranger's in its place would get those who still ask for the server.
-        assert list(folder.iterdir()) == []
-        folder.rmdir()
-        folder.symlink_to(tmp_path)
-        with (
-            pytest.raises(ServerUnavailable, match=r"closed to other.*set SWARM_VAR"),
-            embedded_server(var),
-        ):
-            pass
-        folder.unlink()
-    finally:
-        stop_server(var)
-
-
-@pytest.mark.parametrize("name", ["with space", "a?b=c", "a#b", "a%20b", "a;b", "ü+é"])
-def test_a_path_with_signs_of_a_url(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    var = tmp_path / name
-    with embedded_server(var) as info:
-        assert answers(info)
-        assert info.socket_path == str(var / "redis/redis.sock")
-        monkeypatch.setattr(settings, "SWARM_STATE_URL", info.url)
-        with Connection("swarm://") as broker:
-            assert broker.default_channel.client.ping()
 
 
 def test_a_forked_child_does_not_let_go_for_its_parent(var: Path) -> None:
