@@ -21,10 +21,17 @@ from blueprints.agents import (
 from blueprints.child_programs import find_program, program_word
 from blueprints.conf import lua_host, spawner_kinds
 from blueprints.lua_scripts import find_script
-from engine.blueprint import Agent, Diagnostic, Program, compile_blueprint
+from engine.blueprint import (
+    Agent,
+    Diagnostic,
+    Program,
+    compile_blueprint,
+    lint_blueprint,
+)
 from engine.blueprint.diagnostics import Element, place_in
 from engine.blueprint.flow_walk import walk_nodes
 from engine.blueprint.kinds import KINDS
+from engine.blueprint.lints import not_in_effect_yet
 from engine.blueprint.lints.unregistered_extern import unregistered
 from engine.ports import LuaFault, LuaLimits, LuaScript
 
@@ -52,6 +59,19 @@ def compile_here(document: Any, *, anywhere: bool = False) -> Program:
         kinds=kinds,
         legacy_bindings=legacy_bindings(),
     )
+
+
+def in_vain(document: Any) -> list[Diagnostic]:
+    """Return a finding for each part of a Blueprint that has no effect yet."""
+    report = lint_blueprint(
+        document,
+        kinds=spawner_kinds(),
+        legacy_bindings=legacy_bindings(),
+        only=not_in_effect_yet.LINT,
+    )
+    return [
+        one for one in report.diagnostics if one.kind == not_in_effect_yet.LINT.name
+    ]
 
 
 def legacy_bindings() -> bool:

@@ -19,6 +19,12 @@ from engine.flow.json_text import Json
 
 HELP: Final = "Show what the compiler makes of a Blueprint: agents, flow, program id."
 LONGEST: Final = 100
+# What is written for people and has no part in the program.
+NOTES: Final = ("description", "version_label", "tags", "origin")
+AGENT_NOTES: Final = {
+    "meta": ("description", "version", "tags"),
+    "profile": ("description", "version_hash"),
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,13 +42,17 @@ def answer(options: Mapping[str, Any]) -> Answer:
     data: dict[str, Json] = {"ok": True, "file": str(loaded.path)}
     data |= explained(program)
     data["document_hash"] = document_hash(loaded.document)
+    notes = for_people(loaded.document)
+    data["about"] = notes["about"]
+    for facts in data["agents"]:
+        facts["about"] = notes["agents"][facts["name"]]
     wanted = options["agent"]
     if wanted is None:
-        return Answer(FINE, data, lines(*_whole(program)), loaded.said)
+        return Answer(FINE, data, lines(*_whole(program, data["about"])), loaded.said)
     if wanted not in program.agents:
         hint = did_you_mean(wanted, program.agents) or "it has no agents"
         raise Refused(f"{loaded.path}: no agent is named {wanted!r}; {hint}")
-    facts = agent_facts(program, program.agents[wanted])
+    facts = next(one for one in data["agents"] if one["name"] == wanted)
     data["agents"] = [facts]
     data["flow"] = [row for row in data["flow"] if row["place"] in facts["steps"]]
     return Answer(FINE, data, lines(*_one(facts)), loaded.said)
@@ -96,6 +106,22 @@ def agent_facts(program: Program, agent: Agent) -> dict[str, Json]:
     }
 
 
+def _about(written: Json, names: tuple[str, ...]) -> dict[str, Json]:
+    said = written if isinstance(written, dict) else {}
+    return {name: said[name] for name in names if said.get(name)}
+
+
+def for_people(document: Json) -> dict[str, Json]:
+    """Returns what a document says to people only, of itself and of each agent."""
+    agents = {
+        one["name"]: {
+            part: _about(one.get(part), names) for part, names in AGENT_NOTES.items()
+        }
+        for one in document.get("agents", ())
+    }
+    return {"about": _about(document.get("metadata"), NOTES), "agents": agents}
+
+
 def retry_text(retry: Retry) -> str:
     """Returns a retry policy in a few words."""
     if retry.max_attempts <= 1:
@@ -111,9 +137,11 @@ def timeout_text(agent: Agent) -> str:
     return f"timeout {agent.timeout_ms / 1000:g} s"
 
 
-def _whole(program: Program) -> Iterator[str]:
+def _whole(program: Program, about: Mapping[str, Json]) -> Iterator[str]:
     yield f"{program.blueprint_id}  ({program.dialect})"
     yield f"program {program.program_id}"
+    for name, value in about.items():
+        yield f"{name}: {value if isinstance(value, str) else dump_compact(value)}"
     if program.run_deadline_s is not None:
         yield f"deadline of a run: {program.run_deadline_s} s"
     if program.layers:

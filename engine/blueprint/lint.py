@@ -51,10 +51,12 @@ def lint_blueprint(
     kinds: Iterable[str] | None = None,
     legacy_bindings: bool = True,
     options: LintOptions | None = None,
+    only: LintKind | None = None,
 ) -> LintReport:
     """Returns all findings of a document, at the levels its layers give them.
 
     `kinds` None stands for every kind: a document can be linted where it can't run.
+    Of the lints, `only` one is asked where it is given.
     """
     try:
         view = read_blueprint(
@@ -68,7 +70,7 @@ def lint_blueprint(
     found = list(find_errors(view))
     told = {(one.kind, one.place) for one in found}
     suppressed: list[Suppressed] = []
-    for kind in TABLE:
+    for kind in TABLE if only is None else (only,):
         for one in kind.lint_findings(view):
             if (one.kind, one.place) in told:
                 continue

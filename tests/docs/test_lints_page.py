@@ -10,7 +10,13 @@ import pytest
 from engine.blueprint import lint_blueprint
 from engine.blueprint.diagnostics import PAGE
 from engine.blueprint.lint_kind import LintKind, nothing
-from engine.blueprint.lints import OUTSIDE, READING, REGISTRY, TABLE
+from engine.blueprint.lints import (
+    OUTSIDE,
+    READING,
+    REGISTRY,
+    TABLE,
+    not_in_effect_yet,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "tests" / "cases" / "blueprints"
@@ -95,3 +101,12 @@ def test_the_layers_of_the_page_do_what_it_says() -> None:
     report = lint_blueprint(document)
     assert report.diagnostics == ()
     assert [one.diagnostic.kind for one in report.suppressed] == ["missing-timeout"]
+
+
+def test_the_page_has_every_row_of_what_has_no_effect_yet() -> None:
+    rows = [
+        f"| {', '.join(f'`{place}`' for place in row.at)} | {row.missing} | {row.instead} |"
+        for row in not_in_effect_yet.ROWS
+    ]
+    body = SECTIONS[not_in_effect_yet.LINT.name]
+    assert [line for line in body.splitlines() if line.startswith("| `")] == rows

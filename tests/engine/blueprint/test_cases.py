@@ -68,6 +68,9 @@ OURS = [
     "fanout-collects-documents",
     "missing-timeout",
 ]
+# It stands beside every other kind, and each release tells less of it: its own cases
+# show it, and the others leave it out.
+NOT_YET = "not-in-effect-yet"
 # The error variants of reference-language 3.2, with a case of each.
 VARIANTS = {
     "BoundAgent(UnknownRunnerRef)": "bound-agent-resolution/fail-unknown-runner-ref",
@@ -134,9 +137,17 @@ def test_every_case_is_told_as_expected(capsys: pytest.CaptureFixture[str]) -> N
     counts: Counter[str] = Counter()
     for path in DOCUMENTS:
         expected, report, kind = expected_of(path), report_of(path), path.parent.name
-        told = [f"{found.level} {found}" for found in report.diagnostics]
+        told = [
+            f"{found.level} {found}"
+            for found in report.diagnostics
+            if kind == NOT_YET or found.kind != NOT_YET
+        ]
         assert told == expected["diagnostics"], path
-        kept = [f"{one.source}: {one.diagnostic}" for one in report.suppressed]
+        kept = [
+            f"{one.source}: {one.diagnostic}"
+            for one in report.suppressed
+            if kind == NOT_YET or one.diagnostic.kind != NOT_YET
+        ]
         assert kept == expected.get("suppressed", []), path
         shown = any(found.kind == kind for found in report.diagnostics)
         assert shown is path.stem.startswith("fail"), path

@@ -12,7 +12,7 @@ CASES = Path(__file__).resolve().parents[2] / "cases" / "blueprints"
 def test_a_misspelt_verdict_suggests_the_nearest_at_its_place() -> None:
     text = (CASES / "verdict-value-not-in-contract" / "fail.json").read_text()
     document = json.loads(text)
-    (found,) = lint_blueprint(document).diagnostics
+    found = lint_blueprint(document).diagnostics[0]
     assert found.kind == "verdict-value-not-in-contract"
     assert resolve_place(document, found.place) == "REJECTED"
     assert found.help == "did you mean 'REJECT'?"

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
+from blueprints.authoring.findings import finding_lines
 from blueprints.command_line import SwarmCommand
 from blueprints.conf import lua_host
 from blueprints.loaders.blueprint import Loaded, load_blueprint
 from blueprints.loaders.documents import DocumentInvalid
 from blueprints.models import Run
 from blueprints.parameters import Refused, check_utf8, read_ctx
-from blueprints.preflight import NO_PROGRAM, compile_here, missing_parts
+from blueprints.preflight import NO_PROGRAM, compile_here, in_vain, missing_parts
 from engine.blueprint import BlueprintInvalid, Program
 from engine.flow import JsonSyntaxError, JsonTextError, load_json
 from engine.ids import new_id
@@ -132,6 +133,7 @@ class Command(SwarmCommand):
             program = compile_here(loaded.document)
             look_for_parts(session, program, loaded.document)
             ctx = with_sets(program, given, options["sets"])
+            tell_in_vain(session, loaded)
             session.err.writelines(undeclared(program, options["sets"]))
         except BlueprintInvalid as error:
             error = BlueprintInvalid(loaded.hinted(error.diagnostics))
@@ -164,6 +166,14 @@ def begin_run(store: RedisStore, **what: Any) -> Run:
 def tell_script(session: Session, loaded: Loaded) -> None:
     """Tell what a script printed and what the DSL warns of."""
     session.err.writelines(f"{line}\n" for line in loaded.said)
+
+
+def tell_in_vain(session: Session, loaded: Loaded) -> None:
+    """Tell what of the Blueprint has no effect yet."""
+    for found in loaded.hinted(in_vain(loaded.document)):
+        session.err.writelines(
+            f"{line}\n" for line in finding_lines(str(loaded.path), found)
+        )
 
 
 def look_for_parts(session: Session, program: Program, document: Any = None) -> None:
