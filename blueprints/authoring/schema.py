@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from blueprints.authoring.answer import FINE, Answer
+from blueprints.preflight import known_kinds
 from engine.blueprint import json_schema
 
 HELP: Final = "Print the JSON Schema of Blueprints, flow and expressions included."
@@ -17,6 +18,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def answer(options: Mapping[str, Any]) -> Answer:
     """Returns the schema."""
-    schema = json_schema()
+    schema = json_schema(known_kinds())
     text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
     return Answer(FINE, schema, text)

@@ -1,10 +1,13 @@
 """The shape of a Blueprint as JSON Schema, made of the models and the grammar."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+from pydantic import ValidationError
 
 from engine.blueprint.binding import KIND_ALIASES
 from engine.blueprint.kinds import KINDS
+from engine.blueprint.lints.unknown_spawner_hint import LAYERS
 from engine.blueprint.schema import Blueprint
 from engine.flow.decode import LARGEST_INTEGER
 from engine.flow.grammar import DIALECTS, JOINS, NODES, OPS, Dialect, Field, Word
@@ -15,11 +18,13 @@ REF: Final = "#/$defs/{model}"
 PATH: Final = r"^(\$|ctx)($|[.\[])"
 
 
-def json_schema() -> dict[str, Json]:
+def json_schema(kinds: Iterable[str] = ()) -> dict[str, Json]:
     """Returns the schema of whole documents, both dialects included.
 
-    What one field can't see alone (names that must exist, the grammar of paths) is the
-    compiler's: a document that this schema takes may still have errors.
+    It takes what the compiler's shape takes; `kinds` are those that an installation adds.
+    What one field can't see alone (names that must exist, texts inside texts such as
+    paths and placeholders, a number that another one bounds) is the compiler's: a
+    document that this schema takes may still have errors.
     """
     schema = Blueprint.model_json_schema(by_alias=True, ref_template=REF)
     defs = schema.setdefault("$defs", {})
@@ -27,12 +32,19 @@ def json_schema() -> dict[str, Json]:
         _add_words(defs, "Node", "kind", NODES, dialect)
         _add_words(defs, "Expr", "op", OPS, dialect)
     schema["properties"]["flow"] = True
-    schema["allOf"] = [_for_dialect(dialect) for dialect in DIALECTS]
-    for kind, rules in KINDS.items():
-        part = rules.spec.model_json_schema(by_alias=True, ref_template=REF)
-        defs.update(part.pop("$defs", {}))
-        defs[rules.spec.__name__] = part
-        defs["AgentDef"].setdefault("allOf", []).append(_for_kind(kind))
+    for rules in KINDS.values():
+        for model in (rules.spec, *rules.forms):
+            part = model.model_json_schema(by_alias=True, ref_template=REF)
+            defs.update(part.pop("$defs", {}))
+            defs[model.__name__] = part
+    layers = defs["SpawnerHints"]["properties"]["layers"]
+    layers["items"] = {"enum": list(LAYERS)}
+    schema["allOf"] = [
+        *(_for_dialect(dialect) for dialect in DIALECTS),
+        *(_for_kind(kind) for kind in KINDS),
+        _known_kinds([*KINDS, *KIND_ALIASES, *kinds]),
+        _some_kind(),
+    ]
     return {"$schema": DRAFT, **schema}
 
 
@@ -116,28 +128,91 @@ def _field(field: Field, dialect: Dialect) -> Json:
 
 
 def _for_dialect(dialect: Dialect) -> dict[str, Json]:
-    """Returns which nodes the flow is made of where a document says a dialect."""
+    """Returns what flow and limits are made of where a document says a dialect."""
     said: dict[str, Any] = {"properties": {"dialect": {"const": dialect}}}
     if dialect != "flow.ir":
         said["required"] = ["dialect"]
-    return {"if": said, "then": {"properties": {"flow": _ref(_name("Node", dialect))}}}
+    limit = _below("key", _ref(_name("Expr", dialect)))
+    limits = {
+        "if": {"type": "object"},
+        "then": {"additionalProperties": _below("limit", limit)},
+    }
+    then = {
+        "flow": _ref(_name("Node", dialect)),
+        "hints": _below("per_agent", limits),
+    }
+    return {"if": said, "then": {"properties": then}}
 
 
 def _for_kind(kind: str) -> dict[str, Json]:
-    """Returns the shape of the spec of an agent of a kind.
-
-    An agent with a runner of its own may leave its spec empty.
-    """
+    """Returns the shape of agents of a kind, their own or the document's default."""
     words = [kind, *(old for old, new in KIND_ALIASES.items() if new == kind)]
-    spec = _ref(KINDS[kind].spec.__name__)
-    then: dict[str, Json] = {
-        "properties": {"spec": {"anyOf": [spec, {"type": "null"}]}}
+    own = {"properties": {"kind": {"enum": words}}, "required": ["kind"]}
+    shape = _agent_shape(kind)
+    by_default = {
+        "properties": {"default_agent_kind": {"enum": words}},
+        "required": ["default_agent_kind"],
     }
-    rule: dict[str, Json] = {
-        "if": {"properties": {"kind": {"enum": words}}, "required": ["kind"]},
-        "then": then,
+    return {
+        **_agents({"if": own, "then": shape}),
+        "if": by_default,
+        "then": _agents({"if": _NO_KIND, "then": shape}),
     }
-    if kind == "subprocess":
-        empty = {"type": "object", "additionalProperties": False}
-        then["properties"]["spec"]["anyOf"].append(empty)
-    return rule
+
+
+def _agent_shape(kind: str) -> dict[str, Json]:
+    rules = KINDS[kind]
+    if rules.shape is not None:
+        return rules.shape
+    spec = _ref(rules.spec.__name__)
+    try:
+        # None at all is read as an empty one.
+        rules.spec.model_validate({})
+    except ValidationError:
+        return {"properties": {"spec": spec}, "required": ["spec"]}
+    return {"properties": {"spec": {"anyOf": [spec, {"type": "null"}]}}}
+
+
+def _known_kinds(words: list[str]) -> dict[str, Json]:
+    """Returns that kinds are known, unless agents of others are dropped."""
+    agents = _agents({"properties": {"kind": {"enum": [*words, "", None]}}})
+    agents["properties"]["default_agent_kind"] = {"enum": [*words, None]}
+    return {"if": _DROPS, "else": agents}
+
+
+def _some_kind() -> dict[str, Json]:
+    """Returns that every agent has a kind where the document gives none."""
+    given = {
+        "properties": {"default_agent_kind": {"type": "string"}},
+        "required": ["default_agent_kind"],
+    }
+    return {"if": {"anyOf": [_DROPS, given]}, "else": _agents({"not": _NO_KIND})}
+
+
+_NO_KIND: Final[dict[str, Json]] = {
+    "anyOf": [
+        {"not": {"required": ["kind"]}},
+        {"properties": {"kind": {"enum": ["", None]}}},
+    ]
+}
+_DROPS: Final[dict[str, Json]] = {
+    "properties": {
+        "strategy": {
+            "type": "object",
+            "properties": {"strict_kind": {"const": False}},
+            "required": ["strict_kind"],
+        }
+    },
+    "required": ["strategy"],
+}
+
+
+def _agents(one: dict[str, Json]) -> dict[str, Json]:
+    return {
+        "properties": {"agents": {"items": {"if": {"type": "object"}, "then": one}}}
+    }
+
+
+def _below(name: str, schema: Json) -> dict[str, Json]:
+    """Returns that a field of an object, if there is one, is of a schema."""
+    return {"if": {"type": "object"}, "then": {"properties": {name: schema}}}

@@ -3,16 +3,20 @@
 from collections.abc import Iterator
 from typing import Annotated, Final
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from engine.blueprint.binding import BoundAgent
 from engine.blueprint.diagnostics import Finding
 from engine.blueprint.kind_rules import KindRules
-from engine.blueprint.strict import Name, Strict, Text
+from engine.blueprint.strict import Name, Strict, Text, said
 
 
 class McpServer(Strict):
     """A server of tools: a program that is started, or an address."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [said("command"), said("url")]}
+    )
 
     name: Name
     command: Annotated[Text, Field(min_length=1)] | None = None

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from engine.blueprint.kind_rules import KindRules
-from engine.blueprint.strict import FunctionId, Name, Seconds, Strict
+from engine.blueprint.strict import FunctionId, Name, Seconds, Strict, said
 
 
 class LuaLimitsSpec(Strict):
@@ -18,6 +18,10 @@ class LuaLimitsSpec(Strict):
 
 class LuaSpec(Strict):
     """`spec` of kind lua: a source text, or the name of a registered script."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [said("source"), said("fn_id")]}
+    )
 
     source: Annotated[str, Field(min_length=1, max_length=2**20)] | None = None
     fn_id: FunctionId | None = None

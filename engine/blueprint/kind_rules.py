@@ -20,7 +20,8 @@ class KindRules:
 
     `spec` is the shape of `agents[].spec`, `choose` another shape for some agents,
     `check` yields what a shape can't say, with places in the document, and `fill` gives
-    the whole spec where it isn't written in the agent. `answers` tells that someone
+    the whole spec where it isn't written in the agent. `forms` are those other shapes, and
+    `shape` is the JSON Schema of an agent where they make one needed. `answers` tells that someone
     reads a prompt and answers in words.
     """
 
@@ -28,6 +29,8 @@ class KindRules:
     fill: Callable[[BoundAgent], Mapping[str, Json] | None] = lambda _: None
     choose: Callable[[BoundAgent], type[Strict] | None] = lambda _: None
     check: Callable[[BoundAgent], Iterator[Finding]] = no_more_rules
+    forms: tuple[type[Strict], ...] = ()
+    shape: dict[str, Json] | None = None
     answers: bool = False
 
     def model(self, bound: BoundAgent) -> type[Strict]:

@@ -12,6 +12,7 @@ from engine.blueprint.strict import Strict
 from engine.blueprint.subprocess_spec import (
     PlainSpec,
     SubprocessRunner,
+    TemplateSpec,
     applied,
     subprocess_model,
 )
@@ -60,6 +61,34 @@ def fill_spec(bound: BoundAgent) -> Mapping[str, Json] | None:
     return None
 
 
+_EMPTY: Final[list[Json]] = [
+    {"type": "null"},
+    {"type": "object", "maxProperties": 0},
+]
+_FORM: Final[dict[str, Json]] = {
+    "if": {
+        "type": "object",
+        "required": ["argv"],
+        "not": {"required": ["program"]},
+    },
+    "then": {"$ref": "#/$defs/TemplateSpec"},
+    "else": {"$ref": "#/$defs/PlainSpec"},
+}
+# A runner of the agent's own leaves nothing to say; one with a name may do so, too.
+SHAPE: Final[dict[str, Json]] = {
+    "if": {
+        "properties": {"runner": {"properties": {"backend": {"const": "subprocess"}}}},
+        "required": ["runner"],
+        "not": {"properties": {"runner": {"type": "null"}}},
+    },
+    "then": {"properties": {"spec": {"anyOf": _EMPTY}}},
+    "else": {"properties": {"spec": {"anyOf": [*_EMPTY, _FORM]}}},
+}
 RULES: Final = KindRules(
-    PlainSpec, choose=choose_model, check=check_template, fill=fill_spec
+    PlainSpec,
+    choose=choose_model,
+    check=check_template,
+    fill=fill_spec,
+    forms=(TemplateSpec,),
+    shape=SHAPE,
 )

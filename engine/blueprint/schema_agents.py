@@ -52,7 +52,9 @@ class VerdictContract(Strict):
     """The closed set of tokens an agent may answer, and where they stand."""
 
     channel: Literal["body", "part"]
-    values: Annotated[list[str], Field(min_length=1)]
+    values: Annotated[
+        list[str], Field(min_length=1, json_schema_extra={"uniqueItems": True})
+    ]
 
     @model_validator(mode="after")
     def check_values(self) -> "VerdictContract":

@@ -1,6 +1,6 @@
 """The rules that all parts of a Blueprint share, and the texts they are made of."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +24,11 @@ SemVer = Annotated[
         r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
     ),
 ]
+
+
+def said(field: str) -> dict[str, Any]:
+    """Returns the JSON Schema of an object with a field that is not null."""
+    return {"required": [field], "properties": {field: {"not": {"type": "null"}}}}
 
 
 class Strict(BaseModel):

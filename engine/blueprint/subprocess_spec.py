@@ -6,10 +6,10 @@ placeholders), the latter in the agent's spec or shared under `subprocesses`.
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from engine.blueprint.placeholders import check_placeholders, placeholders_in
-from engine.blueprint.strict import Name, Strict
+from engine.blueprint.strict import Name, Strict, said
 from engine.flow.json_text import Json
 
 _A_YEAR_S: Final = 366 * 24 * 3600
@@ -20,7 +20,8 @@ _OURS: Final = ("SWARM_", "MSE_")
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Template = Annotated[Text, AfterValidator(check_placeholders)]
 Pointer = Annotated[str, Field(pattern=r"^/([^~]|~[01])*$")]
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+_ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+EnvName = Annotated[str, Field(pattern=_ENV_NAME)]
 Bytes = Annotated[int, Field(gt=0, le=_MOST_BYTES)]
 StreamMode = Literal["ndjson_lines", "sse_events", "length_prefixed"]
 
@@ -58,8 +59,22 @@ class ProcessLimits(Strict):
     output_bytes: Bytes | None = None
 
 
+def _whole(schema: dict[str, Json]) -> None:
+    """Adds to a JSON Schema what `ProcessSpec.check_whole` refuses."""
+    schema["allOf"] = [
+        {"not": {"allOf": [said("output"), said(other)]}}
+        for other in ("stream_mode", "submit_format")
+    ]
+    schema["properties"]["env"]["propertyNames"] = {
+        "pattern": _ENV_NAME,
+        "not": {"pattern": f"^({'|'.join(_OURS)})"},
+    }
+
+
 class ProcessSpec(Strict):
     """What both forms may say."""
+
+    model_config = ConfigDict(json_schema_extra=_whole)
 
     env: dict[EnvName, Template] = {}
     cwd: Annotated[Template, Field(min_length=1)] | None = None
@@ -99,7 +114,10 @@ class PlainSpec(ProcessSpec):
 
 
 class _Words(ProcessSpec):
-    argv: Annotated[list[Template], Field(min_length=1)]
+    argv: Annotated[
+        list[Template],
+        Field(min_length=1, json_schema_extra={"prefixItems": [{"minLength": 1}]}),
+    ]
     stdin: Template | None = None
 
     @model_validator(mode="after")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from engine.blueprint import (
@@ -15,11 +14,10 @@ from engine.blueprint import (
     LintOptions,
     LintReport,
     compile_blueprint,
-    json_schema,
     lint_blueprint,
 )
 from engine.blueprint.diagnostics import resolve_place
-from engine.blueprint.lints import OUTSIDE, READING, REGISTRY
+from engine.blueprint.lints import OUTSIDE, REGISTRY
 
 CASES = Path(__file__).resolve().parents[2] / "cases" / "blueprints"
 DOCUMENTS = sorted(
@@ -201,34 +199,3 @@ def test_a_case_compiles_unless_the_compiler_finds_an_error(path: Path) -> None:
         assert list(caught.value.diagnostics) == errors
     else:
         assert compile_blueprint(read(path), **where).program_id
-
-
-def test_the_json_schema_takes_what_the_shape_takes() -> None:
-    schema = json_schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
-    validator = jsonschema.Draft202012Validator(schema)
-    shapes = {kind.name for kind in READING} - {
-        "not-json",
-        "unsupported-schema-version",
-    }
-    # What a schema can't say: texts inside texts (their length too), and an expression
-    # inside a hint.
-    beyond = {
-        "fail-template",
-        "fail-limit-key",
-        "fail-verdict-twice",
-        "fail-long-path",
-        "fail-long-path-let",
-    }
-    checked = 0
-    for path in DOCUMENTS:
-        kinds = {found.kind for found in report_of(path).diagnostics}
-        if "not-json" in kinds or path.stem in beyond or "kinds" in expected_of(path):
-            continue
-        if not kinds & shapes:
-            if not kinds & {"invalid-agent-spec", "unknown-agent-kind"}:
-                validator.validate(read(path))
-        else:
-            assert not validator.is_valid(read(path)), path
-        checked += 1
-    assert checked > 100
