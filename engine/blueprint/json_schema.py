@@ -42,7 +42,7 @@ def json_schema(kinds: Iterable[str] = ()) -> dict[str, Json]:
     schema["allOf"] = [
         *(_for_dialect(dialect) for dialect in DIALECTS),
         *(_for_kind(kind) for kind in KINDS),
-        _known_kinds([*KINDS, *KIND_ALIASES, *kinds]),
+        _known_kinds(sorted({*KINDS, *KIND_ALIASES, *kinds})),
         _some_kind(),
     ]
     return {"$schema": DRAFT, **schema}
