@@ -19,6 +19,7 @@ from engine.ports import LuaFault
 from engine.store.redis import STATE
 from workers import doctor_dead_letters
 from workers.doctor_processes import child_processes
+from workers.doctor_security import security
 from workers.findings import Finding
 from workers.fleets import unapplied
 from workers.lua import SandboxHost
@@ -45,6 +46,7 @@ def examine() -> list[Finding]:
         *_database(),
         _lua(),
         *child_processes(),
+        *security(),
     ]
     client = state_address().client(socket_connect_timeout=3, socket_timeout=5)
     with contextlib.closing(client):

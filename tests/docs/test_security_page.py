@@ -1,0 +1,67 @@
+"""docs/SECURITY.md: what its table calls a check is one, and the other way round."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.store.address import Address
+from workers.doctor import CHECKS, examine
+from workers.doctor_security import SECURITY, redis_findings, security
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "SECURITY.md").read_text()
+ROWS = re.findall(r"^\| ([^|]+\.) \| ([^|]+) \|$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.django_db
+def test_the_table_names_checks_and_tests_that_are_there() -> None:
+    known = {*CHECKS, *SECURITY, *(one.name for one in examine())}
+    named = [re.findall("`([^`]+)`", by)[0] for _, by in ROWS]
+    for (_, by), name in zip(ROWS, named, strict=True):
+        assert name in known if by.startswith("doctor") else (ROOT / name).exists()
+    assert {*SECURITY} <= {*named}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("var-mode", ""), ("key-mode", "secret_key")]
+)
+def test_what_others_can_reach_is_told(
+    settings: Any, tmp_path: Path, name: str, file: str
+) -> None:
+    settings.VAR_DIR = tmp_path
+    tmp_path.chmod(0o700)
+    (tmp_path / "secret_key").touch(mode=0o600)
+    assert levels()[name] == "ok"
+
+    os.chmod(tmp_path / file, 0o755)
+    assert levels()[name] == "fail"
+
+
+def test_debug_and_any_host_are_told(settings: Any) -> None:
+    settings.DEBUG, settings.ALLOWED_HOSTS = True, ["*"]
+    assert (levels()["debug"], levels()["hosts"]) == ("warn", "fail")
+    settings.DEBUG, settings.ALLOWED_HOSTS = False, ["a.example"]
+    assert (levels()["debug"], levels()["hosts"]) == ("ok", "ok")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("unix:///run/redis.sock?db=0", {}),
+        ("redis://localhost:6379/0", {"redis-password": "fail"}),
+        ("redis://:pw@127.0.0.1:6379/0", {"redis-password": "ok"}),
+        ("rediss://:pw@far.example:6379/0", {"redis-password": "ok"}),
+        ("redis://:pw@far.example/0", {"redis-password": "ok", "redis-tls": "warn"}),
+    ],
+)
+def test_the_way_to_redis_is_looked_at(url: str, told: dict[str, str]) -> None:
+    found = {one.name: one.level for one in redis_findings(Address.of(url))}
+    assert found == told
+
+
+def levels() -> dict[str, str]:
+    """Return how each check stands."""
+    return {one.name: one.level for one in security()}
