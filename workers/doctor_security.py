@@ -77,7 +77,7 @@ def redis_findings(address: Address) -> Iterator[Finding]:
         return
     if "password" not in address.options:
         text = f"{address} asks for no password: who reaches it can run programs"
-        yield Finding("redis-password", "fail", text, "set one in SWARM_REDIS_URL")
+        yield Finding("redis-password", "warn", text, "set one in SWARM_REDIS_URL")
     else:
         yield Finding("redis-password", "ok", "a password is sent")
     hosts = [host for host, _ in address.sentinels] or [address.options.get("host", "")]

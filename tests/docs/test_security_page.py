@@ -51,7 +51,7 @@ def test_debug_and_any_host_are_told(settings: Any) -> None:
     ("url", "told"),
     [
         ("unix:///run/redis.sock?db=0", {}),
-        ("redis://localhost:6379/0", {"redis-password": "fail"}),
+        ("redis://localhost:6379/0", {"redis-password": "warn"}),
         ("redis://:pw@127.0.0.1:6379/0", {"redis-password": "ok"}),
         ("rediss://:pw@far.example:6379/0", {"redis-password": "ok"}),
         ("redis://:pw@far.example/0", {"redis-password": "ok", "redis-tls": "warn"}),
