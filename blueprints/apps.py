@@ -11,6 +11,7 @@ from blueprints.checks import (
     check_agent_limits,
     check_agents,
     check_numbers,
+    check_secret_key,
     check_wiring,
 )
 
@@ -25,6 +26,7 @@ class BlueprintsConfig(AppConfig):
         checks.register(check_wiring)
         checks.register(check_agents, deploy=True)
         checks.register(check_agent_limits)
+        checks.register(check_secret_key, deploy=True)
         checks.register(check_numbers)
         # A migration of a large table takes longer than any statement of a run may.
         pre_migrate.connect(_lift_statement_timeout, sender=self)

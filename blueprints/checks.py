@@ -1,9 +1,11 @@
 """System checks, made before anything is started: swarm.E001 the wiring, E002 a number out
 of bounds, E003 a usual limit of agents above the most, W001 a lease so short that steps may
-run twice, W002 an agent module or function that can't be used (--deploy).
+run twice, W002 an agent module or function that can't be used, W003 a secret key that
+this machine made for itself (both --deploy).
 """
 
 import math
+import os
 from typing import Any, Final
 
 from django.conf import settings
@@ -57,6 +59,17 @@ def check_agents(**_: Any) -> list[CheckMessage]:
     faults += [f"{name}: {fault}" for name, fault in function_faults().items()]
     hint = "Mend the module, or take it out of SWARM_AGENT_MODULES."
     return [Warning(fault, hint=hint, id="swarm.W002") for fault in faults]
+
+
+def check_secret_key(**_: Any) -> list[CheckMessage]:
+    """Returns a warning if the secret key is one that was made in the `var` folder."""
+    if os.environ.get("SWARM_SECRET_KEY", "").strip():
+        return []
+    text = (
+        f"SWARM_SECRET_KEY is not set: the key in {settings.VAR_DIR}/secret_key is used"
+    )
+    hint = "Set it, the same on every machine: each would make another one."
+    return [Warning(text, hint=hint, id="swarm.W003")]
 
 
 def check_agent_limits(**_: Any) -> list[CheckMessage]:

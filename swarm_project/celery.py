@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from types import TracebackType
 
 from celery import Celery
@@ -11,6 +12,7 @@ from kombu import Exchange
 from kombu.transport import TRANSPORT_ALIASES
 
 from engine.visible import visible
+from swarm_project.secrecy import traceback_text
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "swarm_project.settings")
 
@@ -35,17 +37,24 @@ app = Celery("swarm", amqp=DefaultExchangeAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
 
-_show_any = sys.excepthook
-
-
 def _show(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Tells a bad setting in one line, also where Celery's program meets it first."""
+    """Tells a bad setting in one line, all else as Python does but for secrets.
+
+    Celery's program meets a bad setting first, where nobody catches it.
+    """
     if isinstance(error, ImproperlyConfigured):
         sys.stderr.write(visible(f"{error}\n"))
     else:
-        _show_any(kind, error, trace)
+        sys.stderr.write(traceback_text(kind, error, trace))
+
+
+def _show_of_thread(args: threading.ExceptHookArgs) -> None:
+    """Tells what ended a thread."""
+    if args.exc_value is not None and args.exc_type is not SystemExit:
+        _show(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 sys.excepthook = _show
+threading.excepthook = _show_of_thread

@@ -3,8 +3,10 @@
 A wrong value stops the process with the variable's name; an empty one counts as unset.
 """
 
+import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -97,29 +99,44 @@ def env_list(name: str, default: Sequence[str]) -> list[str]:
     return [part for part in members if part] or list(default)
 
 
-def secret_key(*, var_dir: Path, debug: bool) -> str:
-    """Returns SWARM_SECRET_KEY, or under DEBUG the key kept in `var_dir`/secret_key.
+def secret_key(*, var_dir: Path) -> str:
+    """Returns SWARM_SECRET_KEY, or the key made once and kept in `var_dir`/secret_key.
 
-    The file is made once. Processes that start together agree on one key: a name is
-    linked to a complete file, and only the first link succeeds.
+    Processes that start together agree on one key: a name is linked to a complete file,
+    and only the first link succeeds.
     """
     key = env_text("SWARM_SECRET_KEY", "")
     if key:
         return key
-    if not debug:
-        raise ImproperlyConfigured("SWARM_SECRET_KEY must be set when DEBUG is off")
     path = var_dir / "secret_key"
-    if not path.exists():
-        draft = var_dir / f"secret_key.{os.getpid()}"
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(50))
-        try:
+    try:
+        if not path.exists():
+            _keep(path, secrets.token_urlsafe(50))
+        # Its mode may be another in a folder that was copied.
+        path.chmod(0o600)
+        key = path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"SWARM_SECRET_KEY is not set, and {path} can't be used ({error.strerror}):"
+            " set it, or SWARM_VAR to a folder of your own"
+        ) from None
+    if not key:
+        raise ImproperlyConfigured(
+            f"{path} is empty: remove it, and a key is made anew"
+        )
+    return key
+
+
+def _keep(path: Path, key: str) -> None:
+    """Writes a file for its owner alone, unless another process is faster."""
+    handle, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    try:
+        with open(handle, "w") as file:
+            file.write(key)
+        with contextlib.suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text()
+    finally:
+        os.unlink(draft)
 
 
 def database(*, url: str, var_dir: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def logging_config(*, level: str, agents: Iterable[str] = ()) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {
             "line": {
-                "class": "engine.visible.VisibleFormatter",
+                "class": "swarm_project.secrecy.Formatter",
                 "format": LINE,
             },
         },

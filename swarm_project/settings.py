@@ -32,8 +32,11 @@ keep_private(VAR_DIR)
 
 # Django
 
-DEBUG = env_bool("SWARM_DEBUG", True)
-SECRET_KEY = secret_key(var_dir=VAR_DIR, debug=DEBUG)
+# On only where a person asks for it: its pages tell strangers how things are here.
+DEBUG = env_bool("SWARM_DEBUG", False)
+SECRET_KEY = secret_key(var_dir=VAR_DIR)
+DEFAULT_EXCEPTION_REPORTER = "swarm_project.secrecy.Report"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "swarm_project.secrecy.ReportFilter"
 ALLOWED_HOSTS = env_list("SWARM_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 
 INSTALLED_APPS = [
@@ -89,7 +92,6 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 # Files are served from the packages, so that nothing needs collectstatic first.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG

@@ -92,29 +92,41 @@ def test_a_choice_outside_the_list_is_refused(value):
 
 
 def test_the_secret_key_is_made_once_and_only_for_its_owner(tmp_path):
-    key = env.secret_key(var_dir=tmp_path, debug=True)
+    key = env.secret_key(var_dir=tmp_path)
 
-    assert env.secret_key(var_dir=tmp_path, debug=True) == key
+    assert env.secret_key(var_dir=tmp_path) == key
     assert len(key) >= 50
     [path] = tmp_path.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_secret_key_must_be_given_when_debug_is_off(tmp_path, monkeypatch):
-    with pytest.raises(ImproperlyConfigured, match="SWARM_SECRET_KEY must be set"):
-        env.secret_key(var_dir=tmp_path, debug=False)
+def test_a_secret_key_that_is_given_is_used_and_none_is_made(tmp_path, monkeypatch):
     monkeypatch.setenv("SWARM_SECRET_KEY", "given")
-    assert env.secret_key(var_dir=tmp_path, debug=False) == "given"
+
+    assert env.secret_key(var_dir=tmp_path) == "given"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kept_secret_key_is_closed_to_others_and_never_empty(tmp_path):
+    path = tmp_path / "secret_key"
+    path.write_text("of an old copy")
+    path.chmod(0o644)
+    assert env.secret_key(var_dir=tmp_path) == "of an old copy"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    path.write_text("")
+    with pytest.raises(ImproperlyConfigured, match="secret_key is empty: remove it"):
+        env.secret_key(var_dir=tmp_path)
 
 
 def test_processes_that_start_together_agree_on_a_key(tmp_path, monkeypatch):
     def other_was_faster(draft, path):
-        path.write_text("theirs")
+        Path(path).write_text("theirs")
         raise FileExistsError
 
     monkeypatch.setattr(os, "link", other_was_faster)
 
-    assert env.secret_key(var_dir=tmp_path, debug=True) == "theirs"
+    assert env.secret_key(var_dir=tmp_path) == "theirs"
 
 
 def test_a_database_url_is_read_and_a_bad_one_names_no_password(tmp_path):

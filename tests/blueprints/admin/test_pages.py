@@ -1,6 +1,9 @@
 """Tests of the admin pages of history."""
 
+import re
+
 import pytest
+from django.conf import settings
 from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
@@ -67,3 +70,14 @@ def test_an_entry_is_found_by_every_event_it_packs(admin_client, rows):
         page = admin_client.get(url, {"kind": kind}).content.decode()
         assert page.count("7.1 passed /a") == times, kind
         assert page.count("7.2 pending /b") == times, kind
+
+
+def test_the_admins_style_is_served_without_debug(client):
+    assert not settings.DEBUG
+    page = client.get("/admin/login/").content.decode()
+    [sheet] = re.findall(r'href="(/static/admin/css/base[^"]*\.css)"', page)
+
+    answer = client.get(sheet)
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("text/css")
+    assert b"--primary" in b"".join(answer)
