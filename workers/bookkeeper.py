@@ -25,12 +25,14 @@ from django.db import (
 from django.utils import timezone
 
 from blueprints.models import Run
+from blueprints.services.installations import installation_name
 from engine.run.outcomes import as_text
 from engine.run.states import RunStatus
 from engine.store.base import StoreFull
 from engine.store.redis import STATE, RedisStore
 from workers.archive import Archiver
 from workers.duties import Duty, do_due
+from workers.installation import ForeignRedis, hold_redis
 from workers.launching import give_up, start_run
 from workers.runtime import epoch
 
@@ -84,6 +86,9 @@ class Bookkeeper(threading.Thread):
         self._ending = threading.Event()
         self._refused: dict[str, int] = {}
         """How often Redis refused to start a run while it took other things."""
+        self._name = ""
+        self.refused = False
+        """Whether this Redis is another installation's: its steward does nothing then."""
         self._looked_at = ""
         """The last open run that was looked for in Redis; ids are in order of time."""
         self._duties = [
@@ -99,6 +104,7 @@ class Bookkeeper(threading.Thread):
         said, pause = "", LOOK_S
         while not self._ending.wait(pause):
             try:
+                self._hold()
                 if not do_due(self._duties, self._leads):
                     # A statement that failed may have broken its connection.
                     close_old_connections()
@@ -110,11 +116,23 @@ class Bookkeeper(threading.Thread):
                 close_old_connections()
                 pause = min(2 * max(pause, 0.25), MAX_PAUSE_S)
         try:
-            if self._leads():
+            if self._leads() and not self.refused:
                 self.archiver.turn()
         except Exception as error:
             logger.info("steward: leaving without a last look: %s", error)
         connections.close_all()
+
+    def _hold(self) -> None:
+        """Make sure that this Redis is still ours; an emptied one becomes ours again."""
+        self._name = self._name or installation_name()
+        try:
+            hold_redis(self.store, self._name)
+        except ForeignRedis:
+            self.refused = True
+            raise
+        except StoreFull as error:
+            logger.info("steward: this Redis has no name yet: %s", error)
+        self.refused = False
 
     def end(self, wait_s: float) -> None:
         """Archive once more and end; after `wait_s` seconds nobody waits any longer."""

@@ -15,18 +15,22 @@ from typing import Any
 from billiard.common import human_status
 from billiard.process import current_process
 from celery import Celery, bootsteps, signals
+from celery.exceptions import WorkerShutdown
 from django.conf import settings
+from django.db import DatabaseError, connections
 from kombu import Exchange, Queue
 
 from blueprints.agents import broken_modules, function_faults
 from blueprints.command_line import typed
 from blueprints.conf import spawner_kinds
-from engine.store.base import ENGINE_QUEUE
+from blueprints.services.installations import installation_name
+from engine.store.base import ENGINE_QUEUE, StoreFull
 from engine.store.redis import RedisStore
 from engine.visible import visible
 from workers.deaths import be_plain, deaths
 from workers.execute import use_page
 from workers.fleets_child import READY_FD
+from workers.installation import ForeignRedis, hold_redis
 from workers.keeper import Keeper, no_fork_in_tick
 from workers.open_files import files_fault
 from workers.page import Page
@@ -114,14 +118,47 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         return list(getattr(pool, "_pool", ()))
 
 
+class OwnRedisStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Ends a worker whose Redis belongs to another installation.
+
+    Looks whenever the worker has connected: the Redis may be another one then.
+    """
+
+    requires = {"celery.worker.consumer:Connection"}
+    database = ""
+
+    def start(self, consumer: Any) -> None:
+        """Ask database, once, and Redis; a database that is away is no reason to end."""
+        store = make_store()
+        try:
+            OwnRedisStep.database = OwnRedisStep.database or installation_name()
+            hold_redis(store, OwnRedisStep.database)
+        except ForeignRedis as error:
+            sys.stderr.write(f"{error}\n")
+            raise WorkerShutdown(REFUSED) from None
+        except StoreFull as error:
+            logger.warning("this Redis has no installation yet: %s", error)
+        except DatabaseError as error:
+            reason = str(error).strip().partition("\n")[0]
+            logger.warning(
+                "whether this Redis is ours can't be told without the database: %s",
+                reason,
+            )
+        finally:
+            store.wire.close()
+            # Children are forked from this process, and need none of it.
+            connections.close_all()
+
+
 _steps: list[KeeperStep] = []
 _guards: list[int] = []
 """The descriptor by which a guard is told that this worker consumes, until it is."""
 
 
 def add_to(app: Celery) -> None:
-    """Make every worker of an app run the keeper."""
+    """Make every worker of an app run the keeper, and look whose Redis it has."""
     app.steps["worker"].add(KeeperStep)
+    app.steps["consumer"].add(OwnRedisStep)
 
 
 @signals.celeryd_init.connect(weak=False)

@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from blueprints.agents import broken_modules, function_faults, registered
 from blueprints.command_line import typed
 from blueprints.conf import lua_host, wiring_faults
+from blueprints.services.installations import installation_name
 from engine.ports import LuaFault
 from engine.store.redis import STATE
 from workers import doctor_dead_letters
@@ -22,6 +23,7 @@ from workers.doctor_processes import child_processes
 from workers.doctor_security import security
 from workers.findings import Finding
 from workers.fleets import unapplied
+from workers.installation import KEY, foreign_text
 from workers.lua import SandboxHost
 from workers.lua.selftest import self_test
 from workers.open_files import files_fault
@@ -271,10 +273,26 @@ def pool_findings(pools: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("pool", "warn", text, hint)
 
 
+def _installation(client: Any) -> Iterator[Finding]:
+    found = client.get(KEY)
+    try:
+        name = installation_name()
+    except DatabaseError:
+        # Told as a finding of its own.
+        return
+    if found is None:
+        yield Finding("installation", "ok", "none yet: this database takes it")
+    elif found.decode() == name:
+        yield Finding("installation", "ok", f"{name} in Redis and database")
+    else:
+        yield Finding("installation", "fail", foreign_text())
+
+
 CHECKS: Final[dict[str, Callable[[Any], Iterator[Finding]]]] = {
     "aof": _aof,
     "eviction": _eviction,
     "cluster": _cluster,
+    "installation": _installation,
     "queues": _queues,
     "journal": _journal,
     "dead letters": doctor_dead_letters.findings,

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from blueprints.models import Run
 from blueprints.models.readable_json import readable
+from blueprints.services.installations import installation_name
 from blueprints.services.runs import run_create
 from engine.blueprint import Program, merge_init_ctx
 from engine.run.load import Loader
@@ -18,6 +19,7 @@ from engine.run.start import start_of
 from engine.run.states import RunStatus
 from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
+from workers.installation import ForeignRedis, hold_redis
 from workers.runtime import epoch, limits
 
 
@@ -46,8 +48,9 @@ def launch(
             " is running (its steward archives) and that the database answers"
         )
     try:
+        hold_redis(store, installation_name())
         here = epoch(store)
-    except StoreFull as error:
+    except (StoreFull, ForeignRedis) as error:
         raise LaunchRefused(str(error)) from None
     run = run_create(
         program=_placed(program, ctx),

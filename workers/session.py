@@ -21,10 +21,11 @@ from django.db import DatabaseError
 from blueprints.command_line import typed
 from blueprints.models import Run
 from blueprints.selectors.runs import run_get, run_report, run_steps
+from blueprints.services.installations import installation_name
 from blueprints.terminal import Mouth
 from engine.blueprint import Program
 from engine.run.states import FINAL_RUN, RunStatus
-from engine.store.base import JournalEntry
+from engine.store.base import JournalEntry, StoreFull
 from engine.store.redis import STATE, RedisStore
 from workers.fleets import (
     Fleet,
@@ -37,6 +38,7 @@ from workers.fleets import (
     watch_server,
 )
 from workers.fleets_child import WARM_S
+from workers.installation import ForeignRedis, hold_redis
 from workers.live import View, view_for
 from workers.live_progress import Progress, agents_at
 from workers.room import GRACE_S, Overdue, Room
@@ -153,6 +155,8 @@ class Session:
     def _carry(
         self, place: Place, name: str, queues: Sequence[str], begin: Begin
     ) -> int:
+        store = self.store = make_store(patience_s=PATIENCE_S)
+        ours(store)
         # Workers take a second to start; the launch happens meanwhile.
         if self.concurrency and not self.adopted:
             self.fleet.start(
@@ -162,7 +166,6 @@ class Session:
                 concurrency=self.concurrency,
                 keep=self.keep,
             )
-        store = self.store = make_store(patience_s=PATIENCE_S)
         after = _journal_end(store)
         self.run = run = begin(store)
         program = Program.from_json(run.program)
@@ -380,6 +383,17 @@ class Session:
     def _say(self, text: str) -> None:
         self.err.write(text + "\n")
         self.err.flush()
+
+
+def ours(store: RedisStore) -> None:
+    """SetupFailed when this Redis belongs to another installation."""
+    try:
+        hold_redis(store, installation_name())
+    except ForeignRedis as error:
+        raise SetupFailed(str(error)) from None
+    except StoreFull:
+        # The launch says so, and a run that is resumed makes room.
+        pass
 
 
 def exit_code(run: Run) -> int:

@@ -158,7 +158,9 @@ def main() -> None:
     said, pause, wait_s = "", 0.5, TICK_S
     while not stop and not parent_is_gone(wait_s):
         try:
-            wait_s = TICK_S if steward.turn() else ELECT_S
+            # Its lock ends by itself.
+            leads = not bookkeeper.refused and steward.turn()
+            wait_s = TICK_S if leads else ELECT_S
             said, pause = "", 0.5
         except Exception as error:
             if str(error) != said:

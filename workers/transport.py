@@ -242,7 +242,12 @@ class Channel(kombu.transport.redis.Channel):
             raise redis.ConnectionError("the channel's connection is closed")
         address = state_address()
         self.keyprefix_fanout = self.keyprefix_fanout.format(db=address.db)
-        pool = address.pool(**{name: getattr(self, name) for name in PATIENCE})
+        options = {name: getattr(self, name) for name in PATIENCE}
+        if asynchronous:
+            # redis-py would connect anew by itself and read for ever where nobody has
+            # subscribed or asked; Celery does both when it hears of the end.
+            options["retry_on_timeout"] = False
+        pool = address.pool(**options)
         pool.connection_class = _followed(
             pool.connection_class, self if asynchronous else None
         )

@@ -1,5 +1,6 @@
 """`manage.py doctor`: is this installation fit to run, and if not, what to do."""
 
+import contextlib
 import json
 import sys
 from dataclasses import asdict
@@ -7,13 +8,32 @@ from typing import Any
 
 import redis
 from django.core.management.base import CommandError, CommandParser
+from django.db import DatabaseError
 
 from blueprints.command_line import SwarmCommand
 from workers.doctor import examine
 from workers.doctor_dead_letters import as_row
+from workers.installation import take_over
 from workers.runtime import make_store
+from workers.session import REFUSED
+from workers.transport import state_address
 
 SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+
+
+def give_redis(quiet: bool) -> None:
+    """Make the configured Redis that of this database; exit 2 when it can't be."""
+    try:
+        store = make_store()
+        with contextlib.closing(store.wire):
+            take_over(store)
+    except (redis.RedisError, DatabaseError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CommandError(
+            f"Redis was not taken over: {reason}", returncode=REFUSED
+        ) from None
+    if not quiet:
+        print(f"the Redis at {state_address()} is that of this database now")
 
 
 class Command(SwarmCommand):
@@ -25,6 +45,12 @@ class Command(SwarmCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
+        parser.add_argument(
+            "--take-over",
+            action="store_true",
+            help="first make a Redis of another installation that of this database;"
+            " stop all workers before",
+        )
         parser.add_argument("--json", action="store_true", help="JSON for programs")
         parser.add_argument(
             "--dead-letters",
@@ -38,6 +64,8 @@ class Command(SwarmCommand):
         if options["dead_letters"]:
             self._dead_letters()
             return
+        if options["take_over"]:
+            give_redis(options["json"])
         findings = examine()
         failed = any(finding.level == "fail" for finding in findings)
         if options["json"]:

@@ -1,5 +1,6 @@
 """`manage.py up`: server and workers for all queues, until Ctrl-C."""
 
+import contextlib
 import os
 import sys
 import time
@@ -22,8 +23,9 @@ from workers.fleets import (
     watch_server,
 )
 from workers.management.commands.run import process_count_or_none
+from workers.runtime import make_store
 from workers.server import acquire, read_server_info, release_server
-from workers.session import INTERRUPTED, REFUSED, Interrupts
+from workers.session import INTERRUPTED, REFUSED, Interrupts, ours
 
 EVERY_S = 1.0
 
@@ -108,6 +110,9 @@ def serve(queues: list[str], options: dict[str, Any]) -> int:
 def _serve(
     fleet: Fleet, place: Place, queues: list[str], options: dict[str, Any]
 ) -> None:
+    store = make_store()
+    with contextlib.closing(store.wire):
+        ours(store)
     others = [kept.name for kept in kept_fleets()]
     count = options["concurrency"]
     print(f"Redis    {place.address}")
