@@ -13,6 +13,7 @@ from django.db import DatabaseError
 from blueprints.command_line import SwarmCommand
 from workers.doctor import examine
 from workers.doctor_dead_letters import as_row
+from workers.fleets import SetupFailed, redis_place
 from workers.installation import take_over
 from workers.runtime import make_store
 from workers.session import REFUSED
@@ -21,19 +22,20 @@ from workers.transport import state_address
 SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
-def give_redis(quiet: bool) -> None:
+def give_redis() -> None:
     """Make the configured Redis that of this database; exit 2 when it can't be."""
     try:
-        store = make_store()
-        with contextlib.closing(store.wire):
-            take_over(store)
-    except (redis.RedisError, DatabaseError, OSError) as error:
+        # The embedded server is started for it: commands would have refused its data.
+        with redis_place():
+            store = make_store()
+            with contextlib.closing(store.wire):
+                take_over(store)
+    except (SetupFailed, redis.RedisError, DatabaseError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CommandError(
             f"Redis was not taken over: {reason}", returncode=REFUSED
         ) from None
-    if not quiet:
-        print(f"the Redis at {state_address()} is that of this database now")
+    print(f"the Redis at {state_address()} is that of this database now")
 
 
 class Command(SwarmCommand):
@@ -48,7 +50,7 @@ class Command(SwarmCommand):
         parser.add_argument(
             "--take-over",
             action="store_true",
-            help="first make a Redis of another installation that of this database;"
+            help="instead, make a Redis of another installation that of this database;"
             " stop all workers before",
         )
         parser.add_argument("--json", action="store_true", help="JSON for programs")
@@ -65,7 +67,8 @@ class Command(SwarmCommand):
             self._dead_letters()
             return
         if options["take_over"]:
-            give_redis(options["json"])
+            give_redis()
+            return
         findings = examine()
         failed = any(finding.level == "fail" for finding in findings)
         if options["json"]:
