@@ -125,7 +125,8 @@ def served(told: Told, debug: str) -> list[str]:
     """Return pages of a web server: for a foreign host, and with an error."""
     port = free_port()
     server = told.start(
-        *("manage.py", "runserver", "--noreload", f"{HOST}:{port}"), SWARM_DEBUG=debug
+        *("-m", "uvicorn", "swarm_project.asgi:application", "--port", str(port)),
+        SWARM_DEBUG=debug,
     )
     try:
         wait_for(lambda: listens(port), "web server")

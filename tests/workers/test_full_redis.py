@@ -11,9 +11,11 @@ from django.conf import settings
 from kombu import Exchange, Queue
 
 from blueprints.models import Run, RunEvent
+from blueprints.services.installations import installation_name
 from engine.blueprint import Program
 from workers import archive
 from workers.archive import Archiver
+from workers.installation import hold_redis
 from workers.launching import LaunchRefused, launch, start_run
 from workers.runtime import epoch, make_store
 from workers.steward import Steward
@@ -66,6 +68,7 @@ def test_a_full_redis_is_archived_trimmed_and_led(
 @pytest.mark.django_db(transaction=True)
 def test_a_full_redis_refuses_a_launch_with_the_reason(store: Any) -> None:
     epoch(store)
+    hold_redis(store, installation_name())
     fill(store)
 
     with pytest.raises(LaunchRefused, match="Redis is full"):
