@@ -55,6 +55,7 @@ class Steward:
             Duty(0.5, self.expire),
             Duty(1.0, lambda: store.repeat(LOST_MESSAGE_MS, self._time.latest())),
             Duty(1.0, store.finish_resumes),
+            Duty(1.0, store.finish_removals),
         ]
 
     def elected(self) -> bool:

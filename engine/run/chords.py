@@ -124,6 +124,7 @@ def opening_of(turn: Turn, fork: Fork, spec: ChordSpec, who: str) -> Open:
         had_signal=turn.had_signal,
         base=turn.new_base,
         consumed=turn.chain.consumed,
+        needless=turn.dropped(),
     )
 
 

@@ -122,8 +122,7 @@ def replay(
         elif edit[2] in ("lanes", "lane"):
             # A parent does not move while its chord is open: its Ctx now is the lanes' base.
             value, deep = expand(edit[1], doc, known)
-            if isinstance(value, Lanes):
-                known[value.ref["k"]] = value
+            note_join(known, edit[1], value, deep)
             doc.write(path, value)
             depth = len(path.keys) + deep
         else:
@@ -133,6 +132,11 @@ def replay(
         doc.depth = max(doc.depth, depth)
         offset += len(line) + 1
     return found
+
+
+def note_join(known: dict[str, Lanes], ref: ChordRef, value: Any, depth: int) -> None:
+    """Note a join among those known; of one lane's value only that its chord was joined."""
+    known[ref["k"]] = value if isinstance(value, Lanes) else Lanes((), ref, depth)
 
 
 def _restore(value: Any, mark: str, known: dict[str, Lanes], met: list[int]) -> Any:

@@ -395,6 +395,7 @@ class Engine:
             base=turn.new_base,
             had_signal=turn.had_signal,
             consumed=chain.consumed,
+            needless=turn.dropped(),
             ending=ending,
         )
         asked_at = time.monotonic()
@@ -404,11 +405,7 @@ class Engine:
             return False
         if answer.held:
             return False
-        chain.committed()
-        turn.seq += 1
-        turn.events.clear()
-        turn.had_signal, turn.new_base = False, None
-        turn.owned_at = asked_at
+        turn.committed(asked_at)
         if what == "c":
             self.watch.chain(turn.ref, turn.seq, turn.nonce, pending.timeout_ms)
         return True

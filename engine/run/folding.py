@@ -27,6 +27,14 @@ def fold_outgrown(turn: Turn) -> None:
     turn.new_base = (turn.base_id, text)
     chain.start, chain.origin_size = 0, len(text)
     chain.edits.clear()
+    # No line refers to the chain's chords any more, nor to those inside their lanes.
+    # Where one lane decided, the others may still be under way: that chord stays.
+    own = f"{turn.ref.addr}.k"
+    turn.needless += [
+        chord
+        for chord, lanes in chain.known.items()
+        if chord.startswith(own) and "n" in lanes.ref
+    ]
     # Joins are plain in the new base, so they must be plain in memory too.
     chain.doc, chain.known = Document(plain, text_depth(text)), {}
     chain.folded = turn.ref.addr != ROOT

@@ -34,6 +34,7 @@ from engine.run.ctx import (
     TooLarge,
     depth_of,
     join_line,
+    note_join,
     replay,
 )
 from engine.run.layout import Layout
@@ -348,18 +349,20 @@ class Loader:
         if why == "all":
             short: ChordRef = {"k": chord, "node": spec.node, "n": spec.size}
             lanes = self._lanes(prepared, ref, short, chain.doc, chain.known)
-            chain.known[chord] = lanes
+            note_join(chain.known, short, lanes, lanes.depth)
             line = partial(join_line, ref=short)
             return JoinedValue(lanes, line, lanes.depth), -1
         index = int(why)
         lane = self._store.results(ref.run, chord, index, index + 1).lanes.get(index)
         if lane is None:
             raise Vanished(chord)
+        one: ChordRef = {"k": chord, "node": spec.node, "i": index}
         if lane[1] is not None:
+            note_join(chain.known, one, None, 0)
             kind, text = orjson.loads(lane[1])
             return Raised(kind, text), index
-        one: ChordRef = {"k": chord, "node": spec.node, "i": index}
         value, depth = self._one(prepared, ref, one, chain.doc, chain.known)
+        note_join(chain.known, one, value, depth)
         return JoinedValue(value, partial(join_line, ref=one), depth), index
 
     def _expander(self, prepared: Prepared, ref: Ref) -> Expand:

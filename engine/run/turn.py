@@ -18,6 +18,9 @@ from engine.store.base import ENGINE_QUEUE, Pending, Ref
 ENGINE_TIMEOUT_MS = 60_000
 """How long a transition without an agent may take before its claim is lost."""
 
+MOST_DROPPED = 200
+"""Chords that one transition drops at most; those after it drop the others."""
+
 LONGEST_MS = 999_999_999
 """The longest timeout that a chain's record can hold (eleven days)."""
 
@@ -130,6 +133,8 @@ class Turn:
     had_signal: bool = False
     base_id: str = ""
     new_base: tuple[str, bytes] | None = None
+    needless: list[str] = field(default_factory=list)
+    """Chords that nothing refers to once this turn has committed."""
     request: StepRequest | None = None
     events: list[Event] = field(default_factory=list)
 
@@ -137,6 +142,19 @@ class Turn:
     def attempt(self) -> int:
         """The number of the attempt in hand, lost ones counted."""
         return self.tries + self.lost
+
+    def dropped(self) -> list[str]:
+        """Return the chords that the next transition drops, which is not to take long."""
+        return self.needless[:MOST_DROPPED]
+
+    def committed(self, asked_at: float) -> None:
+        """Note that all it has found out is written; that was asked for at a time."""
+        self.chain.committed()
+        self.seq += 1
+        self.events.clear()
+        del self.needless[:MOST_DROPPED]
+        self.had_signal, self.new_base = False, None
+        self.owned_at = asked_at
 
     def claim(self) -> tuple[Ref, int, str]:
         """Return what its attempt runs under."""

@@ -114,6 +114,8 @@ class Move:
     had_signal: bool = False
     consumed: str = ""
     """Address of the chord whose join this transition consumed; its fields go away."""
+    needless: Sequence[str] = ()
+    """Chords that nothing refers to any more; all that is kept of them goes away."""
     ending: bytes = b""
     """With `d`: the journal entry to write instead when the run is over by this and not
     parked by a pause; `entry` does not say that it is over."""
@@ -159,6 +161,7 @@ class Open:
     base: tuple[str, bytes] | None = None
     had_signal: bool = False
     consumed: str = ""
+    needless: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,3 +489,6 @@ class RunStore(Protocol):
 
         For a while only a start of a higher generation is accepted under its id.
         """
+
+    def finish_removals(self) -> int:
+        """Remove what a removal that was cut short has left; returns of how many runs."""

@@ -234,6 +234,7 @@ class MemoryStore(Chords, Steward):
             run.signals.pop(addr, None)
         if move.consumed:
             run.forget_join(move.consumed)
+        self.forget_chords(move.ref.run, run, move.needless)
         # Only what is not parked by a pause may say that the run is over.
         over = move.what == "d" and run.status != "paused" and move.ending
         if move.entry:
@@ -321,7 +322,9 @@ class MemoryStore(Chords, Steward):
         """See RunStore.decided."""
         found = self.find(run)
         known = found.chords.get(chord) if found else None
-        return known.why if known else None
+        if known is None:
+            return found.decided.get(chord) if found else None
+        return known.why
 
     @atomic
     def items(self, run: str, chord: str, page: int) -> bytes:
@@ -384,6 +387,10 @@ class MemoryStore(Chords, Steward):
         for owner, chord in list(self.pages):
             if owner == run:
                 del self.pages[owner, chord]
+
+    def finish_removals(self) -> int:
+        """See RunStore.finish_removals; a removal is one action here."""
+        return 0
 
 
 def _place(entry_id: str) -> tuple[int, int]:

@@ -79,6 +79,7 @@ class Chords(Core):
             run.signals.pop(ref.addr, None)
         if opening.consumed:
             run.forget_join(opening.consumed)
+        self.forget_chords(ref.run, run, opening.needless)
         uploaded = self.pages.pop((ref.run, f"{opening.chord}:{opening.nonce}"), None)
         if opening.pages or uploaded:
             self.write_pages(ref.run, opening.chord, opening.pages or uploaded or [])

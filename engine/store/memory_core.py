@@ -118,13 +118,18 @@ class Run:
     held: set[tuple[str, str]] = field(default_factory=set)
     emitted: dict[str, tuple[str, int]] = field(default_factory=dict)
     """The last emission of a chain or batch: its nonce and mark."""
+    decided: dict[str, str] = field(default_factory=dict)
+    """Of chords that are dropped: the lane that decided."""
     late: bytes = b""
     """The last entry of a result that came too late."""
 
     def closed(self, addr: str) -> bool:
         """Return whether a chord around this address is decided."""
-        chords = (self.chords.get(addr[: m.end()]) for m in _CHORD.finditer(addr))
-        return any(chord is not None and chord.why is not None for chord in chords)
+        around = [addr[: m.end()] for m in _CHORD.finditer(addr)]
+        chords = (self.chords.get(chord) for chord in around)
+        return any(
+            chord is not None and chord.why is not None for chord in chords
+        ) or any(chord in self.decided for chord in around)
 
     def read_log(self, addr: str, length: int) -> bytes:
         """Return the first `length` bytes of an edit log."""
@@ -154,6 +159,15 @@ class Run:
         found = self.chords.get(chord)
         if found is not None and found.why == "all":
             found.why = None
+
+    def forget_chord(self, chord: str) -> None:
+        """Drop a chord that nothing refers to any more.
+
+        What a single lane decided stays: it tells losers.
+        """
+        found = self.chords.pop(chord, None)
+        if found is not None and found.why not in (None, "all"):
+            self.decided[chord] = str(found.why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +411,12 @@ class Core:
     def write_pages(self, run_id: str, chord_id: str, pages: Sequence[bytes]) -> None:
         """Replace the items of a chord."""
         self.pages[run_id, chord_id] = list(pages)
+
+    def forget_chords(self, run_id: str, run: Run, chords: Sequence[str]) -> None:
+        """Drop chords that nothing refers to any more, with their items."""
+        for chord in chords:
+            run.forget_chord(chord)
+            self.pages.pop((run_id, chord), None)
 
     def read_page(self, run_id: str, chord_id: str, page: int) -> bytes:
         """Return one page of a chord's items."""

@@ -151,7 +151,7 @@ class RedisStore(RedisReads, DeadLetters):
             base[0],
             base[1],
             _flag(move.had_signal),
-            move.consumed,
+            "\n".join((move.consumed, *move.needless)),
             self._template if move.what == "p" else b"",
             move.ending,
         )
@@ -182,7 +182,7 @@ class RedisStore(RedisReads, DeadLetters):
             base[0],
             base[1],
             _flag(opening.had_signal),
-            opening.consumed,
+            "\n".join((opening.consumed, *opening.needless)),
             self._template,
             *opening.pages,
         )

@@ -13,6 +13,8 @@ from engine.store.wire import Wire
 
 STATE: Final = "swarm:s:"
 REMOVED_MS: Final = 3600 * 1000
+REMOVED_FIELDS: Final = 500
+"""Of so many fields at a time a removed run's keys are found, so that no call is long."""
 IN_PIPELINE: Final = 100
 READ_BYTES: Final = 8 << 20
 HEAD: Final = ("status", "gen", "n", "prog", "by", "gone")
@@ -190,13 +192,32 @@ class RedisReads:
 
     def remove(self, run: str) -> None:
         """See RunStore.remove."""
-        self.wire.script("remove", run, REMOVED_MS, "")
+        self._remove(run, "")
+
+    def _remove(self, run: str, number: int | str, cursor: bytes = b"0") -> None:
+        """Remove what is left of a run from a cursor on, a portion a call."""
+        while True:
+            args = (run, REMOVED_MS, number, cursor, REMOVED_FIELDS)
+            _, cursor = self.wire.script("remove", *args)
+            if cursor == b"0":
+                return
+
+    def finish_removals(self) -> int:
+        """See RunStore.finish_removals."""
+        cut_short = self.wire.call("SMEMBERS", f"{STATE}removing")
+        for run in cut_short:
+            self._remove(run.decode(), "")
+        return len(cut_short)
 
     def remove_all(self, runs: Iterable[tuple[str, int]]) -> None:
         """Forget final runs whose last journal entry has the given number."""
-        calls = [(run, REMOVED_MS, number) for run, number in runs]
+        calls = [(run, REMOVED_MS, number, 0, REMOVED_FIELDS) for run, number in runs]
         for at in range(0, len(calls), IN_PIPELINE):
-            self.wire.scripts("remove", calls[at : at + IN_PIPELINE])
+            some = calls[at : at + IN_PIPELINE]
+            answers = self.wire.scripts("remove", some)
+            for call, (_, cursor) in zip(some, answers, strict=True):
+                if cursor != b"0":
+                    self._remove(call[0], call[2], cursor)
 
 
 def _head(got: Sequence[Any]) -> RunHead | None:

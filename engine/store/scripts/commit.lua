@@ -50,7 +50,7 @@ if ARGV[13] ~= '1' then c.lost = 0 end
 write_base(R, c, ARGV[18], ARGV[19])
 write_edits(R, a, offset, edits)
 if ARGV[20] == '1' then call('HDEL', key, 's:' .. a) end
-if ARGV[21] ~= '' then forget_join(key, ARGV[21]) end
+if ARGV[21] ~= '' then forget_joins(key, ARGV[21]) end
 -- Only what is not parked by a pause may say that the run is over.
 local over = what == 'd' and not held and ARGV[23] ~= ''
 local n = run.n

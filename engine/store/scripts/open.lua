@@ -18,13 +18,14 @@ c.loglen = offset + #edits
 write_base(R, c, ARGV[14], ARGV[15])
 write_edits(R, a, offset, edits)
 if ARGV[16] == '1' then call('HDEL', key, 's:' .. a) end
-if ARGV[17] ~= '' then forget_join(key, ARGV[17]) end
+if ARGV[17] ~= '' then forget_joins(key, ARGV[17]) end
 local items = S .. 'r:' .. R .. ':i:' .. k
 if #ARGV == 18 then
   -- Uploaded under our nonce: nobody else's upload can be mixed in.
   local mine = k .. ':' .. nonce
   if call('EXISTS', S .. 'r:' .. R .. ':i:' .. mine) == 1 then
     call('RENAME', S .. 'r:' .. R .. ':i:' .. mine, items)
+    call('SREM', key .. ':u', mine)
   end
 else
   call('DEL', items)

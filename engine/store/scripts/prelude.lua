@@ -163,11 +163,20 @@ local function owner_of(R, a, run)
   if c and c.state == 'r' and now < c.deadline + GRACE then return c.owner, c.deadline + GRACE end
 end
 
--- Drops what a chord needed until its join was consumed. The constants stay: removal
--- finds the chord's keys by them. So does what a single lane decided: it tells losers.
-local function forget_join(key, k)
-  if call('HGET', key, 'x:' .. k) == 'all' then call('HDEL', key, 'x:' .. k) end
-  call('HDEL', key, 'o:' .. k, 'n:' .. k)
+-- Drops what chords needed: of the first line's until its join was consumed, of all
+-- others everything, since nothing refers to them any more. What a single lane decided
+-- stays: it tells losers.
+local function forget_joins(key, lines)
+  for at, k in ipairs(split(lines)) do
+    if k ~= '' then
+      if call('HGET', key, 'x:' .. k) == 'all' then call('HDEL', key, 'x:' .. k) end
+      call('HDEL', key, 'o:' .. k, 'n:' .. k)
+      if at > 1 then
+        call('HDEL', key, 'k:' .. k)
+        call('UNLINK', key .. ':i:' .. k, key .. ':k:' .. k)
+      end
+    end
+  end
 end
 
 local function chord_of(a)

@@ -1,13 +1,24 @@
--- R ttl n ('' = whatever): what stays of a removed run, so that a late start does not
--- begin it again. With n only if that is the number of its last journal entry.
+-- R ttl n cursor portion: what stays of a removed run, so that a late start does not
+-- begin it again. With n only if that is the number of its last journal entry. All else
+-- goes a portion of its fields a call, beginning at `cursor`; answers the next one.
 local key = S .. 'r:' .. ARGV[1]
-local was = call('HMGET', key, 'status', 'gen', 'gone', 'n')
-if not was[1] or was[3] then return {'ok'} end
-if ARGV[3] ~= '' and was[4] ~= ARGV[3] then return {'kept'} end
-local names = {key, key .. ':b', key .. ':h', key .. ':u', key .. ':l:0'}
-for _, k in ipairs(call('SMEMBERS', key .. ':u')) do names[#names + 1] = key .. ':i:' .. k end
-for _, field in ipairs(call('HKEYS', key)) do
-  local what, a = sub(field, 1, 2), sub(field, 3)
+local old = key .. ':old'
+if ARGV[4] == '0' then
+  local was = call('HMGET', key, 'status', 'gen', 'gone', 'n')
+  if was[1] and not was[3] then
+    if ARGV[3] ~= '' and was[4] ~= ARGV[3] then return {'kept', '0'} end
+    call('RENAME', key, old)
+    call('HSET', key, 'status', was[1], 'gen', was[2], 'n', 0, 'gone', 1)
+    call('PEXPIRE', key, tonumber(ARGV[2]))
+    call('SADD', S .. 'removing', ARGV[1])
+  elseif call('EXISTS', old) == 0 then
+    return {'ok', '0'}
+  end
+end
+local got = call('HSCAN', old, ARGV[4], 'COUNT', tonumber(ARGV[5]))
+local names = {}
+for i = 1, #got[2], 2 do
+  local what, a = sub(got[2][i], 1, 2), sub(got[2][i], 3)
   if what == 'c:' then
     names[#names + 1] = key .. ':l:' .. a
   elseif what == 'k:' then
@@ -15,7 +26,13 @@ for _, field in ipairs(call('HKEYS', key)) do
     names[#names + 1] = key .. ':k:' .. a
   end
 end
+if got[1] == '0' then
+  for _, k in ipairs(call('SMEMBERS', key .. ':u')) do names[#names + 1] = key .. ':i:' .. k end
+  for _, name in ipairs({old, key .. ':b', key .. ':h', key .. ':u', key .. ':l:0'}) do
+    names[#names + 1] = name
+  end
+  call('SREM', S .. 'removing', ARGV[1])
+end
+-- Unlinked, not deleted: what is large is freed beside what Redis does.
 for i = 1, #names, 1000 do call('UNLINK', unpack(names, i, math.min(i + 999, #names))) end
-call('HSET', key, 'status', was[1], 'gen', was[2], 'n', 0, 'gone', 1)
-call('PEXPIRE', key, tonumber(ARGV[2]))
-return {'ok'}
+return {'ok', got[1]}

@@ -21,7 +21,7 @@ if no then
 end
 if offset > c.loglen or not run.extra[1] then return {'stale'} end
 local chord = unpack_chord(run.extra[1])
-if ARGV[15] ~= '' then forget_join(key, ARGV[15]) end
+if ARGV[15] ~= '' then forget_joins(key, ARGV[15]) end
 if run.status == 'paused' then
   write_edits(R, a, offset, edits)
   c.seq, c.state, c.owner, c.last, c.queue = seq + 1, 'h', '', nonce, ENGINE

@@ -4,7 +4,8 @@ local edits, frames, queue, place, timeout = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local key = S .. 'r:' .. R
 local was = call('HMGET', key, 'status', 'gen', 'gone')
 local status = was[1]
-if status and was[3] and gen > tonumber(was[2]) then
+-- Not while the keys of the generation before are still being removed.
+if status and was[3] and gen > tonumber(was[2]) and call('EXISTS', key .. ':old') == 0 then
   call('DEL', key)
   status = nil
 end

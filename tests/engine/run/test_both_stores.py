@@ -9,14 +9,15 @@ import orjson
 import pytest
 import store_calls as calls
 from checks import check_attempts, check_empty
-from programs import QUEUES, at, fanout, lit, program, seq, spawners, step
+from programs import QUEUES, at, fanout, let, lit, program, seq, spawners, step
 from store_boxes import Box, MemoryBox, RedisBox, audit
 from store_calls import begin
 
 from engine.blueprint.program import MOST_ATTEMPTS, Agent, Retry
+from engine.run import folding
 from engine.run.chords import Waits, open_chord
 from engine.run.outcomes import lost_text
-from engine.store.base import ITEM_PAGE, Moved, Ref, Refused, StoreFull
+from engine.store.base import ITEM_PAGE, Joined, Moved, Ref, Refused, StoreFull
 from engine.store.record import MOST, MOST_LOST
 from engine.testing import Crash, Simulator
 
@@ -198,3 +199,80 @@ def test_a_run_of_nested_fanouts_leaves_no_field_of_what_was_joined(box: Box) ->
     assert made.run().status == "done"
     assert [len(lane["inner"]) for lane in made.final()["out"]] == [2, 2]
     assert box.fields("R-1") == set()
+
+
+def chords_kept(box: Box) -> tuple[int, int]:
+    """Return how many keys a store has of chords, and the bytes of all of the run."""
+    if isinstance(box, MemoryBox):
+        run = box.inner.runs["R-1"]
+        return len(run.chords) + len(box.inner.pages), 0
+    assert isinstance(box, RedisBox)
+    keys = box.client.keys("swarm:s:r:R-1*")
+    of_chords = [key for key in keys if b":i:" in key or b":k:" in key]
+    return len(of_chords), sum(map(box.client.memory_usage, keys))
+
+
+@pytest.mark.parametrize("join", ["all", "all_settled"])
+def test_a_loop_around_a_fanout_keeps_no_more_in_later_rounds(
+    box: Box, join: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "FOLD_AT", 400)
+    kept: list[tuple[int, int]] = []
+
+    def script(call: Any) -> Any:
+        if call.agent.name == "far":
+            kept.append(chords_kept(box))
+        return 1
+
+    made = simulator(box, spawners(script))
+    inner = fanout(lit([1, 2]), INC, out="$.inner")
+    # Nested chords go away with what they are nested in.
+    body = seq(INC, inner, let("$.inner", lit(1))) if join == "all" else seq(INC)
+    round_ = seq(
+        fanout(lit([1, 2, 3]), body, join),
+        let("$.out", lit(1)),
+        step("far", lit(1), "$.b"),
+    )
+    loop = {
+        "kind": "loop", "counter": at("$.i"), "cond": lit(True), "max": 60,
+        "body": round_,
+    }  # fmt: skip
+    made.launch(program(loop), {"a": 1})
+    assert made.run().status == "done"
+    assert made.final()["i"] == 60
+    early, late = kept[:30], kept[30:]
+    assert max(late)[0] <= max(early)[0] < 60
+    assert max(size for _, size in late) <= 1.1 * max(size for _, size in early)
+
+
+@pytest.mark.parametrize("join", ["all", "any"])
+def test_a_needless_chord_is_dropped_and_its_losers_stay_out(
+    box: Box, join: str
+) -> None:
+    begin(box)
+    store = box.store
+    opening = calls.opening(calls.spec(size=2, mode=join))
+    assert store.open_chord(opening) == Moved()
+    for lane in range(2 if join == "all" else 1):
+        store.claim(calls.ref(f"{calls.CHORD}.{lane}"), calls.B, calls.LUA)
+        decides = join == "any"
+        joined = store.settle(calls.settling(lane, decides=decides))
+    assert isinstance(joined, Joined)
+    move = calls.move(
+        seq=joined.record.seq,
+        by=calls.B,
+        offset=0,
+        base=("c" * 16, b"{}"),
+        consumed=calls.CHORD,
+        needless=[calls.CHORD],
+    )
+    assert isinstance(store.commit(move), Moved)
+    # Sent again after a lost reply it drops nothing more.
+    assert isinstance(store.commit(move), Moved)
+    assert store.chord("R-1", calls.CHORD) is None
+    assert store.items("R-1", calls.CHORD, 0) == b"[]"
+    assert store.results("R-1", calls.CHORD, 0, 2).lanes == {}
+    assert store.decided("R-1", calls.CHORD) == (None if join == "all" else "0")
+    late = store.claim(calls.ref(f"{calls.CHORD}.1"), calls.C, calls.LUA)
+    assert late == Refused("gone" if join == "all" else "closed")
+    assert chords_kept(box)[0] == 0
