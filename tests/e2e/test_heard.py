@@ -117,8 +117,13 @@ def test_no_escape_of_an_agent_or_a_document_is_let_out(shell: Shell):
     # What a function prints is the worker's to log, and so is what it logs.
     logs = "".join(path.read_text() for path in shell.var.glob("log/worker-*.log"))
     assert_visible(logs.partition("[queues]")[2])
-    for words in (["run", file], ["runs", "show", run]):
-        assert not re.search(f"[{OBEYED}]EVIL", on_a_terminal(shell, *words)), words
+
+
+def test_no_escape_of_an_agent_reaches_a_terminal(shell: Shell):
+    shown = on_a_terminal(shell, "run", evil_blueprint(shell))
+    assert not re.search(f"[{OBEYED}]EVIL", shown)
+    [run] = set(re.findall(r"R-[0-9a-f]{32}", shown))
+    assert not re.search(f"[{OBEYED}]EVIL", on_a_terminal(shell, "runs", "show", run))
 
 
 def unread(shell: Shell, how: str) -> subprocess.CompletedProcess[str]:
