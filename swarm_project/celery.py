@@ -47,7 +47,7 @@ def _show(
     if isinstance(error, ImproperlyConfigured):
         sys.stderr.write(visible(f"{error}\n"))
     else:
-        sys.stderr.write(traceback_text(kind, error, trace))
+        sys.stderr.write(visible(traceback_text(kind, error, trace)))
 
 
 def _show_of_thread(args: threading.ExceptHookArgs) -> None:

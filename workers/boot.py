@@ -134,7 +134,7 @@ class OwnRedisStep(bootsteps.StartStopStep):  # type: ignore[misc]
             OwnRedisStep.database = OwnRedisStep.database or installation_name()
             hold_redis(store, OwnRedisStep.database)
         except ForeignRedis as error:
-            sys.stderr.write(f"{error}\n")
+            sys.stderr.write(visible(f"{error}\n"))
             raise WorkerShutdown(REFUSED) from None
         except StoreFull as error:
             logger.warning("this Redis has no installation yet: %s", error)
