@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC
 from typing import Any, Final
 
+from celery.events.state import Worker
 from celery.utils.time import maybe_iso8601
 
 from workers.queue import TICKET_MARK
@@ -78,7 +79,7 @@ def _check(message: Any, queue: str, tasks: Collection[str]) -> None:
     if not is_control(queue):
         _task(message["headers"], message["properties"], body, queue, tasks)
     elif queue.startswith("celeryev"):
-        _events(body)
+        _events(body, message["properties"]["delivery_info"]["routing_key"])
     elif ".reply." in queue or queue.startswith("reply."):
         _want("the body of a reply", body, dict)
     else:
@@ -209,16 +210,29 @@ def _command(headers: dict[str, Any], body: Any) -> None:
             _text(f"the {name!r} of its 'reply_to'", to.get(name))
 
 
-def _events(body: Any) -> None:
+def _events(body: Any, key: str) -> None:
     """Hold an event of another worker, or a list of them, against what is read of it."""
+    if isinstance(body, list) and not key.startswith("task."):
+        raise Malformed("several events in one, which only those of tasks are")
     for event in body if isinstance(body, list) else [body]:
         _want("an event", event, dict)
         for name in ("type", "hostname"):
             _text(f"the {name!r} of an event", event.get(name))
-        for name in ("clock", "utcoffset", "timestamp", "local_received", "pid"):
-            value = event.get(name, 0)
-            if isinstance(value, bool) or not isinstance(value, int | float):
+        if event["type"].startswith("task-"):
+            _text("the 'uuid' of an event", event.get("uuid"))
+            if "timestamp" not in event:
+                raise Malformed("the 'timestamp' of an event is missing")
+        for name, value in event.items():
+            fits = EVENT_FIELDS.get(name)
+            if fits is not None and not fits(value):
                 raise Malformed(f"the {name!r} of an event is {shown(value)}")
+            # Celery sets what it is told on the object that it keeps of a worker.
+            if name == "heartbeats" or (
+                name not in Worker._fields and hasattr(Worker, name)
+            ):
+                raise Malformed(
+                    f"an event has {shown(name)}, which Celery keeps itself"
+                )
 
 
 def _want(what: str, value: Any, kind: type) -> Any:
@@ -248,6 +262,11 @@ def _is_text(value: Any) -> bool:
 
 def _count(value: Any) -> bool:
     return type(value) is int and 0 <= value < LARGEST
+
+
+def _number(value: Any) -> bool:
+    """Tell whether Celery can calculate with a value: NaN and Infinity are no numbers."""
+    return type(value) in (int, float) and -LARGEST < value < LARGEST
 
 
 def _flag(value: Any) -> bool:
@@ -297,6 +316,13 @@ HEADERS: Final[dict[str, Callable[[Any], bool]]] = {
     "stamps": _stamps,
 }  # fmt: skip
 """What Celery reads of a task's headers, and what each must be where it is set."""
+EVENT_FIELDS: Final[dict[str, Callable[[Any], bool]]] = {
+    "clock": _count,
+    **dict.fromkeys(
+        ("timestamp", "local_received", "utcoffset", "pid", "freq"), _number
+    ),
+}
+"""What Celery calculates with of an event."""
 CONTAINERS: Final = frozenset({"timelimit", "stamped_headers", "stamps"})
 
 

@@ -71,9 +71,10 @@ def test_what_celery_itself_sends_is_taken(message: dict[str, Any]) -> None:
     assert judged(json.dumps(message).encode()) == ""
 
 
-def control(body: Any, **headers: Any) -> bytes:
+def control(body: Any, key: str = "worker.online", **headers: Any) -> bytes:
     """Return a message of Celery's own talk."""
     message = theirs()
+    message["properties"]["delivery_info"]["routing_key"] = key
     message["headers"] = headers
     message["properties"]["body_encoding"] = None
     message["body"] = json.dumps(body)
@@ -88,6 +89,11 @@ PING: dict[str, Any] = {
 }  # fmt: skip
 EVENT = {"type": "worker-online", "hostname": "celery@host", "clock": 3, "pid": 1,
          "timestamp": 1.5, "utcoffset": 0}  # fmt: skip
+BEAT = {"type": "worker-heartbeat", "freq": 2.0, "active": 0, "processed": 3,
+        "loadavg": [0.1, 0.2, 0.3], "sw_ident": "py-celery", "sw_ver": "5",
+        "sw_sys": "Linux"}  # fmt: skip
+TASK = {"type": "task-received", "uuid": "x", "name": "celery.ping", "root_id": "x",
+        "parent_id": None, "retries": 0}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,8 @@ EVENT = {"type": "worker-online", "hostname": "celery@host", "clock": 3, "pid": 
         (BOX, control(PING, clock=4, expires=17.5)),
         ("5f.reply.celery.pidbox", control({"celery@host": {"ok": "pong"}})),
         ("celeryev.5f", control(EVENT, hostname="celery@host")),
-        ("celeryev.5f", control([EVENT, EVENT])),
+        ("celeryev.5f", control(EVENT | BEAT, "worker.heartbeat")),
+        ("celeryev.5f", control([EVENT | TASK, EVENT | TASK], "task.multi")),
     ],
 )
 def test_celerys_own_talk_is_taken(queue: str, data: bytes) -> None:
@@ -121,6 +128,19 @@ def test_celerys_own_talk_is_taken(queue: str, data: bytes) -> None:
         ("celeryev.5f", control(EVENT | {"hostname": None})),
         ("celeryev.5f", control(EVENT | {"clock": "x"})),
         ("celeryev.5f", control(EVENT | {"timestamp": []})),
+        # Most of these ended a worker that hears of others; some it would keep.
+        ("celeryev.5f", control(EVENT | {"timestamp": float("inf")})),
+        ("celeryev.5f", control(EVENT | {"timestamp": float("nan")})),
+        ("celeryev.5f", control(EVENT | {"utcoffset": 1e308})),
+        ("celeryev.5f", control(EVENT | {"timestamp": 10**400})),
+        ("celeryev.5f", control(EVENT | {"clock": float("inf")})),
+        ("celeryev.5f", control(EVENT | {"freq": "often"})),
+        ("celeryev.5f", control(EVENT | {"alive": True})),
+        ("celeryev.5f", control(EVENT | {"event": "x"})),
+        ("celeryev.5f", control(EVENT | {"heartbeats": 1})),
+        ("celeryev.5f", control([EVENT, EVENT])),
+        ("celeryev.5f", control({"type": "task-x", "hostname": "h", "uuid": "x"})),
+        ("celeryev.5f", control(EVENT | {"type": "task-x", "uuid": [1]})),
     ],
 )
 def test_celerys_own_talk_is_held_against_its_shape(queue: str, data: bytes) -> None:
