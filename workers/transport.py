@@ -71,13 +71,15 @@ class QoS(kombu.transport.redis.QoS):
         """Forget a message that was worked off."""
         if is_ours(delivery_tag):
             virtual.QoS.ack(self, delivery_tag)
-        else:
-            super().ack(delivery_tag)
+            return
+        ack = super().ack
+        mended(lambda: ack(delivery_tag), self._keys())
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Forget a message, or put it back at the head of its queue."""
         if not is_ours(delivery_tag):
-            super().reject(delivery_tag, requeue)
+            reject = super().reject
+            mended(lambda: reject(delivery_tag, requeue), self._keys())
             return
         if requeue:
             self.restore_by_tag(delivery_tag, leftmost=True)
