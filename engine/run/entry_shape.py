@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from engine.run.events import FIELDS, OPTIONAL
+from engine.run.outputs import is_wire
 from engine.store.base import JournalEntry
 
 LARGEST_ENTRY: Final = 64 << 20
@@ -31,7 +32,6 @@ _INTEGERS: Final = frozenset(
         "took_ms",
     }
 )
-_ANY: Final = frozenset({"value", "stats"})
 
 
 class BadEntry(ValueError):
@@ -73,8 +73,6 @@ def _check(event: Any) -> None:
     if len(event) - 1 < least:
         raise BadEntry(f"an event {kind!r} that lacks fields")
     for name, value in zip(names, event[1:], strict=False):
-        if name in _ANY:
-            continue
         if not _fits(name, value):
             raise BadEntry(f"an event {kind!r} whose {name} is {ascii(value)[:40]}")
 
@@ -83,6 +81,11 @@ def _fits(name: str, value: Any) -> bool:
     if name in _INTEGERS:
         most = LAST_MS if name.endswith("_ms") else LARGEST_NUMBER
         return type(value) is int and -1 <= value <= most
-    if name == "events":
-        return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    match name:
+        case "value":
+            return True
+        case "stats":
+            return isinstance(value, dict)
+        case "events":
+            return isinstance(value, list) and all(map(is_wire, value))
     return isinstance(value, str)

@@ -136,6 +136,24 @@ def from_wire(wire: Mapping[str, Any]) -> OutputEvent | None:
             return None
 
 
+_WIRE: Constant[Mapping[str, Mapping[str, type]]] = {
+    "progress": {"stage": str, "note": str},
+    "partial": {"chunk": dict},
+    "artifact": {"name": str, "content": dict},
+    "final": {"content": dict, "ok": bool, "by": str},
+    "log": {"text": str},
+    "truncated": {"why": str},
+}
+
+
+def is_wire(value: Any) -> bool:
+    """Tell whether a value has the JSON form of an event, of a mark, or of a new kind."""
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        return False
+    fields = _WIRE.get(value["type"], {})
+    return all(isinstance(value.get(name), kind) for name, kind in fields.items())
+
+
 def inline(value: Any) -> dict[str, Any]:
     """Return the ContentRef that carries a JSON value itself."""
     return {"kind": "inline", "value": value}

@@ -32,6 +32,11 @@ DATA: dict[str, bytes] = {
     "text null": b'{"e":[["failed","/x",1,"a",null]]}',
     "retry short": b'{"e":[["retry","/x",1,"a"]]}',
     "output a text": b'{"e":[["output","/x",1,1,"said"]]}',
+    "output of nothing": b'{"e":[["output","/x",1,1,[{}]]]}',
+    "output without text": b'{"e":[["output","/x",1,1,[{"type":"log"}]]]}',
+    "output a number": b'{"e":[["output","/x",1,1,[7]]]}',
+    "final bare": b'{"e":[["output","/x",1,1,[{"type":"final","content":1}]]]}',
+    "stats a list": b'{"e":[["stats","/x",1,[1]]]}',
     "worker a list": b'{"w":[1],"e":[]}', "deep": b"[" * 5000 + b"]" * 5000,
     "half a character": b'{"e":[["checkpoint","\\ud800"]]}',
 }  # fmt: skip
