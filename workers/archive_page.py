@@ -187,7 +187,7 @@ class Page:
             if run.status not in FINAL_RUN:
                 _end(run, event, at)
             self.ended.append(run.id)
-        elif run.status in FINAL_RUN and kind not in ENDS:
+        elif run.status in FINAL_RUN and kind not in ENDS and kind != "stats":
             # A cancel is written at once: what the journal tells later reopens nothing.
             return
         elif kind in RUN_MOVES:

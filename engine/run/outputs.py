@@ -140,7 +140,8 @@ _WIRE: Constant[Mapping[str, Mapping[str, type]]] = {
     "progress": {"stage": str, "note": str},
     "partial": {"chunk": dict},
     "artifact": {"name": str, "content": dict},
-    "final": {"content": dict, "ok": bool, "by": str},
+    # What an agent gave as `ok` is true or false whatever it is.
+    "final": {"content": dict, "by": str},
     "log": {"text": str},
     "truncated": {"why": str},
 }

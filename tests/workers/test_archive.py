@@ -260,6 +260,20 @@ def test_what_failed_attempts_cost_is_kept_and_counted(rig: Rig, tries: int) -> 
     }
 
 
+def test_what_was_used_before_a_cancel_is_counted_however_late_it_is_archived(
+    rig: Rig,
+) -> None:
+    rig.spawner = Costly()
+    made = program(seq(step(), step()))
+    run = launch(rig.store, program=made, ctx={"n": 1})
+    rig.work_off(most=1, steps=1)
+    rig.store.finish(run.pk, "cancelled", "no longer wanted")
+    Run.objects.filter(pk=run.pk).update(status="cancelled")
+    Archiver(rig.store).turn()
+    run.refresh_from_db()
+    assert run_report(run)["usage"] == {"input": 10}
+
+
 def test_output_is_found_by_its_mark(rig: Rig) -> None:
     run = rig.launch(seq(step()))
     wire = {

@@ -17,6 +17,7 @@ from engine.run.outputs import (
     fold_parts,
     fold_text,
     from_wire,
+    is_wire,
     name_fault,
     to_wire,
 )
@@ -53,6 +54,12 @@ from engine.run.outputs import (
 def test_an_event_and_its_wire_form(event: OutputEvent, wire: dict[str, Any]) -> None:
     assert to_wire(event) == wire
     assert from_wire(wire) == event
+    assert is_wire(wire)
+
+
+def test_a_final_whose_ok_is_no_boolean_can_be_told() -> None:
+    odd: Any = "yes"
+    assert is_wire(to_wire(Final(1, ok=odd)))
 
 
 def test_a_mark_is_no_event_and_a_note_may_be_missing() -> None:
