@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.flow import JsonTextError, dump_compact, load_json
+from engine.flow.json_text import text_depth
 
 Json = Any
 
@@ -103,3 +104,30 @@ def test_what_is_written_reads_back(data: st.DataObject, json_values: Json) -> N
 def test_any_text_is_json_or_refused(text: str) -> None:
     with contextlib.suppress(JsonTextError):
         json.dumps(load_json(text), allow_nan=False)
+
+
+ODD_TEXTS = st.text(alphabet='[]{}"\\\n,a\u00e9', max_size=8)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | ODD_TEXTS,
+        lambda inner: st.lists(inner) | st.dictionaries(ODD_TEXTS, inner),
+    ),
+    st.sampled_from([0, 1, 20, 200]),
+    st.booleans(),
+)
+def test_the_depth_of_a_text_is_that_of_its_value(
+    value: Json, around: int, ascii_only: bool
+) -> None:
+    def depth(part: Json) -> int:
+        if not isinstance(part, list | dict):
+            return 0
+        inner = part.values() if isinstance(part, dict) else part
+        return 1 + max(map(depth, inner), default=0)
+
+    for _ in range(around):
+        value = [value]
+    many = [value, *[[]] * 20]
+    text = json.dumps(many, ensure_ascii=ascii_only).encode()
+    assert text_depth(text) == depth(many)
