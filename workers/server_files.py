@@ -8,6 +8,7 @@ could be somebody else's, or another installation's, is none.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -155,11 +156,17 @@ def keep_private(var: Path) -> None:
     """Close the folder of an installation to other users, where it is this user's.
 
     A shared one with the sticky bit, in which nobody can replace what is another's,
-    stays as it is.
+    stays as it is. So does one that can't be written at all: `doctor` tells its mode,
+    and no server starts there.
     """
     found = var.stat()
-    if found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX:
-        var.chmod(PRIVATE)
+    mine = found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX
+    if mine and stat.S_IMODE(found.st_mode) != PRIVATE:
+        try:
+            var.chmod(PRIVATE)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
 
 
 def make_private(path: Path) -> None:

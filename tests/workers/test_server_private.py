@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +147,24 @@ def test_a_path_with_signs_of_a_url(
         monkeypatch.setattr(settings, "SWARM_STATE_URL", info.url)
         with Connection("swarm://") as broker:
             assert broker.default_channel.client.ping()
+
+
+def test_commands_work_where_the_folder_can_not_be_written(tmp_path: Path) -> None:
+    """As in a container without a disk, where database and Redis are elsewhere."""
+    line = (
+        'mount -t tmpfs -o ro,mode=755 tmpfs "$SWARM_VAR" && exec "$0" manage.py check'
+    )
+    env = os.environ | {
+        "SWARM_VAR": str(tmp_path),
+        "SWARM_SECRET_KEY": "not-a-real-one" * 4,
+        "SWARM_REDIS_URL": "redis://127.0.0.1:1/0",
+        "DATABASE_URL": "postgres://127.0.0.1:1/nothing",
+    }
+    told = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", line, sys.executable],
+        cwd=settings.BASE_DIR,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stderr
