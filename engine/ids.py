@@ -1,4 +1,4 @@
-"""Ids of things: a prefix that names the sort, then a UUIDv7 in hex (design.md §5)."""
+"""Ids of things: a prefix that names the sort, then a UUIDv7 in hex."""
 
 import os
 import re

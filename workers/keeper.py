@@ -2,7 +2,7 @@
 
 It kills a child that is past its deadline or works in vain, reports the attempt, and
 escalates a warm shutdown. A thread, because Celery's own timers stop for seconds while
-it reconnects; no fork happens inside a tick (mechanism-notes 1).
+it reconnects; no fork happens inside a tick.
 """
 
 from __future__ import annotations

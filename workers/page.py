@@ -1,7 +1,7 @@
 """The shared page: what each child works on, readable by its main process.
 
 One slot a child, guarded by a sequence word that is odd while the child writes: plain
-slots are torn in about a tenth of concurrent reads (mechanism-notes 2). The main process
+slots are torn in about a tenth of concurrent reads. The main process
 writes only the control bytes behind a slot and the draining byte at the page's start.
 """
 

@@ -22,7 +22,7 @@ def message_template(app: Celery) -> bytes:
     """Return the template of a queue message: list prefix, newline, text with slots.
 
     The body is made by Celery's serializer, the envelope is the least a stock worker
-    accepts (mechanism-notes 5).
+    accepts.
     """
     args = [SLOTS["R"], SLOTS["N"], SLOTS["A"]]
     content_type, encoding, body = dumps([args, {}, {}], serializer="json")

@@ -1,7 +1,7 @@
 """One steward candidate per host: the worker takes a file lock, the steward inherits it.
 
 The lock belongs to the open file, so it holds exactly as long as the steward lives; a
-second worker of the host just fails to take it (mechanism-notes 6).
+second worker of the host just fails to take it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Our kombu Transport: Redis, mended where a fleet would exit or loop (mechanism-notes 5, 10)."""
+"""Our kombu Transport: Redis, mended where a fleet would exit or loop."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class Channel(kombu.transport.redis.Channel):
     def _create_client(self, asynchronous: bool = False) -> Any:
         """Return one client for a connection pool, where kombu makes one an operation.
 
-        Making it costs a sixth of a worker's time (performance-notes 1).
+        Making it costs a sixth of a worker's time.
         """
         # The asynchronous client holds the connection of a BRPOP: it is not shared.
         if asynchronous:

@@ -1,4 +1,4 @@
-"""The shape of a Blueprint document (reference-language 2, design.md 13).
+"""The shape of a Blueprint document.
 
 Strict: no unknown fields, no conversions. What one field can't see alone, the compiler
 checks.

@@ -1,4 +1,4 @@
-"""The policy of agents: queue, priority, timeout, retry and limit (design.md 5)."""
+"""The policy of agents: queue, priority, timeout, retry and limit."""
 
 from typing import Annotated, Literal
 
@@ -36,7 +36,7 @@ class LimitHints(Strict):
 
 
 class AgentHints(Strict):
-    """The policy of one agent (design.md §5)."""
+    """The policy of one agent."""
 
     queue: QueueName | None = None
     priority: Literal["hi", "std", "lo"] = "std"

@@ -56,7 +56,7 @@ class Outcome:
 
     @property
     def flow_text(self) -> str:
-        """The text with which a failure reaches the flow (design.md §5)."""
+        """The text with which a failure reaches the flow."""
         if self.kind == "blocked":
             return "blocked: " + orjson.dumps(
                 self.value, option=orjson.OPT_SORT_KEYS

@@ -1,6 +1,6 @@
 """What an agent says while it works: output events, and how they become a result.
 
-The closed set of worker output (design.md §6). `to_wire` is the wire form of the
+The closed set of worker output. `to_wire` is the wire form of the
 reference, tagged by `type`; what is kept of an attempt is engine/run/emitter.py.
 """
 

@@ -1,4 +1,4 @@
-"""Statuses and their moves: the closed sets of design.md §5, on one page."""
+"""Statuses and their moves: the closed sets, on one page."""
 
 from __future__ import annotations
 
