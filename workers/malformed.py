@@ -18,6 +18,7 @@ from typing import Any, Final
 from celery.events.state import Worker
 from celery.utils.time import maybe_iso8601
 
+from engine.run.turn import TIME_LIMIT_NET_S
 from workers.queue import TICKET_MARK
 
 MOST_BYTES: Final = 1 << 20
@@ -26,6 +27,14 @@ LARGEST: Final = 10**15
 LONGEST_S: Final = 10**9
 SHOWN: Final = 60
 OURS: Final = frozenset({"swarm.run_step", "swarm.advance_run"})
+CELERYS: Final = "celery."
+"""How the names of the tasks begin that Celery brings along.
+
+`chord_unlock` asks again without end where there is no result backend, and `map` and its
+like call others with arguments that nobody has judged.
+"""
+SHORTEST_S: Final = 1
+"""Of a time limit: at a shorter one Celery kills what its process works on by then."""
 RUN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 ADDRESS: Final = re.compile(
     r"0(\.k\d{1,9}\.\d{1,9})*(\.k\d{1,9}:(?P<lo>\d{1,9})-(?P<hi>\d{1,9}))?", re.ASCII
@@ -151,6 +160,10 @@ def _task(
             raise Malformed(f"header {name!r} is {shown(value)}")
     if headers["task"] not in tasks:
         raise Malformed(f"no task {shown(headers['task'])} is known to this worker")
+    if headers["task"].startswith(CELERYS):
+        raise Malformed(
+            f"task {shown(headers['task'])} is Celery's own: no step is one"
+        )
     if not (
         isinstance(body, list) and [type(part) for part in body] == [list, dict, dict]
     ):
@@ -164,9 +177,7 @@ def _ours(
 ) -> None:
     """Hold a message of one of our two tasks against what the store's scripts write."""
     args, kwargs, embed = body
-    for name in ("eta", "expires"):
-        if headers.get(name) is not None:
-            raise Malformed(f"header {name!r} is set, which a step never has")
+    _times(headers)
     if kwargs or any(embed.values()):
         raise Malformed("it has keyword arguments or callbacks, which a step never has")
     if len(args) != 3:
@@ -189,6 +200,16 @@ def _ours(
         or (ticket["run"], int(ticket["gen"]), ticket["addr"]) != (run, gen, addr)
     ):
         raise Malformed(f"its ticket {shown(tag)} is not that of its arguments")
+
+
+def _times(headers: dict[str, Any]) -> None:
+    """Hold what a message of ours says of time against what the scripts write."""
+    for name in ("eta", "expires"):
+        if headers.get(name) is not None:
+            raise Malformed(f"header {name!r} is set, which a step never has")
+    hard, _ = headers.get("timelimit") or (None, None)
+    if hard is None or hard < TIME_LIMIT_NET_S:
+        raise Malformed(f"its time limit is {shown(hard)}; a step's is never so short")
 
 
 def _command(headers: dict[str, Any], body: Any) -> None:
@@ -286,7 +307,8 @@ def _limits(value: Any) -> bool:
         isinstance(value, list)
         and len(value) == 2
         and all(
-            limit is None or (type(limit) in (int, float) and 0 < limit < LONGEST_S)
+            limit is None
+            or (type(limit) in (int, float) and SHORTEST_S <= limit < LONGEST_S)
             for limit in value
         )
     )

@@ -24,13 +24,13 @@ def filled(**slots: str) -> dict[str, Any]:
 
 
 def theirs(**headers: Any) -> dict[str, Any]:
-    """Return a valid message of a Celery task that is not ours but known to Celery."""
+    """Return a valid message of a Celery task that is not ours but known here."""
     body = base64.b64encode(b"[[], {}, {}]").decode()
     return {
         "body": body,
         "content-type": "application/json",
         "content-encoding": "utf-8",
-        "headers": {"lang": "py", "task": "celery.ping", "id": "x"} | headers,
+        "headers": {"lang": "py", "task": "others.ping", "id": "x"} | headers,
         "properties": {
             "correlation_id": "x", "reply_to": "y", "delivery_mode": 2, "priority": 0,
             "delivery_info": {"exchange": "", "routing_key": QUEUE},
@@ -80,10 +80,12 @@ WRONG = {
     "content-encoding": ("null", "number", "list"),
 }
 TEXTS: dict[str, tuple[Any, ...]] = {
-    "headers/task": ("", "nobody.knows", "workers.tasks.run_step"),
+    "headers/task": ("", "nobody.knows", "workers.tasks.run_step",
+                     "celery.chord_unlock"),
     "headers/id": ("",),
     "headers/timelimit": ([1], [1, 2, 3], ["a", None], [-1, None], [0, None],
-                          [float("nan"), None], [float("inf"), None], [[1], None]),
+                          [float("nan"), None], [float("inf"), None], [[1], None],
+                          None, [None, None], [29.9, None], [60, 0.01]),
     "headers/eta": ("", "tomorrow", "9999-99-99", "2030-01-01T00:00:00"),
     "headers/expires": ("", "tomorrow", "2030-01-01T00:00:00+00:00"),
     "headers/retries": (-1, "one", 10**30),
