@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from typing import Any, Final
 
-PYTHONS: Final = frozenset({"python", "python3"})
-"""Words that ask for some Python; a path asks for one Python, as it is."""
+_PYTHON: Final = re.compile(r"python(3(\.\d+)?)?", re.ASCII)
+"""A word that asks for some Python; a path asks for one Python, as it is."""
 
 
 def search_path() -> str:
@@ -32,3 +33,8 @@ def program_word(spec: Mapping[str, Any]) -> str:
     """Return what an agent's spec asks for, of either form."""
     argv = spec.get("argv")
     return str(argv[0] if argv else spec.get("program", ""))
+
+
+def asks_for_python(spec: Mapping[str, Any]) -> bool:
+    """Tell whether an agent's spec asks for whatever Python its word stands for."""
+    return _PYTHON.fullmatch(program_word(spec)) is not None

@@ -15,7 +15,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from engine.store.address import Address, AddressInvalid
-from workers.server_files import NOWHERE, Paths, read_record, socket_url
+from workers.server_files import NOWHERE, ROOT, Paths, read_record, socket_url
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -110,6 +110,7 @@ def secret_key(*, var_dir: Path) -> str:
         return key
     path = var_dir / "secret_key"
     try:
+        keep_strangers_out(path)
         if not path.exists():
             _keep(path, secrets.token_urlsafe(50))
         # Its mode may be another in a folder that was copied.
@@ -125,6 +126,23 @@ def secret_key(*, var_dir: Path) -> str:
             f"{path} is empty: remove it, and a key is made anew"
         )
     return key
+
+
+def keep_strangers_out(path: Path) -> None:
+    """Raises ImproperlyConfigured if another user has put a file into `VAR_DIR` for us.
+
+    They would know the key, or could write programs of runs into the database. Trusted
+    are this user, root, and who owns the folder and may replace all in it.
+    """
+    try:
+        owner, above = path.lstat().st_uid, path.parent.stat().st_uid
+    except FileNotFoundError:
+        return
+    if owner not in (os.geteuid(), above, ROOT):
+        raise ImproperlyConfigured(
+            f"{path} belongs to another user: remove it, or set SWARM_VAR to a folder of"
+            " your own"
+        )
 
 
 def _keep(path: Path, key: str) -> None:
@@ -146,6 +164,8 @@ def database(*, url: str, var_dir: Path) -> dict[str, Any]:
     wait for the lock later, it fails at once. A PostgreSQL that hangs or can't be
     reached any more is an error after seconds, not never; what the URL says goes first.
     """
+    if not url:
+        keep_strangers_out(var_dir / "db.sqlite3")
     try:
         found: dict[str, Any] = dict(
             dj_database_url.parse(

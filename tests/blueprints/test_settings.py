@@ -107,6 +107,28 @@ def test_a_secret_key_that_is_given_is_used_and_none_is_made(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["secret_key", "db.sqlite3"])
+def test_what_another_user_put_into_the_folder_is_refused(tmp_path, monkeypatch, name):
+    path, lstat = tmp_path / name, Path.lstat
+    path.write_text("known to another user")
+
+    def theirs(self):
+        found = list(lstat(self))
+        found[stat.ST_UID] += self == path and 1
+        return os.stat_result(found)
+
+    def use():
+        env.database(url="", var_dir=tmp_path)
+        env.secret_key(var_dir=tmp_path)
+
+    use()
+    monkeypatch.setattr(Path, "lstat", theirs)
+    with pytest.raises(ImproperlyConfigured, match=f"{name} belongs to another user"):
+        use()
+    path.unlink()
+    use()
+
+
 def test_a_kept_secret_key_is_closed_to_others_and_never_empty(tmp_path):
     path = tmp_path / "secret_key"
     path.write_text("of an old copy")

@@ -82,6 +82,7 @@ ON_PAGE = {
     "workers/management/commands/runs.py:SHOWN_STEPS": "`runs show`",
     "workers/malformed.py:MOST_BYTES": "a message in a queue",
     "workers/malformed.py:LONGEST_S": "a message in a queue",
+    "workers/malformed.py:SHORTEST_S": "a message in a queue",
     "workers/malformed.py:LARGEST": "a message in a queue",
     "workers/malformed.py:SHOWN": "dead letters that are kept",
     "workers/open_files.py:ALONE": "files that a worker may have open",

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from blueprints.agent_limits import Limit
 from blueprints.agent_limits import Limits as AgentLimits
-from blueprints.child_programs import PYTHONS, find_program, program_word
+from blueprints.child_programs import asks_for_python, find_program, program_word
 from engine.blueprint.placeholders import fill, placeholders_in
 from engine.flow.json_text import dump_compact
 from engine.ports import StepCall
@@ -67,7 +67,7 @@ def command_for(call: StepCall) -> Iterator[Command]:
             given = None if stdin is None else _encoded(fill(stdin, values))
         else:
             argv, given = _plain(spec, prompt(call))
-        if program_word(spec) in PYTHONS:
+        if asks_for_python(spec):
             # Else what lies where it runs would be imported before Python's own modules.
             argv.insert(0, "-P")
         env = {name: fill(text, values) for name, text in spec.get("env", {}).items()}

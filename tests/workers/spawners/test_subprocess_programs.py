@@ -1,6 +1,7 @@
 """No input chooses the program: it is found before the input is looked at."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ def test_python_imports_nothing_from_where_it_runs(
     attempt: Attempt, trap: Path
 ) -> None:
     given = {"work_dir": str(trap)}
-    for word in ("python3", "python"):
+    exact = f"python3.{sys.version_info.minor}"
+    for word in ("python3", "python", exact):
         code = "import json; print(json.dumps(1))"
         assert attempt(given, argv=[word, "-c", code]).value == 1
     module = attempt(given, argv=["python3", "-m", "tool"])
