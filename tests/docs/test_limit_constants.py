@@ -198,7 +198,10 @@ NO_LIMIT = {
     "the default of an argument that a setting gives": (
         "engine/run/load.py:CACHE_BYTES",
     ),
-    "where exact measuring begins": ("engine/flow/json_text.py:_FEW_CONTAINERS",),
+    "where exact measuring begins": (
+        "engine/flow/json_text.py:_FEW_CONTAINERS",
+        "engine/flow/json_text.py:_FEW_LAYERS",
+    ),
     "the 64 bits of integers, which are on the page as bits": (
         "blueprints/loaders/yaml_text.py:_LARGEST_INT",
         "blueprints/loaders/yaml_text.py:_LONGEST_INT",
