@@ -183,8 +183,7 @@ class Engine:
                 signal = decided
             case "j":
                 signal, lane = self.loader.joined(turn.ref, turn.prepared, chain)
-                place = place_of(turn.prepared.layout, chain)
-                turn.events.append(["joined", place, lane])
+                turn.joined(place_of(turn.prepared.layout, chain), lane, signal)
             case _:
                 pass
         return self._commit(turn, machine.advance(chain, signal), budget)
@@ -205,6 +204,7 @@ class Engine:
         raised = Raised("Lost", outcome.flow_text)
         place = place_of(turn.prepared.layout, turn.chain)
         turn.events.append(["raised", place, raised.kind, raised.text])
+        turn.needless += [turn.chain.consumed] * (phase == "j")
         return raised
 
     def _step(self, turn: Turn, budget: Budget) -> Passed | Failed | Raised | int:
@@ -460,6 +460,7 @@ class Engine:
                 had_signal=turn.had_signal,
                 pending=pending,
                 consumed=chain.consumed,
+                needless=turn.needless,
             )
         )
         if isinstance(answer, Refused):

@@ -28,13 +28,8 @@ def fold_outgrown(turn: Turn) -> None:
     chain.start, chain.origin_size = 0, len(text)
     chain.edits.clear()
     # No line refers to the chain's chords any more, nor to those inside their lanes.
-    # Where one lane decided, the others may still be under way: that chord stays.
     own = f"{turn.ref.addr}.k"
-    turn.needless += [
-        chord
-        for chord, lanes in chain.known.items()
-        if chord.startswith(own) and "n" in lanes.ref
-    ]
+    turn.needless += [chord for chord in chain.known if chord.startswith(own)]
     # Joins are plain in the new base, so they must be plain in memory too.
     chain.doc, chain.known = Document(plain, text_depth(text)), {}
     chain.folded = turn.ref.addr != ROOT

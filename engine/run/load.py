@@ -358,7 +358,6 @@ class Loader:
             raise Vanished(chord)
         one: ChordRef = {"k": chord, "node": spec.node, "i": index}
         if lane[1] is not None:
-            note_join(chain.known, one, None, 0)
             kind, text = orjson.loads(lane[1])
             return Raised(kind, text), index
         value, depth = self._one(prepared, ref, one, chain.doc, chain.known)

@@ -11,7 +11,7 @@ from engine.run.chain import Chain
 from engine.run.events import Event
 from engine.run.load import Prepared
 from engine.run.looks import rank
-from engine.run.machine import StepRequest
+from engine.run.machine import Raised, Signal, StepRequest
 from engine.run.outcomes import Outcome
 from engine.store.base import ENGINE_QUEUE, Pending, Ref
 
@@ -142,6 +142,12 @@ class Turn:
     def attempt(self) -> int:
         """The number of the attempt in hand, lost ones counted."""
         return self.tries + self.lost
+
+    def joined(self, place: str, lane: int, signal: Signal) -> None:
+        """Note a join: what raises leaves no line that would refer to its chord."""
+        self.events.append(["joined", place, lane])
+        if isinstance(signal, Raised):
+            self.needless.append(self.chain.consumed)
 
     def dropped(self) -> list[str]:
         """Return the chords that the next transition drops, which is not to take long."""

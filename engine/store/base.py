@@ -184,6 +184,7 @@ class Settle:
     pending: Pending | None = None
     """How to end it later, should the run be paused now."""
     consumed: str = ""
+    needless: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

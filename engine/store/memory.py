@@ -232,9 +232,7 @@ class MemoryStore(Chords, Steward):
         run.write_edits(addr, move.offset, move.edits)
         if move.had_signal:
             run.signals.pop(addr, None)
-        if move.consumed:
-            run.forget_join(move.consumed)
-        self.forget_chords(move.ref.run, run, move.needless)
+        self.forget_joins(move.ref.run, run, move.consumed, move.needless)
         # Only what is not parked by a pause may say that the run is over.
         over = move.what == "d" and run.status != "paused" and move.ending
         if move.entry:

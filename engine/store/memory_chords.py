@@ -77,9 +77,7 @@ class Chords(Core):
         run.write_edits(ref.addr, opening.offset, opening.edits)
         if opening.had_signal:
             run.signals.pop(ref.addr, None)
-        if opening.consumed:
-            run.forget_join(opening.consumed)
-        self.forget_chords(ref.run, run, opening.needless)
+        self.forget_joins(ref.run, run, opening.consumed, opening.needless)
         uploaded = self.pages.pop((ref.run, f"{opening.chord}:{opening.nonce}"), None)
         if opening.pages or uploaded:
             self.write_pages(ref.run, opening.chord, opening.pages or uploaded or [])
@@ -123,13 +121,14 @@ class Chords(Core):
         run, chord = fence.run, fence.run.chords.get(chord_id)
         if settling.offset > fence.chain.loglen or chord is None:
             return Refused("stale")
-        if settling.consumed:
-            run.forget_join(settling.consumed)
+        self.forget_joins(ref.run, run, settling.consumed, settling.needless)
         if run.status == "paused":
             return self._park_settling(settling, fence)
         log = None
         if settling.failure is None:
             log = run.read_log(ref.addr, settling.offset) + settling.edits
+        else:
+            self.forget_opened(ref.run, run, ref.addr)
         chord.settled[index] = Settled(nonce, log, settling.failure)
         chord.outstanding -= 1
         run.logs.pop(ref.addr, None)
@@ -292,8 +291,12 @@ class Chords(Core):
         """Find a batch that somebody has claimed at some time."""
         run = self.find(batch.run)
         chord = run.chords.get(batch.chord) if run else None
-        if run is None or chord is None:
+        if run is None:
             return Refused("gone")
+        if chord is None:
+            addr = member_of(batch)
+            self.unlease(batch.run, addr)
+            return Refused("closed" if run.closed(addr) else "gone")
         mark = chord.marks.get((batch.lo, batch.hi))
         if run.gen != batch.gen or mark is None:
             return Refused("stale")

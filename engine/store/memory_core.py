@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Concatenate, Final, Literal, ParamSpec, TypeVar
@@ -153,21 +153,6 @@ class Run:
         self.blobs.pop(chain.base_id, None)
         self.blobs[base[0]] = base[1]
         return base[0]
-
-    def forget_join(self, chord: str) -> None:
-        """Drop what a chord needed until its join was consumed."""
-        found = self.chords.get(chord)
-        if found is not None and found.why == "all":
-            found.why = None
-
-    def forget_chord(self, chord: str) -> None:
-        """Drop a chord that nothing refers to any more.
-
-        What a single lane decided stays: it tells losers.
-        """
-        found = self.chords.pop(chord, None)
-        if found is not None and found.why not in (None, "all"):
-            self.decided[chord] = str(found.why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,11 +397,68 @@ class Core:
         """Replace the items of a chord."""
         self.pages[run_id, chord_id] = list(pages)
 
-    def forget_chords(self, run_id: str, run: Run, chords: Sequence[str]) -> None:
-        """Drop chords that nothing refers to any more, with their items."""
-        for chord in chords:
-            run.forget_chord(chord)
-            self.pages.pop((run_id, chord), None)
+    def forget_joins(
+        self, run_id: str, run: Run, consumed: str, needless: Sequence[str]
+    ) -> None:
+        """Drop what chords needed.
+
+        Of the one consumed that is the decision, unless it tells losers, and the lanes
+        that lost; of the needless everything, for nothing refers to them any more.
+        """
+        found = run.chords.get(consumed)
+        if found is not None and found.why == "all":
+            found.why = None
+        elif found is not None and found.why is not None:
+            losers = set(range(found.next)) - {int(found.why)}
+            self._forget_lanes(run_id, run, consumed, losers, closed=True)
+        for chord in needless:
+            self.forget_chord(run_id, run, chord)
+
+    def forget_chord(
+        self, run_id: str, run: Run, chord: str, *, within: bool = False
+    ) -> None:
+        """Drop a chord that nothing refers to.
+
+        That a single lane decided stays: it tells losers, unless they are `within` one
+        that tells them.
+        """
+        found = run.chords.pop(chord, None)
+        self.pages.pop((run_id, chord), None)
+        if found is None:
+            return
+        alone = found.why not in (None, "all")
+        lanes = range(found.spec.size)
+        self._forget_lanes(run_id, run, chord, lanes, closed=within or alone)
+        if alone and not within:
+            run.decided[chord] = str(found.why)
+
+    def forget_opened(
+        self, run_id: str, run: Run, lane: str, *, within: bool = False
+    ) -> None:
+        """Drop the chords that a lane has opened."""
+        for chord in [k for k, one in run.chords.items() if one.spec.parent == lane]:
+            self.forget_chord(run_id, run, chord, within=within)
+        if within:
+            for chord in [k for k in run.decided if k.rpartition(".k")[0] == lane]:
+                del run.decided[chord]
+
+    def _forget_lanes(
+        self, run_id: str, run: Run, chord: str, lanes: Iterable[int], *, closed: bool
+    ) -> None:
+        """Drop lanes that settled or lost, with the chords they opened.
+
+        `closed`: a decision that stays tells all that is inside them.
+        """
+        for lane in lanes:
+            addr = f"{chord}.{lane}"
+            record = run.chains.pop(addr, None)
+            if record is not None:
+                run.blobs.pop(record.base_id, None)
+                run.logs.pop(addr, None)
+                run.signals.pop(addr, None)
+                run.deaths.pop(addr, None)
+                run.emitted.pop(addr, None)
+            self.forget_opened(run_id, run, addr, within=closed)
 
     def read_page(self, run_id: str, chord_id: str, page: int) -> bytes:
         """Return one page of a chord's items."""

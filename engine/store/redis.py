@@ -217,7 +217,7 @@ class RedisStore(RedisReads, DeadLetters):
             _flag(settling.had_signal),
             settling.pending.frames if settling.pending else b"",
             self._template,
-            settling.consumed,
+            "\n".join((settling.consumed, *settling.needless)),
         )
         return self._joined(reply)
 

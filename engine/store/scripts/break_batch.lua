@@ -6,7 +6,11 @@ local a = k .. ':' .. span
 local key, results = S .. 'r:' .. R, results_key(R, k)
 local run = fetch(R, a, 'k:' .. k)
 local mine = call('HGET', results, 'b:' .. span)
-if not run.status or not run.extra[1] then return {'gone'} end
+if not run.status then return {'gone'} end
+if not run.extra[1] then
+  unlease(R, a)
+  return {run.closed and 'closed' or 'gone'}
+end
 if run.gen == gen and mine == 'x' .. nonce then return {'ok', 0, 0} end
 if run.gen ~= gen or not mine or sub(mine, 1, 12) ~= nonce then return {'stale'} end
 unlease(R, a)

@@ -8,7 +8,11 @@ local count, promote = tonumber(ARGV[21]), ARGV[12] == '1'
 local after = first + count + (promote and 1 or 0)
 local run = fetch(R, a, 'k:' .. k, 'o:' .. k, 'n:' .. k)
 local mine = call('HGET', results, 'b:' .. span)
-if not run.status or not run.extra[1] then return {'gone'} end
+if not run.status then return {'gone'} end
+if not run.extra[1] then
+  unlease(R, a)
+  return {run.closed and 'closed' or 'gone'}
+end
 if run.gen ~= gen or not mine then return {'stale'} end
 if mine == '=' .. nonce or (sub(mine, 1, 12) == nonce and tonumber(sub(mine, 13)) >= after) then
   local alone = promote and call('HGET', key, 'c:' .. k .. '.' .. num(first + count))

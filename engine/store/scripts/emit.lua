@@ -9,7 +9,7 @@ local k, span = string.match(a, '^(.*):(%d+%-%d+)$')
 if k then
   if not run.status then return {'gone'} end
   local mine = call('HGET', results_key(R, k), 'b:' .. span)
-  if run.gen ~= gen or not mine or sub(mine, 1, 12) ~= nonce then return {'stale'} end
+  if run.gen ~= gen or (mine and sub(mine, 1, 12) ~= nonce) or not (mine or run.closed) then return {'stale'} end
   if FINAL[run.status] then return {'over'} end
   if run.closed then return {'closed'} end
 else

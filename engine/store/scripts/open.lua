@@ -3,7 +3,7 @@
 local R, gen, a, seq, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local offset, edits, k, spec = tonumber(ARGV[6]), ARGV[7], ARGV[11], ARGV[12]
 local key = S .. 'r:' .. R
-local run = fetch(R, a)
+local run = fetch(R, a, 'q:' .. a)
 local no, c = fence(run, gen, seq, nonce)
 if no == 'again' then return {'ok', 0, 0} end
 if no then
@@ -37,4 +37,7 @@ journal(R, gen, run.n + 1, ARGV[10])
 local nxt = send_lanes(ARGV[18], R, gen, k, chord, 0, 0)
 call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1), 'k:' .. k, spec,
   'o:' .. k, num(chord.size), 'n:' .. k, num(nxt))
+-- What lanes opened goes away with them, and is looked for where there is any.
+local around = chord_of(a)
+if around then call('HSET', key, 'q:' .. a, (run.extra[1] or '') .. k .. '\n', 'q:' .. around, '1') end
 return {'ok', 0, 0}

@@ -163,25 +163,88 @@ local function owner_of(R, a, run)
   if c and c.state == 'r' and now < c.deadline + GRACE then return c.owner, c.deadline + GRACE end
 end
 
--- Drops what chords needed: of the first line's until its join was consumed, of all
--- others everything, since nothing refers to them any more. What a single lane decided
--- stays: it tells losers.
-local function forget_joins(key, lines)
-  for at, k in ipairs(split(lines)) do
-    if k ~= '' then
-      if call('HGET', key, 'x:' .. k) == 'all' then call('HDEL', key, 'x:' .. k) end
-      call('HDEL', key, 'o:' .. k, 'n:' .. k)
-      if at > 1 then
-        call('HDEL', key, 'k:' .. k)
-        call('UNLINK', key .. ':i:' .. k, key .. ':k:' .. k)
+local function chord_of(a)
+  local k, i = string.match(a, '^(.*%.k%d+)%.(%d+)$')
+  return k, tonumber(i)
+end
+
+-- More lanes are not looked at in one call, lest others wait: what is left goes away with
+-- its run.
+local LOOKS, looks = 10000, 0
+local forget_chord
+
+local function forget_opened(key, opened, within)
+  for k in string.gmatch(opened or '', '[^\n]+') do forget_chord(key, k, within) end
+end
+
+-- Drops lanes that settled or lost, with the chords they opened, except one. `closed`: a
+-- decision that stays tells all that is inside them.
+local function forget_lanes(key, k, lo, hi, closed, except)
+  for first = lo, hi, 500 do
+    if looks >= LOOKS then return end
+    local names = {}
+    for i = first, math.min(first + 499, hi) do
+      if i ~= except then
+        names[#names + 1] = 'c:' .. k .. '.' .. num(i)
+        names[#names + 1] = 'q:' .. k .. '.' .. num(i)
+      end
+    end
+    looks = looks + #names / 2
+    local got = #names > 0 and call('HMGET', key, unpack(names)) or {}
+    for j = 1, #got, 2 do
+      local a = sub(names[j], 3)
+      if got[j] then
+        local base = unpack_record(got[j]).base
+        if base ~= '' then call('HDEL', key .. ':b', base) end
+        call('HDEL', key, 'c:' .. a, 's:' .. a, 'e:' .. a, 'w:' .. a)
+        call('UNLINK', key .. ':l:' .. a)
+      end
+      if got[j + 1] then
+        call('HDEL', key, 'q:' .. a)
+        forget_opened(key, got[j + 1], closed)
       end
     end
   end
 end
 
-local function chord_of(a)
-  local k, i = string.match(a, '^(.*%.k%d+)%.(%d+)$')
-  return k, tonumber(i)
+-- Drops a chord that nothing refers to. That a single lane decided stays: it tells losers,
+-- unless they are `within` one that tells them.
+forget_chord = function(key, k, within)
+  local got = call('HMGET', key, 'k:' .. k, 'x:' .. k, 'n:' .. k, 'q:' .. k)
+  if within and got[2] then call('HDEL', key, 'x:' .. k) end
+  if not got[1] then return end
+  local one = got[2] ~= 'all' and tonumber(got[2] or '')
+  if one and not got[3] then
+    -- All others went away when its join was consumed.
+    forget_lanes(key, k, one, one, true)
+  elseif got[3] or got[4] then
+    forget_lanes(key, k, 0, tonumber(got[3] or string.match(got[1], '^%d+')) - 1, within or one)
+  end
+  local lane = not (within or one) and string.match(k, '^(.*)%.k%d+$')
+  local opened = lane and call('HGET', key, 'q:' .. lane)
+  local s, e = find('\n' .. (opened or ''), '\n' .. k .. '\n', 1, true)
+  if s then call('HSET', key, 'q:' .. lane, sub(opened, 1, s - 1) .. sub(opened, e)) end
+  if got[2] == 'all' then call('HDEL', key, 'x:' .. k) end
+  call('HDEL', key, 'k:' .. k, 'o:' .. k, 'n:' .. k, 'q:' .. k)
+  call('UNLINK', key .. ':i:' .. k, key .. ':k:' .. k)
+end
+
+-- Drops what chords needed: of the first line's until its join was consumed, which are
+-- also the lanes that lost; of all others everything, for nothing refers to them any more.
+local function forget_joins(key, lines)
+  for at, k in ipairs(split(lines)) do
+    if at > 1 then
+      forget_chord(key, k)
+    elseif k ~= '' then
+      local got = call('HMGET', key, 'x:' .. k, 'n:' .. k)
+      if got[1] == 'all' then
+        call('HDEL', key, 'x:' .. k)
+      elseif got[1] and got[2] then
+        forget_lanes(key, k, 0, tonumber(got[2]) - 1, true, tonumber(got[1]))
+      end
+      call('HDEL', key, 'o:' .. k, 'n:' .. k)
+    end
+  end
 end
 
 -- Answers of a fence: nil lets the script write, 'again' means this very call has run

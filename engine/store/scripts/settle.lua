@@ -4,7 +4,7 @@ local offset, edits, failure = tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local key = S .. 'r:' .. R
 local k, i = chord_of(a)
 local results = results_key(R, k)
-local run = fetch(R, a, 'k:' .. k, 'o:' .. k, 'n:' .. k)
+local run = fetch(R, a, 'k:' .. k, 'o:' .. k, 'n:' .. k, 'q:' .. a)
 if run.status and run.gen == gen and not run.raw then
   local mine = call('HGET', results, i)
   if mine and sub(mine, 1, 12) == nonce then return join_again(R, k, nonce) end
@@ -36,6 +36,10 @@ end
 local result
 if failure ~= '' then
   result = nonce .. 'R' .. failure
+  if run.extra[4] then
+    call('HDEL', key, 'q:' .. a)
+    forget_opened(key, run.extra[4])
+  end
 else
   local log = ''
   if offset > 0 then log = call('GETRANGE', log_key(R, a), 0, offset - 1) end

@@ -201,48 +201,85 @@ def test_a_run_of_nested_fanouts_leaves_no_field_of_what_was_joined(box: Box) ->
     assert box.fields("R-1") == set()
 
 
-def chords_kept(box: Box) -> tuple[int, int]:
-    """Return how many keys a store has of chords, and the bytes of all of the run."""
+def chords_kept(box: Box) -> tuple[int, int, int]:
+    """Return how much a store has of a run and its chords.
+
+    That is keys of chords and records of lanes; bytes; and decisions that tell losers.
+    """
+    view = box.view("R-1")
+    assert view is not None
     if isinstance(box, MemoryBox):
         run = box.inner.runs["R-1"]
-        return len(run.chords) + len(box.inner.pages), 0
+        chords = len(run.chords) + len(box.inner.pages)
+        return chords + len(run.chains), 0, len(run.decided)
     assert isinstance(box, RedisBox)
     keys = box.client.keys("swarm:s:r:R-1*")
     of_chords = [key for key in keys if b":i:" in key or b":k:" in key]
-    return len(of_chords), sum(map(box.client.memory_usage, keys))
+    logs = [key for key in keys if b":l:" in key]
+    return (
+        len(of_chords) + len(logs) + len(view.chains),
+        sum(map(box.client.memory_usage, keys)),
+        len(view.decided),
+    )
 
 
-@pytest.mark.parametrize("join", ["all", "all_settled"])
+ROUNDS = 40
+INNER = fanout(lit([1, 2]), INC, out="$.inner")
+ANY = fanout(lit([1, 2]), INC, "any", out="$.inner")
+FAILS = seq(INC, INNER, step("odd", lit(1), "$.b"))
+
+
+@pytest.mark.parametrize(
+    ("join", "body"),
+    [
+        # Nested chords go away with what they are nested in.
+        ("all", seq(INC, INNER, let("$.inner", lit(1)))),
+        ("all", seq(INC, ANY)),
+        ("all", FAILS),
+        ("all_settled", FAILS),
+        ("any", INC),
+        ("any", seq(INC, INNER, INC)),
+        ("any", seq(INC, ANY, INC)),
+        ("race", INC),
+        ("race", seq(INC, INNER, INC)),
+    ],
+)
 def test_a_loop_around_a_fanout_keeps_no_more_in_later_rounds(
-    box: Box, join: str, monkeypatch: pytest.MonkeyPatch
+    box: Box, join: str, body: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folding, "FOLD_AT", 400)
-    kept: list[tuple[int, int]] = []
+    kept: list[tuple[int, int, int]] = []
 
     def script(call: Any) -> Any:
         if call.agent.name == "far":
+            audit(box, "R-1")
             kept.append(chords_kept(box))
+        if call.agent.name == "odd":
+            raise ValueError
         return 1
 
     made = simulator(box, spawners(script))
-    inner = fanout(lit([1, 2]), INC, out="$.inner")
-    # Nested chords go away with what they are nested in.
-    body = seq(INC, inner, let("$.inner", lit(1))) if join == "all" else seq(INC)
-    round_ = seq(
-        fanout(lit([1, 2, 3]), body, join),
-        let("$.out", lit(1)),
-        step("far", lit(1), "$.b"),
-    )
+    forked = {
+        "kind": "try", "body": fanout(lit([1, 2, 3]), body, join), "catch": seq(),
+        "err_at": at("$.e"),
+    }  # fmt: skip
+    round_ = seq(forked, let("$.out", lit(1)), step("far", lit(1), "$.b"))
     loop = {
-        "kind": "loop", "counter": at("$.i"), "cond": lit(True), "max": 60,
+        "kind": "loop", "counter": at("$.i"), "cond": lit(True), "max": ROUNDS,
         "body": round_,
     }  # fmt: skip
     made.launch(program(loop), {"a": 1})
     assert made.run().status == "done"
-    assert made.final()["i"] == 60
-    early, late = kept[:30], kept[30:]
-    assert max(late)[0] <= max(early)[0] < 60
-    assert max(size for _, size in late) <= 1.1 * max(size for _, size in early)
+    assert made.final()["i"] == ROUNDS
+    early, late = kept[: ROUNDS // 2], kept[ROUNDS // 2 :]
+    # With records of lanes and keys of some chords, of those since the last fold.
+    assert max(late)[0] <= max(early)[0] < 2 * ROUNDS
+    told = max(told for _, _, told in kept)
+    # A small field a decision stays; of what is inside one, its own tells.
+    assert told <= (3 * ROUNDS if join == "all" else ROUNDS)
+    assert max(size - 100 * told for _, size, told in late) <= 1.1 * max(
+        size for _, size, _ in early
+    )
 
 
 @pytest.mark.parametrize("join", ["all", "any"])
@@ -275,4 +312,7 @@ def test_a_needless_chord_is_dropped_and_its_losers_stay_out(
     assert store.decided("R-1", calls.CHORD) == (None if join == "all" else "0")
     late = store.claim(calls.ref(f"{calls.CHORD}.1"), calls.C, calls.LUA)
     assert late == Refused("gone" if join == "all" else "closed")
-    assert chords_kept(box)[0] == 0
+    view = box.view("R-1")
+    assert view is not None
+    assert set(view.chains) == {"0"}
+    assert not view.chords

@@ -83,6 +83,8 @@ class View:
     logs: dict[str, bytes] = field(default_factory=dict)
     signals: dict[str, bytes] = field(default_factory=dict)
     chords: dict[str, ChordView] = field(default_factory=dict)
+    decided: set[str] = field(default_factory=set)
+    """Chords that one lane decided and nothing else is known of."""
     held: set[tuple[str, str]] = field(default_factory=set)
     leases: set[str] = field(default_factory=set)
     dispatched: set[tuple[str, str]] = field(default_factory=set)
@@ -174,6 +176,7 @@ class MemoryBox:
             view.chains[addr] = timeless(record)
             view.logs[addr] = found.read_log(addr, record.loglen)
         view.signals = dict(found.signals)
+        view.decided = set(found.decided)
         for k, chord in found.chords.items():
             view.chords[k] = ChordView(
                 chord.spec,
@@ -293,6 +296,8 @@ class RedisBox:
                 view.signals[addr] = raw
             elif what == "k":
                 view.chords[addr] = self._chord(run, addr, raw, got)
+            elif what == "x" and f"k:{addr}" not in got:
+                view.decided.add(addr)
         self._around(run, view)
         return view
 
@@ -370,8 +375,8 @@ def parse(text: bytes) -> Message:
 
 
 def _closed(view: View, addr: str) -> bool:
-    inside = (k for k in view.chords if addr.startswith((k + ".", k + ":")))
-    return any(view.chords[k].why is not None for k in inside)
+    closed = {k for k, chord in view.chords.items() if chord.why is not None}
+    return any(addr.startswith((k + ".", k + ":")) for k in closed | view.decided)
 
 
 def _places_of_chains(view: View) -> dict[str, list[str]]:
