@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
+import orjson
 import redis
 from django.conf import settings
 from django.db import ProgrammingError, transaction
@@ -17,9 +19,10 @@ from django.db import ProgrammingError, transaction
 from blueprints.models import Run
 from engine.flow.json_text import MAX_DEPTH, text_depth
 from engine.run.ctx import TooLarge, dump_expanded
-from engine.run.entry_shape import BadEntry, events_of
+from engine.run.entry_shape import LAST_MS, BadEntry, events_of
 from engine.run.load import Loader, Vanished
 from engine.run.outcomes import as_text
+from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.base import ROOT, JournalEntry, Ref, RunEnd
 from engine.store.dead_letters import JOURNAL
 from engine.store.redis import RedisStore
@@ -33,6 +36,7 @@ PAGE_BYTES: Final = 8 << 20
 KEEP_MS: Final = 30_000
 TURN_S: Final = 0.5
 TOO_LARGE: Final = "ResultTooLarge"
+NOT_TOLD: Final = "the journal's last entry of this run can't be read: doctor shows why"
 
 
 Told: TypeAlias = tuple[JournalEntry, dict[str, Any]]
@@ -102,12 +106,26 @@ class Archiver:
             try:
                 told.append((entry, events_of(entry)))
             except BadEntry as fault:
-                self._set_aside(entry, str(fault))
+                told += self._set_aside(entry, str(fault))
         return told
 
-    def _set_aside(self, entry: JournalEntry, why: str) -> None:
+    def _set_aside(self, entry: JournalEntry, why: str) -> list[Told]:
+        """Keep an entry for people to look at; return what is archived in its place.
+
+        That is nothing, but for the last of a run that is over: without it neither
+        would the run's row have an end, nor would its keys go away.
+        """
         logger.error("journal entry %s is set aside: %s", entry.id, why)
         self._store.bury(JOURNAL, why, entry.data)
+        head = self._store.head(entry.run) if entry.run else None
+        if head is None or (head.gen, head.number) != (entry.gen, entry.number):
+            return []
+        if head.status not in FINAL_RUN:
+            return []
+        end = [f"run_{head.status}"] + [NOT_TOLD] * (head.status != RunStatus.DONE)
+        data = {"e": [end]}
+        at_ms = min(entry.at_ms, LAST_MS)
+        return [(replace(entry, at_ms=at_ms, data=orjson.dumps(data)), data)]
 
     def _write_all(self, read: list[Told]) -> None:
         """Write a page; one entry that can't be written must not stop all others."""
@@ -118,7 +136,10 @@ class Archiver:
         except Exception as error:
             if len(read) == 1:
                 text = ascii(as_text(str(error)))[1:200]
-                self._set_aside(read[0][0], f"{type(error).__name__}: {text}")
+                why = f"{type(error).__name__}: {text}"
+                instead = self._set_aside(read[0][0], why)
+                if instead and instead != read:
+                    self._write_all(instead)
                 return
             for one in read:
                 self._write_all([one])

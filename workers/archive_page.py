@@ -155,6 +155,9 @@ class Page:
             if entry.gen != run.generation or not ends_run(events):
                 return
         run.archived_number = entry.number
+        if run.status in FINAL_RUN:
+            # Told after its end: with this its keys may go away.
+            self.retired.add(run.id)
         at = datetime.fromtimestamp(entry.at_ms / 1000, UTC)
         who = data.get("w", "")
         for event in events:

@@ -105,3 +105,47 @@ def test_the_reason_of_an_end_is_json_whatever_it_says(rig: Rig) -> None:
     run.refresh_from_db()
     assert run.status == "cancelled"
     assert run.error["text"].startswith('tab\t, "quote", ')
+
+
+def spoil_last(rig: Rig, run: str, content: bytes) -> None:
+    """Put an entry in the place of a run's last one."""
+    [*_, last] = [one for one in rig.store.journal("0", 1000) if one.run == run]
+    rig.store.wire.call("XDEL", f"{STATE}j", last.id)
+    fields = ("r", run, "g", last.gen, "n", last.number, "e", content)
+    rig.store.wire.call("XADD", f"{STATE}j", "*", *fields)
+
+
+@pytest.mark.parametrize("status", ["done", "failed", "cancelled"])
+def test_a_run_whose_last_entry_is_set_aside_ends_and_its_keys_go_away(
+    rig: Rig, status: str
+) -> None:
+    run = rig.launch(seq(step()))
+    if status == "done":
+        rig.work_off()
+    else:
+        rig.store.finish(run.pk, status, "why")
+    spoil_last(rig, run.pk, b"{")
+    Archiver(rig.store).turn()
+    run.refresh_from_db()
+    assert run.status == status
+    assert (run.error is None) == (status == "done")
+    assert rig.store.head(run.pk) is None
+    assert counts(rig.store.wire.call("HGETALL", BURIED)) == {"journal": 1}
+
+
+def test_what_is_told_or_set_aside_after_an_end_does_not_keep_the_keys(
+    rig: Rig,
+) -> None:
+    for content in (b'{"e":[["run_resumed"]]}', b"{"):
+        run = rig.launch(seq(step()))
+        rig.work_off()
+        number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}", "n", 1)
+        archiver = Archiver(rig.store)
+        archiver.turn()
+        run.refresh_from_db()
+        assert run.status == "done"
+        assert rig.store.head(run.pk) is not None
+        fields = ("r", run.pk, "g", 1, "n", number, "e", content)
+        rig.store.wire.call("XADD", f"{STATE}j", "*", *fields)
+        archiver.turn()
+        assert rig.store.head(run.pk) is None

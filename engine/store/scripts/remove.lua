@@ -1,12 +1,13 @@
 -- R ttl n cursor portion: what stays of a removed run, so that a late start does not
--- begin it again. With n only if that is the number of its last journal entry. All else
--- goes a portion of its fields a call, beginning at `cursor`; answers the next one.
+-- begin it again. With n only if it is over and that is the number of its last journal
+-- entry. All else goes a portion of its fields a call, beginning at `cursor`; answers the
+-- next one.
 local key = S .. 'r:' .. ARGV[1]
 local old = key .. ':old'
 if ARGV[4] == '0' then
   local was = call('HMGET', key, 'status', 'gen', 'gone', 'n')
   if was[1] and not was[3] then
-    if ARGV[3] ~= '' and was[4] ~= ARGV[3] then return {'kept', '0'} end
+    if ARGV[3] ~= '' and (was[4] ~= ARGV[3] or not FINAL[was[1]]) then return {'kept', '0'} end
     call('RENAME', key, old)
     call('HSET', key, 'status', was[1], 'gen', was[2], 'n', 0, 'gone', 1)
     call('PEXPIRE', key, tonumber(ARGV[2]))
