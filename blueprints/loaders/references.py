@@ -3,6 +3,7 @@
 `$file` becomes a text, `$agent_md` an agent, and what `$literal` holds is data as it is.
 """
 
+import copy
 from collections.abc import Iterable
 from typing import Final
 
@@ -141,7 +142,8 @@ class _Expander:
             self._agents[name] = agent, size
         agent, size = self._agents[name]
         self._charge(size, place)
-        return {**agent, **siblings}
+        # Who changes one must not change the others of the same file.
+        return {**copy.deepcopy(agent), **siblings}
 
     def _read(self, name: str, place: str) -> bytes:
         if name in self._files:

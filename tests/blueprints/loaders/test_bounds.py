@@ -14,6 +14,7 @@ from blueprints.loaders.cascade import MOST_INCLUDES, ReferenceRefused, cascade_
 from blueprints.loaders.documents import MAX_BYTES, DocumentInvalid
 from blueprints.loaders.files import Unreadable, read_file
 from blueprints.loaders.references import MOST_FILES
+from engine.blueprint.upgrade import upgrade
 
 AGENT = "---\nname: critic\nmodel: small\n---\nBe short.\n"
 
@@ -123,3 +124,12 @@ def test_no_swap_of_a_folder_for_a_link_leads_out(base, tmp_path):
         os.kill(swapper, signal.SIGKILL)
         os.waitpid(swapper, 0)
     assert seen == {AGENT.encode(), b"refused"}
+
+
+def test_agents_of_one_file_share_nothing_that_can_be_changed(base):
+    text = "---\nname: a\nworker_binding: coder\ntools: [Read]\n---\nBe short.\n"
+    (base / "agents" / "critic.md").write_text(text)
+    named = [{"$agent_md": "agents/critic.md", "name": name} for name in ("a", "b")]
+    upgraded = upgrade(loaded(base, {"agents": named}))
+    runners = [agent["runner"]["variant"] for agent in upgraded["agents"]]
+    assert runners == ["coder", "coder"]
