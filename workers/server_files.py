@@ -25,6 +25,8 @@ PRIVATE: Final = 0o700
 SOCKET: Final = "redis.sock"
 ROOT: Final = 0
 """The user who can replace every folder anyway."""
+RECORD_MAX: Final = 64 << 10
+"""Characters that are read of a description: a path has at most 4096 bytes."""
 SOCKET_PATH_MAX: Final = 103
 """Bytes in the path of a unix socket: the smallest of the systems' limits."""
 
@@ -239,15 +241,18 @@ def read_record(paths: Paths) -> Record | None:
     lies where nobody else can put one.
     """
     try:
-        with open(paths.record) as file:
-            theirs = os.fstat(file.fileno()).st_uid != os.geteuid()
-            found: dict[str, Any] = json.load(file)
+        # Another user may have put anything there: a pipe would be waited for.
+        fd = os.open(paths.record, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd) as file:
+            kind = os.fstat(fd)
+            theirs = kind.st_uid != os.geteuid() or not stat.S_ISREG(kind.st_mode)
+            found: dict[str, Any] = {} if theirs else json.loads(file.read(RECORD_MAX))
         record = Record(**{f.name: found[f.name] for f in dataclasses.fields(Record)})
         folder = Path(record.socket).parent
         elsewhere = record.data_dir != str(paths.data)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return None if theirs or elsewhere or not is_private(folder) else record
+    return None if elsewhere or not is_private(folder) else record
 
 
 def write_record(paths: Paths, record: Record) -> None:

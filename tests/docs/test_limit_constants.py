@@ -189,6 +189,7 @@ NO_LIMIT = {
         "workers/page.py:HEADER", "workers/page.py:RUN_BYTES", "workers/page.py:SLOT",
         "workers/process/launcher.py:_CAPABILITY_VERSION",
         "workers/server_files.py:PRIVATE", "workers/server_files.py:ROOT",
+        "workers/server_files.py:RECORD_MAX",
         "workers/server_files.py:SOCKET_PATH_MAX",
     ),
     "what an entry of a cache counts besides its text": (

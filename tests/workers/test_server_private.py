@@ -104,6 +104,15 @@ def test_its_folder_is_closed_to_others_whatever_it_was(var: Path, mode: int) ->
         assert answers(info)
 
 
+def test_a_description_that_is_no_file_is_none_and_never_waited_for(var: Path) -> None:
+    var.mkdir()
+    os.mkfifo(var / "redis.json")
+    assert read_server_info(var) is None
+    (var / "redis.json").unlink()
+    (var / "redis.json").write_text("[" * 200_000)
+    assert read_server_info(var) is None
+
+
 @pytest.mark.parametrize("text", [None, "", '{"socket": "/elsewhere"}'])
 def test_lost_description_is_written_again(var: Path, text: str | None) -> None:
     with embedded_server(var) as info:
