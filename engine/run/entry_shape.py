@@ -32,6 +32,10 @@ _INTEGERS: Final = frozenset(
         "took_ms",
     }
 )
+# A run that is ended from outside fails with a text alone.
+_LEAST: Final = {kind: len(set(names) - OPTIONAL) for kind, names in FIELDS.items()} | {
+    "run_failed": 1
+}
 
 
 class BadEntry(ValueError):
@@ -68,9 +72,7 @@ def _check(event: Any) -> None:
     if not isinstance(kind, str) or kind not in FIELDS:
         raise BadEntry(f"an event of unknown kind: {ascii(kind)[:40]}")
     names = FIELDS[kind]
-    # A run that is ended from outside fails with a text alone.
-    least = 1 if kind == "run_failed" else len(set(names) - OPTIONAL)
-    if len(event) - 1 < least:
+    if len(event) <= _LEAST[kind]:
         raise BadEntry(f"an event {kind!r} that lacks fields")
     for name, value in zip(names, event[1:], strict=False):
         if not _fits(name, value):

@@ -17,6 +17,7 @@ REMOVED_FIELDS: Final = 500
 """Of so many fields at a time a removed run's keys are found, so that no call is long."""
 IN_PIPELINE: Final = 100
 READ_BYTES: Final = 8 << 20
+READ_ENTRIES: Final = 32
 HEAD: Final = ("status", "gen", "n", "prog", "by", "gone")
 
 
@@ -137,8 +138,19 @@ class RedisReads:
         self, after: str, count: int, most_bytes: int
     ) -> list[JournalEntry]:
         """Return up to `count` journal entries after an id, the last reaching `most_bytes`."""
-        rows = self.wire.script("page", after, count, most_bytes)
-        return [journal_entry(key, pairs) for key, pairs in rows]
+        found: list[JournalEntry] = []
+        size = 0
+        while len(found) < count and size < most_bytes:
+            # A few at a time, since each may be as large as a Ctx.
+            some = self.journal(after, min(READ_ENTRIES, count - len(found)))
+            for entry in some:
+                if size < most_bytes:
+                    found.append(entry)
+                    size += len(entry.data)
+            if not some:
+                break
+            after = some[-1].id
+        return found
 
     def ends(self, runs: Sequence[str]) -> Iterator[RunEnd | None]:
         """Yield head, root record, its log and base of runs, in their order.

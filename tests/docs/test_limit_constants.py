@@ -111,7 +111,7 @@ NO_LIMIT = {
         "engine/store/redis.py:EVENT_PAGE", "engine/store/redis_reads.py:IN_PIPELINE",
         "engine/run/load.py:FIRST_LANES", "engine/run/load.py:LANES_BYTES",
         "engine/store/redis_reads.py:READ_BYTES",
-        "engine/run/turn.py:MOST_DROPPED", "engine/store/redis_reads.py:REMOVED_FIELDS",
+        "engine/run/turn.py:MOST_DROPPED", "engine/store/redis_reads.py:REMOVED_FIELDS", "engine/store/redis_reads.py:READ_ENTRIES",
         "workers/archive.py:BATCH", "workers/archive.py:PAGE_BYTES",
         "workers/archive.py:TURN_S",
         "workers/archive_page.py:IN_PAGE", "workers/bookkeeper.py:PAGE",

@@ -26,3 +26,19 @@ def test_a_server_that_forgot_its_scripts_learns_them_again(redis_socket: str) -
     box.store.start(starting())
     box.client.script_flush()
     assert box.store.start(starting()) == "ok"
+
+
+def test_a_page_of_the_journal_has_so_many_entries_or_bytes(redis_socket: str) -> None:
+    box = RedisBox(redis_socket)
+    for number in range(100):
+        large = 40 <= number < 50
+        entry = {"r": "R-1", "g": 1, "n": number, "e": b"x" * (1000 if large else 10)}
+        box.client.xadd("swarm:s:j", entry)
+    pages, after = [], "0"
+    while page := box.inner.journal_page(after, 45, 3_000):
+        pages.append([entry.number for entry in page])
+        after = page[-1].id
+    assert [number for page in pages for number in page] == list(range(100))
+    # The first has 40 small and 3 large ones: 3,400 bytes; then 3, 3, and the last.
+    assert [len(page) for page in pages] == [43, 3, 3, 45, 6]
+    box.close()
