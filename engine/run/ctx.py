@@ -160,6 +160,20 @@ def depth_of(value: Any) -> int:
     return _depth(value, {}, MAX_DEPTH + 1)
 
 
+def is_deeper(value: Any, most: int) -> bool:
+    """Tell whether a value, joins expanded, has more than `most` containers in a line.
+
+    Its text answers for most values, at the speed of C.
+    """
+    try:
+        if text_depth(orjson.dumps(value)) <= most:
+            return False
+    except orjson.JSONEncodeError:
+        # A join, a number beyond 64 bits, or so deep that it is no text.
+        pass
+    return depth_of(value) > most
+
+
 def _depth(value: Any, seen: dict[int, int], left: int) -> int:
     """Return the depth of a value, at most `left`; `seen` has those of containers."""
     if not isinstance(value, list | dict) or not left:

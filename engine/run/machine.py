@@ -34,7 +34,7 @@ from engine.flow.nodes import (
 )
 from engine.flow.values import truthy
 from engine.run.chain import CTX_LIMIT, Chain, Frame, place_of, too_deep
-from engine.run.ctx import depth_of, outgrows
+from engine.run.ctx import is_deeper, outgrows
 from engine.run.layout import Layout
 
 # What the flow is told of a step that nobody can do.
@@ -325,7 +325,7 @@ class Machine:
         # A bind that fails for one item fails for all: only the Ctx can be in its way.
         # So it is tried once, before any lane starts, and fails the whole fanout.
         bind, before = target_path(node.bind), chain.doc.snapshot()
-        if len(bind.keys) + depth_of(items) - 1 > MAX_DEPTH:
+        if is_deeper(items, MAX_DEPTH + 1 - len(bind.keys)):
             raise FlowError(CTX_LIMIT, too_deep(f"cannot bind the items to '{bind}'"))
         chain.doc.write(bind, None)
         chain.doc.restore(before)

@@ -102,7 +102,10 @@ end
 -- is counted by the server's limits, so it is bounded here (engine/store/dead_letters.py).
 local DEAD, DEAD_BYTES = 200, 2048
 local function bury(source, why, text, size)
-  call('HINCRBY', S .. 'buried', source, 1)
+  -- Celery's own queues have names at random, so there is no end of sources either.
+  local counts = S .. 'buried'
+  local known = call('HEXISTS', counts, source) == 1 or call('HLEN', counts) < DEAD
+  call('HINCRBY', counts, known and source or 'others', 1)
   call('LPUSH', S .. 'dead', num(now) .. '\n' .. source .. '\n' .. why .. '\n' .. size .. '\n' .. sub(text, 1, DEAD_BYTES))
   call('LTRIM', S .. 'dead', 0, DEAD - 1)
 end

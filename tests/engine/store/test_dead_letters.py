@@ -44,6 +44,15 @@ def test_dead_letters_are_counted_and_the_newest_of_them_kept(real: RedisBox) ->
     assert abs(kept[0].at_ms - real.store.now_ms()) < 60_000
 
 
+def test_the_sources_that_are_counted_have_an_end(real: RedisBox) -> None:
+    for number in range(MOST_KEPT + 20):
+        real.store.bury(f"celeryev.{number}", "no event", b"")
+    real.store.bury("celeryev.0", "no event", b"")
+    found = counts(real.client.hgetall(BURIED))
+    assert len(found) == MOST_KEPT + 1
+    assert (found["celeryev.0"], found["others"]) == (2, 20)
+
+
 def test_another_type_under_a_queues_name_stops_no_dispatch(real: RedisBox) -> None:
     real.client.set(LIST, "no list")
     assert real.store.start(starting()) == "ok"
