@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+import redis
 from billiard.common import human_status
 from billiard.process import current_process
 from celery import Celery, bootsteps, signals
@@ -36,6 +37,7 @@ from workers.open_files import files_fault
 from workers.page import Page
 from workers.process.offspring import adopt_orphans
 from workers.process.privacy import hide
+from workers.rights import rights_fault
 from workers.runtime import make_store
 from workers.server_files import NOWHERE
 from workers.steward_host import StewardHost
@@ -174,6 +176,19 @@ def refuse_without_redis(**_: Any) -> None:
         )
         sys.stderr.write(visible(text))
         # Celery only logs exceptions of signal handlers; this one it lets through.
+        raise SystemExit(REFUSED)
+
+
+@signals.celeryd_init.connect(weak=False)
+def refuse_without_rights(**_: Any) -> None:
+    """End a worker whose user of Redis may not do what it needs; an outage is waited for."""
+    fault = ""
+    with contextlib.suppress(redis.RedisError, OSError):
+        client = state_address().client(socket_connect_timeout=3, socket_timeout=3)
+        with contextlib.closing(client):
+            fault = rights_fault(client, state_address())
+    if fault:
+        sys.stderr.write(visible(f"{fault}\n"))
         raise SystemExit(REFUSED)
 
 

@@ -27,6 +27,7 @@ from workers.installation import KEY, foreign_text
 from workers.lua import SandboxHost
 from workers.lua.selftest import self_test
 from workers.open_files import files_fault
+from workers.rights import rights_fault
 from workers.room import var_fault
 from workers.server import read_server_info
 from workers.transport import state_address
@@ -143,6 +144,8 @@ def _server(client: Any) -> Finding:
         hint = f"`{typed('up')}` (or `run`) starts it; or set SWARM_REDIS_URL"
         return Finding("redis", "fail", text, hint)
     try:
+        if fault := rights_fault(client, where):
+            return Finding("redis", "fail", fault)
         info = client.info("server")
     except (redis.RedisError, OSError) as error:
         text = f"{where} does not answer: {_first_line(error)}"

@@ -33,7 +33,10 @@ from engine.store.address import Address, RedisUnwritable, away
 from engine.store.base import ENGINE_QUEUE
 from engine.visible import visible
 from workers import fleets_child
+from workers.fleet_orphans import left_by
+from workers.orphans import Orphans
 from workers.process.privacy import hide, may_hide
+from workers.rights import rights_fault
 from workers.server import (
     ServerInfo,
     ServerUnavailable,
@@ -72,11 +75,13 @@ class Place:
 
 
 def reach(address: Address) -> None:
-    """Ask a Redis for an answer; SetupFailed with one line when there is none."""
+    """Ask a Redis for all that is needed; SetupFailed with one line when it refuses."""
     try:
         client = address.client(socket_connect_timeout=3, socket_timeout=3)
         with contextlib.closing(client):
-            client.ping()
+            fault = rights_fault(client, address)
+            if not fault:
+                client.ping()
     except (redis.RedisError, OSError) as error:
         outage = away(error) if isinstance(error, redis.ResponseError) else None
         if isinstance(outage, RedisUnwritable):
@@ -86,6 +91,8 @@ def reach(address: Address) -> None:
             f"Redis at {address} does not answer ({reason}): start it, correct"
             " SWARM_REDIS_URL, or unset it to use the embedded server"
         ) from None
+    if fault:
+        raise SetupFailed(fault)
 
 
 @contextlib.contextmanager
@@ -281,6 +288,9 @@ class Fleet:
     """Workers started by this command, each under its guard."""
 
     members: list[Member] = field(default_factory=list)
+    hurried: bool = False
+    _left: Orphans | None = None
+    """What killed guards leave."""
 
     def start(
         self,
@@ -311,6 +321,8 @@ class Fleet:
         command.append("--")
         command += worker_command(queues, name=name, concurrency=concurrency)
         env = worker_env(place.address, concurrency)
+        if self._left is None:
+            self._left = left_by(self._guards, lambda: self.hurried)
         try:
             log = _log_file(name)
             guard = spawn_guard(command, env, log, keep)
@@ -320,6 +332,15 @@ class Fleet:
         return log
 
     def check(self) -> None:
+        """End what killed guards left, and put others in their place.
+
+        SetupFailed if no worker can be kept up.
+        """
+        if self._left is not None:
+            self._left.tidy()
+        self._replace()
+
+    def _replace(self) -> None:
         """Replace a guard that was killed; SetupFailed if no worker can be kept up."""
         for member in self.members:
             code = member.guard.poll()
@@ -339,6 +360,7 @@ class Fleet:
 
     def hurry(self) -> None:
         """Kill every worker at once; called from a signal handler."""
+        self.hurried = True
         for member in self.members:
             if member.guard.returncode is None:
                 with contextlib.suppress(OSError):
@@ -359,13 +381,23 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 member.guard.kill()
                 member.guard.wait()
-        self.members.clear()
+        self._let_go()
 
     def leave(self) -> None:
         """Let go of workers that stay."""
         for member in self.members:
             # They are not ours to wait for any more.
             member.guard.returncode = 0
+        self._let_go()
+
+    def _guards(self) -> list[int]:
+        return [member.guard.pid for member in self.members]
+
+    def _let_go(self) -> None:
+        if self._left is not None:
+            self._left.sweep(fleets_child.PATIENCE_S + 1.0, finally_=True)
+            self._left.release()
+            self._left = None
         self.members.clear()
 
 

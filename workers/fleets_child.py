@@ -21,20 +21,10 @@ from types import FrameType
 if __name__ == "__main__":  # with -P no folder of ours is known
     sys.path.append(str(Path(__file__).parents[1]))
 
-from workers.kin import (
-    PR_SET_CHILD_SUBREAPER,
-    PR_SET_DUMPABLE,
-    PR_SET_PDEATHSIG,
-    children,
-    end_tree,
-    prctl,
-)
+from workers.kin import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
+from workers.orphans import COURTESY_S, Orphans, reaped
 
-# What is called so sees the end of its worker by itself and has things to put in order:
-# it is given COURTESY_S for that. Anything may call itself so, hence no longer.
-COURTEOUS = (b"workers/process/launcher.py", b"\0django\0steward\0")
 ASKED = (signal.SIGTERM, signal.SIGQUIT)
-COURTESY_S = 10.0
 LOOK_S = 5.0
 """How often the guard looks for what a killed child of its worker has left to it."""
 TOO_SHORT_S = 5.0
@@ -69,8 +59,6 @@ class Guard:
         self.stopping = False
         self.hurry = False
         self.pid = 0
-        self._left: dict[int, float] = {}
-        """Since when what was left to us is here; unreaped, so its numbers are its own."""
         self._watch = [0] if watch else []
         self._asks_ready = ready
         self._ready = -1
@@ -83,7 +71,7 @@ class Guard:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGQUIT, self._stop)
         # What outlives the worker becomes a child of ours, whatever its session.
-        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self._left = Orphans(lambda pid: pid == self.pid)
         if hide:
             # It has the worker's environment, not meant for the children of agents.
             prctl(PR_SET_DUMPABLE, 0)
@@ -100,7 +88,7 @@ class Guard:
             self.start()
             while self.alive() and not self.stopping:
                 self.wait(LOOK_S)
-                self.tidy()
+                self._left.tidy()
             if self.stopping:
                 break
             # Children that a dead worker left must not meet those of its successor.
@@ -206,30 +194,7 @@ class Guard:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.pid, 0)
             self.pid = 0
-        told: set[int] = set()
-        until = time.monotonic() + seconds
-        while self.tidy(all_=finally_) and time.monotonic() < until:
-            for pid in set(self._left) - told if finally_ else ():
-                told.add(pid)
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGTERM)
-            time.sleep(0.01)
-
-    def tidy(self, *, all_: bool = False) -> int:
-        """End what was left to this guard; returns how much still has to go."""
-        now, waits = time.monotonic(), 0
-        left: dict[int, float] = {}
-        for pid in children(os.getpid()):
-            if pid == self.pid or reaped(pid):
-                continue
-            left[pid] = self._left.get(pid, now)
-            if is_courteous(pid) and now - left[pid] < COURTESY_S:
-                waits += all_
-            else:
-                waits += 1
-                end_tree(pid)
-        self._left = left
-        return waits
+        self._left.sweep(seconds, finally_=finally_)
 
 
 def ended(pid: int) -> bool:
@@ -241,24 +206,6 @@ def ended(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, options) is not None
     except ChildProcessError:
         return True
-
-
-def reaped(pid: int) -> bool:
-    """Reap a child if it has ended; tell whether it is gone."""
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return True
-
-
-def is_courteous(pid: int) -> bool:
-    """Tell whether a process calls itself one that ends by itself."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            command = file.read()
-    except OSError:
-        return False
-    return any(mark in command for mark in COURTEOUS)
 
 
 def say(text: str) -> None:

@@ -69,6 +69,13 @@ def read_server_info(var_dir: Path) -> ServerInfo | None:
     return None if record is None else _info(record, adopted=True)
 
 
+def server_pids(var_dir: Path) -> frozenset[int]:
+    """Returns the processes of the server, whoever started them."""
+    paths = Paths(Path(var_dir).resolve())
+    held = (locker_pid(paths.supervisor), locker_pid(paths.server))
+    return frozenset(pid for pid in held if pid is not None)
+
+
 def ensure_server(
     var_dir: Path,
     *,

@@ -41,6 +41,7 @@ from workers.fleets_child import WARM_S
 from workers.installation import ForeignRedis, hold_redis
 from workers.live import View, view_for
 from workers.live_progress import Progress, agents_at
+from workers.rights import missing_right
 from workers.room import GRACE_S, Overdue, Room
 from workers.runtime import make_store
 from workers.unserved import UnservedQueues
@@ -143,6 +144,8 @@ class Session:
                 return self.refuse("SetupFailed", text)
             except Overdue as error:
                 return self._overdue(str(error))
+            except redis.NoPermissionError as error:
+                return self.refuse("NoPermission", missing_right(error) + self._hint())
             except redis.RedisError as error:
                 again = self._hint()
                 text = f"Redis does not answer any more ({error}){again}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -33,18 +33,7 @@ from redis.sentinel import (
 ENCRYPTED: Final = frozenset({"rediss", "sentinels"})
 """`sentinels://` encrypts what goes to the sentinels and to the server."""
 ASKING: Final = frozenset({"sentinel", "sentinels"})
-PARTS: Final = frozenset(
-    {
-        "username",
-        "password",
-        "host",
-        "port",
-        "path",
-        "db",
-        "protocol",
-        "connection_class",
-    }
-)
+LOGIN: Final = ("username", "password")
 FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 TLS_OPTIONS: Final = (*FILES, "ssl_cert_reqs", "ssl_check_hostname")
 SENTINEL_OPTIONS: Final = ("master_name", "sentinel_username", "sentinel_password")
@@ -210,7 +199,7 @@ def _read(url: str) -> Address:
         _refuse_raw(tail, at)
         options = _parse(f"redis://{login}{at}{hosts.partition(',')[0]}{tail}")
     options["connection_class"] = CLASSES[scheme]
-    _refuse_unknown(scheme, options)
+    _refuse_unknown(scheme, _parse(f"redis://?{rest.partition('?')[2]}"))
     _check_tls(options)
     db = options.get("db", 0)
     if scheme in ASKING:
@@ -275,17 +264,22 @@ def _refuse_raw(tail: str, at: str) -> None:
         raise AddressInvalid("expected a database number after the host: HOST:PORT/0")
 
 
-def _refuse_unknown(scheme: str, options: Mapping[str, Any]) -> None:
-    """Refuse what would be without effect, TLS options without TLS above all."""
-    allowed = TLS_OPTIONS if scheme in ENCRYPTED else ()
+def _refuse_unknown(scheme: str, names: Iterable[str]) -> None:
+    """Refuse what would be without effect, TLS options without TLS above all.
+
+    So is what has its place before the query: redis-py would take it from there, too.
+    """
+    allowed = ("db", *(TLS_OPTIONS if scheme in ENCRYPTED else ()))
     if scheme in ASKING:
         allowed = (*allowed, *SENTINEL_OPTIONS)
-    for name in options:
-        if name in PARTS or name in allowed:
+    for name in names:
+        if name in allowed:
             continue
+        if name in LOGIN:
+            raise AddressInvalid(f"{name} goes before the host; {ENCODE}")
         if name in TLS_OPTIONS:
             raise AddressInvalid(f"{name} is for {'://, '.join(sorted(ENCRYPTED))}://")
-        known = ", ".join(("db", *allowed))
+        known = ", ".join(allowed)
         raise AddressInvalid(f"{scheme}:// has no option {name}; it has {known}")
 
 

@@ -18,6 +18,7 @@ from redis_servers import HOST, Authority, Recorder, Servers, free_port, tls_lin
 from engine.store.address import Address
 from swarm_project.celery import app
 from workers.fleets import reach
+from workers.rights import RULE
 from workers.runtime import make_store
 
 PASSWORD = "of/the?guide#@"
@@ -55,7 +56,10 @@ def serve(
     """Start what a URL asks for; the port at which it is to be found."""
     tls = not url.startswith("sentinel://")
     port = free_port()
-    acl = [f'user {name} on ">{PASSWORD}" ~swarm:* &* +@all -@admin' for name in USERS]
+    acl = [
+        RULE.replace("NAME", name).replace(">PASSWORD", f'">{PASSWORD}"')
+        for name in USERS
+    ]
     more = tls_lines(authority, port) if tls else []
     if tls and "ssl_certfile" not in url:
         more.append("tls-auth-clients no")

@@ -13,6 +13,7 @@ from redis_servers import HOST, Authority, Recorder, Servers, free_port, tls_lin
 from engine.store.address import Address
 from swarm_project.celery import app
 from workers.fleets import SetupFailed, reach
+from workers.rights import RULE
 from workers.runtime import make_store
 from workers.transport import state_address
 
@@ -20,7 +21,7 @@ PASSWORD = "s3/cret?and #more@:%"
 ACL = [
     "user default off",
     # A value in quotes may hold what would end it.
-    f'user swarm on ">{PASSWORD}" ~swarm:* &* +@all -@admin',
+    RULE.replace("NAME", "swarm").replace(">PASSWORD", f'">{PASSWORD}"'),
 ]
 HELLO = b"\x16\x03"
 """How a record of a TLS handshake begins."""

@@ -62,7 +62,7 @@ ON_PAGE = {
     "engine/store/dead_letters.py:MOST_BYTES": "dead letters that are kept",
     "engine/store/dead_letters.py:MOST_KEPT": "dead letters that are kept",
     "engine/store/memory_core.py:ENGINE_TIMEOUT_MS": "a transition without an agent",
-    "workers/fleets_child.py:COURTESY_S": "what a worker has left",
+    "workers/orphans.py:COURTESY_S": "what a worker has left",
     "workers/fleets_child.py:WARM_S": "what runs when a worker is asked to stop",
     "workers/keeper.py:GRACE_S": "an attempt that can't be interrupted",
     "workers/live.py:GROUP_EVERY_S": "`run`: notes of one stage",

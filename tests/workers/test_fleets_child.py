@@ -14,14 +14,20 @@ from workers import fleets_child
 WORKER = """
 import os, signal, subprocess, sys, time
 folder = sys.argv[1]
+def leave(name):
+    # Before it is adopted: it may be ended at once then.
+    pid = os.fork()
+    if pid:
+        while not os.path.exists(os.path.join(folder, f'{name}.{pid}')): time.sleep(0.01)
+        os._exit(0)
 if os.fork() == 0:
     os.setsid()
-    if os.fork(): os._exit(0)
+    leave('stray')
     os.setsid()
     open(os.path.join(folder, f'stray.{os.getpid()}'), 'w').close()
     time.sleep(60)
 if os.fork() == 0:
-    if os.fork(): os._exit(0)
+    leave('named')
     os.setsid()
     open(os.path.join(folder, f'named.{os.getpid()}'), 'w').close()
     os.execv(sys.executable, [sys.executable, '-c',
@@ -35,8 +41,9 @@ GUARD = """
 import sys
 import pytest
 
-from workers import fleets_child
-fleets_child.COURTESY_S, fleets_child.LOOK_S = 1.0, 0.2
+from workers import fleets_child, orphans
+fleets_child.COURTESY_S = orphans.COURTESY_S = 1.0
+fleets_child.LOOK_S = 0.2
 sys.exit(fleets_child.main())
 """
 
