@@ -118,7 +118,8 @@ def test_a_foreign_redis_ends_a_stock_worker(rig: Rig, tmp_path: Path) -> None:
     )
 
     assert ended.returncode == 2, ended.stderr
-    assert ended.stderr.count("belongs to another installation") == 1
+    # The worker says it, and its steward too where that was up before the worker ended.
+    assert ended.stderr.count("belongs to another installation") in (1, 2)
     assert "Traceback" not in ended.stderr
     with pytest.raises(ForeignRedis):
         hold_redis(rig.store, installation_name())
