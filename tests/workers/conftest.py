@@ -1,6 +1,7 @@
 """A real server that the settings name, and runs worked off in this process."""
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,9 +36,16 @@ def rig(redis_url: str) -> Iterator[Rig]:
 
 
 @pytest.fixture
-def var(tmp_path: Path) -> Iterator[Path]:
+def short_path() -> Iterator[Path]:
+    """A folder where a socket has a path that the system takes, as pytest's may not be."""
+    with tempfile.TemporaryDirectory(prefix="swarm-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def var(short_path: Path, tmp_path: Path) -> Iterator[Path]:
     """A var folder whose server is stopped, and all its processes gone, at the end."""
-    var = tmp_path / "var"
+    var = short_path / "var"
     yield var
     stop_server(var)
-    until(lambda: mentioning(str(tmp_path)) == [], 5)
+    until(lambda: mentioning(str(short_path)) + mentioning(str(tmp_path)) == [], 5)

@@ -147,9 +147,9 @@ def test_long_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["with space", "a?b=c", "a#b", "a%20b", "a;b", "ü+é"])
 def test_a_path_with_signs_of_a_url(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    var = tmp_path / name
+    var = short_path / name
     with embedded_server(var) as info:
         assert answers(info)
         assert info.socket_path == str(var / "redis/redis.sock")

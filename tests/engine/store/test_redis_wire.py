@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from store_boxes import LEASE_MS, TEMPLATE, RedisBox
 from store_calls import RUN, starting
 
+from engine.store.address import Address
 from engine.store.redis import RedisStore
 
 
@@ -14,8 +17,9 @@ def test_the_journal_reads_the_same_in_both_protocols(
     redis_socket: str, protocol: int
 ) -> None:
     RedisBox(redis_socket)
-    url = f"unix://{redis_socket}?protocol={protocol}"
-    store = RedisStore(url, template=TEMPLATE, lease_ms=LEASE_MS)
+    address = Address.of(f"unix://{redis_socket}")
+    speaking = replace(address, options={**address.options, "protocol": protocol})
+    store = RedisStore(speaking, template=TEMPLATE, lease_ms=LEASE_MS)
     store.start(starting())
     store.pause(RUN)
     assert [entry.number for entry in store.journal("0", 10)] == [1, 2]
