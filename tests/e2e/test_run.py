@@ -118,7 +118,7 @@ def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
     assert shell.run("run", file, "--json", "--set", "a.b=text") == 0
     got = json.loads(shell.out)
     assert shell.out.count("\n") == 1
-    assert set(got) == {"run", "status", "ctx", "error", "steps"}
+    assert set(got) == {"run", "status", "ctx", "error", "steps", "usage"}
     assert (got["status"], got["error"]) == ("done", None)
     assert got["ctx"]["a"] == {"b": "text", "c": 2}
     assert got["ctx"]["nap1"] == "/children/1"
