@@ -1,1 +1,1 @@
-"""The Django app that remembers: every table, what reads and what writes it."""
+"""The Django app with the tables, their queries and writes, and Blueprint files."""

@@ -8,27 +8,35 @@ from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 
 from blueprints.checks import (
+    TAG,
     check_agent_limits,
     check_agents,
-    check_numbers,
+    check_database,
+    check_project,
     check_secret_key,
+    check_settings,
     check_wiring,
 )
 
 
 class BlueprintsConfig(AppConfig):
-    """Registers the system checks and gives migrations the time they need."""
+    """Register the system checks, and let migrations run without a timeout."""
 
     name = "blueprints"
 
     def ready(self) -> None:
-        """Registers what `manage.py check` has to prove."""
-        checks.register(check_wiring)
-        checks.register(check_agents, deploy=True)
-        checks.register(check_agent_limits)
-        checks.register(check_secret_key, deploy=True)
-        checks.register(check_numbers)
-        # A migration of a large table takes longer than any statement of a run may.
+        """Register the checks of `manage.py check`."""
+        checks.register(check_project, TAG)
+        # The others would fail without the settings of Swarm.
+        if not check_project():
+            for check in (
+                *(check_wiring, check_agent_limits, check_settings),
+                check_database,
+            ):
+                checks.register(check, TAG)
+            for check in (check_agents, check_secret_key):
+                checks.register(check, TAG, deploy=True)
+        # Migrating a large table may take longer than the statement timeout.
         pre_migrate.connect(_lift_statement_timeout, sender=self)
         post_migrate.connect(_restore_statement_timeout, sender=self)
 

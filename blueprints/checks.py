@@ -1,47 +1,64 @@
-"""System checks, made before anything is started: swarm.E001 the wiring, E002 a number out
-of bounds, E003 a usual limit of agents above the most, W001 a lease so short that steps may
-run twice, W002 an agent module or function that can't be used, W003 a secret key that
-this machine made for itself (both --deploy).
+"""System checks, made before each command: project, wiring, settings, limits and lease.
+
+With --deploy also: agent modules and the secret key. Their ids begin with `swarm.`.
 """
 
-import math
-import os
+from pathlib import Path
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from blueprints.agent_limits import limits_of
-from blueprints.agents import broken_modules, function_faults
-from blueprints.conf import spawner_kinds, wiring_faults
-from engine.store.record import MOST_LOST
+from blueprints.conf import importable_kinds, load_kinds, spawner_class, wiring_faults
 
-# The environment's reader says the same; this is for settings modules that set them.
-NUMBERS: Final = (
-    "SWARM_LEASE",
-    "SWARM_STEP_BUDGET",
-    "SWARM_STEP_BUDGET_S",
-    "SWARM_LANE_BATCH",
-    "SWARM_CHORD_WINDOW",
-    "SWARM_CONSUMERS",
-    "SWARM_MAX_LOST",
-    "SWARM_RUN_DEADLINE",
-    "SWARM_ATTEMPT_TIMEOUT",
-    "SWARM_CTX_LIMIT",
-    "SWARM_INPUT_LIMIT",
-    "SWARM_CACHE_LIMIT",
-    "SWARM_INLINE_LIMIT",
-    "SWARM_JOURNAL_LIMIT",
-    "SWARM_OUTPUT_LIMIT",
-)
-LEAST: Final = {"SWARM_LEASE": 2.0, "SWARM_STEP_BUDGET": 0}
-"""Where it is not that a number must be more than 0."""
-MOST: Final = {"SWARM_MAX_LOST": MOST_LOST}
+TAG: Final = "swarm"
+"""The tag of these checks, by which commands make them and not those of web pages."""
 SHORT_LEASE_S: Final = 3.0
+OUR_BROKER: Final = "swarm://"
+IMPORT: Final = "from swarm_project.settings import *"
+
+
+def check_project(**_: Any) -> list[CheckMessage]:
+    """Return an error for each part that the settings of a project lack."""
+    found: list[CheckMessage] = [
+        Error(
+            f"settings.INSTALLED_APPS has no {app!r}",
+            hint=f"Add {app!r}.",
+            id="swarm.E004",
+        )
+        for app in ("blueprints", "workers")
+        if not apps.is_installed(app)
+    ]
+    if not hasattr(settings, "SWARM_SETTINGS"):
+        text = "the settings module does not have the settings of Swarm"
+        hint = f"Begin it with `{IMPORT}`; what stands below wins."
+        found.append(Error(text, hint=hint, id="swarm.E005"))
+    elif settings.CELERY_BROKER_URL != OUR_BROKER:
+        text = (
+            "settings.CELERY_BROKER_URL is not Swarm's, whose workers would serve another"
+            " broker"
+        )
+        hint = "Give the settings of your own Celery app another prefix than CELERY."
+        found.append(Error(text, hint=hint, id="swarm.E006"))
+    return found
+
+
+def check_database(**_: Any) -> list[CheckMessage]:
+    """Return a warning for a SQLite in which writers do not wait for each other."""
+    default = settings.DATABASES["default"]
+    options = default.get("OPTIONS", {})
+    if not default["ENGINE"].endswith(".sqlite3"):
+        return []
+    if options.get("transaction_mode") == "IMMEDIATE":
+        return []
+    text = "several processes write to this SQLite, and some will find it locked"
+    hint = 'Add "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20}.'
+    return [Warning(text, hint=hint, id="swarm.W004")]
 
 
 def check_wiring(**_: Any) -> list[CheckMessage]:
-    """Returns an error for each path of settings.SWARM that can't be imported."""
+    """Return an error for each path of settings.SWARM that can't be imported."""
     hint = "Correct the path in settings.py or install the extra it belongs to."
     return [
         Error(f"settings.{place}: {reason}", hint=hint, id="swarm.E001")
@@ -50,33 +67,36 @@ def check_wiring(**_: Any) -> list[CheckMessage]:
 
 
 def check_agents(**_: Any) -> list[CheckMessage]:
-    """Returns a warning for each agent module or function that can't be used.
+    """Return a warning for each agent module or function that can't be used.
 
-    A warning, since workers serve what works. It imports what people wrote, which may
-    take long, so not every command makes it: only `manage.py check --deploy`.
+    A warning, since workers serve all other functions. Only `manage.py check --deploy`
+    makes this check: importing these modules may take long.
     """
-    faults = list(broken_modules(settings.SWARM_AGENT_MODULES).values())
-    faults += [f"{name}: {fault}" for name, fault in function_faults().items()]
-    hint = "Mend the module, or take it out of SWARM_AGENT_MODULES."
+    faults = load_kinds(importable_kinds())
+    hint = "Fix the module, or take it out of SWARM_AGENT_MODULES."
     return [Warning(fault, hint=hint, id="swarm.W002") for fault in faults]
 
 
 def check_secret_key(**_: Any) -> list[CheckMessage]:
-    """Returns a warning if the secret key is one that was made in the `var` folder."""
-    if os.environ.get("SWARM_SECRET_KEY", "").strip():
+    """Return a warning if the secret key was generated in the `var` folder."""
+    generated = Path(settings.VAR_DIR, "secret_key")
+    if not generated.is_file() or generated.read_text().strip() != settings.SECRET_KEY:
         return []
-    text = (
-        f"SWARM_SECRET_KEY is not set: the key in {settings.VAR_DIR}/secret_key is used"
-    )
-    hint = "Set it, the same on every machine: each would make another one."
+    text = f"SWARM_SECRET_KEY is not set: the key in {generated} is used"
+    hint = "Set it to one value on all machines: each generates its own key."
     return [Warning(text, hint=hint, id="swarm.W003")]
 
 
 def check_agent_limits(**_: Any) -> list[CheckMessage]:
-    """Returns an error for each limit of agents whose usual value is above the most."""
+    """Return an error for each limit of agents whose default is above its maximum."""
     hint = "Raise the second or lower the first."
     found: list[CheckMessage] = []
-    for limit in sorted({one for kind in _kinds() for one in limits_of(kind).values()}):
+    limits = {
+        one
+        for kind in importable_kinds()
+        for one in spawner_class(kind).limits.values()
+    }
+    for limit in sorted(limits):
         usual, most = getattr(settings, limit.usual), getattr(settings, limit.most)
         if usual > most:
             text = f"{limit.usual} ({usual}) is more than {limit.most} ({most})"
@@ -84,44 +104,24 @@ def check_agent_limits(**_: Any) -> list[CheckMessage]:
     return found
 
 
-def _kinds() -> list[str]:
-    """Returns the kinds whose spawner can be imported; E001 tells of the others."""
-    faulty = {place for place, _ in wiring_faults()}
-    return [
-        kind for kind in spawner_kinds() if f"SWARM['SPAWNERS'][{kind!r}]" not in faulty
-    ]
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """Return an error for each setting out of bounds, and a warning for a short lease.
 
-
-def check_numbers(**_: Any) -> list[CheckMessage]:
-    """Returns an error for each number out of bounds, and a warning for a short lease."""
+    Variables are checked when they are read; this check is for settings modules.
+    """
     hint = "Correct it in the environment or in your settings module."
     found: list[CheckMessage] = []
-    for name in sorted({*NUMBERS, *_other_numbers()}):
-        value = getattr(settings, name, None)
-        least, most = LEAST.get(name), MOST.get(name, math.inf)
-        if not _in_bounds(value, least, most):
-            rule = "more than 0" if least is None else f"at least {least:g}"
-            if most < math.inf:
-                rule += f" and at most {most:g}"
-            text = f"settings.{name}: expected a number, {rule}, got {value!r}"
+    for setting in (one for group in settings.SWARM_SETTINGS.values() for one in group):
+        value = getattr(settings, setting.name, setting.default)
+        if not setting.allows(value):
+            text = f"settings.{setting.name}: expected {setting.rule}, got {value!r}"
             found.append(Error(text, hint=hint, id="swarm.E002"))
     if not found and settings.SWARM_LEASE < SHORT_LEASE_S:
         text = (
-            f"settings.SWARM_LEASE is {settings.SWARM_LEASE:g} s: the keeper renews once a"
-            " second, so one that is held up for a moment loses its claims and steps run"
+            f"settings.SWARM_LEASE is {settings.SWARM_LEASE:g} s: the keeper renews leases"
+            " once a second, so a short delay of a worker loses its claims, and steps run"
             " twice"
         )
         hint = f"Set SWARM_LEASE to {SHORT_LEASE_S:g} or more; 10 is the default."
         found.append(Warning(text, hint=hint, id="swarm.W001"))
     return found
-
-
-def _other_numbers() -> set[str]:
-    names = {name for name in dir(settings) if name.startswith("SWARM_")}
-    return {name for name in names if type(getattr(settings, name)) in (int, float)}
-
-
-def _in_bounds(value: Any, least: float | None, most: float) -> bool:
-    if type(value) not in (int, float) or not math.isfinite(value) or value > most:
-        return False
-    return value > 0 if least is None else value >= least

@@ -1,6 +1,6 @@
-"""The only reader of settings.SWARM: turns its dotted paths into objects."""
+"""Import the objects that settings.SWARM names; no other module reads it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -8,52 +8,73 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from blueprints.spawner import KindSpawner
+from engine.blueprint_store import BlueprintStore
 from engine.ports import LuaHost
 
 
 def spawner_kinds() -> tuple[str, ...]:
-    """Returns the agent kinds that have a spawner here, sorted."""
+    """Return the agent kinds that have a spawner here, sorted."""
     return tuple(sorted(settings.SWARM["SPAWNERS"]))
 
 
-def spawner_class(kind: str) -> Any:
-    """Returns the class of a kind's spawner; raises LookupError for one without."""
+def spawner_class(kind: str) -> type[KindSpawner]:
+    """Return the spawner class of a kind; raise LookupError if it has none."""
     try:
         path = settings.SWARM["SPAWNERS"][kind]
     except KeyError:
         known = ", ".join(spawner_kinds()) or "none"
         raise LookupError(f"no spawner for kind {kind!r}; known: {known}") from None
-    return resolve(path)
+    found: type[KindSpawner] = resolve(path)
+    return found
+
+
+def importable_kinds() -> list[str]:
+    """Return the kinds whose spawner can be imported; `wiring_faults` has the others."""
+    faulty = {place for place, _ in wiring_faults()}
+    return [
+        kind for kind in spawner_kinds() if f"SWARM['SPAWNERS'][{kind!r}]" not in faulty
+    ]
+
+
+def load_kinds(kinds: Iterable[str]) -> list[str]:
+    """Load the agent code of kinds; return a text for each part that fails."""
+    return [fault for kind in kinds for fault in spawner_class(kind).prepare()]
 
 
 def lua_functions() -> dict[str, Any]:
-    """Returns the host functions of Lua scripts by name; raises ImportError."""
+    """Return the host functions of Lua scripts by name; raise ImportError."""
     wired = settings.SWARM.get("LUA_FUNCTIONS", {})
     return {name: resolve(path) for name, path in wired.items()}
 
 
 @cache
 def lua_host() -> LuaHost:
-    """Returns the LuaHost of this process; it starts nothing before its first script."""
+    """Return the LuaHost of this process; its first script starts the sandbox."""
     host: LuaHost = resolve(settings.SWARM["LUA_HOST"])()
     return host
 
 
 @cache
-def resolve(path: str) -> Any:
-    """Returns what a dotted path names; raises ImportError."""
-    return import_string(path)
+def blueprint_store() -> BlueprintStore:
+    """Return what Blueprints are kept in."""
+    store: BlueprintStore = resolve(settings.SWARM["BLUEPRINT_STORE"])()
+    return store
+
+
+resolve = cache(import_string)
+"""Imports the object that a dotted path names, once; raises ImportError."""
 
 
 def wiring_faults() -> Iterator[tuple[str, str]]:
-    """Yields the place in settings.SWARM and the reason of each path that fails."""
+    """Yield place and reason of each path of settings.SWARM that can't be imported."""
     for place, path in _paths("SWARM", settings.SWARM):
         if not isinstance(path, str):
             yield place, f"expected a dotted path, got {path!r}"
             continue
         try:
             resolve(path)
-        # Importing runs any code at all, so anything may come out of it.
+        # An import runs arbitrary code, which may raise anything.
         except Exception as error:
             yield place, f"{path} can't be imported: {error}"
 
@@ -66,7 +87,9 @@ def _paths(place: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from _paths(f"{place}[{key!r}]", part)
 
 
-def _forget(*, setting: str, **_: Any) -> None:
+def _clear_caches(*, setting: str, **_: Any) -> None:
+    if setting in {"SWARM", "SWARM_BLUEPRINTS"}:
+        blueprint_store.cache_clear()
     if setting == "SWARM":
         resolve.cache_clear()
         if lua_host.cache_info().currsize:
@@ -74,4 +97,4 @@ def _forget(*, setting: str, **_: Any) -> None:
             lua_host.cache_clear()
 
 
-setting_changed.connect(_forget, dispatch_uid="blueprints.conf")
+setting_changed.connect(_clear_caches, dispatch_uid="blueprints.conf")

@@ -1,11 +1,10 @@
-"""Registered scripts: Lua files below the folders of settings.SWARM_LUA_DIRS.
+"""Registered scripts: the Lua files below the folders of settings.SWARM_LUA_DIRS.
 
-A name is a path below one of them, `.lua` may be left out; no name leads outside.
+The name of a script is its path below one of them, with or without `.lua`.
 """
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import os
 import posixpath
@@ -18,38 +17,39 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from blueprints.loaders.files import TooLong, Unreadable, read_file, real_path
+from blueprints.loaders.cascade import Cascade, Folder
+from blueprints.loaders.files import FileTooLong, FileUnreadable, decoded, read_file
+from engine.flow.spelling import hint_at
 
 LARGEST: Final = 1024 * 1024
 LONGEST_NAME: Final = 256
 CACHE_BYTES: Final = 16 * 1024 * 1024
 ENTRY: Final = 1024
-"""What an entry takes besides its text."""
+"""The size of a cache entry without its text."""
 MOST_KNOWN: Final = 1000
-"""Names that one which is not registered is held against."""
+"""The most names that are compared with an unknown one."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A script as it was read: its file, in which state, and what it takes."""
+    """A script in the cache: its file, the stamp of the file and its text."""
 
     path: str
     stamp: tuple[int, ...]
     text: str
-    size: int
 
 
-# One entry a file, whatever its spelling.
+# One entry a file: the key is the normalised name.
 _kept: LRUCache[tuple[str, tuple[str, ...]], _Kept] = LRUCache(
-    CACHE_BYTES, getsizeof=lambda kept: kept.size
+    CACHE_BYTES, getsizeof=lambda kept: sys.getsizeof(kept.text) + ENTRY
 )
 _lock = threading.Lock()
 
 
 def find_script(name: str, folders: Sequence[str]) -> str:
-    """Return the text of a registered script; LookupError says what is wrong.
+    """Return the text of a registered script; raise LookupError.
 
-    The first folder that has it wins. A file is read again when it has changed.
+    The first folder that has the file is used. A changed file is read again.
     """
     file = _file(name)
     key = (file, tuple(folders))
@@ -57,26 +57,25 @@ def find_script(name: str, folders: Sequence[str]) -> str:
         kept = _kept.get(key)
     if kept is not None and _stamp(kept.path) == kept.stamp:
         return kept.text
-    for folder in folders:
-        try:
-            base = real_path(folder)
-            path = real_path(os.path.join(base, file))
-        except Unreadable as error:
-            raise LookupError(f"the script {name!r} {error}") from None
-        if not os.path.isfile(path):
-            continue
-        if not path.startswith(os.path.join(base, "")):
-            raise LookupError(f"the script {name!r} leads out of {folder}")
+    searched = [Folder(os.path.realpath(one), "SWARM_LUA_DIRS") for one in folders]
+    try:
+        path = Cascade(searched).find(file)
+        if path is None:
+            raise LookupError(_unknown(name, folders))
         stamp = _stamp(path)
-        text = _read(path, name)
-        with _lock:
-            _kept[key] = _Kept(path, stamp, text, sys.getsizeof(text) + ENTRY)
-        return text
-    raise LookupError(_unknown(name, folders))
+        text = decoded(read_file(path, follow=False, most=LARGEST))
+    except FileTooLong:
+        text = f"the script {name!r} is larger than {LARGEST} bytes"
+        raise LookupError(text) from None
+    except FileUnreadable as error:
+        raise LookupError(f"the script {name!r}: {error}") from None
+    with _lock:
+        _kept[key] = _Kept(path, stamp, text)
+    return text
 
 
 def _file(name: str) -> str:
-    """Return the one spelling of a script's file below its folder."""
+    """Return the normalised path of a script below its folder; raise LookupError."""
     if len(name) > LONGEST_NAME:
         raise LookupError(f"a script's name has at most {LONGEST_NAME} characters")
     if not name or "\0" in name or name.startswith("/") or ".." in name.split("/"):
@@ -86,24 +85,12 @@ def _file(name: str) -> str:
 
 
 def _stamp(path: str) -> tuple[int, ...]:
-    """Tell one state of a file from another; `path` has no link in it."""
+    """Return a value that changes with the file; `path` contains no link."""
     try:
         found = os.lstat(path)
     except OSError:
         return ()
     return (found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns)
-
-
-def _read(path: str, name: str) -> str:
-    try:
-        return read_file(path, follow=False, most=LARGEST).decode()
-    except TooLong:
-        text = f"the script {name!r} is larger than {LARGEST} bytes"
-    except Unreadable as error:
-        text = f"the script {name!r} {error}"
-    except UnicodeDecodeError as error:
-        text = f"the script {name!r}: byte {error.start} is not UTF-8"
-    raise LookupError(text)
 
 
 def _unknown(name: str, folders: Sequence[str]) -> str:
@@ -112,7 +99,6 @@ def _unknown(name: str, folders: Sequence[str]) -> str:
         for folder in folders
         for path in Path(folder).rglob("*.lua")
     )
-    known = sorted(itertools.islice(found, MOST_KNOWN))
-    near = difflib.get_close_matches(name.removesuffix(".lua"), known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "is its folder in SWARM_LUA_DIRS?"
+    hint = hint_at(name.removesuffix(".lua"), itertools.islice(found, MOST_KNOWN))
+    hint = hint or "is its folder in SWARM_LUA_DIRS?"
     return f"no Lua script is registered as {name!r}; {hint}"

@@ -1,4 +1,4 @@
-"""What web pages show: texts from outside as they can be seen, the admin's too."""
+"""Make control characters visible in all web pages, the admin included."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from django.http.response import HttpResponseBase
 
 from engine.visible import visible
 
+Handler = Callable[[HttpRequest], HttpResponseBase]
 
-class VisiblePages:
-    """Middleware: escapes and what turns text around are shown as text in every page."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        """Stand around a view."""
-        self._get_response = get_response
+def visible_pages(get_response: Handler) -> Handler:
+    """Return the middleware that shows escape sequences and direction marks as text."""
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer a request."""
-        response = self._get_response(request)
-        if isinstance(response, HttpResponse) and response.get(
-            "Content-Type", ""
-        ).startswith("text/html"):
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        html = response.get("Content-Type", "").startswith("text/html")
+        if html and isinstance(response, HttpResponse):
             text = response.content.decode(response.charset)
             response.content = visible(text).encode(response.charset)
         return response
+
+    return respond

@@ -1,4 +1,4 @@
-"""What commands speak through: streams that show escapes as text and survive their end."""
+"""Streams for commands: they show escape sequences as text and survive a closed pipe."""
 
 from __future__ import annotations
 
@@ -11,92 +11,93 @@ from typing import Any, TextIO, cast
 from engine.visible import visible
 
 
-class Mouth:
-    """A stream that every text leaves visible, and that may be full, closed or gone.
+class Output:
+    """A stream that makes control characters visible and ignores write errors.
 
-    What can't be written any more is dropped, and `lost` says why: a run must not fail
-    because nobody reads.
+    After an error all text is dropped, and `error` keeps the reason: a run must not fail
+    because its output is not read.
     """
 
     def __init__(self, stream: Any) -> None:
-        """Speak through a stream."""
+        """Print to a stream."""
         self._stream = stream
-        self.lost: OSError | None = None
-        self.excused = False
-        """Whether it was told that something is lost, and what to do."""
+        self.error: OSError | None = None
+        self.reported = False
+        """Whether standard error has a message about the lost output."""
 
     @classmethod
-    def over(cls, stream: Any) -> Mouth:
-        """Return a stream's mouth, which it may be itself."""
-        return stream if isinstance(stream, Mouth) else cls(stream)
+    def of(cls, stream: Any) -> Output:
+        """Return the Output of a stream, or the stream if it is one."""
+        return stream if isinstance(stream, Output) else cls(stream)
 
     @property
-    def unread(self) -> str:
-        """Why what was said is not read, in words; empty while it is."""
-        return "" if self.lost is None else self.lost.strerror or str(self.lost)
+    def fault(self) -> str:
+        """Why writing fails; empty while it works."""
+        return "" if self.error is None else self.error.strerror or str(self.error)
 
     @property
-    def drawn(self) -> TextIO:
-        """The same stream for one who draws, and makes every text visible by itself."""
-        return cast("TextIO", _Drawn(self))
+    def raw_stream(self) -> TextIO:
+        """The same stream for a caller that makes its texts visible itself."""
+        return cast("TextIO", _RawStream(self))
 
     def write(self, text: str) -> int:
-        """Write a text as it can be seen."""
-        self.draw(visible(text))
+        """Write a text with its control characters made visible."""
+        self.write_raw(visible(text))
         return len(text)
 
     def writelines(self, texts: Iterable[str]) -> None:
-        """Write texts, which have their line ends."""
+        """Write texts, which contain their line ends."""
         for text in texts:
             self.write(text)
 
-    def draw(self, text: str) -> None:
-        """Write a text that is made for a terminal to obey."""
+    def print(self, *lines: str) -> None:
+        """Write lines and flush them."""
+        self.writelines(f"{line}\n" for line in lines)
+        self.flush()
+
+    def write_raw(self, text: str) -> None:
+        """Write a text with its escape sequences."""
         self._survive(lambda: self._stream.write(text))
 
     def flush(self) -> None:
-        """Hand over what was written."""
+        """Flush the stream."""
         self._survive(self._stream.flush)
 
-    def _survive(self, say: Callable[[], Any]) -> None:
-        if self.lost is not None:
+    def _survive(self, write: Callable[[], Any]) -> None:
+        if self.error is not None:
             return
         try:
-            say()
+            write()
         except OSError as error:
-            self.lost = error
-            # What is buffered is written at the end, and would fail there again.
+            self.error = error
+            # Python flushes the buffer at exit, which would fail again.
             with contextlib.suppress(OSError, ValueError):
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, self._stream.fileno())
                 os.close(null)
 
     def __getattr__(self, name: str) -> Any:
-        """Be like the stream in all else."""
+        """Return any other attribute of the stream."""
         return getattr(self._stream, name)
 
 
-class _Drawn:
-    """A mouth's way for those who draw."""
+class _RawStream:
+    """The stream of an Output, written as it is."""
 
-    def __init__(self, mouth: Mouth) -> None:
-        self._mouth = mouth
+    def __init__(self, output: Output) -> None:
+        self._output = output
 
     def write(self, text: str) -> int:
-        self._mouth.draw(text)
+        self._output.write_raw(text)
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._mouth, name)
+        return getattr(self._output, name)
 
 
 @contextlib.contextmanager
-def mouths() -> Iterator[None]:
-    """Let everything in this process speak through mouths for a while."""
-    before = sys.stdout, sys.stderr
-    sys.stdout = cast("TextIO", Mouth.over(sys.stdout))
-    sys.stderr = cast("TextIO", Mouth.over(sys.stderr))
-    try:
+def visible_output() -> Iterator[None]:
+    """Replace standard output and error of this process by Outputs."""
+    out = contextlib.redirect_stdout(cast("TextIO", Output.of(sys.stdout)))
+    with out, contextlib.redirect_stderr(cast("TextIO", Output.of(sys.stderr))):
         yield
-    finally:
-        sys.stdout, sys.stderr = before

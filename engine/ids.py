@@ -1,5 +1,6 @@
-"""Ids of things: a prefix that names the sort, then a UUIDv7 in hex."""
+"""Ids: a prefix that names the kind of thing, then a UUIDv7 in hex."""
 
+import hashlib
 import os
 import re
 import threading
@@ -8,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 Prefix: TypeAlias = Literal["T", "R", "ST", "S", "out", "h"]
 
-SORTS: Final[dict[str, str]] = {
+KINDS: Final[dict[str, str]] = {
     "T": "task",
     "R": "run",
     "ST": "step",
@@ -22,20 +23,20 @@ _VARIANT: Final = 0b10 << 62
 
 
 class _Clock:
-    """Hands out 60-bit times, each later than the last of this process."""
+    """Returns 60-bit times, each later than the last one of this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = 0
 
     def tick(self) -> int:
-        """Returns milliseconds since 1970 and a 12-bit fraction of one."""
+        """Return milliseconds since 1970 and a 12-bit fraction of one."""
         with self._lock:
             self._last = max(self._last + 1, time.time_ns() * 4096 // 1_000_000)
             return self._last
 
     def after_fork(self) -> None:
-        """Makes a new lock: the parent's may have been held by another thread."""
+        """Make a new lock: another thread of the parent may have locked the old one."""
         self._lock = threading.Lock()
 
 
@@ -44,10 +45,10 @@ os.register_at_fork(after_in_child=_clock.after_fork)
 
 
 def uuid7_hex() -> str:
-    """Returns a UUID of version 7 as 32 hex digits.
+    """Return a UUID of version 7 as 32 hex digits.
 
-    Those of one process sort by age; the 62 random bits are drawn anew each time, so
-    forked processes never agree. Source: RFC 9562, 6.2 method 3.
+    The UUIDs of one process sort by age. Each has 62 new random bits, so forked processes
+    never return the same. Source: RFC 9562, 6.2 method 3.
     """
     ticks = _clock.tick()
     random = int.from_bytes(os.urandom(8)) >> 2
@@ -56,30 +57,39 @@ def uuid7_hex() -> str:
 
 
 def new_id(prefix: Prefix) -> str:
-    """Returns a new id such as `R-01932b...`."""
-    if prefix not in SORTS:
-        raise ValueError(f"unknown id prefix {prefix!r}; known: {', '.join(SORTS)}")
+    """Return a new id such as `R-01932b...`."""
+    if prefix not in KINDS:
+        raise ValueError(f"unknown id prefix {prefix!r}; known: {', '.join(KINDS)}")
     return f"{prefix}-{uuid7_hex()}"
 
 
-def check_id(prefix: Prefix, text: str) -> str:
-    """Returns `text` if it is an id of that sort.
+def step_id(run: str, generation: int, place: str) -> str:
+    """Return a step's id: `ST-` and 32 hex, a function of run, generation and place.
 
-    Raises ValueError with a text for people that says what the id is instead.
+    All attempts of a step share it, so agents can use it as their idempotency key.
     """
-    sort = SORTS[prefix]
+    text = f"{run}/{generation}/{place}".encode()
+    return "ST-" + hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def check_id(prefix: Prefix, text: str) -> str:
+    """Return `text` if it is an id with this prefix.
+
+    Raises ValueError with a text for people that says what the text is instead.
+    """
+    kind = KINDS[prefix]
     found, separator, digits = text.partition("-")
-    if not separator or found not in SORTS:
+    if not separator or found not in KINDS:
         raise ValueError(
-            f"not a {sort} id: {text!r} (expected {prefix}-<32 hex digits>)"
+            f"not a {kind} id: {text!r} (expected {prefix}-<32 hex digits>)"
         )
     if found != prefix:
         raise ValueError(
-            f"not a {sort} id: {text!r} is a {SORTS[found]} id (expected {prefix}-...)"
+            f"not a {kind} id: {text!r} is a {KINDS[found]} id (expected {prefix}-...)"
         )
     if not _HEX.fullmatch(digits):
         raise ValueError(
-            f"not a {sort} id: {text!r} (expected 32 lower-case hex digits "
+            f"not a {kind} id: {text!r} (expected 32 lower-case hex digits "
             f"after {prefix}-)"
         )
     return text

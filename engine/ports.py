@@ -1,4 +1,4 @@
-"""What the engine needs from higher floors, as protocols wired in settings.SWARM."""
+"""The protocols that higher floors implement for the engine (settings.SWARM)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from engine.blueprint.program import Agent
-from engine.run.outcomes import Outcome
-from engine.run.outputs import OutputEvent, no_output
+from engine.ids import step_id
+from engine.run.attempt.outcomes import Outcome
+from engine.run.journal.outputs import OutputEvent, no_output
 from engine.store.base import BatchRef, Ref
 
 
@@ -17,37 +18,41 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which would triple its cost: each step makes one.
+@dataclass(slots=True)
 class StepCall:
-    """One attempt as an agent sees it.
-
-    `step_id` names the step, not the attempt: it is the idempotency key to hand on to
-    whatever the agent changes outside.
-    """
+    """One attempt as an agent sees it; nobody changes it."""
 
     run: str
     gen: int
     place: str
-    step_id: str
     agent: Agent
     attempt: int
     input: Any
     timeout_s: float
-    """Seconds this attempt may take."""
+    """The timeout of this attempt, in seconds."""
     cancelled: Callable[[], bool] = never
-    """Tells whether the run or an enclosing chord has ended, so that work is in vain."""
+    """Returns whether the run or an enclosing chord has ended, so that the work is lost."""
     emit: Callable[[OutputEvent], None] = no_output
-    """Takes what the agent says while it works; never raises, never waits for long."""
+    """Takes an output event of the agent; never raises and never waits for long."""
+
+    @property
+    def step_id(self) -> str:
+        """The step's id, which names the step and not the attempt.
+
+        The agent passes it as idempotency key to the services that it changes.
+        """
+        return step_id(self.run, self.gen, self.place)
 
 
 class Spawner(Protocol):
     """Makes an agent of one kind work."""
 
     in_process: bool
-    """True if an attempt runs in the worker's own process (its lanes may be batched)."""
+    """Whether attempts run in the worker's process, so that lanes may be batched."""
 
     def run(self, call: StepCall) -> Outcome:
-        """Make one attempt; never raises for what the agent does wrong."""
+        """Make one attempt; a fault of the agent is an outcome and not an exception."""
 
 
 def no_module(name: str) -> str:
@@ -56,7 +61,7 @@ def no_module(name: str) -> str:
 
 
 NO_INPUT: Final = object()
-"""The input of a Lua script that is given none."""
+"""The input of a Lua script without input."""
 
 LuaFaultKind = Literal[
     "syntax",
@@ -74,9 +79,9 @@ LuaFaultKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class LuaLimits:
-    """What one Lua script may use: seconds, and bytes of memory, output and log.
+    """The limits of one Lua script: seconds, and bytes of memory, output and log.
 
-    Output is its result and its partial results together, as JSON.
+    The output is the result and all partial results, as JSON.
     """
 
     seconds: float
@@ -87,38 +92,38 @@ class LuaLimits:
 
 @dataclass(frozen=True, slots=True)
 class LuaScript:
-    """A Lua source text and what it is given.
+    """A Lua source text with its input.
 
-    `input` becomes `_PROMPT` (a text as it is, else its JSON text) and `_CTX` (its
+    `input` becomes `_PROMPT` (a text unchanged, else its JSON text) and `_CTX` (the
     value). Integers beyond 2^53 are refused unless `big_integers_as_text`.
     """
 
     source: str
     label: str = "script"
-    """How error texts name the source."""
+    """The name of the source in error texts."""
     input: Any = NO_INPUT
     globals: Mapping[str, Any] = field(default_factory=dict)
     functions: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
-    """What `host.NAME(value)` calls here, in this process: JSON to JSON."""
+    """The functions that `host.NAME(value)` calls in this process: JSON to JSON."""
     find_module: Callable[[str], str] = no_module
-    """Gives the source text of what a script requires; LookupError says there is none.
+    """Returns the source text of a required module, or raises LookupError.
 
-    Modules may use setmetatable: don't give what the author of a script has written.
+    Modules may use setmetatable, so they must not come from the author of a script.
     """
     big_integers_as_text: bool = False
 
 
 class LuaFault(Exception):
-    """A Lua script gave no result.
+    """A Lua script has failed.
 
-    `place` is where a refused value is; of kind `host` it is the type of the error that
-    a host function raised. `permanent`: running it again would end the same way.
+    `place` is the place of a refused value; for kind `host` it is the type of the error
+    that a host function has raised. A `permanent` fault would occur again.
     """
 
     def __init__(
         self, kind: LuaFaultKind, text: str, place: str = "", permanent: bool = False
     ) -> None:
-        """Fault with a text for people."""
+        """Create a fault with a text for people."""
         super().__init__(text)
         self.kind: LuaFaultKind = kind
         self.text = text
@@ -127,7 +132,7 @@ class LuaFault(Exception):
 
 
 class LuaHost(Protocol):
-    """Runs Lua source texts in a sandbox, each apart from all others."""
+    """Runs Lua source texts in a sandbox, each isolated from all others."""
 
     def run(
         self,
@@ -137,66 +142,42 @@ class LuaHost(Protocol):
         emit: Callable[[OutputEvent], None] = no_output,
         cancelled: Callable[[], bool] = never,
     ) -> Any:
-        """Return the JSON value a script returns; raises LuaFault.
+        """Return the JSON value that a script returns, or raise LuaFault.
 
-        Host functions and `emit` are called in this thread, meanwhile.
+        Meanwhile host functions and `emit` are called in this thread.
         """
 
     def close(self) -> None:
-        """End what runs below this process; a later script starts anew."""
+        """End the sandbox process; a later script starts a new one."""
 
 
-class Watch(Protocol):
+class Watch:
     """Shows what this process owns to the keeper that renews its leases.
 
-    A process owns at most one chain and one batch at a time; an attempt is running in
-    the chain, or in the shown lane of the batch.
+    A process owns at most one chain and one batch at a time; an attempt runs in the
+    chain, or in the shown lane of the batch. This class itself shows nothing: it is the
+    Watch of processes without a keeper.
     """
 
     def chain(self, ref: Ref, seq: int, nonce: str, timeout_ms: int) -> None:
         """Show a chain whose attempt or transition starts now."""
 
     def no_chain(self) -> None:
-        """Show that no chain is owned (a batch may still be)."""
+        """Show that this process owns no chain, though maybe a batch."""
 
     def batch(self, ref: BatchRef | None, nonce: str = "") -> None:
-        """Show the batch that is owned, or that none is any more."""
+        """Show the owned batch, or None."""
 
     def lane(self, index: int, timeout_ms: int) -> None:
-        """Show which lane of the batch starts now; -1 when none is running."""
+        """Show the lane of the batch that starts now; -1 for none."""
 
     def clear(self) -> None:
-        """Show that nothing is owned."""
+        """Show that this process owns nothing."""
 
     def cancelled(self) -> bool:
-        """Tell whether what is shown is known to be in vain."""
-
-    def draining(self) -> bool:
-        """Tell whether this process is asked to stop, so that it gives work back."""
-
-
-class NoWatch:
-    """A Watch that shows nothing, for processes without a keeper."""
-
-    def chain(self, ref: Ref, seq: int, nonce: str, timeout_ms: int) -> None:
-        """Show nothing."""
-
-    def no_chain(self) -> None:
-        """Show nothing."""
-
-    def batch(self, ref: BatchRef | None, nonce: str = "") -> None:
-        """Show nothing."""
-
-    def lane(self, index: int, timeout_ms: int) -> None:
-        """Show nothing."""
-
-    def clear(self) -> None:
-        """Show nothing."""
-
-    def cancelled(self) -> bool:
-        """Never in vain."""
+        """Return whether the shown chain or batch is cancelled."""
         return False
 
     def draining(self) -> bool:
-        """Never asked to stop."""
+        """Return whether this process is to stop and gives its work back."""
         return False

@@ -1,7 +1,7 @@
-"""What a terminal would obey, shown as text: the one door for texts from outside.
+"""Control characters shown as text, so that no foreign text controls a terminal.
 
-Agents and documents may hold escapes that move a cursor, set a title, answer for the
-person, or turn a line around. Whatever is printed or logged goes through `visible`.
+Texts of agents and documents may have escapes that move the cursor, set a title, answer
+for the person, or reverse a line. All printed and logged texts go through `visible`.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import logging
 import re
 from typing import Final
 
-OBEYED: Final = (
+CONTROLS: Final = (
     # C0 but newline and tab, DEL, and C1 (where CSI and OSC have a character each).
     r"\x00-\x08\x0b-\x1f\x7f-\x9f"
     # Line and paragraph separators, then embeddings, overrides and isolates of bidi.
     r"\u2028-\u202e\u2066-\u2069"
 )
-"""The characters as the inside of a class, in the words that every regex has."""
+"""The control characters as the inside of a regular expression's class."""
 
-_OBEYED: Final = re.compile(rf"[{OBEYED}\ud800-\udfff]")
+_CONTROLS: Final = re.compile(rf"[{CONTROLS}\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    r"""Return a text in which nothing is left for a terminal to obey.
+    r"""Return a text without control characters.
 
-    C0 becomes `\x1b`; JSON never has it as it is. All other characters become what JSON
-    writes, `\u009b`, so that JSON stays the same JSON.
+    C0 characters become `\x1b`, since valid JSON never contains them. All others become
+    JSON escapes such as `\u009b`, so that JSON keeps its meaning.
     """
-    return _OBEYED.sub(_escaped, text)
+    return _CONTROLS.sub(_escaped, text)
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -36,7 +36,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 class VisibleFormatter(logging.Formatter):
-    """Formats a log record, with its traceback, as it can be seen."""
+    """Formats a log record and its traceback without control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""

@@ -1,6 +1,5 @@
-"""The Celery app. Its settings are in settings.py; its tasks in workers/tasks.py."""
+"""The Celery app; its settings are in settings.py, its tasks in workers/tasks.py."""
 
-import os
 import sys
 import threading
 from types import TracebackType
@@ -11,25 +10,23 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange
 from kombu.transport import TRANSPORT_ALIASES
 
+from blueprints.secrecy import traceback_text
 from engine.visible import visible
-from swarm_project.secrecy import traceback_text
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "swarm_project.settings")
-
-# kombu takes a transport's name from URLs, where it allows no dotted path.
-TRANSPORT_ALIASES["swarm"] = "workers.transport:Transport"
+# kombu reads the transport's name from a URL, where a dotted path is not allowed.
+TRANSPORT_ALIASES["swarm"] = "workers.broker.transport:Transport"
 
 
 class DefaultExchangeAMQP(AMQP):
-    """Hangs queues made on the fly (`-Q my.queue`) on the default exchange.
+    """Bind queues that are not in the settings (`-Q my.queue`) to the default exchange.
 
-    Celery would give each an exchange of its own, whose binding is lost with Redis;
-    restored messages are then dropped without a word.
+    Celery would make an exchange for each, whose binding is lost with Redis; restored
+    messages would then be dropped silently.
     """
 
     @staticmethod
     def autoexchange(name: str) -> Exchange:
-        """Returns the default exchange for any queue."""
+        """Return the default exchange for any queue."""
         return Exchange("")
 
 
@@ -40,9 +37,9 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 def _show(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Tells a bad setting in one line, all else as Python does but for secrets.
+    """Print a bad setting as one line, any other error as Python does, without secrets.
 
-    Celery's program meets a bad setting first, where nobody catches it.
+    Under Celery's own program nothing else catches a bad setting.
     """
     if isinstance(error, ImproperlyConfigured):
         sys.stderr.write(visible(f"{error}\n"))
@@ -51,7 +48,6 @@ def _show(
 
 
 def _show_of_thread(args: threading.ExceptHookArgs) -> None:
-    """Tells what ended a thread."""
     if args.exc_value is not None and args.exc_type is not SystemExit:
         _show(args.exc_type, args.exc_value, args.exc_traceback)
 

@@ -1,28 +1,36 @@
-"""Strict readers of environment variables.
-
-A wrong value stops the process with the variable's name; an empty one counts as unset.
-"""
+"""Read settings from the environment, and make Django's settings of URLs and keys."""
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
-from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from engine.store.address import Address, AddressInvalid
-from workers.server_files import NOWHERE, ROOT, Paths, read_record, socket_url
+from engine.store.server_url import InvalidServerUrl, ServerUrl
+from workers.embedded_server.files import (
+    NOWHERE,
+    PRIVATE,
+    ROOT,
+    keep_private,
+    read_server_info,
+)
 
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
+_BOOLS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
 _YEAR_S = 366 * 24 * 3600
 
-# The server's own timeouts never reach a client behind a broken network: TCP's do. A
-# vanished client's locks must go as well. Milliseconds but for connect and keepalives.
+# TCP timeouts, since the server's own never reach a client behind a broken network. The
+# last ones release the locks of a client that disappears. Milliseconds, except for
+# connect_timeout and keepalives.
 _PATIENCE_WITH_POSTGRESQL = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -33,106 +41,140 @@ _PATIENCE_WITH_POSTGRESQL = {
 }
 
 
-def env_text(name: str, default: str, *, choices: Sequence[str] = ()) -> str:
-    """Returns a text, one of `choices` where these are given."""
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return default
-    if choices and text not in choices:
-        raise _refusal(name, text, f"one of {', '.join(choices)}")
-    return text
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of the environment or of a settings module, with its bounds.
 
-
-def env_bool(name: str, default: bool) -> bool:
-    """Returns a yes or no, spelled 1/0, true/false, yes/no or on/off."""
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return default
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise _refusal(name, text, "true or false")
-
-
-def env_int(name: str, default: int, *, least: int = 1, most: int | None = None) -> int:
-    """Returns an integer of at least `least` and, where given, at most `most`."""
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return default
-    try:
-        value = int(text)
-    except ValueError:
-        raise _refusal(name, text, "an integer") from None
-    if value < least:
-        raise _refusal(name, text, f"an integer of at least {least}")
-    if most is not None and value > most:
-        raise _refusal(name, text, f"an integer of at most {most}")
-    return value
-
-
-def env_seconds(name: str, default: float, *, least: float = 0.0) -> float:
-    """Returns seconds greater than 0, at least `least` and at most a year.
-
-    Unbounded is not on offer, and more than a year is as good as that.
+    Its type is that of the default. An integer is at least 1 unless `least` is given; a
+    float is in seconds, greater than 0 and at most a year.
     """
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return default
+
+    name: str
+    default: Any
+    unit: str
+    doc: str
+    least: float | None = None
+    most: float = inf
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    """What a text has to match; the unit says it in words."""
+
+    @property
+    def rule(self) -> str:
+        """The type and the bounds, in words."""
+        match self.default:
+            case bool():
+                return "true or false"
+            case int() if self.most < inf:
+                return f"an integer from {self._least:g} to {self.most:g}"
+            case int():
+                return f"an integer of at least {self._least:g}"
+            case float():
+                start = (
+                    "greater than 0" if self.least is None else f"from {self.least:g}"
+                )
+                return f"a number of seconds {start} up to {_YEAR_S} (a year)"
+            case list():
+                return "a list of texts"
+        if self.pattern:
+            return f"{self.unit}, for example {self.default}"
+        return f"one of {', '.join(self.choices)}" if self.choices else "a text"
+
+    @property
+    def _least(self) -> float:
+        return 1 if self.least is None else self.least
+
+    def allows(self, value: Any) -> bool:
+        """Return whether a value is of this setting's type and inside its bounds."""
+        match self.default:
+            case bool():
+                return isinstance(value, bool)
+            case int():
+                return type(value) is int and self._least <= value <= self.most
+            case float():
+                # Infinity is refused; NaN fails this comparison, too.
+                is_number = type(value) in (int, float) and 0 < value <= _YEAR_S
+                return is_number and (self.least is None or value >= self.least)
+            case list():
+                return isinstance(value, list | tuple) and all(
+                    isinstance(x, str | os.PathLike) for x in value
+                )
+        if not isinstance(value, str) or (self.choices and value not in self.choices):
+            return False
+        return bool(re.fullmatch(self.pattern or ".*", value, re.DOTALL))
+
+    def read(self) -> Any:
+        """Return the variable's value, or the default if it is unset or empty.
+
+        Raise ImproperlyConfigured for a value out of bounds.
+        """
+        text = os.environ.get(self.name, "").strip()
+        value = self._parse(text) if text else self.default
+        if not self.allows(value):
+            message = f"{self.name}: expected {self.rule}, got {text!r}"
+            raise ImproperlyConfigured(message)
+        return value
+
+    def _parse(self, text: str) -> Any:
+        try:
+            match self.default:
+                case bool():
+                    return _BOOLS[text.lower()]
+                case int() | float():
+                    return type(self.default)(text)
+                case list():
+                    parts = (part.strip() for part in text.split(","))
+                    return [part for part in parts if part] or self.default
+        except (KeyError, ValueError):
+            return None
+        return text
+
+
+def var_folder(path: str | Path) -> Path:
+    """Return the folder of an installation's files, made if it is absent."""
+    folder = Path(path).resolve()
     try:
-        value = float(text)
-    except ValueError:
-        raise _refusal(name, text, "a number of seconds") from None
-    # Written so that NaN is refused too.
-    if not 0 < value < float("inf"):
-        raise _refusal(name, text, "a finite number of seconds greater than 0")
-    if value < least:
-        raise _refusal(name, text, f"at least {least:g} seconds")
-    if value > _YEAR_S:
-        raise _refusal(name, text, f"at most {_YEAR_S} seconds (a year)")
-    return value
+        folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        keep_private(folder)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{folder} can't be made or used ({error.strerror}): set SWARM_VAR to a folder"
+            " of your own"
+        ) from None
+    return folder
 
 
-def env_list(name: str, default: Sequence[str]) -> list[str]:
-    """Returns a list written with commas; spaces around its members are dropped."""
-    members = [part.strip() for part in os.environ.get(name, "").split(",")]
-    return [part for part in members if part] or list(default)
+def secret_key(key: str, *, var_dir: Path) -> str:
+    """Return the key; if it is empty, one that is generated once and stored in `var_dir`.
 
-
-def secret_key(*, var_dir: Path) -> str:
-    """Returns SWARM_SECRET_KEY, or the key made once and kept in `var_dir`/secret_key.
-
-    Processes that start together agree on one key: a name is linked to a complete file,
+    Processes that start together use the same key: each links a complete file to its name,
     and only the first link succeeds.
     """
-    key = env_text("SWARM_SECRET_KEY", "")
     if key:
         return key
     path = var_dir / "secret_key"
     try:
         keep_strangers_out(path)
         if not path.exists():
-            _keep(path, secrets.token_urlsafe(50))
-        # Its mode may be another in a folder that was copied.
+            _write_private(path, secrets.token_urlsafe(50))
+        # A copied folder may have another mode.
         path.chmod(0o600)
         key = path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
             f"SWARM_SECRET_KEY is not set, and {path} can't be used ({error.strerror}):"
-            " set it, or SWARM_VAR to a folder of your own"
+            " set it, or set SWARM_VAR to a folder of your own"
         ) from None
     if not key:
-        raise ImproperlyConfigured(
-            f"{path} is empty: remove it, and a key is made anew"
-        )
+        raise ImproperlyConfigured(f"{path} is empty: remove it to get a new key")
     return key
 
 
 def keep_strangers_out(path: Path) -> None:
-    """Raises ImproperlyConfigured if another user has put a file into `VAR_DIR` for us.
+    """Raise ImproperlyConfigured if another user owns a file in `VAR_DIR`.
 
-    They would know the key, or could write programs of runs into the database. Trusted
-    are this user, root, and who owns the folder and may replace all in it.
+    That user would know the key, or could write programs into the database. Trusted are
+    this user, root, and the owner of the folder, who may replace all its files.
     """
     try:
         owner, above = path.lstat().st_uid, path.parent.stat().st_uid
@@ -145,8 +187,8 @@ def keep_strangers_out(path: Path) -> None:
         )
 
 
-def _keep(path: Path, key: str) -> None:
-    """Writes a file for its owner alone, unless another process is faster."""
+def _write_private(path: Path, key: str) -> None:
+    """Write a file that only its owner can read, unless another process is faster."""
     handle, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     try:
         with open(handle, "w") as file:
@@ -158,11 +200,11 @@ def _keep(path: Path, key: str) -> None:
 
 
 def database(*, url: str, var_dir: Path) -> dict[str, Any]:
-    """Returns the default entry of DATABASES for a URL, or for SQLite in `var_dir`.
+    """Return the default entry of DATABASES for a URL, or for SQLite in `var_dir`.
 
-    Write transactions of SQLite begin IMMEDIATE: one that starts as a reader can't
-    wait for the lock later, it fails at once. A PostgreSQL that hangs or can't be
-    reached any more is an error after seconds, not never; what the URL says goes first.
+    Transactions of SQLite begin IMMEDIATE: one that starts with a read fails at once,
+    instead of waiting, if the database is locked at its first write. With PostgreSQL, a
+    lost connection is an error after seconds. Options in the URL take precedence.
     """
     if not url:
         keep_strangers_out(var_dir / "db.sqlite3")
@@ -175,7 +217,7 @@ def database(*, url: str, var_dir: Path) -> dict[str, Any]:
             )
         )
     except ValueError as error:
-        # The URL may hold a password, so it is not repeated here.
+        # The URL may contain a password, so it is not repeated here.
         raise ImproperlyConfigured(f"DATABASE_URL: {error}") from None
     if found["ENGINE"] == "django.db.backends.sqlite3":
         found["CONN_MAX_AGE"] = 0
@@ -190,20 +232,16 @@ def database(*, url: str, var_dir: Path) -> dict[str, Any]:
     return found
 
 
-def redis_address(*, url: str, var_dir: Path) -> Address:
-    """Returns where the Redis of state and queues is.
+def redis_server_url(*, url: str, var_dir: Path) -> ServerUrl:
+    """Return the URL of the Redis with the state and the queues.
 
-    Without a URL it is the embedded server described in `var_dir`/redis.json, and
-    where none is running an address that nothing answers at.
+    Without `url` it is that of the embedded server, from `var_dir`/redis.json; if none is
+    running, a URL at which nothing answers.
     """
     if not url:
-        record = read_record(Paths(var_dir))
-        return Address.of(NOWHERE if record is None else socket_url(record.socket))
+        server = read_server_info(var_dir)
+        return ServerUrl.of(NOWHERE if server is None else server.url)
     try:
-        return Address.of(url)
-    except AddressInvalid as error:
+        return ServerUrl.of(url)
+    except InvalidServerUrl as error:
         raise ImproperlyConfigured(f"SWARM_REDIS_URL: {error}") from None
-
-
-def _refusal(name: str, text: str, expected: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"{name}: expected {expected}, got {text!r}")

@@ -1,13 +1,38 @@
-"""What all tests share. Doubles stand only at ports, so there is little here."""
+"""Fixtures of all tests. Only ports have doubles, so there are few."""
 
+import os
 import shutil
+from collections.abc import Iterator
 
+import pytest
 from django.conf import settings as django_settings
 from hypothesis import settings
+from store_boxes import Box
 
-# No test fails for the time it took: a busy machine is no bug.
-settings.register_profile("swarm", deadline=None)
-settings.load_profile("swarm")
+from engine.store.redis import RedisStore
+
+pytest_plugins = ["workers.pytest_plugin"]
+
+# No test fails for the time it took: a busy machine is no bug. Each run draws the same
+# examples, so that a change is judged by what it changed; the profile `search` draws
+# others each time.
+settings.register_profile("swarm", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "swarm"))
+
+
+@pytest.fixture
+def box(swarm_server: str) -> Iterator[Box]:
+    """An empty store and a look inside it."""
+    made = Box(swarm_server)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(box: Box) -> RedisStore:
+    """The store of `box`."""
+    return box.store
 
 
 def pytest_unconfigure() -> None:

@@ -18,6 +18,8 @@ if _url := os.environ.pop("SWARM_TEST_DATABASE_URL", ""):
     os.environ["DATABASE_URL"] = _url
 # Processes that tests start are to use the real ones.
 os.environ["DJANGO_SETTINGS_MODULE"] = "swarm_project.settings"
+# Several of them may serve at the same time, each at a free port.
+os.environ["SWARM_BIND"] = "127.0.0.1:0"
 
 from swarm_project.settings import *  # noqa: E402, F403
 

@@ -2,7 +2,10 @@
 
 import ast
 import importlib
+import re
+import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,23 @@ OWN = source_files(*FLOORS)
 ALL = [*OWN, *source_files("tests"), ROOT / "manage.py"]
 
 
+# Documents and lists that are not in this repository, so that a reader could not look
+# there. Written so that this line is not found by itself.
+OUTSIDE = re.compile(
+    r"design[.]md|(mechanism|store|celery|performance)[-]notes|\xa7"
+    r"|reference[-](language|engine|surfaces)|reference (?:system|implementation)"
+    r"|language[-]semantics|examples[-]to[-]follow|\bshared[/]|\bissue [0-9]"
+    r"|[(]SE[0-9]|\bAB[0-9]|Shown by [0-9]"
+)
+TEXTS = sorted(
+    path
+    for folder in (*FLOORS, "tests", "docs", ".ci")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in {"", ".py", ".lua", ".md", ".json", ".jsonl", ".yaml", ".html"}
+    and path.is_file()
+)
+
+
 def by_name(paths: list[Path]) -> pytest.MarkDecorator:
     ids = [str(path.relative_to(ROOT)) for path in paths]
     return pytest.mark.parametrize("path", paths, ids=ids)
@@ -58,6 +78,16 @@ def test_a_function_has_at_most_60_lines(path: Path) -> None:
         if (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
     ]
     assert long == []
+
+
+def test_nothing_refers_to_documents_outside_the_repository() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}, line {number}: {match[0]}"
+        for path in (*TEXTS, *ROOT.glob("*.md"), ROOT / "pyproject.toml")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if (match := OUTSIDE.search(line))
+    ]
+    assert found == []
 
 
 @by_name(OWN)
@@ -140,3 +170,19 @@ def imports_of(path: Path) -> set[str]:
 
 def test_tests_are_no_package() -> None:
     assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+@by_name(source_files("tests"))
+def test_a_test_changes_no_import_path(path: Path) -> None:
+    changed = [
+        node.lineno
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
+    ]
+    assert changed == []
+
+
+def test_what_tests_share_hides_no_other_module() -> None:
+    shared = {path.stem for path in (ROOT / "tests" / "support").glob("*.py")}
+    installed = set(metadata.packages_distributions())
+    assert shared & (sys.stdlib_module_names | installed) == set()

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_a_python_without_django_is_told_what_to_do_in_one_line() -> None:
+def test_a_python_without_django_prints_advice_in_one_line() -> None:
     # -S leaves site-packages out, which is what a Python outside of the venv lacks.
     ended = subprocess.run(
         [sys.executable, "-S", "-E", "manage.py", "runs", "list"],

@@ -17,9 +17,9 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import path
 from django.views.debug import technical_500_response
 
-from engine.store.address import Address
+from blueprints.secrecy import Formatter, _forms, without_secrets
+from engine.store.server_url import ServerUrl
 from swarm_project.celery import app
-from swarm_project.secrecy import Formatter, _forms, without_secrets
 
 PASSWORD = "ca/nary <of> the?'redis'"
 KEY = "canary-of-django-" + 40 * "k"
@@ -35,7 +35,7 @@ def canaries(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("SWARM_REDIS_URL", URL)
     monkeypatch.setenv("OPENAI_API_KEY", OTHER)
     # By hand: Celery can't list settings that are overridden Django's way.
-    monkeypatch.setattr(settings, "SWARM_STATE_URL", Address.of(URL))
+    monkeypatch.setattr(settings, "SWARM_STATE_URL", ServerUrl.of(URL))
     monkeypatch.setattr(settings, "SECRET_KEY", KEY)
     yield
     _forms.cache_clear()
@@ -107,7 +107,7 @@ def test_what_is_no_secret_stays() -> None:
     assert without_secrets(text) == text
 
 
-def test_celery_tells_where_it_is_and_no_secret() -> None:
+def test_celery_shows_its_url_and_no_secret() -> None:
     table = app.conf.table(with_defaults=True)
     # As `inspect conf` answers.
     shown = repr(jsonify(table, unknown_type_filter=saferepr)) + repr(table)
@@ -135,21 +135,22 @@ TAIL = "\ndef f(): raise e\nx = t.Thread(target=f); x.start(); x.join()"
 
 
 def test_a_key_that_was_made_here_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SWARM_SECRET_KEY", raising=False)
+    made = Path(settings.VAR_DIR, "secret_key").read_text().strip()
+    monkeypatch.setattr(settings, "SECRET_KEY", made)
     assert "swarm.W003" in {f.id for f in run_checks(include_deployment_checks=True)}
     assert "swarm.W003" not in {f.id for f in run_checks()}
 
-    monkeypatch.setenv("SWARM_SECRET_KEY", "given")
+    monkeypatch.setattr(settings, "SECRET_KEY", "given")
     assert "swarm.W003" not in {
         f.id for f in run_checks(include_deployment_checks=True)
     }
 
 
-def test_debug_is_on_only_where_a_person_asks() -> None:
-    asked = "from swarm_project import settings as s; print(s.DEBUG, s.ALLOWED_HOSTS)"
-    told = [
+def test_debug_is_on_only_on_request() -> None:
+    program = "from swarm_project import settings as s; print(s.DEBUG, s.ALLOWED_HOSTS)"
+    printed = [
         subprocess.run(
-            [sys.executable, "-c", asked],
+            [sys.executable, "-c", program],
             capture_output=True,
             text=True,
             check=True,
@@ -159,5 +160,5 @@ def test_debug_is_on_only_where_a_person_asks() -> None:
         ).stdout
         for env in (OWN, OWN | {"SWARM_DEBUG": "1"})
     ]
-    assert [line.partition(" ")[0] for line in told] == ["False", "True"]
-    assert "'localhost', '127.0.0.1', '[::1]'" in told[0]
+    assert [line.partition(" ")[0] for line in printed] == ["False", "True"]
+    assert "'localhost', '127.0.0.1', '[::1]'" in printed[0]

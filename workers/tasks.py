@@ -1,4 +1,4 @@
-"""The two Celery tasks. Both hand a delivery to the engine; the store knows the rest."""
+"""The two Celery tasks. Both pass a delivery to the engine; the store has the rest."""
 
 from __future__ import annotations
 
@@ -8,41 +8,36 @@ from typing import Any
 from billiard.pool import EX_RECYCLE
 from celery import current_app, shared_task
 
-from engine.run.lanes import deliver_batch
-from engine.store.base import BatchRef, Ref
-from workers.boot import add_to
-from workers.execute import process_engine
-from workers.process.descriptors import broken
-from workers.process.offspring import adopts_orphans, end_own_offspring
+from engine.run.drive import lanes
+from workers.celery_worker.child_engine import process_engine
+from workers.celery_worker.startup import install_keeper
+from workers.process.descriptors import has_lost_descriptors
+from workers.process.orphans import adopts_orphans, end_offspring
 
 # Celery imports this module before it builds a worker, so a stock worker has it too.
-add_to(current_app._get_current_object())
+install_keeper(current_app._get_current_object())
 
 
 @shared_task(name="swarm.run_step", bind=True)
 def run_step(self: Any, run: str, gen: int, addr: str) -> None:
-    """Make the pending step of a chain, or of a batch of lanes, and go on from there."""
+    """Run the pending step of a chain or of a batch of lanes, and continue from there."""
     deliver(self.request.delivery_info["routing_key"], run, gen, addr)
 
 
 @shared_task(name="swarm.advance_run", bind=True)
 def advance_run(self: Any, run: str, gen: int, addr: str) -> None:
-    """Move a chain that waits for no agent."""
+    """Advance a chain that waits for no agent."""
     deliver(self.request.delivery_info["routing_key"], run, gen, addr)
 
 
 def deliver(queue: str, run: str, gen: int, addr: str) -> str:
-    """Hand one delivery to this process's engine; returns `ok` or why nothing was done."""
+    """Pass one delivery to this process's engine; return `ok` or why it did nothing."""
     engine = process_engine()
-    chord, mark, span = addr.partition(":")
     try:
-        if not mark:
-            return engine.deliver(Ref(run, gen, addr), queue)
-        lo, _, hi = span.partition("-")
-        return deliver_batch(engine, BatchRef(run, gen, chord, int(lo), int(hi)), queue)
+        return lanes.deliver(engine, run, gen, addr, queue)
     finally:
         if adopts_orphans():
-            end_own_offspring()
-            if broken():
-                # What it would tell its pool may go to a file of somebody else.
+            end_offspring()
+            if has_lost_descriptors():
+                # The pipe to the pool may be closed and its number reused by a file.
                 os._exit(EX_RECYCLE)

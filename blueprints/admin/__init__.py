@@ -1,9 +1,23 @@
 """The admin pages: one file per noun."""
 
 from blueprints.admin.attempts import AttemptAdmin
+from blueprints.admin.blueprint_events import BlueprintEventAdmin
+from blueprints.admin.blueprint_versions import BlueprintVersionAdmin
+from blueprints.admin.blueprints import BlueprintAdmin
 from blueprints.admin.events import RunEventAdmin
+from blueprints.admin.programs import ProgramAdmin
 from blueprints.admin.runs import RunAdmin
 from blueprints.admin.steps import StepAdmin
 from blueprints.admin.tasks import TaskAdmin
 
-__all__ = ["AttemptAdmin", "RunAdmin", "RunEventAdmin", "StepAdmin", "TaskAdmin"]
+__all__ = [
+    "AttemptAdmin",
+    "BlueprintAdmin",
+    "BlueprintEventAdmin",
+    "BlueprintVersionAdmin",
+    "ProgramAdmin",
+    "RunAdmin",
+    "RunEventAdmin",
+    "StepAdmin",
+    "TaskAdmin",
+]

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from blueprints.admin.base import HistoryAdmin
+from blueprints.admin.base import HistoryAdmin, names_of
 from blueprints.models import Attempt
 
 
@@ -10,7 +10,13 @@ from blueprints.models import Attempt
 class AttemptAdmin(HistoryAdmin):
     """The tries at steps."""
 
-    list_display = ["step", "number", "status", "worker", "started_at", "finished_at"]
+    list_display = ["name", "number", "status", "worker", "started_at", "finished_at"]
     list_filter = ["status"]
     list_select_related = ["step"]
     search_fields = ["step__run__id", "step__key", "worker"]
+    readonly_fields = ["name"]
+
+    @admin.display(description="step", ordering="step__place")
+    def name(self, attempt: Attempt) -> str:
+        """Return the name of the step with its visit, or its place if it has none."""
+        return names_of(attempt.step.run_id).name(attempt.step.place)

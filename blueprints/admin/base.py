@@ -1,24 +1,35 @@
-"""What admin pages share."""
+"""The base class of all admin pages, and the names of steps that they show."""
 
+from functools import lru_cache
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
 
+from blueprints.models import Run
+from blueprints.selectors.steps import run_names
+from engine.run.place_names import PlaceNames
+
+
+@lru_cache(maxsize=128)
+def names_of(run_id: str) -> PlaceNames:
+    """Return the names of a run's steps, which never change; a page has many of one run."""
+    return run_names(Run.objects.only("program").get(pk=run_id))
+
 
 class HistoryAdmin(admin.ModelAdmin):
-    """A page of history: it can be read, the archive alone writes it."""
+    """A read-only page: only the archive writes history."""
 
     show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
-        """Nobody adds history."""
+        """Return False: history can't be added."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes history."""
+        """Return False: history can't be changed."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes history."""
+        """Return False: history can't be deleted."""
         return False

@@ -8,27 +8,27 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from blueprints.admin.base import HistoryAdmin
+from blueprints.admin.base import HistoryAdmin, names_of
 from blueprints.models import RunEvent
 from blueprints.models.events import kinds_text
-from engine.flow import dump_compact
-from engine.run.events import FIELDS
+from engine.run.journal.entries import FIELDS
+from engine.run.journal.sentences import sentence
 
 
 class KindFilter(admin.SimpleListFilter):
-    """Finds an entry by any event it packs, not only by the one it is called by."""
+    """Find entries by the kind of any of their events."""
 
     title = "kind of an event"
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offers every kind there is."""
+        """Return all kinds of events."""
         return [(kind, kind) for kind in FIELDS]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[RunEvent]
     ) -> QuerySet[RunEvent]:
-        """Returns the entries that pack an event of the kind."""
+        """Return the entries with an event of the chosen kind."""
         if self.value() is None:
             return queryset
         return queryset.filter(kinds__contains=kinds_text([str(self.value())]))
@@ -36,7 +36,7 @@ class KindFilter(admin.SimpleListFilter):
 
 @admin.register(RunEvent)
 class RunEventAdmin(HistoryAdmin):
-    """The archived journal: entries, and what each of them packs."""
+    """The entries of the archived journal, with their events."""
 
     list_display = ["run_id", "generation", "packed", "at"]
     list_filter = [KindFilter]
@@ -45,10 +45,10 @@ class RunEventAdmin(HistoryAdmin):
 
     @admin.display(description="events")
     def packed(self, entry: RunEvent) -> SafeString:
-        """Returns a line an event, by its address."""
+        """Return a sentence for each event, with its address and its kind."""
+        names = names_of(entry.run_id)
         lines = (
-            (address, event.pop("kind"), event.pop("place", ""), dump_compact(event))
+            (address, event[0], sentence(event, names))
             for address, event in entry.events()
         )
-        shown = ((at, kind, place, rest[:200]) for at, kind, place, rest in lines)
-        return format_html_join(SafeString("<br>"), "{} {} {} {}", shown)
+        return format_html_join(SafeString("<br>"), "{} {}: {}", lines)

@@ -8,7 +8,7 @@ from blueprints.models import Task
 
 @admin.register(Task)
 class TaskAdmin(HistoryAdmin):
-    """What was asked for."""
+    """The requests to run Blueprints."""
 
     list_display = ["id", "title", "blueprint_id", "created_at"]
     search_fields = ["id", "title", "blueprint_id"]

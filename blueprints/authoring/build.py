@@ -1,15 +1,13 @@
-"""`blueprint build FILE`: one document that needs no other file."""
+"""`blueprint build FILE`: make one document that needs no other file."""
 
-import hashlib
 import os
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from blueprints.authoring.answer import FINE, Answer
+from blueprints.authoring.answer import FINE, Answer, finding_lines
 from blueprints.authoring.files import write_whole
-from blueprints.authoring.findings import finding_lines
 from blueprints.authoring.source import (
     add_levels,
     add_source,
@@ -19,21 +17,21 @@ from blueprints.authoring.source import (
 )
 from blueprints.loaders.blueprint import embedded_text
 from blueprints.loaders.references import escape
-from blueprints.parameters import Refused
+from blueprints.parameters import ArgumentRefused
 from blueprints.preflight import compile_here
 from engine.blueprint import BlueprintInvalid, Level
-from engine.flow import dump_compact
+from engine.blueprint_store import version_of
 from engine.flow.json_text import Json
 
 HELP: Final = (
-    "Write the self-contained document: every reference replaced by what it names, a"
-    " script run. Exit 1 with errors; then nothing is written."
+    "Run the script, replace every reference by its content and write the document."
+    " Exit 1 with errors; then nothing is written."
 )
 SUFFIX: Final = ".json"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Declare the arguments."""
     add_source(parser)
     add_levels(parser)
     parser.add_argument(
@@ -45,15 +43,19 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def answer(options: Mapping[str, Any]) -> Answer:
-    """Returns the document; raises BlueprintInvalid, DocumentInvalid or Refused."""
+    """Return the document; raises BlueprintInvalid, DocumentInvalid or ArgumentRefused."""
     out = options["out"]
     if out is not None and not out.lower().endswith(SUFFIX):
-        raise Refused(f"--out {out}: what is written is JSON, so end it in {SUFFIX}")
-    how = lint_options(options)
+        raise ArgumentRefused(
+            f"--out {out}: the output is JSON; end the name in {SUFFIX}"
+        )
+    settings = lint_options(options)
     loaded = load(options["file"], options)
     if out is not None and os.path.realpath(out) == os.path.realpath(loaded.path):
-        raise Refused(f"--out {out}: that is the Blueprint itself; name another file")
-    report = lint_loaded(loaded, how)
+        raise ArgumentRefused(
+            f"--out {out}: that is the Blueprint itself; name another file"
+        )
+    report = lint_loaded(loaded, settings)
     errors = [one for one in report.diagnostics if one.level is Level.ERROR]
     if errors:
         raise BlueprintInvalid(errors)
@@ -84,5 +86,5 @@ def answer(options: Mapping[str, Any]) -> Answer:
 
 
 def document_hash(document: Json) -> str:
-    """Returns the sha-256 of a complete document's canonical JSON, as 64 hex digits."""
-    return hashlib.sha256(dump_compact(document).encode()).hexdigest()
+    """Return the sha-256 of a complete document's canonical JSON, as 64 hex digits."""
+    return version_of(document).removeprefix("sha256:")

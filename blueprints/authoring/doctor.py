@@ -1,14 +1,21 @@
-"""`blueprint doctor FILE`: how a Blueprint is, and what it lacks to run here."""
+"""`blueprint doctor FILE`: examine a Blueprint and the parts it lacks to run here."""
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-from blueprints.authoring.answer import FINE, INVALID, Answer, lines
+from blueprints.authoring.answer import (
+    FINE,
+    INVALID,
+    WORDS,
+    Answer,
+    counted,
+    finding_lines,
+    lines,
+    summary,
+)
 from blueprints.authoring.build import document_hash
-from blueprints.authoring.findings import WORDS, counted, finding_lines, summary
 from blueprints.authoring.source import (
     add_levels,
     add_source,
@@ -16,7 +23,7 @@ from blueprints.authoring.source import (
     lint_options,
     load,
 )
-from blueprints.loaders.blueprint import Loaded
+from blueprints.command_line import whole_number
 from blueprints.preflight import (
     compile_here,
     known_kinds,
@@ -26,14 +33,13 @@ from blueprints.preflight import (
 from engine.blueprint import (
     BlueprintInvalid,
     Diagnostic,
-    Level,
     LintOptions,
     LintReport,
     Program,
 )
-from engine.blueprint.binding import BoundAgent, bind_requests
+from engine.blueprint.analysis.binding import BoundAgent, bind_requests
+from engine.blueprint.analysis.view import View
 from engine.blueprint.reading import read_blueprint
-from engine.blueprint.view import View
 from engine.flow.json_text import Json
 
 HELP: Final = (
@@ -45,7 +51,7 @@ SIZE: Final = "agent-md-size"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Declare the arguments."""
     add_source(parser)
     add_levels(parser)
     usual = LintOptions()
@@ -54,7 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         effect = "a warning" if what == "warn" else "an error under --block"
         parser.add_argument(
             f"--{what}-{of}",
-            type=_size,
+            type=whole_number(1),
             default=getattr(usual, name),
             metavar="N",
             help=f"{of} of a prompt that are {effect} ({getattr(usual, name)})",
@@ -64,69 +70,43 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def _size(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 0 < len(text) < 12 and int(text)):
-        raise ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-    return int(text)
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """What was found; `view` and `program` are None for what can't be read so far."""
-
-    document: Json
-    options: LintOptions
-    report: LintReport
-    view: View | None
-    program: Program | None
-    missing: tuple[Diagnostic, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Tells whether it would run here."""
-        return self.report.verdict != "BLOCK" and not self.missing
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the examination as JSON (reference-language 5.4)."""
-        bound = () if self.view is None else self.view.bound
-        agents = [_agent(one, self.report) for one in bound]
-        limits: dict[str, Json] = {
-            name: getattr(self.options, name) for name in (*LIMITS, "block")
-        }
-        requests = [one.to_json() for one in bind_requests(tuple(bound))]
-        return {
-            "ok": self.ok,
-            "blueprint": None if self.view is None else self.view.blueprint.id,
-            "document_hash": document_hash(self.document),
-            "program_id": None if self.program is None else self.program.program_id,
-            "verdict": self.report.verdict,
-            "runs_here": self.program is not None and not self.missing,
-            "agent_count": len(agents),
-            "over_threshold_count": sum(one["severity"] != "OK" for one in agents),
-            "thresholds": limits,
-            "families": _families(self.report),
-            "agents": agents,
-            "bind_requests": requests,
-            "missing": [one.to_json() for one in self.missing],
-            "diagnostics": [one.to_json() for one in self.report.diagnostics],
-            "suppressed": [one.to_json() for one in self.report.suppressed],
-        }
-
-
 def answer(options: Mapping[str, Any]) -> Answer:
-    """Returns the examination; raises DocumentInvalid or Refused."""
-    limits = {name: options[name] for name in LIMITS}
-    how = lint_options(options, block=options["block"], **limits)
+    """Return the examination; raises DocumentInvalid or ArgumentRefused."""
+    limits = {name: options[name] for name in (*LIMITS, "block")}
+    settings = lint_options(options, **limits)
     loaded = load(options["file"], options)
-    done = examine(loaded, how)
-    data: dict[str, Json] = {"file": str(loaded.path), **done.to_json()}
-    text = lines(*_rows(str(loaded.path), done, data))
-    return Answer(FINE if done.ok else INVALID, data, text, loaded.log)
+    view, program, found = _compile(loaded.document, settings)
+    report = lint_loaded(loaded, settings, program)
+    missing = list(loaded.placed(found))
+    bound = () if view is None else view.bound
+    agents = [_agent(one, report) for one in bound]
+    ok = report.verdict != "BLOCK" and program is not None and not missing
+    data: dict[str, Json] = {
+        "file": str(loaded.path),
+        "ok": ok,
+        "blueprint": None if view is None else view.blueprint.id,
+        "document_hash": document_hash(loaded.document),
+        "program_id": None if program is None else program.program_id,
+        "verdict": report.verdict,
+        "runs_here": program is not None and not missing,
+        "agent_count": len(agents),
+        "over_threshold_count": sum(one["severity"] != "OK" for one in agents),
+        "thresholds": limits,
+        "families": _families(report),
+        "agents": agents,
+        "bind_requests": [one.to_json() for one in bind_requests(bound)],
+        "missing": [one.to_json() for one in missing],
+        "diagnostics": [one.to_json() for one in report.diagnostics],
+        "suppressed": [one.to_json() for one in report.suppressed],
+    }
+    text = lines(*_rows(data, report, missing))
+    return Answer(FINE if ok else INVALID, data, text, loaded.log)
 
 
-def examine(loaded: Loaded, options: LintOptions) -> Examined:
-    """Examines a complete document; never raises for what is wrong with it."""
-    document, report = loaded.document, lint_loaded(loaded, options)
+def _compile(
+    document: Json, options: LintOptions
+) -> tuple[View | None, Program | None, list[Diagnostic]]:
+    """Return view and program, None if invalid, and the parts missing here."""
     try:
         view = read_blueprint(
             document,
@@ -135,15 +115,14 @@ def examine(loaded: Loaded, options: LintOptions) -> Examined:
             options=options,
         )
     except BlueprintInvalid:
-        return Examined(document, options, report, None, None, ())
-    # What the strategy lets be dropped is not missing.
+        return None, None, []
+    # A kind whose agents the strategy drops is not missing.
     anywhere = view.blueprint.strategy.strict_kind
     try:
         program = compile_here(document, anywhere=anywhere)
     except BlueprintInvalid:
-        return Examined(document, options, report, view, None, ())
-    missing = tuple(missing_parts(program, document))
-    return Examined(document, options, report, view, program, missing)
+        return view, None, []
+    return view, program, list(missing_parts(program, document))
 
 
 def _agent(one: BoundAgent, report: LintReport) -> dict[str, Json]:
@@ -154,14 +133,14 @@ def _agent(one: BoundAgent, report: LintReport) -> dict[str, Json]:
         for found in report.diagnostics
         if found.kind == SIZE and found.element == one.element
     ]
-    words = {Level.ERROR: "BLOCK", Level.WARN: "WARN", Level.INFO: "INFO"}
+    severity = sizes[0].value.upper() if sizes else "OK"
     return {
         "name": one.agent.name,
         "kind": one.kind,
         "has_profile": profile is not None,
         "bytes": len(prompt.encode()),
         "lines": len(prompt.splitlines()),
-        "severity": words[sizes[0]] if sizes else "OK",
+        "severity": "BLOCK" if severity == "ERROR" else severity,
         "runner": None if one.runner is None else one.runner.backend,
         "runner_source": one.source,
         "tools": one.tools,
@@ -169,7 +148,7 @@ def _agent(one: BoundAgent, report: LintReport) -> dict[str, Json]:
 
 
 def _families(report: LintReport) -> dict[str, Json]:
-    """Returns how many findings of each level the families have."""
+    """Return the number of findings of each level in each family."""
     families: dict[str, list[Diagnostic]] = defaultdict(list)
     for one in report.diagnostics:
         families[one.family or "Compile"].append(one)
@@ -179,24 +158,25 @@ def _families(report: LintReport) -> dict[str, Json]:
     }
 
 
-def _rows(file: str, done: Examined, data: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{data['blueprint'] or file}: {done.report.verdict}"
+def _rows(
+    data: Mapping[str, Any], report: LintReport, missing: list[Diagnostic]
+) -> Iterator[str]:
+    file = data["file"]
+    # The lints may find nothing wrong with a Blueprint that can't run here.
+    yield f"{data['blueprint'] or file}: {report.verdict if data['ok'] else 'BLOCK'}"
     yield from _agent_rows(data)
     yield ""
-    yield "findings" if done.report.diagnostics else "no findings"
-    for found in done.report.diagnostics:
+    yield "findings" if report.diagnostics else "no findings"
+    for found in report.diagnostics:
         yield from (f"  {row}" for row in finding_lines(file, found))
-    levels = counted(done.report.diagnostics)
-    allowed = len(done.report.suppressed)
-    order = (Level.ERROR, Level.WARN, Level.INFO)
-    if levels or allowed:
-        yield f"  {summary(*(levels[level] for level in order), allowed)}"
+    if report.diagnostics or report.suppressed:
+        yield f"  {summary(counted(report.diagnostics), len(report.suppressed))}"
     yield ""
-    if done.program is None:
-        yield "it can't run before its errors are mended"
+    if data["program_id"] is None:
+        yield "it can't run before its errors are fixed"
         return
-    yield "missing here" if done.missing else "nothing is missing to run it here"
-    for found in done.missing:
+    yield "missing here" if missing else "nothing is missing to run it here"
+    for found in missing:
         yield from (f"  {row}" for row in finding_lines(file, found))
 
 
@@ -215,9 +195,9 @@ def _agent_rows(data: Mapping[str, Any]) -> Iterator[str]:
             runner = f", runner {one['runner']} ({one['runner_source']})"
         kind = one["kind"] or "no kind"
         yield f"  {one['name']:<{width}}  {kind}, {prompt}{runner}"
-    for wanted in data["bind_requests"]:
-        asked = [wanted["backend"]]
+    for request in data["bind_requests"]:
+        parts = [request["backend"]]
         for key in ("launch_variant", "binding_target", "requested_model"):
-            if wanted[key] is not None:
-                asked.append(f"{key.partition('_')[2]} {wanted[key]}")
-        yield f"  {wanted['agent']} has to be bound: {', '.join(asked)}"
+            if request[key] is not None:
+                parts.append(f"{key.partition('_')[2]} {request[key]}")
+        yield f"  {request['agent']} has to be bound: {', '.join(parts)}"

@@ -1,4 +1,4 @@
-"""`blueprint new SHAPE NAME`: a Blueprint to begin with, which runs as it is."""
+"""`blueprint new SHAPE NAME`: make a Blueprint that runs and can be edited."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from blueprints.authoring.answer import FINE, Answer, lines
 from blueprints.command_line import typed
-from blueprints.parameters import Refused
+from blueprints.parameters import ArgumentRefused
 from engine.flow.grammar import DIALECTS
 
 HELP: Final = (
@@ -22,33 +22,33 @@ HELP: Final = (
 SHAPES: Final = ("pipeline", "single", "verdict", "fanout")
 NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?")
 FOLDER: Final = Path(__file__).resolve().parent / "scaffolds"
-# What the id of a scaffold is called before it has a name.
+# Stands in a scaffold for the id of the Blueprint.
 UNNAMED: Final = "NAME"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the arguments."""
+    """Declare the arguments."""
     parser.add_argument("shape", choices=SHAPES, metavar="|".join(SHAPES))
     parser.add_argument("name", metavar="NAME", help="the Blueprint's id and folder")
     parser.add_argument(
         "--dir", default=".", metavar="DIR", help="where the folder is made (here)"
     )
     parser.add_argument(
-        "--dialect", choices=DIALECTS, default=DIALECTS[0], help="words of the flow"
+        "--dialect", choices=DIALECTS, default="swarm", help="words of the flow (swarm)"
     )
 
 
 def answer(options: Mapping[str, Any]) -> Answer:
-    """Makes the folder, whole or not at all; raises Refused."""
+    """Make the folder, whole or not at all; raises ArgumentRefused."""
     name, base = options["name"], Path(options["dir"])
     if not NAME.fullmatch(name):
-        raise Refused(f"{name!r} is no name; {_name_hint(name)}")
+        raise ArgumentRefused(f"{name!r} is no valid name; {_name_hint(name)}")
     if not base.is_dir():
-        raise Refused(f"--dir {base}: there is no such folder; make it first")
+        raise ArgumentRefused(f"--dir {base}: there is no such folder; make it first")
     target = base / name
     if os.path.lexists(target):
-        raise Refused(
-            f"{target} is there already and stays as it is; take another name"
+        raise ArgumentRefused(
+            f"{target} exists already and stays unchanged; choose another name"
         )
     files = scaffold(options["shape"], name, options["dialect"])
     _make(target, files)
@@ -67,27 +67,21 @@ def answer(options: Mapping[str, Any]) -> Answer:
 
 
 def scaffold(shape: str, name: str, dialect: str) -> dict[str, str]:
-    """Returns the files of a scaffold by their path in its folder.
+    """Return the files of a scaffold by their path in its folder.
 
-    Those of a dialect have it in their name (`blueprint.swarm.json`).
+    A file with a dialect in its name (`blueprint.swarm.json`) is for that dialect only.
     """
-    base = FOLDER / shape
+    base, mark = FOLDER / shape, f".{dialect}."
+    paths = [path for path in base.rglob("*") if path.is_file()]
     files: dict[str, str] = {}
-    for path in sorted(base.rglob("*")):
-        if path.is_file():
-            inner = path.relative_to(base).as_posix()
-            files[inner] = path.read_text("utf-8")
-    own = {file: text for file, text in files.items() if f".{dialect}." in file}
-    plain = {
-        file: text
-        for file, text in files.items()
-        if not any(f".{other}." in file for other in DIALECTS)
-    }
-    made = {**plain, **{file.replace(f".{dialect}.", "."): own[file] for file in own}}
-    return {
-        file: text.replace(UNNAMED, name) if file.startswith("blueprint.") else text
-        for file, text in made.items()
-    }
+    # The files of the dialect come last and replace the others.
+    for path in sorted(paths, key=lambda path: (mark in path.name, path)):
+        if mark in path.name or not any(f".{one}." in path.name for one in DIALECTS):
+            text = path.read_text("utf-8")
+            if path.name.startswith("blueprint."):
+                text = text.replace(UNNAMED, name)
+            files[path.relative_to(base).as_posix().replace(mark, ".")] = text
+    return files
 
 
 def _make(target: Path, files: Mapping[str, str]) -> None:
@@ -98,7 +92,7 @@ def _make(target: Path, files: Mapping[str, str]) -> None:
             path = Path(made, file)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        # An empty folder can be replaced, and making it tells who was first.
+        # Of two commands only one can make the folder, and then replace it.
         target.mkdir()
         claimed = True
         os.chmod(made, target.stat().st_mode & 0o777)
@@ -107,7 +101,7 @@ def _make(target: Path, files: Mapping[str, str]) -> None:
         shutil.rmtree(made, ignore_errors=True)
         if claimed:
             target.rmdir()
-        raise Refused(f"{target}: can't be made: {error.strerror}") from None
+        raise ArgumentRefused(f"{target}: can't be made: {error.strerror}") from None
 
 
 def _name_hint(name: str) -> str:

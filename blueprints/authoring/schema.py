@@ -13,11 +13,11 @@ HELP: Final = "Print the JSON Schema of Blueprints, flow and expressions include
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares nothing: the schema is the same for every file."""
+    """Declare nothing: the schema is the same for every file."""
 
 
 def answer(options: Mapping[str, Any]) -> Answer:
-    """Returns the schema."""
+    """Return the schema."""
     schema = json_schema(known_kinds())
     text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
     return Answer(FINE, schema, text)

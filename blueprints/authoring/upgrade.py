@@ -1,4 +1,4 @@
-"""`blueprint upgrade FILE`: documents of older dialects in today's words."""
+"""`blueprint upgrade FILE`: rewrite a document of an older dialect."""
 
 import difflib
 import json
@@ -7,21 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from blueprints.authoring.answer import FINE, Answer, lines
+from blueprints.authoring.answer import FINE, Answer, finding_lines, lines
 from blueprints.authoring.files import write_whole
-from blueprints.authoring.findings import finding_lines
+from blueprints.authoring.kept import is_kept, load_kept
+from blueprints.command_line import counted_as
 from blueprints.loaders.blueprint import SCRIPT, file_in
 from blueprints.loaders.documents import load_document
-from blueprints.loaders.files import MAX_BYTES, Unreadable, read_file
-from blueprints.parameters import Refused
-from engine.blueprint.upgrade import upgrade_with_notes
+from blueprints.loaders.files import MAX_BYTES, FileUnreadable, read_text
+from blueprints.parameters import ArgumentRefused
+from engine.blueprint.upgrade import upgrade
 from engine.flow.json_text import Json
 
 HELP: Final = (
-    "Bring a document of an older dialect up to today's words and show the difference."
-    " Only what can mean one thing is rewritten; references stay as they are."
+    "Rewrite a document of an older dialect in today's words and show the difference."
+    " Only unambiguous parts are rewritten; references stay as they are."
 )
-# How programs lay out JSON; the first that fits is kept.
+# The usual layouts of JSON; an upgrade keeps the layout of the file.
 LAYOUTS: Final[tuple[Mapping[str, Any], ...]] = tuple(
     {**layout, "ensure_ascii": ascii}
     for layout in (
@@ -33,39 +34,41 @@ LAYOUTS: Final[tuple[Mapping[str, Any], ...]] = tuple(
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the arguments."""
-    parser.add_argument("file", metavar="FILE", help="a .json or .yaml file, or folder")
+    """Declare the arguments."""
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="a .json or .yaml file, a folder, or NAME[@VERSION]",
+    )
     parser.add_argument(
         "--write", action="store_true", help="write the file; .json files only"
     )
 
 
 def answer(options: Mapping[str, Any]) -> Answer:
-    """Returns the document in today's words; raises DocumentInvalid, Refused."""
-    path = file_in(Path(options["file"]))
-    if path.name.lower().endswith(SCRIPT):
-        raise Refused(
-            f"{path}: a script is not rewritten; change it where `blueprint lint`"
-            " points"
+    """Return the document in today's words; raises DocumentInvalid, ArgumentRefused."""
+    path, document = _document_of(options["file"])
+    if options["write"] and is_kept(options["file"]):
+        raise ArgumentRefused(
+            f"{path} is no file: write one with `blueprint build`, and register it"
         )
-    document = load_document(path)
     is_json = path.suffix.lower() == ".json"
-    upgraded, notes = upgrade_with_notes(document)
+    upgraded, notes = upgrade(document)
     found, after, diff = None, "", []
     if notes:
-        # What people laid out by hand is compared, and written, in a layout of its own.
-        found = _layout_of(_text_of(path), document) if is_json else None
+        # A layout by hand can't be kept: both versions get the first of the usual ones.
+        found = _layout_of(path, document) if is_json else None
         layout = LAYOUTS[0] if found is None else found
         after = _dumped(upgraded, layout)
         diff = _difference(path, _dumped(document, layout), after)
     write = options["write"] and bool(notes)
     if write and not is_json:
-        raise Refused(
+        raise ArgumentRefused(
             f"{path}: writing YAML would lose its comments; change it by hand where"
             " `blueprint upgrade` without --write points"
         )
     if write and len(after.encode()) > MAX_BYTES:
-        raise Refused(f"{path}: it would have more than {MAX_BYTES} bytes (4 MiB)")
+        raise ArgumentRefused(f"{path} would have more than {MAX_BYTES} bytes (4 MiB)")
     if write:
         write_whole(path, after)
     data: dict[str, Json] = {
@@ -76,26 +79,40 @@ def answer(options: Mapping[str, Any]) -> Answer:
         "diff": "".join(f"{row}\n" for row in diff),
         "document": upgraded,
     }
-    said = [line for note in notes for line in finding_lines(str(path), note)]
+    changes = [line for note in notes for line in finding_lines(str(path), note)]
     outcome = _outcome(path, len(notes), write)
     if notes and is_json and found is None:
-        outcome += "; the file is laid out anew"
-    return Answer(FINE, data, lines(*said, *diff), (outcome,))
+        outcome += "; the file gets a new layout"
+    return Answer(FINE, data, lines(*changes, *diff), (outcome,))
+
+
+def _document_of(file: str) -> tuple[Path, Json]:
+    """Return a document with its references, and its path or its name and version."""
+    if is_kept(file):
+        kept = load_kept(file)
+        return kept.path, kept.document
+    path = file_in(Path(file))
+    if path.name.lower().endswith(SCRIPT):
+        raise ArgumentRefused(
+            f"{path}: a script is not rewritten; change it where `blueprint lint`"
+            " points"
+        )
+    return path, load_document(path)
 
 
 def _outcome(path: Path, changes: int, written: bool) -> str:
     if not changes:
         return f"{path}: no older words; nothing to do"
-    count = f"{changes} change{'s' if changes != 1 else ''}"
+    count = counted_as(changes, "change")
     if written:
-        return f"{path}: {count} written; `blueprint lint` tells what is left"
+        return f"{path}: {count} written; `blueprint lint` lists what is left"
     return f"{path}: {count}; --write writes a .json file"
 
 
 def _difference(path: Path, before: str, after: str) -> list[str]:
     return list(
         difflib.unified_diff(
-            # Texts of the document may hold what splitlines() takes for an end.
+            # A text in the document may contain other line ends of splitlines().
             before.removesuffix("\n").split("\n"),
             after.removesuffix("\n").split("\n"),
             f"{path} (as it is)",
@@ -105,20 +122,15 @@ def _difference(path: Path, before: str, after: str) -> list[str]:
     )
 
 
-def _text_of(path: Path) -> str:
+def _layout_of(path: Path, document: Json) -> Mapping[str, Any] | None:
+    """Return the layout of a JSON file, None for a layout by hand."""
     try:
-        return read_file(path).decode("utf-8")
-    except (Unreadable, UnicodeDecodeError):
-        # It was read a moment ago; then its layout isn't known.
-        return ""
-
-
-def _layout_of(text: str, document: Json) -> Mapping[str, Any] | None:
-    """Returns the layout a text was written with, None if by hand."""
-    for layout in LAYOUTS:
-        if _dumped(document, layout).rstrip("\n") == text.rstrip():
-            return layout
-    return None
+        text = read_text(path).rstrip()
+    except FileUnreadable:
+        # Another program removed the file after it was loaded.
+        return None
+    fits = (one for one in LAYOUTS if _dumped(document, one).rstrip("\n") == text)
+    return next(fits, None)
 
 
 def _dumped(document: Json, layout: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Reads agents written as Markdown: front matter says who, the body is the prompt."""
+"""Read agents from Markdown: front matter has the fields, the body is the prompt."""
 
 import hashlib
 import re
@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from blueprints.loaders.files import MAX_BYTES, Unreadable, read_file
+from blueprints.loaders.files import MAX_BYTES, FileUnreadable, decoded, read_file
 from blueprints.loaders.yaml_text import YamlEmpty, YamlTextError, load_yaml
+from engine.blueprint.kinds.registry import MARKDOWN_KIND
+from engine.blueprint.lints.levels import SETTINGS
 from engine.flow.json_text import Json
 
 NO_FRONT_MATTER: Final = "no-front-matter"
@@ -16,32 +18,31 @@ _CLOSING: Final = re.compile(rb"^---(?:\r?\n|\Z)", re.MULTILINE)
 _ALMOST: Final = re.compile(rb"^[ \t]*---", re.MULTILINE)
 _BOM: Final = b"\xef\xbb\xbf"
 _TEXTS: Final = ("model", "effort", "description", "worker_binding")
-_LEVELS: Final = ("allow", "warn", "deny")
 
 
 class AgentMdInvalid(Exception):
-    """A file that is no agent; `code` names the rule, the text says it."""
+    """A file that is no agent; `code` names the rule for programs."""
 
     def __init__(self, code: str, rule: str) -> None:
-        """Fault with a rule for people."""
+        """Make an error from a rule for people."""
         super().__init__(rule)
         self.code = code
 
 
 def read_agent_md(content: bytes, kind: str) -> dict[str, Json]:
-    """Returns the agent that a Markdown file holds, as a Blueprint would write it.
+    """Return the agent in a Markdown file as a Blueprint would write it.
 
-    What front matter has besides the known fields is in `profile.extras`; fields
-    without a value are left out. Raises AgentMdInvalid.
+    Unknown fields of the front matter go to `profile.extras`; known fields without a
+    value are left out. Raises AgentMdInvalid.
     """
     header, body = _split(content)
     try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise AgentMdInvalid("utf-8", f"byte {error.start}: not UTF-8") from None
+        decoded(content)
+    except FileUnreadable as error:
+        raise AgentMdInvalid("utf-8", str(error)) from None
     prompt = body.decode("utf-8")
     try:
-        # The first line stands for the opening one, so that line numbers are right.
+        # The empty line replaces the opening one, so that line numbers are right.
         fields = load_yaml(b"\n" + header)
     except YamlEmpty:
         fields = {}
@@ -59,15 +60,15 @@ def read_agent_md(content: bytes, kind: str) -> dict[str, Json]:
 
 
 def prompt_hash(prompt: str) -> str:
-    """Returns the `version_hash` of a prompt: `sha256:` and the hex of its UTF-8."""
+    """Return the `version_hash` of a prompt: `sha256:` and the hex digest of its UTF-8."""
     return "sha256:" + hashlib.sha256(prompt.encode("utf-8")).hexdigest()
 
 
-def load_agents(folder: str | Path, kind: str) -> list[dict[str, Json]]:
-    """Returns the agents of all `*.md` files of a folder, in the order of their names.
+def load_agents(folder: str | Path) -> list[dict[str, Json]]:
+    """Return the agents of all `*.md` files of a folder, in the order of file names.
 
-    Files without front matter are no agents and are left out; all together have at most
-    4 MiB. Raises AgentMdInvalid, its text beginning with the file.
+    Files without front matter are left out; the files have at most 4 MiB together.
+    Raises AgentMdInvalid, whose text begins with the file.
     """
     agents = []
     left = MAX_BYTES
@@ -78,8 +79,8 @@ def load_agents(folder: str | Path, kind: str) -> list[dict[str, Json]]:
             if left < 0:
                 rule = f"the folder's files have more than {MAX_BYTES} bytes (4 MiB)"
                 raise AgentMdInvalid("size", rule)
-            agents.append(read_agent_md(content, kind))
-        except Unreadable as error:
+            agents.append(read_agent_md(content, MARKDOWN_KIND))
+        except FileUnreadable as error:
             raise AgentMdInvalid("io", f"{path}: {error}") from None
         except AgentMdInvalid as error:
             if error.code != NO_FRONT_MATTER:
@@ -88,7 +89,7 @@ def load_agents(folder: str | Path, kind: str) -> list[dict[str, Json]]:
 
 
 def _split(content: bytes) -> tuple[bytes, bytes]:
-    """Returns front matter and body; the body is kept byte for byte."""
+    """Return front matter and body; the body is unchanged byte for byte."""
     opening = _OPENING.match(content)
     if opening is None:
         rule = "the file must begin with a line that is exactly ---"
@@ -102,7 +103,7 @@ def _split(content: bytes) -> tuple[bytes, bytes]:
     almost = _ALMOST.search(content, opening.end())
     if almost is not None:
         line = content.count(b"\n", 0, almost.start()) + 1
-        rule += f" (line {line} is not: it has more in it)"
+        rule += f" (line {line} is not exactly ---)"
     raise AgentMdInvalid("unterminated", rule)
 
 
@@ -123,7 +124,9 @@ def _profile(fields: Mapping[str, Json], prompt: str) -> dict[str, Json]:
         if value is None:
             continue
         if not isinstance(value, str):
-            rule = f"front matter: {key} must be a text, got {_sort(value)}; use quotes"
+            types = {bool: "true or false", dict: "a mapping", list: "a list"}
+            got = types.get(type(value), "a number")
+            rule = f"front matter: {key} must be a text, got {got}; use quotes"
             raise AgentMdInvalid("wrong-type", rule)
         profile[key] = value.strip() if key == "description" else value
     tools = _tools(fields.get("tools"))
@@ -155,12 +158,8 @@ def _lints(fields: Mapping[str, Json]) -> dict[str, Json]:
         rule = "front matter: lints must be a mapping of lint to allow, warn or deny"
         raise AgentMdInvalid("lints", rule)
     for key, level in lints.items():
-        if level not in _LEVELS:
+        # A level from YAML may be a list, which has no hash.
+        if level not in tuple(SETTINGS):
             rule = f"front matter: lints.{key} must be allow, warn or deny"
             raise AgentMdInvalid("lints", f"{rule}, got {level!r}")
     return lints
-
-
-def _sort(value: Json) -> str:
-    sorts = {bool: "true or false", dict: "a mapping", list: "a list"}
-    return sorts.get(type(value), "a number")

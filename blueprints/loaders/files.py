@@ -1,4 +1,4 @@
-"""Reads whole files of a bounded size: regular ones only, so nothing ever waits."""
+"""Read whole regular files of a bounded size; a pipe or device can't block a loader."""
 
 import errno
 import os
@@ -10,68 +10,81 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 
 # Opening a pipe would wait for a writer without O_NONBLOCK.
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-# With O_PATH (Linux) a folder need not be readable to lead on.
+# O_PATH (Linux) opens folders without read permission.
 _FOLDER: Final = (
     getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 )
 _REASONS: Final = {
-    # A socket can't even be opened.
+    # Opening a socket fails so.
     errno.ENXIO: "not a regular file",
-    errno.ELOOP: "can't be read: a symbolic link is in its way",
+    errno.ELOOP: "can't be read: a symbolic link is in its path",
     errno.ENOTDIR: "can't be read: a file or symbolic link is where a folder should be",
 }
 
 
-class Unreadable(Exception):
-    """A file that can't be read; the text says why and does not name it."""
+class FileUnreadable(Exception):
+    """A file that can't be read; the text has the reason without the name."""
 
 
-class TooLong(Unreadable):
-    """A file of more bytes than are wanted."""
+class FileTooLong(FileUnreadable):
+    """A file of more bytes than the caller's limit."""
 
 
 def real_path(path: str | Path) -> str:
-    """Returns where a path leads now, behind all links; raises Unreadable.
+    """Return the path behind all symbolic links; raises FileUnreadable.
 
-    What is opened later by it is opened with `follow` false, or may be another file.
+    Open the result with `follow` false: a link may replace a folder in the meantime.
     """
     try:
         return os.path.realpath(path)
     except OSError as error:
-        # A link was taken away meanwhile, or the working directory is gone.
-        raise Unreadable(_reason(error)) from None
+        # Another program removed a link, or the working directory.
+        raise FileUnreadable(_reason(error)) from None
 
 
 def read_file(path: str | Path, *, follow: bool = True, most: int = MAX_BYTES) -> bytes:
-    """Returns what is in a regular file of at most `most` bytes; raises Unreadable.
+    """Return the content of a regular file of at most `most` bytes; raises FileUnreadable.
 
-    Without `follow`, `path` is absolute and no part of it may be a symbolic link, also
-    one that a folder is swapped for meanwhile.
+    Without `follow`, `path` is absolute and no part of it may be a symbolic link, not
+    even one that replaces a folder while the file is opened.
     """
     try:
         fd = os.open(path, _FILE) if follow else _open_without_links(os.fspath(path))
     except OSError as error:
-        raise Unreadable(_reason(error)) from None
+        raise FileUnreadable(_reason(error)) from None
     except ValueError:
-        raise Unreadable("can't be read: its name holds a null character") from None
+        raise FileUnreadable("can't be read: its name has a null character") from None
     try:
-        # Before it becomes a file: that fails in its own way for a folder.
+        # Check this first: os.fdopen of a folder raises another error.
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise Unreadable("not a regular file")
+            raise FileUnreadable("not a regular file")
         with os.fdopen(fd, "rb", closefd=False) as file:
             content = file.read(most + 1)
     except OSError as error:
-        raise Unreadable(_reason(error)) from None
+        raise FileUnreadable(_reason(error)) from None
     finally:
         os.close(fd)
     if len(content) > most:
         also = " (4 MiB)" if most == MAX_BYTES else ""
-        raise TooLong(f"longer than {most} bytes{also}")
+        raise FileTooLong(f"longer than {most} bytes{also}")
     return content
 
 
+def read_text(path: str | Path) -> str:
+    """Return the text of a regular UTF-8 file; raises FileUnreadable."""
+    return decoded(read_file(path))
+
+
+def decoded(content: bytes) -> str:
+    """Decode UTF-8; raises FileUnreadable."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileUnreadable(f"byte {error.start}: not UTF-8") from None
+
+
 def _open_without_links(path: str) -> int:
-    """Opens a file from folder to folder, each by the descriptor of the one before."""
+    """Open each folder of a path relative to the one above it, and then the file."""
     *folders, name = path.split("/")[1:]
     at = os.open("/", _FOLDER)
     try:

@@ -1,6 +1,6 @@
-"""Reads YAML that means JSON: the core schema of YAML 1.2 and nothing beyond JSON.
+"""Read YAML with the types of JSON, by the core schema of YAML 1.2.
 
-`no` and `on` are texts, not booleans; dates and tags of other types are refused.
+`no` and `on` are texts, not booleans; dates and tags of other types are errors.
 """
 
 import math
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import yaml
 
+from blueprints.loaders.yaml_words import plain_words
 from engine.flow.json_text import MAX_DEPTH, Json, find_fault
 
 MAX_NODES: Final = 200_000
@@ -17,16 +18,32 @@ _LARGEST_INT: Final = 2**64 - 1
 _SMALLEST_INT: Final = -(2**63)
 _LONGEST_INT: Final = 24
 _TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH} containers"
+_IN_QUOTES: Final = "a text that begins with '{}' is written between quotes"
 _UNFINISHED: Final = object()
 _UNDEFINED: Final = object()
 
 
 class YamlTextError(ValueError):
-    """A text that is not such YAML; the message names line, column and rule."""
+    """A text that is no such YAML.
+
+    `line` and `column` count from 1; they are 0 where the text as a whole is meant, and
+    then `place` may name the value.
+    """
+
+    def __init__(
+        self, rule: str, line: int = 0, column: int = 0, place: str = ""
+    ) -> None:
+        """Make an error from a rule for people."""
+        self.rule = rule
+        self.line = line
+        self.column = column
+        self.place = place
+        where = f"line {line} column {column}: " if line else ""
+        super().__init__(f"{where}at {place}: {rule}" if place else where + rule)
 
 
 class YamlEmpty(YamlTextError):
-    """A text without any value in it."""
+    """A text without a value."""
 
 
 # libyaml, twenty times as fast, is in every wheel of PyYAML.
@@ -56,9 +73,9 @@ for _name, _pattern, _first in (
 
 
 def load_yaml(content: bytes) -> Json:
-    """Returns the JSON value of one YAML document in UTF-8.
+    """Return the JSON value of one YAML document in UTF-8.
 
-    Aliases are followed, up to 200 000 values in all, counted before each is made.
+    Each alias becomes a copy, up to 200 000 values in all, counted before each is made.
     Integers beyond 64 bits become floats, as in JSON text. Raises YamlTextError.
     """
     try:
@@ -68,20 +85,24 @@ def load_yaml(content: bytes) -> Json:
     try:
         value = _Composer(_Loader(text)).document()
     except yaml.MarkedYAMLError as error:
-        problem = " ".join(part for part in (error.context, error.problem) if part)
-        raise YamlTextError(f"{_at(error.problem_mark)}: {problem}") from None
-    except yaml.YAMLError as error:
-        raise YamlTextError(str(error)) from None
+        raise YamlTextError(*plain_words(error, text)) from None
+    except yaml.reader.ReaderError as error:
+        raise _unprintable(error, text) from None
     fault = find_fault(value)
     if fault is not None:
-        raise YamlTextError(f"at {fault[0]}: {fault[1]}")
+        raise YamlTextError(fault[1], place=fault[0])
     return value
 
 
-class _Composer:
-    """Makes values of what the parser meets, and counts them first.
+def compose_yaml(text: str) -> yaml.Node:
+    """Return the root node, with the marks of all nodes, of a text `load_yaml` reads."""
+    return yaml.compose(text, _Loader)
 
-    PyYAML's own makes nodes of the whole text before anyone can count.
+
+class _Composer:
+    """Make the values of the parser's events, and count them first.
+
+    The composer of PyYAML makes nodes of the whole text before they can be counted.
     """
 
     def __init__(self, parser: _Loader) -> None:
@@ -90,11 +111,11 @@ class _Composer:
         self._anchors: dict[str, Json] = {}
 
     def document(self) -> Json:
-        """Returns the value of the only document; raises YamlEmpty for none."""
+        """Return the value of the only document; raises YamlEmpty for none."""
         parser = self._parser
         parser.get_event()
         if parser.check_event(yaml.StreamEndEvent):
-            raise YamlEmpty("line 1 column 1: the document is empty")
+            raise YamlEmpty("the document is empty", 1, 1)
         parser.get_event()
         value = self._value(0)
         parser.get_event()
@@ -105,12 +126,20 @@ class _Composer:
     def _value(self, depth: int) -> Json:
         event = self._parser.get_event()
         if isinstance(event, yaml.AliasEvent):
-            return self._followed(event, depth)
+            found = self._anchors.get(event.anchor, _UNDEFINED)
+            if found is _UNDEFINED:
+                raise _refused(
+                    event,
+                    f"no value has the anchor {event.anchor!r}; {_IN_QUOTES.format('*')}",
+                )
+            if found is _UNFINISHED:
+                raise _refused(event, f"{event.anchor!r} is inside itself, {_TOO_DEEP}")
+            return self._copied(found, event, depth)
         self._charge(event)
         if event.anchor is not None:
             if event.anchor in self._anchors:
-                raise _refused(event, f"the anchor {event.anchor!r} is there already")
-            # Until it is complete, an alias to it is inside of itself.
+                raise _refused(event, f"the anchor {event.anchor!r} exists already")
+            # An alias to a value that is not complete would nest it in itself.
             self._anchors[event.anchor] = _UNFINISHED
         value = self._made(event, depth)
         if event.anchor is not None:
@@ -143,16 +172,8 @@ class _Composer:
         parser.get_event()
         return built
 
-    def _followed(self, event: yaml.AliasEvent, depth: int) -> Json:
-        found = self._anchors.get(event.anchor, _UNDEFINED)
-        if found is _UNDEFINED:
-            raise _refused(event, f"found undefined alias {event.anchor!r}")
-        if found is _UNFINISHED:
-            raise _refused(event, f"{event.anchor!r} is inside itself, {_TOO_DEEP}")
-        return self._copied(found, event, depth)
-
     def _copied(self, value: Json, event: yaml.Event, depth: int) -> Json:
-        """Returns a value once more: who changes one must not change the other."""
+        """Return a copy, so that a change of one value does not change the other."""
         self._charge(event)
         if not isinstance(value, dict | list):
             return value
@@ -188,12 +209,12 @@ def _scalar(event: yaml.ScalarEvent, tag: str) -> Json:
             return None
         case "bool":
             return text.lower() == "true"
-        case "int" | "float" as sort:
+        case "int" | "float" as number:
             try:
-                return _integer(text) if sort == "int" else _float(text)
+                return _integer(text) if number == "int" else _float(text)
             except ValueError:
-                raise _refused(event, f"not a number JSON can hold: {text!r}") from None
-    raise _refused(event, f"the tag {tag} is no JSON type")
+                raise _refused(event, f"JSON has no such number: {text!r}") from None
+    raise _no_type(event, tag)
 
 
 def _integer(text: str) -> int | float:
@@ -211,16 +232,23 @@ def _float(text: str) -> float:
     return value
 
 
-def _require_tag(event: yaml.Event, tag: str, sort: str) -> None:
-    if tag != f"{_TAG}{sort}":
-        raise _refused(event, f"the tag {tag} is no JSON type")
+def _require_tag(event: yaml.Event, tag: str, wanted: str) -> None:
+    if tag != f"{_TAG}{wanted}":
+        raise _no_type(event, tag)
+
+
+def _no_type(event: yaml.Event, tag: str) -> YamlTextError:
+    hint = f"; {_IN_QUOTES.format('!')}" if tag.startswith("!") else ""
+    return _refused(event, f"the tag {tag} is no JSON type{hint}")
 
 
 def _refused(event: yaml.Event, rule: str) -> YamlTextError:
-    return YamlTextError(f"{_at(event.start_mark)}: {rule}")
+    mark = event.start_mark
+    return YamlTextError(rule, mark.line + 1, mark.column + 1)
 
 
-def _at(mark: yaml.Mark | None) -> str:
-    if mark is None:
-        return "somewhere in the text"
-    return f"line {mark.line + 1} column {mark.column + 1}"
+def _unprintable(error: yaml.reader.ReaderError, text: str) -> YamlTextError:
+    before = text[: error.position]
+    line = before.count("\n") + 1
+    column = len(before) - before.rfind("\n")
+    return YamlTextError("YAML allows no control character here", line, column)

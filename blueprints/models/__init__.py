@@ -1,10 +1,29 @@
 """The tables: one file per noun."""
 
+from blueprints.models.api_keys import ApiKey
 from blueprints.models.attempts import Attempt
+from blueprints.models.blueprint_events import BlueprintEvent
+from blueprints.models.blueprint_intents import BlueprintIntent
+from blueprints.models.blueprint_versions import BlueprintVersion
+from blueprints.models.blueprints import Blueprint
 from blueprints.models.events import RunEvent
 from blueprints.models.installations import Installation
+from blueprints.models.programs import Program
 from blueprints.models.runs import Run
 from blueprints.models.steps import Step
 from blueprints.models.tasks import Task
 
-__all__ = ["Attempt", "Installation", "Run", "RunEvent", "Step", "Task"]
+__all__ = [
+    "ApiKey",
+    "Attempt",
+    "Blueprint",
+    "BlueprintEvent",
+    "BlueprintIntent",
+    "BlueprintVersion",
+    "Installation",
+    "Program",
+    "Run",
+    "RunEvent",
+    "Step",
+    "Task",
+]

@@ -6,11 +6,11 @@ from blueprints.models.steps import Step
 
 
 class Attempt(models.Model):
-    """One try, by one worker, and how it ended."""
+    """One try at a step, by one worker."""
 
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="tries")
     number = models.PositiveIntegerField()
-    # A step's status or an outcome's kind; no choices, as the engine's set may grow.
+    # A step's status or an outcome's kind; without choices, since the engine adds kinds.
     status = models.CharField(max_length=16)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -25,7 +25,7 @@ class Attempt(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["step", "number"], name="attempt_once_per_number"
-            ),
+            )
         ]
 
     def __str__(self) -> str:

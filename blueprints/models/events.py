@@ -1,22 +1,21 @@
-"""A run event: one entry of a run's journal, as archived."""
+"""A run event: one archived entry of a run's journal."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.db import models
 
 from blueprints.models.readable_json import ReadableJSONField, Unreadable
 from blueprints.models.runs import Run
-from engine.run.events import named
+from engine.run.journal.entries import Event
 
 
 def kinds_text(kinds: Iterable[str]) -> str:
-    """Returns the kinds of an entry's events as they are kept: each once, findable."""
+    """Return the text of the `kinds` column: each kind once, between spaces."""
     return f" {' '.join(dict.fromkeys(kinds))} "
 
 
 class RunEvent(models.Model):
-    """One journal entry; (run, generation, number) says which."""
+    """One journal entry; (run, generation, number) is unique."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     generation = models.PositiveIntegerField()
@@ -36,22 +35,22 @@ class RunEvent(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["run", "generation", "number"], name="event_once_per_number"
-            ),
+            )
         ]
         indexes = [
             models.Index(
                 fields=["run", "generation", "number"],
                 condition=models.Q(says=True),
                 name="event_that_says",
-            ),
+            )
         ]
 
     def __str__(self) -> str:
         return f"{self.number} {self.kind}"
 
-    def events(self) -> list[tuple[str, dict[str, Any]]]:
-        """Returns what the entry packs, each with its address: entry 7 has 7.1, 7.2."""
+    def events(self) -> list[tuple[str, Event]]:
+        """Return its events, each with its address: entry 7 contains 7.1, 7.2."""
         if isinstance(self.data, Unreadable):
             return []
         packed = enumerate(self.data.get("e", ()), start=1)
-        return [(f"{self.number}.{part}", named(event)) for part, event in packed]
+        return [(f"{self.number}.{part}", event) for part, event in packed]

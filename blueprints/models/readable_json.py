@@ -1,4 +1,4 @@
-"""JSON columns whose rows can be read whatever is in them."""
+"""A JSON column that never breaks the query that reads it."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from django.db import models
 
 from engine.flow.json_text import MAX_DEPTH, text_depth
 
-# Twice what may be written: beyond it Python can't show or send what it may still read.
+# Twice the limit for writing: Python can't serialise deeper values again.
 READABLE = 2 * MAX_DEPTH
 
 
 class Unreadable:
-    """Stands where a column's value can't be read; `str()` says why. It can't be saved."""
+    """The value of a column that can't be read; `str()` gives the reason."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -21,25 +21,25 @@ class Unreadable:
 
 
 def readable(value: Any) -> Any:
-    """Returns a column's value; ValueError says why where it can't be read."""
+    """Return a column's value; raise ValueError with the reason if it is Unreadable."""
     if isinstance(value, Unreadable):
         raise ValueError(str(value))
     return value
 
 
 class ReadableJSONField(models.JSONField):
-    """A JSONField that gives Unreadable for what is nested too deeply to be read.
+    """A JSONField whose value is Unreadable if it is nested too deeply.
 
-    One such row would otherwise break every query that meets it.
+    Otherwise one such row would break every query that returns it.
     """
 
     def deconstruct(self) -> tuple[str, str, Any, Any]:
-        """Names Django's own field, since the column is the same."""
+        """Return Django's own field for migrations, since the column is the same."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.JSONField", args, kwargs
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """Returns the value, or why it can't be read."""
+        """Return the value or Unreadable."""
         if isinstance(value, str) and text_depth(value.encode()) > READABLE:
             return Unreadable(f"nested deeper than {READABLE} containers")
         return super().from_db_value(value, expression, connection)

@@ -1,10 +1,12 @@
-"""A run: one execution of a task. While it is live, the truth is in Redis."""
+"""A run: one execution of a task. Redis has the current state of a live run."""
 
 from functools import partial
 
 from django.db import models
 from django.utils import timezone
 
+from blueprints.models.blueprint_versions import BlueprintVersion
+from blueprints.models.programs import Program
 from blueprints.models.readable_json import ReadableJSONField
 from blueprints.models.tasks import Task
 from engine.ids import new_id
@@ -12,13 +14,10 @@ from engine.run.states import RunStatus
 
 
 class Run(models.Model):
-    """What is known of a run: how it was started, where it stands, how it ended."""
+    """One execution of a task: its program and version, status, result and times."""
 
     id = models.CharField(
-        primary_key=True,
-        max_length=40,
-        default=partial(new_id, "R"),
-        editable=False,
+        primary_key=True, max_length=40, default=partial(new_id, "R"), editable=False
     )
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="runs")
     status = models.CharField(
@@ -29,13 +28,24 @@ class Run(models.Model):
     generation = models.PositiveIntegerField(
         default=1, help_text="Raised by recovery, rerun and fork."
     )
-    program_id = models.CharField(
-        max_length=64, db_index=True, help_text="sha-256 of the program."
+    # Its column, `program_id`, is the sha-256 of the program.
+    program = models.ForeignKey(Program, on_delete=models.PROTECT, related_name="runs")
+    version = models.ForeignKey(
+        BlueprintVersion,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="runs",
+        help_text="The version of the Blueprint that was launched; none for a file.",
     )
-    program = ReadableJSONField()
     ctx = ReadableJSONField("initial ctx")
     result = ReadableJSONField("final ctx", null=True, blank=True)
     error = ReadableJSONField(null=True, blank=True, help_text="{kind, text}")
+    sources = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Hashes of its functions' source at launch, and folders they are in.",
+    )
     epoch = models.CharField(
         max_length=64, blank=True, help_text="The Redis this run lives in."
     )

@@ -7,14 +7,14 @@ from engine.run.states import StepStatus
 
 
 class Step(models.Model):
-    """One step; (run, generation, place) says which."""
+    """One step; (run, generation, place) is unique."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
     generation = models.PositiveIntegerField()
     place = models.TextField(
         help_text="Node path with loop iteration and lane, as /children/1/body[3]."
     )
-    # Not unique: what agents get as idempotency key is the engine's to decide.
+    # Not unique: the engine decides which steps share an idempotency key.
     key = models.CharField("step id", max_length=40, db_index=True)
     agent = models.CharField(max_length=128)
     kind = models.CharField(max_length=32)
@@ -32,11 +32,9 @@ class Step(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["run", "generation", "place"], name="step_once_per_place"
-            ),
+            )
         ]
-        indexes = [
-            models.Index(fields=["agent", "status"], name="step_agent_status"),
-        ]
+        indexes = [models.Index(fields=["agent", "status"], name="step_agent_status")]
 
     def __str__(self) -> str:
         return f"{self.place} {self.agent} ({self.status})"

@@ -1,4 +1,4 @@
-"""A task: a piece of work asked for."""
+"""A task: one request to run a Blueprint."""
 
 from functools import partial
 
@@ -10,18 +10,20 @@ from engine.ids import new_id
 
 
 class Task(models.Model):
-    """One wish for work by a Blueprint; each execution of it is a run."""
+    """One request to run a Blueprint; each execution of it is a run."""
 
     id = models.CharField(
-        primary_key=True,
-        max_length=40,
-        default=partial(new_id, "T"),
-        editable=False,
+        primary_key=True, max_length=40, default=partial(new_id, "T"), editable=False
     )
     blueprint_id = models.CharField("blueprint", max_length=128, db_index=True)
     title = models.CharField(max_length=200, blank=True)
     init_ctx = ReadableJSONField(
         "initial ctx", null=True, blank=True, help_text="What the launcher gave."
+    )
+    origin = ReadableJSONField(
+        null=True,
+        blank=True,
+        help_text="The file of the Blueprint: {file, sha256}, of scripts also {lines}.",
     )
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 

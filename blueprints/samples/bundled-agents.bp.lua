@@ -5,6 +5,7 @@ local B = require "bp_dsl"
 
 return B.bp {
   id = "bundled-agents",
+  dialect = "swarm",
   metadata = {
     description = "Research, review and a look at the Blueprint itself, by agents from Markdown files that come with Swarm.",
     tags = { "sample", "operator" },
@@ -22,19 +23,13 @@ return B.bp {
   },
   default_runner = "any",
   agents = {
-    B.agent { md = "agents/researcher.md", spec = { operator_ref = "desk" } },
+    B.agent { md = "agents/researcher.md", spec = { operator_ref = "desk" }, timeout = "30m" },
     B.agent {
       md = "agents/reviewer.md",
       spec = { operator_ref = "desk" },
+      timeout = "15m",
       verdict = { channel = "part", values = { "ACCEPT", "REJECT" } },
     },
-    B.agent { md = "agents/bp-review.md", spec = { operator_ref = "desk" } },
-  },
-  hints = {
-    per_agent = {
-      researcher = { timeout_s = 1800 },
-      reviewer = { timeout_s = 900 },
-      ["bp-review"] = { timeout_s = 900 },
-    },
+    B.agent { md = "agents/bp-review.md", spec = { operator_ref = "desk" }, timeout = "15m" },
   },
 }

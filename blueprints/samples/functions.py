@@ -7,21 +7,31 @@ from typing import Any
 
 from django.conf import settings
 
-from blueprints.agents import AgentFailed, Outcome, Step, agent_function, blocked
+from engine.build import (
+    AgentFailed,
+    AgentResult,
+    AgentStep,
+    agent_function,
+    blocked,
+)
 
 LARGEST_FILE = 8 * 1024 * 1024
 
 
-@agent_function("digest-measure")
-def measure(file: dict[str, str], *, step: Step) -> dict[str, Any]:
-    """Return the measures of one text file, `{root, path}`."""
-    path = Path(file["root"], file["path"])
+def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as opened:
-            text = opened.read(LARGEST_FILE).decode(errors="replace")
+            return opened.read(LARGEST_FILE).decode(errors="replace")
     except OSError as error:
-        # It was there when it was listed; a vanished file is not worth a second try.
+        # The file was removed after it was listed, so a retry can't succeed.
         raise AgentFailed(f"can't read {path}: {error.strerror}", True) from None
+
+
+@agent_function("digest-measure")
+def measure(file: dict[str, str], *, step: AgentStep) -> dict[str, Any]:
+    """Return the measures of one text file, `{root, path}`."""
+    path = Path(file["root"], file["path"])
+    text = _read_text(path)
     lines = text.splitlines()
     return {
         "path": file["path"],
@@ -34,8 +44,8 @@ def measure(file: dict[str, str], *, step: Step) -> dict[str, Any]:
 
 
 @agent_function("digest-rank")
-def rank(settled: list[dict[str, Any]], *, step: Step) -> dict[str, Any]:
-    """Return totals and what may be outliers, from lanes that settled."""
+def rank(settled: list[dict[str, Any]], *, step: AgentStep) -> dict[str, Any]:
+    """Return the totals of settled lanes, and the candidates for outliers."""
     good = [lane["value"] for lane in settled if lane["status"] == "fulfilled"]
     lines = sum(file["lines"] for file in good)
     mean = lines / len(good) if good else 0.0
@@ -54,18 +64,14 @@ def rank(settled: list[dict[str, Any]], *, step: Step) -> dict[str, Any]:
 
 
 @agent_function("digest-pick")
-def pick(digest: dict[str, Any], *, step: Step) -> dict[str, Any]:
+def pick(digest: dict[str, Any], *, step: AgentStep) -> dict[str, Any]:
     """Return the digest with its largest candidate moved to the outliers."""
     first, *rest = digest["candidates"]
-    return {
-        **digest,
-        "candidates": rest,
-        "outliers": [*digest["outliers"], first],
-    }
+    return {**digest, "candidates": rest, "outliers": [*digest["outliers"], first]}
 
 
 @agent_function("digest-report")
-def report(digest: dict[str, Any], *, step: Step) -> dict[str, Any]:
+def report(digest: dict[str, Any], *, step: AgentStep) -> dict[str, Any]:
     """Write a Markdown report and return its path and totals.
 
     The file is named after the run, so another attempt writes the same file.
@@ -98,27 +104,22 @@ def report(digest: dict[str, Any], *, step: Step) -> dict[str, Any]:
 
 
 @agent_function("words-paragraphs")
-def paragraphs(file: str, *, step: Step) -> list[str]:
-    """Return the paragraphs of a text file; a relative path is below the checkout."""
-    path = Path(settings.BASE_DIR, file)
-    try:
-        with path.open("rb") as opened:
-            text = opened.read(LARGEST_FILE).decode(errors="replace")
-    except OSError as error:
-        raise AgentFailed(f"can't read {path}: {error.strerror}", True) from None
+def paragraphs(file: str, *, step: AgentStep) -> list[str]:
+    """Return the paragraphs of a text file; a relative path is below the project's folder."""
+    text = _read_text(Path(settings.SWARM_PROJECT_DIR, file))
     return [part.strip() for part in text.split("\n\n") if part.strip()]
 
 
 @agent_function("verdict-draft")
-def draft(count: float, *, step: Step) -> dict[str, Any]:
-    """Return the draft of a round, better each time."""
+def draft(count: float, *, step: AgentStep) -> dict[str, Any]:
+    """Return the draft of a round; its quality rises each round."""
     number = int(count) + 1
     return {"round": number, "text": "word " * (10 * number), "quality": number / 3}
 
 
 @agent_function("verdict-gate")
-def gate(work: dict[str, Any], *, step: Step) -> Outcome | dict[str, Any]:
-    """Pass a draft that is good enough, and block any other with what is missing."""
+def gate(work: dict[str, Any], *, step: AgentStep) -> AgentResult | dict[str, Any]:
+    """Pass a draft that is good enough, and block any other with its fault."""
     if work["quality"] < 1:
         return blocked({"verdict": "REDO", "missing": "more words", **_short(work)})
     return {"verdict": "PASS", **_short(work)}
@@ -129,19 +130,19 @@ def _short(work: dict[str, Any]) -> dict[str, Any]:
 
 
 @agent_function("verdict-commit")
-def commit(review: dict[str, Any], *, step: Step) -> dict[str, Any]:
-    """Return what was committed."""
+def commit(review: dict[str, Any], *, step: AgentStep) -> dict[str, Any]:
+    """Return the commit of a draft."""
     return {"committed": True, "rounds": review["round"], "id": step.step_id}
 
 
 @agent_function("verdict-escalate")
-def escalate(reason: str, *, step: Step) -> dict[str, Any]:
-    """Return what a person would be asked."""
+def escalate(reason: str, *, step: AgentStep) -> dict[str, Any]:
+    """Return the question for a person."""
     return {"committed": False, "ask": f"three drafts were blocked; the last: {reason}"}
 
 
 @agent_function("unreliable-flaky")
-def flaky(value: Any, *, step: Step) -> dict[str, Any]:
+def flaky(value: Any, *, step: AgentStep) -> dict[str, Any]:
     """Fail in the first two attempts."""
     if step.attempt < 3:
         raise ConnectionError(f"attempt {step.attempt} found nobody at home")
@@ -149,6 +150,6 @@ def flaky(value: Any, *, step: Step) -> dict[str, Any]:
 
 
 @agent_function("unreliable-broken")
-def broken(value: Any, *, step: Step) -> Any:
+def broken(value: Any, *, step: AgentStep) -> Any:
     """Fail for good."""
     raise AgentFailed("this will never work", permanent=True)

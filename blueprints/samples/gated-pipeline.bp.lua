@@ -30,6 +30,7 @@ end
 
 return B.bp {
   id = "gated-pipeline",
+  dialect = "swarm",
   metadata = {
     description = "A pipeline of stages: a draft is mended until its critic accepts it, then published.",
     tags = { "sample" },

@@ -1,39 +1,39 @@
--- release-desk.json again, its flow built with F only: the document is the same but for
--- its id and its description.
+-- release-desk.json again, its flow built with F only: what runs is the same.
 local B, F = require "bp_dsl", require "flow_dsl"
 
-local function step(agent, input, out)
-  return F.step { agent = agent, input = F.p(input), out = out }
+local function step(name, agent, input, out)
+  return F.step { name = name, agent = agent, input = F.p(input), out = out }
 end
 
 local verdict = F.p "$.verdict"
 
 local flow = F.seq {
-  step("scout", "$.change", "$.findings"),
-  step("planner", "$.findings", "$.plan"),
+  step("scout", "scout", "$.change", "$.findings"),
+  step("plan", "planner", "$.findings", "$.plan"),
   F.loop_ {
     counter = "$.round",
     cond = verdict:eq "BLOCKED",
     max = 3,
     body = F.seq {
-      step("resolver", "$.plan", "$.work"),
-      step("gate", "$.work", "$.verdict"),
+      step("work", "resolver", "$.plan", "$.work"),
+      step("judge", "gate", "$.work", "$.verdict"),
     },
   },
   F.branch {
     cond = verdict:eq "PASS",
-    on_true = step("publisher", "$.work", "$.result"),
-    on_false = step("escalator", "$.work", "$.result"),
+    on_true = step("publish", "publisher", "$.work", "$.result"),
+    on_false = step("ask", "escalator", "$.work", "$.result"),
   },
 }
 
-local hints, agents = {}, {}
+local agents = {}
 
 -- Every agent sits on one seat and answers in words, unless `more` says otherwise.
-local function operator(name, prompt, more, seconds)
+local function operator(name, prompt, more, timeout)
   local agent = {
     name = name,
     kind = "operator",
+    timeout = timeout or "15m",
     spec = { operator_ref = "main-ai" },
     profile = { system_prompt = prompt },
   }
@@ -42,7 +42,6 @@ local function operator(name, prompt, more, seconds)
     agent.profile.extras = { expected_output = { kind = "inline_markdown" } }
   end
   agents[#agents + 1] = agent
-  hints[name] = { timeout_s = seconds or 900 }
 end
 
 operator("scout",
@@ -54,7 +53,7 @@ operator("planner",
 operator("resolver",
   "Make the edits of the plan and run the tests. "
   .. "Tell what you changed and what the tests said.",
-  { runner_ref = "workbench" }, 3600)
+  { runner_ref = "workbench" }, "1h")
 operator("gate",
   "Judge the work. Answer with one word: "
   .. "PASS if it can be released as it is, else BLOCKED.",
@@ -76,6 +75,7 @@ end
 return B.bp {
   schema_version = "0.1.0",
   id = "release-desk-dsl",
+  dialect = "swarm",
   metadata = {
     description = "The sample release-desk, written in the Lua DSL.",
     tags = { "sample", "operator" },
@@ -95,5 +95,4 @@ return B.bp {
   },
   default_runner = "desk",
   agents = agents,
-  hints = { per_agent = hints },
 }

@@ -19,6 +19,7 @@ return { note = _CTX.note.out, translated = _CTX.translation or json.null }
 
 return B.bp {
   id = "skip-on",
+  dialect = "swarm",
   metadata = {
     description = "A translator is skipped when triage says that the note needs no translation.",
     tags = { "sample" },

@@ -1,95 +1,101 @@
-"""Reads what agents said while they worked, from the archived journal of a run."""
+"""Read the output events of a run's steps from its archived journal."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import TextField
-from django.db.models.functions import Cast
-
 from blueprints.models import Run, RunEvent
 from blueprints.models.readable_json import Unreadable
-from engine.run.outputs import Artifact, Final, Progress, from_wire
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One output event: number `number` of an attempt, in wire form; `at` is about when."""
+class EmittedOutput:
+    """An output event of an attempt, in wire form; `at` is its approximate time.
+
+    `number` is that of its journal entry.
+    """
 
     place: str
     attempt: int
-    number: int
     at: datetime
     wire: dict[str, Any]
+    number: int = 0
 
 
-def run_outputs(run: Run, *, place: str = "") -> Iterator[Said]:
-    """Yields what the steps of a run's generation said, or the one at a place, in order."""
-    events = RunEvent.objects.filter(run=run, generation=run.generation, says=True)
-    if place:
-        events = events.annotate(text=Cast("data", TextField())).filter(
-            text__contains=json.dumps(place)
-        )
-    found = events.order_by("number").values_list("at", "data")
-    for at, data in found.iterator():
+def run_outputs(run: Run, after: int = 0) -> Iterator[EmittedOutput]:
+    """Yield the output events of a run's generation, in order.
+
+    With `after` only those of journal entries with a larger number.
+    """
+    events = RunEvent.objects.filter(
+        run=run, generation=run.generation, says=True, number__gt=after
+    )
+    found = events.order_by("number").values_list("number", "at", "data")
+    for number, at, data in found.iterator():
         if isinstance(data, Unreadable):
             continue
         for event in data["e"]:
-            if event[0] != "output" or (place and event[1] != place):
-                continue
-            for number, wire in enumerate(event[4], event[3]):
-                yield Said(event[1], event[2], number, at, wire)
+            match event:
+                # Newer workers may add fields.
+                case ["output", place, attempt, _, wires, *_]:
+                    for wire in wires:
+                        yield EmittedOutput(place, attempt, at, wire, number)
 
 
 @dataclass(slots=True)
-class StepSaid:
-    """What a step's latest attempt staged and ended with, and its latest progress.
+class StepOutputs:
+    """The artifacts and the final of a step's latest attempt, and its latest progress.
 
-    `parts` are ContentRefs by name; `final` is the wire form of the last one, None while
-    there is none. A content that was too large for the journal is
-    `{"kind": "omitted", "size"}`; the step's result has it.
+    `parts` are ContentRefs by name; `final` is the wire form of the last final, None
+    before the first. A content too large for the journal is `{"kind": "omitted", "size"}`;
+    the step's result contains it.
     """
 
-    progress: Progress = field(default_factory=lambda: Progress(""))
+    stage: str = ""
+    note: str = ""
     attempt: int = 0
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     final: dict[str, Any] | None = None
 
 
-def steps_said(run: Run, *, place: str = "") -> dict[str, StepSaid]:
-    """Returns what each step said, or the one at a place, by its place; in one pass."""
-    found: dict[str, StepSaid] = {}
-    for said in run_outputs(run, place=place):
-        step = found.setdefault(said.place, StepSaid())
-        if said.attempt > step.attempt:
-            step.attempt, step.parts, step.final = said.attempt, {}, None
-        match from_wire(said.wire):
-            case Progress() as event:
-                step.progress = event
-            case Artifact(name=name) if said.attempt == step.attempt:
-                step.parts[name] = said.wire["content"]
-            case Final() if said.attempt == step.attempt:
-                step.final = said.wire
+def step_outputs(run: Run) -> dict[str, StepOutputs]:
+    """Return the outputs of each step, by its place."""
+    found: dict[str, StepOutputs] = {}
+    for output in run_outputs(run):
+        step, wire = found.setdefault(output.place, StepOutputs()), output.wire
+        if output.attempt > step.attempt:
+            step.attempt, step.parts, step.final = output.attempt, {}, None
+        if wire["type"] == "progress":
+            step.stage, step.note = wire["stage"], wire["note"]
+        elif output.attempt == step.attempt:
+            if wire["type"] == "artifact":
+                step.parts[wire["name"]] = wire["content"]
+            elif wire["type"] == "final":
+                step.final = wire
     return found
 
 
-def run_log(run: Run, *, newest: int) -> tuple[list[Said], int]:
-    """Returns the newest log lines of a run, oldest first, and how many there are."""
-    lines: list[Said] = []
+def run_log(run: Run, *, newest: int) -> tuple[list[EmittedOutput], int]:
+    """Return the newest log lines of a run, oldest first, and the number of all."""
+    lines: list[EmittedOutput] = []
     total = 0
-    for said in run_outputs(run):
-        if said.wire["type"] in ("log", "truncated"):
+    for output in run_outputs(run):
+        if is_log(output):
             total += 1
-            lines.append(said)
+            lines.append(output)
             if len(lines) > 2 * newest:
                 del lines[:newest]
     return lines[-newest:], total
 
 
-def log_text(said: Said) -> str:
-    """Returns a log line as people read it."""
-    if said.wire["type"] == "truncated":
-        return f"(output truncated: {said.wire['why']})"
-    return str(said.wire["text"])
+def is_log(output: EmittedOutput) -> bool:
+    """Return whether an output event is a line of a step's log."""
+    return output.wire["type"] in ("log", "truncated")
+
+
+def log_text(output: EmittedOutput) -> str:
+    """Return the text of a log line."""
+    if output.wire["type"] == "truncated":
+        return f"(output truncated: {output.wire['why']})"
+    return str(output.wire["text"])

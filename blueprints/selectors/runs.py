@@ -1,4 +1,4 @@
-"""Reads runs and their steps from the database; a live run may be further on."""
+"""Read runs and their steps from the database; Redis may be ahead for a live run."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -6,34 +6,55 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
+from blueprints.loaders.origin import source_line
 from blueprints.models import Attempt, Run, Step
 from blueprints.models.readable_json import Unreadable
-from blueprints.selectors.outputs import StepSaid, steps_said
+from blueprints.selectors.outputs import StepOutputs, step_outputs
+from blueprints.selectors.steps import run_names, seconds_of
 from engine.ids import check_id
-from engine.run.states import RunStatus
+from engine.run.place_names import PlaceNames
+
+MOST_FOUND = 5
 
 
 def run_get(run_id: str) -> Run:
-    """Returns a run with its task.
+    """Return a run with its task.
 
-    Raises ValueError for what is no run id and Run.DoesNotExist for an unknown one.
+    Raise ValueError for a malformed id and Run.DoesNotExist for an unknown one.
     """
-    return Run.objects.select_related("task").get(pk=check_id("R", run_id))
+    return Run.objects.select_related("task", "program").get(pk=check_id("R", run_id))
 
 
-def run_list(*, status: str | None = None) -> QuerySet[Run]:
-    """Returns the runs, newest first, without their large fields.
+def run_find(text: str) -> Run:
+    """Return a run by its id, the unique beginning of its id, or the word `latest`.
 
-    Raises ValueError for an unknown status.
+    Raise ValueError if the text names no run, or several.
     """
-    runs = Run.objects.select_related("task").defer("program", "ctx", "result")
-    if status is None:
-        return runs
-    return runs.filter(status=RunStatus(status).value)
+    runs = Run.objects.select_related("task", "program").order_by("-created_at", "-id")
+    if text == "latest":
+        if (newest := runs.first()) is None:
+            raise ValueError("there are no runs yet")
+        return newest
+    prefix = text if text.startswith("R-") else f"R-{text}"
+    found = list(runs.filter(pk__startswith=prefix)[:MOST_FOUND])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(run.pk for run in found)
+        raise ValueError(f"several runs begin with {prefix}: {ids}")
+    if "-" in text and not text.startswith("R-"):
+        # An id of something else is named as such.
+        check_id("R", text)
+    raise ValueError(f"no run begins with {prefix} in this database")
+
+
+def run_list() -> QuerySet[Run]:
+    """Return the runs, newest first, without their large fields."""
+    return Run.objects.select_related("task").defer("ctx", "result")
 
 
 def run_step_counts(runs: Iterable[Run]) -> dict[str, int]:
-    """Returns how many steps the generation of each run has, in one query."""
+    """Return the number of steps of each run's generation, in one query."""
     generations = {run.pk: run.generation for run in runs}
     counted = (
         Step.objects.filter(run_id__in=generations)
@@ -49,15 +70,29 @@ def run_step_counts(runs: Iterable[Run]) -> dict[str, int]:
 
 
 def run_end(run: Run) -> tuple[Any, dict[str, Any] | None]:
-    """Returns a run's final Ctx and error; of a Ctx that can't be read it tells why."""
+    """Return a run's final Ctx and error; the error explains an unreadable Ctx."""
     if isinstance(run.result, Unreadable):
         text = f"the final Ctx is {run.result}"
         return None, run.error or {"kind": "ResultUnreadable", "text": text}
     return run.result, run.error
 
 
+def run_error(run: Run, names: PlaceNames) -> dict[str, Any] | None:
+    """Return a run's error with the name of its place, and its line in `source`.
+
+    Without `source` no file of the Blueprint is known.
+    """
+    error = run_end(run)[1]
+    if not error or "place" not in error:
+        return error
+    error = {**error, "name": names.name(error["place"])}
+    if line := source_line(run.task.origin, error["place"]):
+        error["source"] = line.to_json()
+    return error
+
+
 def run_usage(run: Run) -> dict[str, int]:
-    """Returns what all attempts of a run's generation used, failed ones too, by name."""
+    """Return the summed usage of all attempts of a run's generation, by name."""
     tries = Attempt.objects.filter(step__run=run, step__generation=run.generation)
     total: Counter[str] = Counter()
     for stats in tries.exclude(stats=None).values_list("stats", flat=True):
@@ -67,54 +102,49 @@ def run_usage(run: Run) -> dict[str, int]:
     return dict(total)
 
 
-def run_steps(run_id: str, *, generation: int | None = None) -> QuerySet[Step]:
-    """Returns the steps of a run's generation (default: its latest), oldest first."""
-    if generation is None:
-        generation = run_get(run_id).generation
-    return Step.objects.filter(run_id=run_id, generation=generation).order_by("id")
+def run_steps(run: Run) -> QuerySet[Step]:
+    """Return the steps of a run's generation, oldest first."""
+    return Step.objects.filter(run=run, generation=run.generation).order_by("id")
 
 
 def run_report(run: Run) -> dict[str, Any]:
-    """Returns how a run stands, as one JSON object for programs.
+    """Return status, result and steps of a run as one JSON object.
 
-    A step's `seconds` are from its first start to its end, None while it has none;
-    `error` is that of its last attempt; `stage` and `note` are its latest progress,
-    empty where it told none; `parts` are ContentRefs by name and `final_by` says who
-    wrote the last final, both of its last attempt. `usage` is what all attempts used,
-    those that failed or were tried again too, as far as their agents told.
+    The place of its error has a name, and a `source` if the Blueprint was a file. A step's
+    `seconds` are from its first start to its end, None before its end; `error` is that of
+    its last attempt; `stage` and `note` are its latest progress, empty before the first;
+    `parts` are ContentRefs by name and `final_by` is the writer of the last final, both of
+    its last attempt. `usage` is the sum that all attempts reported.
     """
-    told, none = steps_said(run), StepSaid()
-    ctx, error = run_end(run)
+    outputs, none, names = step_outputs(run), StepOutputs(), run_names(run)
     tries = Attempt.objects.filter(step__run=run, step__generation=run.generation)
     # By number, so that the last attempt's error is the one that stays.
     errors = dict(tries.order_by("number").values_list("step_id", "error"))
     return {
         "run": run.pk,
+        "blueprint": run.task.blueprint_id,
+        "seconds": seconds_of(run),
         "status": run.status,
-        "ctx": ctx,
-        "error": error,
+        "ctx": run_end(run)[0],
+        "error": run_error(run, names),
         "usage": run_usage(run),
         "steps": [
             {
+                "name": names.name(step.place),
                 "place": step.place,
                 "agent": step.agent,
                 "kind": step.kind,
                 "status": step.status,
                 "attempts": step.attempts,
-                "seconds": _seconds(step),
+                "started_at": step.started_at and step.started_at.isoformat(),
+                "seconds": seconds_of(step),
                 "error": errors.get(step.pk, ""),
-                "stage": said.progress.stage,
-                "note": said.progress.note,
-                "parts": said.parts,
-                "final_by": said.final["by"] if said.final else "",
+                "stage": output.stage,
+                "note": output.note,
+                "parts": output.parts,
+                "final_by": output.final["by"] if output.final else "",
             }
-            for step in run_steps(run.pk, generation=run.generation)
-            for said in (told.get(step.place, none),)
+            for step in run_steps(run)
+            for output in (outputs.get(step.place, none),)
         ],
     }
-
-
-def _seconds(step: Step) -> float | None:
-    if step.started_at is None or step.finished_at is None:
-        return None
-    return round((step.finished_at - step.started_at).total_seconds(), 6)

@@ -1,4 +1,4 @@
-"""Names this database, once."""
+"""Name this database, once."""
 
 import uuid
 
@@ -6,7 +6,7 @@ from blueprints.models import Installation
 
 
 def installation_name() -> str:
-    """Returns the name of this database, made where it has none."""
-    made = {"name": uuid.uuid4().hex}
-    found, _ = Installation.objects.get_or_create(pk=1, defaults=made)
-    return found.name
+    """Return the name of this database; create it at the first call."""
+    defaults = {"name": uuid.uuid4().hex}
+    row, _ = Installation.objects.get_or_create(pk=1, defaults=defaults)
+    return row.name

@@ -1,39 +1,64 @@
-"""The shape of a Blueprint as JSON Schema, made of the models and the grammar."""
+"""The shape of a Blueprint as JSON Schema, made from the models and the grammar."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from engine.blueprint.binding import KIND_ALIASES
-from engine.blueprint.kinds import KINDS
-from engine.blueprint.lints.unknown_spawner_hint import LAYERS
-from engine.blueprint.schema import Blueprint
-from engine.flow.decode import LARGEST_INTEGER
-from engine.flow.grammar import DIALECTS, JOINS, NODES, OPS, Dialect, Field, Word
+from engine.blueprint.kinds.registry import KIND_ALIASES, KINDS
+from engine.blueprint.kinds.rules import AgentKind
+from engine.blueprint.lints.names import LAYERS
+from engine.blueprint.schema.document import Blueprint
+from engine.blueprint.schema.strict import given
+from engine.flow.grammar import (
+    CHOICES,
+    COLLECTING,
+    DIALECTS,
+    DOLLAR_KEYS,
+    JOINS,
+    LONGEST_NAME,
+    NAME,
+    NODES,
+    OPS,
+    Dialect,
+    Field,
+    FieldType,
+    Word,
+)
 from engine.flow.json_text import Json
+from engine.flow.parser import LARGEST_INTEGER
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 REF: Final = "#/$defs/{model}"
 PATH: Final = r"^(\$|ctx)($|[.\[])"
+PATH_BELOW: Final = r"^(\$|ctx)[.\[]"
+SOURCE: Final = "SwarmSource"
+_OBJECT_TREE: Final = {"required": ["op", "entries"], "additionalProperties": False}
+# Whoever collects the values of lanes writes what they are.
+_SELECTS: Final = {
+    "if": {"properties": {"join": {"enum": [*COLLECTING]}}, "required": ["join"]},
+    "then": {"required": ["select"]},
+}
+_INTEGER: Final = {"type": "integer", "maximum": LARGEST_INTEGER}
 
 
 def json_schema(kinds: Iterable[str] = ()) -> dict[str, Json]:
-    """Returns the schema of whole documents, both dialects included.
+    """Return the schema of whole documents, both dialects included.
 
-    It takes what the compiler's shape takes; `kinds` are those that an installation adds.
-    What one field can't see alone (names that must exist, texts inside texts such as
-    paths and placeholders, a number that another one bounds) is the compiler's: a
-    document that this schema takes may still have errors.
+    It accepts the documents whose shape the compiler accepts; `kinds` are those that an
+    installation adds. The compiler alone checks names that must exist, texts inside
+    texts such as paths and placeholders, and a number that another number bounds: a
+    document that is valid by this schema may still have errors.
     """
     schema = Blueprint.model_json_schema(by_alias=True, ref_template=REF)
     defs = schema.setdefault("$defs", {})
     for dialect in DIALECTS:
         _add_words(defs, "Node", "kind", NODES, dialect)
         _add_words(defs, "Expr", "op", OPS, dialect)
+    _add_sources(defs)
     schema["properties"]["flow"] = True
-    for rules in KINDS.values():
-        for model in (rules.spec, *rules.forms):
+    for kind in KINDS.values():
+        for model in filter(None, (kind.spec, *kind.other_specs)):
             part = model.model_json_schema(by_alias=True, ref_template=REF)
             defs.update(part.pop("$defs", {}))
             defs[model.__name__] = part
@@ -41,7 +66,7 @@ def json_schema(kinds: Iterable[str] = ()) -> dict[str, Json]:
     layers["items"] = {"enum": list(LAYERS)}
     schema["allOf"] = [
         *(_for_dialect(dialect) for dialect in DIALECTS),
-        *(_for_kind(kind) for kind in KINDS),
+        *(_for_kind(kind) for kind in KINDS.values()),
         _known_kinds(sorted({*KINDS, *KIND_ALIASES, *kinds})),
         _some_kind(),
     ]
@@ -55,23 +80,64 @@ def _add_words(
     words: tuple[Word, ...],
     dialect: Dialect,
 ) -> None:
-    """Adds the schema of one sort of object, told apart by its tag.
+    """Add the schema of nodes or expressions, which differ by their tag.
 
-    `if` and not `oneOf`: so a validator goes down one way only, and says what is wrong
-    there.
+    With `if` instead of `oneOf`, a validator follows one branch only and reports the
+    errors of that branch.
     """
     name = _name(model, dialect)
     known = [word for word in words if word.dialect in ("flow.ir", dialect)]
     cases = []
     for word in known:
         one = f"{name}.{word.name}"
-        defs[one] = _word(tag, word.in_dialect(dialect), dialect)
+        defs[one] = _word(tag, word.in_source(dialect), dialect)
         cases.append({"if": _tagged(tag, word.name), "then": _ref(one)})
     defs[name] = {
         "type": "object",
         "properties": {tag: {"enum": [word.name for word in known]}},
         "required": [tag],
         "allOf": cases,
+    }
+
+
+def _add_sources(defs: dict[str, Json]) -> None:
+    """Add the schema of what stands for an expression in the dialect `swarm`.
+
+    A tree is one of the forms; another is an object of expressions, which may have some
+    keys with `$` where it is the input of a step. Null stands for itself inside only.
+    """
+    names = {SOURCE: (), f"{SOURCE}.step": DOLLAR_KEYS}
+    for name, dollar_keys in names.items():
+        entries = _entries(dollar_keys)
+        forms = {"lit": True, "template": {"type": "string"}, "object": entries}
+        alone: list[Json] = [
+            {
+                "if": {"required": [form]},
+                "then": {"properties": {form: schema}, "maxProperties": 1},
+            }
+            for form, schema in forms.items()
+        ]
+        tree = _ref(_name("Expr", "swarm"))
+        if dollar_keys:
+            own = {"properties": {"entries": entries, "op": True}}
+            is_object = _tagged("op", "object")
+            tree = {"if": is_object, "then": {**_OBJECT_TREE, **own}, "else": tree}
+        is_form = {"anyOf": [{"required": [form]} for form in forms]}
+        mapping = {"if": is_form, "then": {"allOf": alone}, "else": entries}
+        defs[name] = {
+            "type": ["string", "number", "boolean", "array", "object"],
+            "items": _ref(f"{SOURCE}.inside"),
+            "if": {"type": "object"},
+            "then": {"if": {"required": ["op"]}, "then": tree, "else": mapping},
+        }
+    defs[f"{SOURCE}.inside"] = {"if": {"type": "null"}, "else": _ref(SOURCE)}
+
+
+def _entries(dollar_keys: tuple[str, ...]) -> dict[str, Json]:
+    return {
+        "type": "object",
+        "propertyNames": {"anyOf": [{"enum": [*dollar_keys]}, {"pattern": "^(?!\\$)"}]},
+        "additionalProperties": _ref(f"{SOURCE}.inside"),
     }
 
 
@@ -92,47 +158,66 @@ def _word(tag: str, word: Word, dialect: Dialect) -> dict[str, Json]:
     for field in word.fields:
         properties[field.name] = _field(field, dialect)
     required = [field.name for field in word.fields if not field.optional]
+    joins = dialect == "swarm" and any(field.type == "join" for field in word.fields)
     return {
+        **(_SELECTS if joins else {}),
         "title": word.name,
         "description": word.text,
         "type": "object",
         "properties": properties,
         "required": [tag, *required],
+        "dependentSchemas": {f.name: given(f.needs) for f in word.fields if f.needs},
         "additionalProperties": False,
     }
 
 
 def _field(field: Field, dialect: Dialect) -> Json:
     node, expr = _ref(_name("Node", dialect)), _ref(_name("Expr", dialect))
-    sorts: Mapping[str, Json] = {
+    path: Json = {"type": "string", "pattern": PATH}
+    target, entries = expr, _entries(())
+    if dialect == "swarm":
+        target = {"if": {"type": "string"}, "then": path, "else": expr}
+        expr = _ref(f"{SOURCE}.step" if field.dollar_keys else SOURCE)
+    types: Mapping[FieldType, Json] = {
         "expression": expr,
-        "path expression": expr,
-        "expressions": {"type": "array", "items": expr},
+        "path expression": target,
+        "expressions": _expressions(field, expr),
+        "object of expressions": entries,
         "node": node,
         "nodes": {"type": "array", "items": node},
-        "path": {"type": "string", "pattern": PATH},
+        "path": path,
+        "path below $": {"type": "string", "pattern": PATH_BELOW},
         "text": {"type": "string"},
+        "name": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": LONGEST_NAME,
+            "pattern": NAME,
+        },
         "JSON": True,
         "join": {"enum": [join.name for join in JOINS]},
-        "integer": {
-            "type": "integer",
-            "minimum": 1 if field.name == "max_parallel" else 0,
-            "maximum": LARGEST_INTEGER,
-        },
-        "`continue` or `fail`": {"enum": ["continue", "fail"]},
-        "`text` or `object`": {"enum": ["text", "object"]},
+        "integer": {**_INTEGER, "minimum": 0},
+        "positive integer": {**_INTEGER, "minimum": 1},
+        **{type_: {"enum": [*words]} for type_, words in CHOICES.items()},
     }
-    if field.name == "err_at":
-        return {"if": {"type": "object"}, "then": expr, "else": {"type": "null"}}
-    return sorts[field.sort]
+    schema = types[field.type]
+    if field.nullable:
+        return {"if": {"type": "null"}, "else": schema}
+    return schema
+
+
+def _expressions(field: Field, expr: Json) -> dict[str, Json]:
+    schema = {"type": "array", "items": expr, "minItems": field.least}
+    return schema if field.most is None else {**schema, "maxItems": field.most}
 
 
 def _for_dialect(dialect: Dialect) -> dict[str, Json]:
-    """Returns what flow and limits are made of where a document says a dialect."""
-    said: dict[str, Any] = {"properties": {"dialect": {"const": dialect}}}
+    """Return the schema of flow and limits for documents of a dialect."""
+    in_dialect: dict[str, Any] = {"properties": {"dialect": {"const": dialect}}}
     if dialect != "flow.ir":
-        said["required"] = ["dialect"]
-    limit = _below("key", _ref(_name("Expr", dialect)))
+        in_dialect["required"] = ["dialect"]
+    key = SOURCE if dialect == "swarm" else _name("Expr", dialect)
+    limit = _below("key", _ref(key))
     limits = {
         "if": {"type": "object"},
         "then": {"additionalProperties": _below("limit", limit)},
@@ -140,13 +225,14 @@ def _for_dialect(dialect: Dialect) -> dict[str, Json]:
     then = {
         "flow": _ref(_name("Node", dialect)),
         "hints": _below("per_agent", limits),
+        "agents": {"items": _below("limit", limit)},
     }
-    return {"if": said, "then": {"properties": then}}
+    return {"if": in_dialect, "then": {"properties": then}}
 
 
-def _for_kind(kind: str) -> dict[str, Json]:
-    """Returns the shape of agents of a kind, their own or the document's default."""
-    words = [kind, *(old for old, new in KIND_ALIASES.items() if new == kind)]
+def _for_kind(kind: AgentKind) -> dict[str, Json]:
+    """Return the schema of agents of a kind, given or by the document's default."""
+    words = [kind.name, *kind.aliases]
     own = {"properties": {"kind": {"enum": words}}, "required": ["kind"]}
     shape = _agent_shape(kind)
     by_default = {
@@ -160,28 +246,27 @@ def _for_kind(kind: str) -> dict[str, Json]:
     }
 
 
-def _agent_shape(kind: str) -> dict[str, Json]:
-    rules = KINDS[kind]
-    if rules.shape is not None:
-        return rules.shape
-    spec = _ref(rules.spec.__name__)
+def _agent_shape(kind: AgentKind) -> Mapping[str, Json]:
+    if kind.schema is not None or kind.spec is None:
+        return kind.schema or {}
+    spec = _ref(kind.spec.__name__)
     try:
-        # None at all is read as an empty one.
-        rules.spec.model_validate({})
+        # An absent spec is read as an empty one.
+        kind.spec.model_validate({})
     except ValidationError:
         return {"properties": {"spec": spec}, "required": ["spec"]}
     return {"properties": {"spec": {"anyOf": [spec, {"type": "null"}]}}}
 
 
 def _known_kinds(words: list[str]) -> dict[str, Json]:
-    """Returns that kinds are known, unless agents of others are dropped."""
+    """Return the schema of known kinds, unless unknown ones are dropped."""
     agents = _agents({"properties": {"kind": {"enum": [*words, "", None]}}})
     agents["properties"]["default_agent_kind"] = {"enum": [*words, None]}
     return {"if": _DROPS, "else": agents}
 
 
 def _some_kind() -> dict[str, Json]:
-    """Returns that every agent has a kind where the document gives none."""
+    """Return the schema that requires a kind of each agent without a default."""
     given = {
         "properties": {"default_agent_kind": {"type": "string"}},
         "required": ["default_agent_kind"],
@@ -214,5 +299,5 @@ def _agents(one: dict[str, Json]) -> dict[str, Json]:
 
 
 def _below(name: str, schema: Json) -> dict[str, Json]:
-    """Returns that a field of an object, if there is one, is of a schema."""
+    """Return the schema of a value with a field `name` if it is an object."""
     return {"if": {"type": "object"}, "then": {"properties": {name: schema}}}

@@ -6,15 +6,15 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Final
 
-from engine.flow import Dialect, dump_compact, parse_node
+from engine.flow import Dialect, dump_compact, read_node
 from engine.flow.json_text import Json
 from engine.flow.nodes import Node
 
 FORMAT: Final = 2
 MOST_ATTEMPTS: Final = 99
+"""The most attempts that a policy may allow a step: the most a chain's record can count."""
 QUEUE_SUFFIX: Final[Mapping[str, str]] = {"hi": ".hi", "std": "", "lo": ".lo"}
-"""What a priority adds to the name of a queue, the most urgent first."""
-"""The most attempts that a policy may allow a step: what a chain's record can count."""
+"""The suffix of a queue's name for each priority, the most urgent first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class Retry:
 class Agent:
     """Who does a step: its kind, the queue its steps go to and its policy.
 
-    `spec` is the kind's own part with its defaults, or a template, filled in.
-    `timeout_ms` is None where the installation decides. What follows is as the
-    Blueprint has it, with every reference resolved: `ctx` are its tiers
-    merged, `binding_digest` names the snapshot of what the agent is bound to.
-    `work_dir` is the folder that the launch has given the run, an absolute path.
+    `spec` is the kind's part, complete with defaults or the shared template.
+    `timeout_ms` is None where the installation decides. The fields below are those of
+    the Blueprint, with every reference resolved: `ctx` is the merge of its tiers, and
+    `binding_digest` identifies the agent's runner, template and context policy.
+    `work_dir` is the absolute path of the folder that the launch gives the run.
     """
 
     name: str
@@ -62,38 +62,29 @@ class Agent:
     work_dir: str | None = None
 
     def to_json(self) -> dict[str, Json]:
-        """Writes the agent as JSON; what came later only where it says something.
+        """Write the agent as JSON, newer fields only where they differ from defaults.
 
-        So a Blueprint that doesn't use a new word keeps the hash it had.
+        So a Blueprint that does not use a new field keeps its hash.
         """
         retry = {**asdict(self.retry), "never": list(self.retry.never)}
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "queue": self.queue,
-            "timeout_ms": self.timeout_ms,
-            "retry": retry,
-            "spec": dict(self.spec),
-            "profile": None if self.profile is None else dict(self.profile),
-            **_said(self, _AGENT_ALWAYS),
-        }
+        return {**_write_fields(self, _AGENT_ALWAYS), "retry": retry}
 
     @staticmethod
     def from_json(value: Mapping[str, Json]) -> "Agent":
-        """Reads what `to_json` wrote."""
+        """Read the JSON of `to_json`."""
         retry = Retry(**{**value["retry"], "never": tuple(value["retry"]["never"])})
         return Agent(**{**value, "retry": retry})
 
 
 @dataclass(frozen=True)
 class Program:
-    """Everything a worker needs to know of a Blueprint to carry a run of it.
+    """The parts of a Blueprint that a worker needs for its runs.
 
-    `flow_json` is the flow in its canonical spelling of `dialect`, `agents` is by name
-    and `run_deadline_s` is None where the Blueprint sets none. The rest is what the
-    Blueprint says for the whole run; `step_names` maps every public name of an output
-    to its canonical one, `metas` are the bags that `$step_meta` may name. Not to be
-    changed, its JSON parts included: `program_id` is kept once computed.
+    `flow_json` is the flow in the canonical form of `dialect`, `agents` is by name, and
+    `run_deadline_s` is None where the Blueprint sets none. The other fields are those
+    of the Blueprint for whole runs; `step_names` maps every public name of an output to
+    its canonical one, `metas` are the bags that `$step_meta` may name. Do not change a
+    program or its JSON parts: `program_id` is computed once.
     """
 
     blueprint_id: str
@@ -117,7 +108,7 @@ class Program:
     @cached_property
     def flow(self) -> Node:
         """The parsed flow."""
-        return parse_node(self.flow_json, self.dialect)
+        return read_node(self.flow_json, self.dialect)
 
     @cached_property
     def program_id(self) -> str:
@@ -125,7 +116,7 @@ class Program:
         return hashlib.sha256(dump_compact(self.to_json()).encode()).hexdigest()
 
     def in_folder(self, work_dir: str) -> "Program":
-        """Returns the program of a run that is launched to work in a folder."""
+        """Return the program of a run whose agents work in a folder."""
         agents = {
             name: replace(agent, work_dir=work_dir)
             for name, agent in self.agents.items()
@@ -133,40 +124,31 @@ class Program:
         return replace(self, agents=agents)
 
     def to_json(self) -> dict[str, Json]:
-        """Writes the program as JSON, as `Agent.to_json` does."""
-        return {
-            "format": FORMAT,
-            "blueprint_id": self.blueprint_id,
-            "flow": self.flow_json,
-            "agents": {name: agent.to_json() for name, agent in self.agents.items()},
-            "default_init_ctx": self.default_init_ctx,
-            "run_deadline_s": self.run_deadline_s,
-            **_said(self, _PROGRAM_ALWAYS),
-        }
+        """Write the program as JSON, as `Agent.to_json` does."""
+        written = _write_fields(self, _PROGRAM_ALWAYS)
+        written["flow"] = written.pop("flow_json")
+        agents = {name: agent.to_json() for name, agent in self.agents.items()}
+        return {**written, "format": FORMAT, "agents": agents}
 
     @staticmethod
     def from_json(value: Mapping[str, Json]) -> "Program":
-        """Reads what `to_json` wrote; raises ValueError for another format."""
+        """Read the JSON of `to_json`; raises ValueError for another format."""
         if value.get("format") != FORMAT:
             found = value.get("format")
             raise ValueError(f"program format {found!r} can't be read, only {FORMAT}")
-        later: dict[str, Any] = {
-            name: tuple(value[name]) if name in _TUPLES else value[name]
-            for name in (f.name for f in fields(Program))
-            if name in value and name not in _PROGRAM_ALWAYS
+        read: dict[str, Any] = {
+            one.name: tuple(value[one.name]) if one.name in _TUPLES else value[one.name]
+            for one in fields(Program)
+            if one.name in value
         }
-        agents = value["agents"]
-        return Program(
-            blueprint_id=value["blueprint_id"],
-            flow_json=value["flow"],
-            agents={name: Agent.from_json(agent) for name, agent in agents.items()},
-            default_init_ctx=value["default_init_ctx"],
-            run_deadline_s=value["run_deadline_s"],
-            **later,
-        )
+        read["flow_json"] = value["flow"]
+        read["agents"] = {
+            name: Agent.from_json(agent) for name, agent in value["agents"].items()
+        }
+        return Program(**read)
 
 
-# The fields that are written whatever they say.
+# The fields that are always written.
 _AGENT_ALWAYS: Final = frozenset(
     {"name", "kind", "queue", "timeout_ms", "retry", "spec", "profile"}
 )
@@ -176,25 +158,24 @@ _PROGRAM_ALWAYS: Final = frozenset(
 _TUPLES: Final = frozenset({"layers", "audits"})
 
 
-def _said(thing: Agent | Program, always: frozenset[str]) -> dict[str, Json]:
-    """Returns the other fields that differ from their defaults."""
-    said: dict[str, Json] = {}
+def _write_fields(thing: Agent | Program, always: frozenset[str]) -> dict[str, Json]:
+    """Return the fields in `always`, and the others that differ from their defaults."""
+    written: dict[str, Json] = {}
     for one in fields(thing):
         value = getattr(thing, one.name)
         default = one.default
-        if default is MISSING and one.default_factory is not MISSING:
+        if one.default_factory is not MISSING:
             default = one.default_factory()
-        if one.name not in always and value != default:
-            said[one.name] = list(value) if isinstance(value, tuple) else value
-    return said
+        if one.name in always or value != default:
+            written[one.name] = list(value) if isinstance(value, tuple) else value
+    return written
 
 
 def merge_init_ctx(*tiers: Json) -> Json:
-    """Returns a run's initial Ctx from its tiers, the lowest first.
+    """Return a run's initial Ctx from its tiers, the lowest first.
 
-    Objects are merged by top-level key and a later tier wins; another value replaces
-    all before it; None says nothing. No tier at all is an empty object. Source:
-    reference-language 2.5.
+    Objects are merged by top-level key and a later tier wins; any other value replaces
+    all tiers before it; None is skipped. Without a tier the Ctx is an empty object.
     """
     merged: Json = {}
     for tier in tiers:

@@ -1,48 +1,70 @@
-"""From a JSON value to a View: JSON, schema version, shape and flow, in that order.
+"""Makes a View of a JSON value: checks JSON, schema version, shape and flow.
 
-Nothing of the document is carried out or imported here: it may come from anyone.
+No part of the document is run or imported here: its author may be anyone.
 """
 
+import ast
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from pydantic import ValidationError
 
-from engine.blueprint.diagnostics import (
-    BlueprintInvalid,
-    Diagnostic,
-    first_of,
-    place_in,
-    resolve_place,
-)
-from engine.blueprint.flow_walk import (
+from engine.blueprint.analysis.flow_walk import (
+    START,
+    agents_named_in,
     keys_of,
     path_texts,
     paths_written_in,
     walk_nodes,
 )
-from engine.blueprint.lints import REGISTRY, halted_at_missing
-from engine.blueprint.schema import SCHEMA_VERSION, Blueprint
-from engine.blueprint.schema_errors import read_errors
+from engine.blueprint.analysis.source_places import SourcePlaces, agent_field
+from engine.blueprint.analysis.view import LintOptions, View
+from engine.blueprint.findings.diagnostics import (
+    BlueprintInvalid,
+    Diagnostic,
+    Suggestion,
+    first_of,
+    place_in,
+    resolve_place,
+)
+from engine.blueprint.findings.schema_errors import read_errors
+from engine.blueprint.lints import REGISTRY
+from engine.blueprint.lints.flow import unknown_agent, unresolved_agent_ref
+from engine.blueprint.schema.document import SCHEMA_VERSION, Blueprint
 from engine.blueprint.upgrade import older_words
-from engine.blueprint.view import LintOptions, View
 from engine.flow import (
+    DIALECTS,
     Dialect,
     FlowError,
     dump_compact,
+    find_faults,
     load_json,
     parse_expr,
     parse_node,
+    read_expr,
+    read_node,
 )
 from engine.flow.json_text import MAX_DEPTH, Json, find_fault
+from engine.flow.nodes import Node, Seq
+from engine.flow.origins import Origins
 
-_PARSE_ERROR: Final = re.compile(r"parse error at \$(\S*): (.*)", re.DOTALL)
+_PARSE_ERROR: Final = re.compile(
+    r'parse error at \$((?:[^\s"]|"(?:[^"\\]|\\.)*")*): (.*)', re.DOTALL
+)
+_MISSING_FIELD: Final = re.compile(r"missing field '.*' of (?:(kind|op) |a )")
+_UNKNOWN_FIELD: Final = re.compile(r"""unknown field ('.*'|".*") of """, re.DOTALL)
 # A longer text is not repeated in a hint.
 _QUOTED: Final = 80
-_TWICE: Final = "invalid path syntax: "
+_TEXTS_NEED_DIALECT: Final = (
+    'expressions as text belong to the dialect swarm: add "dialect": "swarm" to the'
+    " Blueprint"
+)
+_PATH_ERROR: Final = "invalid path syntax: "
 _KEYS: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
+NOTHING: Final = Seq(())
 _LAST_STEP: Final = re.compile(r"(.*)\.([a-z_]+)(?:\[[0-9]+\])?", re.DOTALL)
 
 
@@ -53,26 +75,34 @@ def read_blueprint(
     legacy_bindings: bool = True,
     options: LintOptions | None = None,
 ) -> View:
-    """Returns the view of a Blueprint document.
+    """Return the view of a Blueprint document, whose flow may have faults.
 
-    Raises BlueprintInvalid with every finding of the first stage that has any.
+    Raises BlueprintInvalid for a document that is not JSON, that has another schema
+    version, or whose shape is invalid; then with the faults of its flow.
     """
     fault = find_fault(document)
     if fault is not None:
         raise BlueprintInvalid(
-            [Diagnostic(_found(document, fault[0]), "not-json", fault[1])]
+            [Diagnostic(_nearest_place(document, fault[0]), "not-json", fault[1])]
         )
-    # A copy that nobody else holds, with the numbers that JSON text would give.
+    # A copy that no caller can change, with the numbers that JSON text would give.
     document = load_json(dump_compact(document))
-    refuse(_check_version(document))
+    raise_findings(_check_version(document))
     try:
         blueprint = Blueprint.model_validate(document)
     except ValidationError as error:
-        raise BlueprintInvalid(read_errors(error, Blueprint, "$")) from None
-    refuse([*_check_flow(blueprint), *_check_limits(blueprint)])
+        found = read_errors(error, Blueprint, "$")
+        raise BlueprintInvalid([*found, *_faults_beside(document)]) from None
+    origins = Origins()
+    flow, faults = _read_flow(blueprint, origins)
+    places = SourcePlaces(document, flow, origins)
+    found = [_moved(one, places) for one in faults]
     return View(
         document,
         blueprint,
+        flow,
+        places,
+        faults=(*found, *_check_limits(blueprint)),
         kinds=None if kinds is None else frozenset(kinds),
         legacy_bindings=legacy_bindings,
         options=options or LintOptions(),
@@ -80,15 +110,15 @@ def read_blueprint(
     )
 
 
-def refuse(findings: Iterable[Diagnostic]) -> None:
-    """Raises BlueprintInvalid if there is any finding."""
+def raise_findings(findings: Iterable[Diagnostic]) -> None:
+    """Raise BlueprintInvalid if there is a finding."""
     found = list(findings)
     if found:
         raise BlueprintInvalid(found)
 
 
-def _found(document: Json, place: str) -> str:
-    """Returns the nearest place that exists; keys that are no JSON have none."""
+def _nearest_place(document: Json, place: str) -> str:
+    """Return the innermost existing place; a key that is not JSON has none."""
     while place != "$":
         try:
             resolve_place(document, place)
@@ -100,9 +130,9 @@ def _found(document: Json, place: str) -> str:
 
 
 def _check_version(document: Json) -> Iterator[Diagnostic]:
-    """Yields a finding for a version that this code can't read.
+    """Yield a finding for a version that this code can't read.
 
-    Versions of one minor are compatible as long as there is no major.
+    Versions are compatible if they have the same major and minor number.
     """
     version = document.get("schema_version") if isinstance(document, dict) else None
     if not isinstance(version, str):
@@ -110,7 +140,7 @@ def _check_version(document: Json) -> Iterator[Diagnostic]:
     ours = SCHEMA_VERSION.split(".")
     parts = version.split("-")[0].split("+")[0].split(".")
     if len(parts) != 3 or not all(part.isdecimal() for part in parts):
-        # No version at all is a matter of shape.
+        # The check of the shape reports a text that is not a version.
         return
     if parts[:2] != ours[:2]:
         message = f"schema_version {version!r} can't be read here"
@@ -119,28 +149,80 @@ def _check_version(document: Json) -> Iterator[Diagnostic]:
         yield Diagnostic(place, kind, message, hint)
 
 
-def _check_flow(blueprint: Blueprint) -> Iterator[Diagnostic]:
+def _read_flow(blueprint: Blueprint, origins: Origins) -> tuple[Node, list[Diagnostic]]:
+    """Return the parsed flow and its faults; with a fault the flow may be another one."""
     try:
-        node = parse_node(blueprint.flow, blueprint.dialect)
-    except FlowError as error:
-        yield _flow_finding(error, blueprint.flow, "$.flow")
-        return
+        node = parse_node(blueprint.flow, blueprint.dialect, origins)
+    except FlowError:
+        return NOTHING, _flow_findings(blueprint.flow, blueprint.dialect)
     written = node.to_json()
-    arrays = list(first_of(_arrays_for_objects(blueprint.flow, written)))
-    yield from arrays
-    if not arrays:
-        texts = (
-            text for spot in walk_nodes(blueprint.flow) for text in path_texts(spot)
-        )
-        yield from first_of(_long_paths(texts))
+    found: list[Diagnostic] = []
+    if blueprint.dialect == "flow.ir":
+        found += first_of(_arrays_for_objects(blueprint.flow, written))
+    if not found:
+        texts = (text for spot in walk_nodes(written) for text in path_texts(spot))
+        found += first_of(_long_paths(texts))
+    return node, found + list(_unwritable(written, blueprint.dialect, START, read_node))
+
+
+def _faults_beside(document: Json) -> list[Diagnostic]:
+    """Return the faults of the flow of a document whose shape is invalid.
+
+    Names of agents that don't exist are among them, if those of all agents can be read.
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("flow"), dict):
+        return []
+    flow, dialect = document["flow"], document.get("dialect", DIALECTS[0])
+    if dialect not in DIALECTS:
+        return []
+    found = list(_unknown_agents(document, agents_named_in(flow, agent_field(dialect))))
     try:
-        parse_node(written, blueprint.dialect)
-    except FlowError as error:
-        yield _unwritable(error, "$.flow")
+        parse_node(flow, dialect)
+    except FlowError:
+        return [*_flow_findings(flow, dialect), *found]
+    return found
+
+
+def _unknown_agents(
+    document: Json, refs: Iterable[tuple[str, str]]
+) -> Iterator[Diagnostic]:
+    agents, strategy = document.get("agents", []), document.get("strategy", {})
+    rows = agents if isinstance(agents, list) else [None]
+    named = [row.get("name") if isinstance(row, dict) else None for row in rows]
+    names = [name for name in named if isinstance(name, str)]
+    if strategy != {} or len(names) < len(rows):
+        # The shape of what decides is at fault, or it may allow the name.
+        return
+    found = (unknown_agent(*ref, names) for ref in refs if ref[1] not in names)
+    yield from (
+        unresolved_agent_ref.record(o, of_compiler=True) for o in first_of(found)
+    )
+
+
+def _flow_findings(flow: Json, dialect: Dialect) -> list[Diagnostic]:
+    """Return the findings about a flow that can't be parsed."""
+    found: list[Diagnostic] = []
+    older: set[str] = set()
+    for fault in find_faults(flow, dialect):
+        one = _flow_finding(fault, flow, START)
+        # A word of an older dialect is unknown, and the one for it is missing.
+        if one.place not in older:
+            found.append(one)
+        if one.kind == "older-dialect":
+            older.add(one.place)
+    return list(first_of(found))
+
+
+def _moved(found: Diagnostic, places: SourcePlaces) -> Diagnostic:
+    """Return a finding about a place of the flow with its place in the document."""
+    place, offset = places.find(found.place)
+    return replace(
+        found, place=place, offset=offset if found.offset is None else found.offset
+    )
 
 
 def _long_paths(paths: Iterable[tuple[str, str]]) -> Iterator[Diagnostic]:
-    """Yields the places of paths that lead deeper than any Ctx does."""
+    """Yield a finding for each path with more keys than a Ctx has levels."""
     for place, text in paths:
         # A key takes two characters at least.
         if len(text) > 2 * MAX_DEPTH and len(keys_of(text)) > MAX_DEPTH:
@@ -150,13 +232,20 @@ def _long_paths(paths: Iterable[tuple[str, str]]) -> Iterator[Diagnostic]:
 
 
 def _check_limits(blueprint: Blueprint) -> Iterator[Diagnostic]:
-    for name, hints in blueprint.hints.per_agent.items():
-        if hints.limit is not None:
-            yield from _check_key(name, hints.limit.key, blueprint.dialect)
+    per_agent = blueprint.hints.per_agent.items()
+    limits = [
+        *(
+            (place_in("$.hints.per_agent", [name]), own.limit)
+            for name, own in per_agent
+        ),
+        *((f"$.agents[{n}]", one.limit) for n, one in enumerate(blueprint.agents)),
+    ]
+    for place, limit in limits:
+        if limit is not None:
+            yield from _check_key(f"{place}.limit.key", limit.key, blueprint.dialect)
 
 
-def _check_key(name: str, key: Json, dialect: Dialect) -> Iterator[Diagnostic]:
-    place = place_in("$.hints.per_agent", [name, "limit", "key"])
+def _check_key(place: str, key: Json, dialect: Dialect) -> Iterator[Diagnostic]:
     try:
         expr = parse_expr(key, dialect)
     except FlowError as error:
@@ -164,10 +253,7 @@ def _check_key(name: str, key: Json, dialect: Dialect) -> Iterator[Diagnostic]:
         return
     written = expr.to_json()
     yield from _long_paths(paths_written_in(place, written))
-    try:
-        parse_expr(written, dialect)
-    except FlowError as error:
-        yield _unwritable(error, place)
+    yield from _unwritable(written, dialect, place, read_expr)
 
 
 def _flow_finding(error: FlowError, value: Json, start: str) -> Diagnostic:
@@ -181,51 +267,100 @@ def _flow_finding(error: FlowError, value: Json, start: str) -> Diagnostic:
         return halted
     old = older_words(value, f"${found[1]}")
     if old is not None:
-        hint = "`manage.py blueprint upgrade FILE` rewrites it"
+        hint = "`blueprint upgrade FILE` rewrites it"
         return Diagnostic(place, "older-dialect", f"{message} ({old})", hint)
+    if error.offset is not None:
+        return Diagnostic(place, "invalid-flow", message, hint, offset=error.offset)
     spot = resolve_place(value, f"${found[1]}")
     if isinstance(spot, str) and len(spot) <= _QUOTED:
         hint = hint or _hint_for_text(message, spot)
-    # The language's own text has the words twice.
-    message = message.removeprefix(_TWICE)
-    return Diagnostic(place, "invalid-flow", message, hint)
+    # The error text of the language has these words twice.
+    message = message.removeprefix(_PATH_ERROR)
+    return Diagnostic(place, "invalid-flow", message, hint, key=_key_of(message))
+
+
+def _key_of(message: str) -> str:
+    """Return the key that a finding about an object is shown at, or an empty text."""
+    if unknown := _UNKNOWN_FIELD.match(message):
+        return str(ast.literal_eval(unknown[1]))
+    missing = _MISSING_FIELD.match(message)
+    return "" if missing is None else missing[1] or "kind"
 
 
 def _hint_for_text(message: str, text: str) -> str:
-    if message.startswith(_TWICE) and _KEYS.fullmatch(text):
+    if message.startswith(_PATH_ERROR) and _KEYS.fullmatch(text):
         return f"did you mean '$.{text}'?"
     if message.startswith("expected an object with 'op'"):
-        path = text == "$" or text.startswith(("$.", "$["))
-        meant = {"op": "path", "at": text} if path else {"op": "lit", "value": text}
+        meant = _tree_of(text)
+        if meant is None:
+            return _TEXTS_NEED_DIALECT
         return f"write {json.dumps(meant, ensure_ascii=False)}"
     return ""
 
 
-def _unwritable(error: FlowError, start: str) -> Diagnostic:
-    """Returns the finding for a path that is read, and can't be read as it is written.
+def _tree_of(text: str) -> Json:
+    """Return what a text in the place of an expression means in `flow.ir`, or None."""
+    try:
+        tree = parse_expr(text, "swarm").to_json()
+    except FlowError:
+        return {"op": "lit", "value": text}
+    try:
+        return parse_expr(tree).to_json()
+    except FlowError:
+        return None
 
-    Programs are stored as they are written, so no worker could load this one.
+
+def _unwritable(
+    written: Json, dialect: Dialect, start: str, read: Callable[[Json, Dialect], object]
+) -> Iterator[Diagnostic]:
+    """Yield a finding if a worker could not read the stored form of a program.
+
+    In `flow.ir` there are keys that the canonical form of a path can't contain, and
+    expressions as text become deeper when they are stored.
     """
-    found = _PARSE_ERROR.fullmatch(str(error))
-    place = f"{start}{found[1]}" if found else start
-    message = 'a key of the path holds both "]" and a quotation mark'
-    hint = "such a key can't be written between brackets; rename it"
-    return Diagnostic(place, "invalid-flow", message, hint)
+    try:
+        read(written, dialect)
+    except FlowError as error:
+        found = _PARSE_ERROR.fullmatch(str(error))
+        place = f"{start}{found[1]}" if found else start
+        message = str(error) if found is None else found[2]
+        hint = "use fewer levels of nodes and expressions"
+        if _PATH_ERROR in message:
+            message = 'a key of the path contains both "]" and a quotation mark'
+            hint = "such a key can't be written between brackets; rename it"
+        yield Diagnostic(place, "invalid-flow", message, hint)
 
 
 def _halt_without_path(value: Json, inner: str, place: str) -> Diagnostic | None:
+    """Return the finding for a gate of the Lua DSL without `halted_at`, else None.
+
+    Such a gate is an assign of a text, without a path, in the `then` arm of a branch.
+    """
     if inner.endswith(".at"):
         inner, place = inner.removesuffix(".at"), place.removesuffix(".at")
     last = _LAST_STEP.fullmatch(inner)
     if last is None:
         return None
-    return halted_at_missing.explain(resolve_place(value, inner), place, last[2])
+    node, arm = resolve_place(value, inner), last[2]
+    if not isinstance(node, dict) or node.get("kind") not in ("assign", "let"):
+        return None
+    noted = node.get("value")
+    text = noted.get("value") if isinstance(noted, dict) else None
+    if arm != "then" or node.get("at") is not None or not isinstance(text, str):
+        return None
+    return Diagnostic(
+        place,
+        "halted-at-missing",
+        f"the gate notes {text!r} nowhere: its assign has no 'at'",
+        "give the pipeline a halted_at path",
+        suggestion=Suggestion("in the Lua DSL", 'halted_at = "$.halted_at",'),
+    )
 
 
 def _arrays_for_objects(flow: Json, parsed: Json) -> Iterator[Diagnostic]:
-    """Yields the places where the flow has an array and its program an expression.
+    """Yield a finding for each array that the parser has read as an expression.
 
-    The language reads `[1, x]` as a literal x (a conformance case); who writes it in a
+    The language reads `[1, x]` as a literal x (a conformance case); the author of a
     Blueprint means the array.
     """
     waiting: list[tuple[str, Json, Json]] = [("$.flow", flow, parsed)]

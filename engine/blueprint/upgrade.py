@@ -1,24 +1,26 @@
-"""Brings documents of older dialects up to today's words (reference-language 1.10).
+"""Rewrites documents of older dialects in the current words.
 
-Only what can mean one thing is rewritten. The rest stays as it is, and the compiler
-says what is wrong with it.
+Only unambiguous parts are rewritten. The others stay as they are, and the compiler
+reports them.
 """
 
 import copy
 from collections.abc import Mapping
 from typing import Final
 
-from engine.blueprint.diagnostics import (
+from engine.blueprint.findings.diagnostics import (
     BlueprintInvalid,
     Diagnostic,
     Level,
     place_in,
     resolve_place,
 )
+from engine.blueprint.upgrade_texts import expr_with_text, with_texts
 from engine.flow.json_text import Json, find_fault
+from engine.flow.source import in_source_words
 
 RENAMED_OPS: Final[Mapping[str, str]] = {"le": "lte", "ge": "gte"}
-# What a field of an operator was called, and what it is called now.
+# The old and the new name of a field, by operator.
 RENAMED_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
     "and": ("operands", "args"),
     "or": ("operands", "args"),
@@ -29,34 +31,30 @@ RENAMED_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
 KIND: Final = "older-dialect"
 
 
-def upgrade(document: Json) -> Json:
-    """Returns a Blueprint document in today's words; the given one is not changed.
+def upgrade(document: Json) -> tuple[Json, list[Diagnostic]]:
+    """Return the document in the current words and a note for each change.
 
-    Raises BlueprintInvalid for what is no JSON.
-    """
-    return upgrade_with_notes(document)[0]
-
-
-def upgrade_with_notes(document: Json) -> tuple[Json, list[Diagnostic]]:
-    """Returns the document in today's words and a note for each thing rewritten.
-
-    The places of the notes are those of the given document.
+    The given document stays as it is, and the notes have places in it. Raises
+    BlueprintInvalid for a value that is not JSON.
     """
     fault = find_fault(document)
     if fault is not None:
         raise BlueprintInvalid([Diagnostic("$", "not-json", f"{fault[0]}: {fault[1]}")])
-    writer = _Writer()
+    upgrader = _Upgrader()
     document = copy.deepcopy(document)
     if isinstance(document, dict):
         if "flow" in document:
-            document["flow"] = writer.flow(document["flow"], "$.flow")
-        writer.hints(document)
-        writer.agents(document)
-    return document, writer.notes
+            document["flow"] = upgrader.flow(document["flow"], "$.flow")
+        upgrader.hints(document)
+        if document.get("dialect") == "swarm":
+            upgrader.words(document)
+            upgrader.texts(document)
+        upgrader.agents(document)
+    return document, upgrader.notes
 
 
 def older_words(value: Json, place: str) -> str | None:
-    """Returns what is old about the expression that a parse error points to.
+    """Return the older word in the expression that a parse error points to.
 
     `value` is the flow and `place` the error's place in it, from its own `$`.
     """
@@ -77,23 +75,30 @@ def older_words(value: Json, place: str) -> str | None:
     return None
 
 
-class _Writer:
-    """Rewrites a copy of a document and notes what it did."""
+class _Upgrader:
+    """Rewrites a copy of a document and notes each change."""
 
     def __init__(self) -> None:
         self.notes: list[Diagnostic] = []
 
     def flow(self, value: Json, place: str) -> Json:
-        """Returns a part of a flow in today's words."""
+        """Return a part of a flow in the current words."""
         if isinstance(value, list):
             return [self.flow(part, f"{place}[{n}]") for n, part in enumerate(value)]
-        if not isinstance(value, dict) or value.get("op") == "lit":
+        if not isinstance(value, dict) or value.get("op") == "lit" or "lit" in value:
             return value
-        # What is inside first, while the places are those of the given document.
-        value = {
+        entries = value.get("object")
+        if "op" not in value and isinstance(entries, dict):
+            # Its keys are data: an `op` among them makes no tree of it.
+            return {**value, "object": self._parts(entries, f"{place}.object")}
+        # Inner parts first, while the places are those of the given document.
+        value = self._parts(value, place)
+        return self._expr(value, place) if isinstance(value.get("op"), str) else value
+
+    def _parts(self, value: dict[str, Json], place: str) -> dict[str, Json]:
+        return {
             key: self.flow(part, place_in(place, [key])) for key, part in value.items()
         }
-        return self._expr(value, place) if isinstance(value.get("op"), str) else value
 
     def _expr(self, expr: dict[str, Json], place: str) -> dict[str, Json]:
         op = expr["op"]
@@ -117,84 +122,90 @@ class _Writer:
         else:
             extra = ""
         self._note(place, f"'{old}' of '{op}' is now '{new}'{extra}")
-        # The new field stands where the old one stood.
-        return {
-            new if key == old else key: value if key == old else part
-            for key, part in expr.items()
-        }
+        return _renamed({**expr, old: value}, old, new)
 
     def hints(self, document: dict[str, Json]) -> None:
-        """Writes the policies of agents: their retries and the keys of their limits."""
-        hints = document.get("hints")
-        per_agent = hints.get("per_agent") if isinstance(hints, dict) else None
-        for name, own in per_agent.items() if isinstance(per_agent, dict) else ():
-            if not isinstance(own, dict):
-                continue
-            place, limit = place_in("$.hints.per_agent", [name]), own.get("limit")
-            if isinstance(limit, dict) and "key" in limit:
+        """Rewrite the policies of agents: their retries and the keys of their limits."""
+        for name, own in _object_in(document, "hints", "per_agent").items():
+            place = place_in("$.hints.per_agent", [name])
+            limit, retry = _object_in(own, "limit"), _object_in(own, "retry")
+            if "key" in limit:
                 limit["key"] = self.flow(limit["key"], f"{place}.limit.key")
-            retry = own.get("retry")
-            if isinstance(retry, dict) and "max" in retry:
-                own["retry"] = self._retry(retry, f"{place}.retry")
+            if "max" in retry and "max_attempts" not in retry:
+                self._note(f"{place}.retry.max", "'max' is now 'max_attempts'")
+                own["retry"] = _renamed(retry, "max", "max_attempts")
 
-    def _retry(self, retry: dict[str, Json], place: str) -> dict[str, Json]:
-        if "max_attempts" in retry:
-            return retry
-        self._note(f"{place}.max", "'max' is now 'max_attempts'")
-        return {
-            "max_attempts" if key == "max" else key: part for key, part in retry.items()
+    def words(self, document: dict[str, Json]) -> None:
+        """Rewrite the fields of nodes, and say what fanouts collect."""
+        if "flow" in document:
+            document["flow"] = in_source_words(document["flow"], "$.flow", self._note)
+
+    def texts(self, document: dict[str, Json]) -> None:
+        """Rewrite trees of operators as text."""
+        if "flow" in document:
+            document["flow"] = with_texts(document["flow"], "$.flow", self._note)
+        hints, agents = (
+            _object_in(document, "hints", "per_agent"),
+            document.get("agents"),
+        )
+        policies = {
+            place_in("$.hints.per_agent", [name]): hints[name] for name in hints
         }
+        for number, agent in enumerate(agents if isinstance(agents, list) else []):
+            policies[f"$.agents[{number}]"] = agent
+        for place, own in policies.items():
+            limit = _object_in(own, "limit")
+            if "key" in limit:
+                at = f"{place}.limit.key"
+                limit["key"] = expr_with_text(limit["key"], at, self._note)
 
     def agents(self, document: dict[str, Json]) -> None:
-        """Writes the runners of agents that name them the old way."""
+        """Rewrite the runners of agents that have an older form of them."""
         agents = document.get("agents")
-        hints = document.get("hints")
-        per_agent = hints.get("per_agent") if isinstance(hints, dict) else None
         for number, agent in enumerate(agents if isinstance(agents, list) else []):
-            if not isinstance(agent, dict):
-                continue
-            place = f"$.agents[{number}]"
-            self._worker_binding(agent, place)
-            name = agent.get("name")
-            if not isinstance(per_agent, dict) or not isinstance(name, str):
-                continue
-            own = per_agent.get(name)
-            if isinstance(own, dict) and isinstance(
-                own.get("subprocess_template"), str
-            ):
-                self._template(agent, own, place_in("$.hints.per_agent", [name]))
+            given = _object_in(agent)
+            if given.get("runner") is None and given.get("runner_ref") is None:
+                self._runner(given, f"$.agents[{number}]", document)
 
-    def _worker_binding(self, agent: dict[str, Json], place: str) -> None:
-        profile = agent.get("profile")
-        if not isinstance(profile, dict) or _has_runner(agent):
-            return
-        variant, tools = profile.get("worker_binding"), profile.get("tools", [])
-        if not isinstance(variant, str) or not isinstance(tools, list):
-            return
-        del profile["worker_binding"]
-        runner = {"backend": "ws_claude_code", "variant": variant, "tools": list(tools)}
-        agent["runner"] = runner
-        self._note(f"{place}.profile.worker_binding", "a runner says it now")
-
-    def _template(
-        self, agent: dict[str, Json], hints: dict[str, Json], place: str
+    def _runner(
+        self, agent: dict[str, Json], place: str, document: dict[str, Json]
     ) -> None:
-        if _has_runner(agent):
+        profile = _object_in(agent, "profile")
+        variant, tools = profile.get("worker_binding"), profile.get("tools", [])
+        if isinstance(variant, str) and isinstance(tools, list):
+            del profile["worker_binding"]
+            backend = "ws_claude_code"
+            runner = {"backend": backend, "variant": variant, "tools": list(tools)}
+            agent["runner"] = runner
+            self._note(f"{place}.profile.worker_binding", "the binding is now a runner")
             return
-        template = hints.pop("subprocess_template")
-        agent["runner"] = {"backend": "subprocess", "template": template}
-        self._note(f"{place}.subprocess_template", "the agent's runner says it now")
+        name = agent.get("name")
+        if isinstance(name, str):
+            hints = _object_in(document, "hints", "per_agent", name)
+            if isinstance(hints.get("subprocess_template"), str):
+                template = hints.pop("subprocess_template")
+                agent["runner"] = {"backend": "subprocess", "template": template}
+                at = place_in("$.hints.per_agent", [name, "subprocess_template"])
+                self._note(at, "the template is now named by the agent's runner")
 
     def _note(self, place: str, message: str) -> None:
         self.notes.append(Diagnostic(place, KIND, message, level=Level.INFO))
 
 
-def _has_runner(agent: dict[str, Json]) -> bool:
-    return agent.get("runner") is not None or agent.get("runner_ref") is not None
+def _object_in(value: Json, *keys: str) -> dict[str, Json]:
+    """Return the object at some keys, an empty one where there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _renamed(value: dict[str, Json], old: str, new: str) -> dict[str, Json]:
+    """Return an object whose new field stands where the old one stood."""
+    return {new if key == old else key: part for key, part in value.items()}
 
 
 def _old_path(path: str) -> str:
-    """Returns a path whose root and first key had no dot between them with one."""
+    """Return a path whose root and first key had no dot between them with one."""
     if len(path) > 1 and path[0] == "$" and path[1] not in '.["':
         return f"$.{path[1:]}"
     return path

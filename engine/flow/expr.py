@@ -1,272 +1,224 @@
-"""The expressions: pure functions of the document, all on one page.
+"""The expressions: pure functions of the document.
 
-Semantics: language-semantics, Numbers to Paths. Each class evaluates itself, one
+Semantics: docs/guides/the-language.md, Expressions. Each class evaluates itself, one
 Python frame a level, which is the fastest form of a closed set; every evaluation goes
 left to right and checks types only after all operands have values.
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
+from engine.flow.allowance import COPIED, Allowance, Externs
 from engine.flow.errors import (
     FlowError,
-    arith_error,
     extern_error,
     type_error,
 )
-from engine.flow.json_text import Json, dump_compact
+from engine.flow.functions import FUNCTIONS
+from engine.flow.json_text import Json, dump_shown
+from engine.flow.part import Part
 from engine.flow.path import Path
 from engine.flow.values import (
     ARITHMETIC,
     ORDERINGS,
     as_double,
+    comparable,
     is_number,
     json_equal,
+    not_finite,
     operand,
+    sorted_by,
+    text_of,
     truthy,
 )
 
-Extern: TypeAlias = Callable[[list[Json]], Json]
 
-MOST_ELEMENTS: Final = 1_000_000
-"""Elements that one expression may look at, all its loops over arrays together."""
-
-
-class Externs(Protocol):
-    """What an expression needs of the registry of extern functions."""
-
-    def __contains__(self, ref: object, /) -> bool: ...
-
-    def __getitem__(self, ref: str, /) -> Extern: ...
+class _Expr(Part):
+    __slots__ = ()
+    TAG = "op"
 
 
 @dataclass(frozen=True, slots=True)
-class PathExpr:
+class PathExpr(_Expr):
     """`path`: the value at a path of the document."""
 
+    op: ClassVar = "path"
     at: Path
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> Json:
-        """Returns the value, shared with the document; raises PathNotFound."""
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return the value, shared with the document; raises PathNotFound."""
         return self.at.read(ctx)
 
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {"op": "path", "at": str(self.at)}
+    def __str__(self) -> str:
+        return str(self.at)
 
 
 @dataclass(frozen=True, slots=True)
-class Lit:
+class Lit(_Expr):
     """`lit`: a value written in the program."""
 
+    op: ClassVar = "lit"
     value: Json
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> Json:
-        """Returns the value, shared with the program."""
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return the value, shared with the program."""
         return self.value
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {"op": "lit", "value": self.value}
 
 
 @dataclass(frozen=True, slots=True)
-class Arith:
+class Arith(_Expr):
     """`add`, `sub`, `mul`, `div`, `mod`: always a float."""
 
     op: str
     lhs: "Expr"
     rhs: "Expr"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> float:
-        """Returns a finite float; raises TypeError of the op, ArithError."""
-        lhs = self.lhs.evaluate(ctx, externs)
-        rhs = self.rhs.evaluate(ctx, externs)
+    def evaluate(self, ctx: Json, allowance: Allowance) -> float:
+        """Return a finite float; raises TypeError of the op, ArithError."""
+        lhs = self.lhs.evaluate(ctx, allowance)
+        rhs = self.rhs.evaluate(ctx, allowance)
         if type(lhs) is not float:
             lhs = operand(self.op, lhs)
         if type(rhs) is not float:
             rhs = operand(self.op, rhs)
         result = ARITHMETIC[self.op](lhs, rhs)
         if result - result != 0.0:
-            shown = "NaN" if math.isnan(result) else str(result)
-            raise arith_error(self.op, f"result not f64-representable: {shown}")
+            raise not_finite(self.op, result)
         return result
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {"op": self.op, "lhs": self.lhs.to_json(), "rhs": self.rhs.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
-class Equality:
+class Equality(_Expr):
     """`eq`, `ne`: deep, with numbers as doubles at every depth."""
 
     op: str
     lhs: "Expr"
     rhs: "Expr"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> bool:
-        """Returns a boolean."""
-        lhs = self.lhs.evaluate(ctx, externs)
-        rhs = self.rhs.evaluate(ctx, externs)
-        return json_equal(lhs, rhs) is (self.op == "eq")
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {"op": self.op, "lhs": self.lhs.to_json(), "rhs": self.rhs.to_json()}
+    def evaluate(self, ctx: Json, allowance: Allowance) -> bool:
+        """Return a boolean."""
+        lhs = self.lhs.evaluate(ctx, allowance)
+        rhs = self.rhs.evaluate(ctx, allowance)
+        return json_equal(lhs, rhs, allowance) is (self.op == "eq")
 
 
 @dataclass(frozen=True, slots=True)
-class Ordering:
+class Ordering(_Expr):
     """`lt`, `lte`, `gt`, `gte`: two numbers or two strings."""
 
     op: str
     lhs: "Expr"
     rhs: "Expr"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> bool:
-        """Returns a boolean; raises TypeError of 'cmp'."""
-        lhs = self.lhs.evaluate(ctx, externs)
-        rhs = self.rhs.evaluate(ctx, externs)
+    def evaluate(self, ctx: Json, allowance: Allowance) -> bool:
+        """Return a boolean; raises TypeError of 'cmp'."""
+        lhs = self.lhs.evaluate(ctx, allowance)
+        rhs = self.rhs.evaluate(ctx, allowance)
         if is_number(lhs) and is_number(rhs):
             return ORDERINGS[self.op](as_double(lhs), as_double(rhs))
         if isinstance(lhs, str) and isinstance(rhs, str):
+            if allowance.is_used:
+                allowance.read("cmp", min(lhs, rhs, key=len))
             return ORDERINGS[self.op](lhs, rhs)
-        got = f"{dump_compact(lhs)} vs {dump_compact(rhs)}"
+        got = f"{dump_shown(lhs)} vs {dump_shown(rhs)}"
         why = f"cmp: both sides must be numbers or strings, got {got}"
         raise type_error("cmp", why)
 
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {"op": self.op, "lhs": self.lhs.to_json(), "rhs": self.rhs.to_json()}
-
 
 @dataclass(frozen=True, slots=True)
-class And:
-    """`and`: true unless an argument is falsy; later ones are not evaluated."""
+class Junction(_Expr):
+    """`and`, `or`: the first falsy or truthy argument decides, later ones do not run."""
 
+    op: Literal["and", "or"]
     args: tuple["Expr", ...]
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> bool:
-        """Returns a boolean, never the operand."""
-        for arg in self.args:  # noqa: SIM110 - all() would cost two frames a level
-            if not truthy(arg.evaluate(ctx, externs)):
-                return False
-        return True
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {"op": "and", "args": [arg.to_json() for arg in self.args]}
+    def evaluate(self, ctx: Json, allowance: Allowance) -> bool:
+        """Return a boolean, never the operand."""
+        decides = self.op == "or"
+        for arg in self.args:
+            if truthy(arg.evaluate(ctx, allowance)) is decides:
+                return decides
+        return not decides
 
 
 @dataclass(frozen=True, slots=True)
-class Or:
-    """`or`: false unless an argument is truthy; later ones are not evaluated."""
-
-    args: tuple["Expr", ...]
-
-    def evaluate(self, ctx: Json, externs: Externs | None) -> bool:
-        """Returns a boolean, never the operand."""
-        for arg in self.args:  # noqa: SIM110 - any() would cost two frames a level
-            if truthy(arg.evaluate(ctx, externs)):
-                return True
-        return False
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {"op": "or", "args": [arg.to_json() for arg in self.args]}
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(_Expr):
     """`not`: true for null and false."""
 
+    op: ClassVar = "not"
     arg: "Expr"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> bool:
-        """Returns a boolean."""
-        return not truthy(self.arg.evaluate(ctx, externs))
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {"op": "not", "arg": self.arg.to_json()}
+    def evaluate(self, ctx: Json, allowance: Allowance) -> bool:
+        """Return a boolean."""
+        return not truthy(self.arg.evaluate(ctx, allowance))
 
 
 @dataclass(frozen=True, slots=True)
-class Exists:
+class Exists(_Expr):
     """`exists`: the argument has a value and it is not null."""
 
+    op: ClassVar = "exists"
     arg: "Expr"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> bool:
-        """Returns a boolean; PathNotFound from anywhere inside counts as false."""
+    def evaluate(self, ctx: Json, allowance: Allowance) -> bool:
+        """Return a boolean; PathNotFound from anywhere inside counts as false."""
         try:
-            return self.arg.evaluate(ctx, externs) is not None
+            return self.arg.evaluate(ctx, allowance) is not None
         except FlowError as error:
             if error.kind == "PathNotFound":
                 return False
             raise
 
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {"op": "exists", "arg": self.arg.to_json()}
-
 
 @dataclass(frozen=True, slots=True)
-class Len:
+class Len(_Expr):
     """`len`: code points of a string, items of an array, keys of an object."""
 
+    op: ClassVar = "len"
     arg: "Expr"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> int:
-        """Returns an integer; raises TypeError of 'expr.len'."""
-        value = self.arg.evaluate(ctx, externs)
+    def evaluate(self, ctx: Json, allowance: Allowance) -> int:
+        """Return an integer; raises TypeError of 'expr.len'."""
+        value = self.arg.evaluate(ctx, allowance)
         if isinstance(value, (str, list, dict)):
             return len(value)
-        why = f"len: unsupported type {dump_compact(value)}"
+        why = f"len: unsupported type {dump_shown(value)}"
         raise type_error("expr.len", why)
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {"op": "len", "arg": self.arg.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
-class In:
+class In(_Expr):
     """`in`: an array holds an equal item."""
 
+    op: ClassVar = "in"
     needle: "Expr"
     haystack: "Expr"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> bool:
-        """Returns a boolean; raises TypeError of 'expr.in'."""
-        needle = self.needle.evaluate(ctx, externs)
-        haystack = self.haystack.evaluate(ctx, externs)
+    def evaluate(self, ctx: Json, allowance: Allowance) -> bool:
+        """Return a boolean; raises TypeError of 'expr.in'."""
+        needle = self.needle.evaluate(ctx, allowance)
+        haystack = self.haystack.evaluate(ctx, allowance)
         if not isinstance(haystack, list):
-            got = dump_compact(haystack)
+            got = dump_shown(haystack)
             raise type_error("expr.in", f"in: haystack must be array, got {got}")
-        return any(json_equal(needle, item) for item in haystack)
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        needle, haystack = self.needle.to_json(), self.haystack.to_json()
-        return {"op": "in", "needle": needle, "haystack": haystack}
+        if allowance.is_used:
+            allowance.visit("expr.in", len(haystack))
+        return any(json_equal(needle, item, allowance) for item in haystack)
 
 
 @dataclass(frozen=True, slots=True)
-class CallExtern:
+class CallExtern(_Expr):
     """`call_extern`: a pure function of the host, called with a list of values."""
 
+    op: ClassVar = "call_extern"
     ref: str
     args: tuple["Expr", ...]
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> Json:
-        """Returns the function's value; raises what it raises as a FlowError."""
-        values = [arg.evaluate(ctx, externs) for arg in self.args]
-        if isinstance(externs, _Visits):
-            externs = externs.externs
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return the function's value; raises its errors as ExternError."""
+        values = [arg.evaluate(ctx, allowance) for arg in self.args]
+        externs = allowance.externs
         if externs is None:
             raise extern_error(self.ref, "no externs registry configured")
         if self.ref not in externs:
@@ -279,36 +231,27 @@ class CallExtern:
         except Exception as error:
             raise extern_error(self.ref, str(error)) from error
 
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        args = [arg.to_json() for arg in self.args]
-        return {"op": "call_extern", "ref": self.ref, "args": args}
-
 
 @dataclass(frozen=True, slots=True)
-class Default:
-    """`default` (dialect swarm): the argument, or `fallback` where it is absent."""
+class Default(_Expr):
+    """`default` (dialect swarm): the argument, or `fallback` if it is absent."""
 
+    op: ClassVar = "default"
     arg: "Expr"
     fallback: "Expr"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> Json:
-        """Returns a value; PathNotFound from anywhere inside means absent, null not."""
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return a value; PathNotFound from anywhere inside means absent, but null does not."""
         try:
-            return self.arg.evaluate(ctx, externs)
+            return self.arg.evaluate(ctx, allowance)
         except FlowError as error:
             if error.kind != "PathNotFound":
                 raise
-        return self.fallback.evaluate(ctx, externs)
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        arg, fallback = self.arg.to_json(), self.fallback.to_json()
-        return {"op": "default", "arg": arg, "fallback": fallback}
+        return self.fallback.evaluate(ctx, allowance)
 
 
 @dataclass(frozen=True, slots=True)
-class Quantifier:
+class Quantifier(_Expr):
     """`any`, `all` (dialect swarm): whether a condition holds for elements."""
 
     op: Literal["any", "all"]
@@ -316,68 +259,130 @@ class Quantifier:
     bind: Path
     cond: "Expr"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> bool:
-        """Returns a boolean; the elements after the one that decides are not seen."""
+    def evaluate(self, ctx: Json, allowance: Allowance) -> bool:
+        """Return a boolean; elements after the one that decides are not visited."""
         decides = self.op == "any"
-        visits = _visits(externs)
-        for _, scope in _elements(self, ctx, visits, {}):
-            if truthy(self.cond.evaluate(scope, visits)) is decides:
+        for _, scope in _elements(self, ctx, allowance, {}):
+            if truthy(self.cond.evaluate(scope, allowance)) is decides:
                 return decides
         return not decides
 
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {**_loop_json(self), "cond": self.cond.to_json()}
-
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(_Expr):
     """`filter` (dialect swarm): the elements for which a condition holds."""
 
+    op: ClassVar = "filter"
     items: "Expr"
     bind: Path
     cond: "Expr"
-    op: Literal["filter"] = "filter"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> Json:
-        """Returns a new array, its elements shared with the document."""
-        visits = _visits(externs)
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return a new array, its elements shared with the document."""
         return [
             item
-            for item, scope in _elements(self, ctx, visits, {})
-            if truthy(self.cond.evaluate(scope, visits))
+            for item, scope in _elements(self, ctx, allowance, {})
+            if truthy(self.cond.evaluate(scope, allowance))
         ]
-
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {**_loop_json(self), "cond": self.cond.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
-class Map:
-    """`map` (dialect swarm): an array of what an expression gives for each element."""
+class Map(_Expr):
+    """`map` (dialect swarm): the values of an expression, one per element."""
 
+    op: ClassVar = "map"
     items: "Expr"
     bind: Path
     value: "Expr"
-    op: Literal["map"] = "map"
 
-    def evaluate(self, ctx: Json, externs: Externs | None) -> Json:
-        """Returns a new array, its elements shared with the document."""
-        visits = _visits(externs)
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return a new array, its elements shared with the document."""
         owned: dict[int, Json] = {}
         values: list[Json] = []
-        for _, scope in _elements(self, ctx, visits, owned):
-            value = self.value.evaluate(scope, visits)
+        for _, scope in _elements(self, ctx, allowance, owned):
+            value = self.value.evaluate(scope, allowance)
             if isinstance(value, (dict, list)):
-                # It may be, or hold, the scope that the next element is written into.
+                # It may be, or contain, the scope that the next element is written into.
                 owned.clear()
             values.append(value)
         return values
 
-    def to_json(self) -> dict[str, Json]:
-        """Writes the expression back as JSON."""
-        return {**_loop_json(self), "value": self.value.to_json()}
+
+@dataclass(frozen=True, slots=True)
+class SortBy(_Expr):
+    """`sort_by` (dialect swarm): the elements in the order of an expression's values."""
+
+    op: ClassVar = "sort_by"
+    items: "Expr"
+    bind: Path
+    value: "Expr"
+
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return a new array, its elements shared; equal ones keep their order."""
+        items: list[Json] = []
+        values: list[Json] = []
+        for item, scope in _elements(self, ctx, allowance, {}):
+            items.append(item)
+            values.append(self.value.evaluate(scope, allowance))
+        return sorted_by(items, comparable("expr.sort_by", values, allowance))
+
+
+@dataclass(frozen=True, slots=True)
+class Object(_Expr):
+    """`object` (dialect swarm): an object of the values of expressions."""
+
+    op: ClassVar = "object"
+    entries: Mapping[str, "Expr"]
+
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return a new object, its values shared with the document."""
+        allowance.visit("object", len(self.entries))
+        return {
+            key: part.evaluate(ctx, allowance) for key, part in self.entries.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Array(_Expr):
+    """`array` (dialect swarm): an array of the values of expressions."""
+
+    op: ClassVar = "array"
+    items: tuple["Expr", ...]
+
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return a new array, its items shared with the document."""
+        allowance.visit("array", len(self.items))
+        return [part.evaluate(ctx, allowance) for part in self.items]
+
+
+@dataclass(frozen=True, slots=True)
+class Template(_Expr):
+    """`template` (dialect swarm): one string of the values of expressions."""
+
+    op: ClassVar = "template"
+    parts: tuple["Expr", ...]
+
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return a string; raises TypeError of 'template' if it is too long."""
+        return "".join(
+            [
+                text_of("template", part.evaluate(ctx, allowance), allowance)
+                for part in self.parts
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Call(_Expr):
+    """A function of the dialect swarm, named by `op`."""
+
+    op: str
+    args: tuple["Expr", ...]
+
+    def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
+        """Return the function's value; raises TypeError that names it and the argument."""
+        values = [arg.evaluate(ctx, allowance) for arg in self.args]
+        return FUNCTIONS[self.op].call(values, allowance)
 
 
 Expr: TypeAlias = (
@@ -386,8 +391,7 @@ Expr: TypeAlias = (
     | Arith
     | Equality
     | Ordering
-    | And
-    | Or
+    | Junction
     | Not
     | Exists
     | Len
@@ -397,68 +401,49 @@ Expr: TypeAlias = (
     | Quantifier
     | Filter
     | Map
+    | SortBy
+    | Object
+    | Array
+    | Template
+    | Call
 )
 
-# What these give may be a new list that holds parts of the document.
-GATHERING: Final = frozenset({Default, Filter, Map})
-# What these give may hold one part of the document, or of the host, many times.
+
+# The value of these may be a new container that contains parts of the document.
+GATHERING: Final = frozenset({Default, Filter, Map, SortBy, Object, Array, Call})
+# The value of these may contain one part of the document or host many times.
 MULTIPLYING: Final = GATHERING | {CallExtern}
 
 
 def evaluate_expr(expr: Expr, ctx: Json, externs: Externs | None = None) -> Json:
-    """Evaluates an expression on a context that it does not change.
+    """Evaluate an expression on a context that it does not change.
 
     `externs` maps names to pure functions of one list of values. Containers in the
     result are shared with the context or the program. Raises FlowError.
     """
-    return expr.evaluate(ctx, externs)
-
-
-class _Visits:
-    """The externs of an expression over arrays, and the elements it may still see.
-
-    Nested loops multiply, so without a bound a short text could run for years.
-    """
-
-    __slots__ = ("externs", "left")
-
-    def __init__(self, externs: Externs | None) -> None:
-        self.externs = externs
-        self.left = MOST_ELEMENTS
-
-    def __contains__(self, ref: object, /) -> bool:
-        return self.externs is not None and ref in self.externs
-
-    def __getitem__(self, ref: str, /) -> Extern:
-        assert self.externs is not None  # noqa: S101 - it contains the ref
-        return self.externs[ref]
-
-
-def _visits(externs: Externs | None) -> _Visits:
-    return externs if isinstance(externs, _Visits) else _Visits(externs)
+    return expr.evaluate(ctx, Allowance(externs))
 
 
 def _elements(
-    loop: Quantifier | Filter | Map, ctx: Json, visits: _Visits, owned: dict[int, Json]
+    loop: Quantifier | Filter | Map | SortBy,
+    ctx: Json,
+    allowance: Allowance,
+    owned: dict[int, Json],
 ) -> Iterator[tuple[Json, Json]]:
-    """Yields each element and the document with the element at the loop's `as`.
+    """Yield each element and the document with the element at the loop's `as`.
 
     The next element is written in place into what is still in `owned`.
     """
-    items = loop.items.evaluate(ctx, visits)
+    items = loop.items.evaluate(ctx, allowance)
     op = f"expr.{loop.op}"
     if not isinstance(items, list):
-        raise type_error(op, f"expected array, got {dump_compact(items)}")
+        raise type_error(op, f"expected array, got {dump_shown(items)}")
     for item in items:
-        visits.left -= 1
-        if visits.left < 0:
-            raise type_error(op, f"looks at more than {MOST_ELEMENTS} elements")
-        if visits.externs is not None:
-            # An extern may keep the document it was given.
+        allowance.visit(op, 1)
+        if allowance.externs is not None:
+            # An extern may keep the document that it was called with.
             owned.clear()
+        if not owned:
+            allowance.visit(op, loop.bind.width(ctx) // COPIED)
         ctx = loop.bind.write_owned(ctx, item, owned)
         yield item, ctx
-
-
-def _loop_json(loop: Quantifier | Filter | Map) -> dict[str, Json]:
-    return {"op": loop.op, "in": loop.items.to_json(), "as": str(loop.bind)}

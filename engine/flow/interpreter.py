@@ -1,19 +1,20 @@
 """The sequential interpreter: runs a program on a document with a dispatch function.
 
-Semantics and order of effects: language-semantics, Nodes and Fanout (sync). At most two
+Semantics and order of effects: docs/guides/the-language.md, Nodes and Fanout. At most two
 Python frames a nesting level, so 127 nested containers never exhaust the stack.
 """
 
 from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
+from engine.flow.allowance import Externs
 from engine.flow.document import Document
 from engine.flow.errors import FlowError, dispatcher_error
-from engine.flow.expr import Externs
 from engine.flow.json_text import Json
 from engine.flow.nodes import (
     Assign,
     Branch,
+    Delete,
     Fanout,
     Join,
     Loop,
@@ -38,11 +39,11 @@ Dispatch: TypeAlias = Callable[[str, Json], Json]
 def evaluate(
     node: Node, ctx: Json, dispatch: Dispatch, externs: Externs | None = None
 ) -> Json:
-    """Runs a program on a context and returns the final context.
+    """Run a program on a context and return the final context.
 
     `dispatch` takes a step's ref and input and returns its value; what it raises
     becomes a DispatcherError. Neither `ctx` nor literals nor dispatched values are
-    changed, but the result shares parts with them: it is to be read. Raises FlowError.
+    changed, but the result shares parts with them: do not change it. Raises FlowError.
     """
     document = Document(ctx)
     _Interpreter(dispatch, externs).run(node, document)
@@ -63,6 +64,8 @@ class _Interpreter:
             case Assign():
                 value = document.evaluate(node.value, self._externs)
                 document.write(target_path(node.at), value)
+            case Delete():
+                document.delete(node.at)
             case Step():
                 self._step(node, document)
             case Seq():
@@ -87,7 +90,7 @@ class _Interpreter:
             reply = self._dispatch(node.ref, value)
         except Exception as error:
             raise dispatcher_error(node.ref, str(error)) from error
-        # The target is looked at only after the side effect, as the reference does.
+        # The target is checked only after the side effect, as the reference does.
         document.write(target_path(node.out), reply)
 
     def _loop(self, node: Loop, document: Document) -> None:
@@ -110,10 +113,10 @@ class _Interpreter:
             self.run(node.body, document)
             return
         except FlowError as error:
-            told = error_record(node, error)
+            record = error_record(node, error)
         document.restore(before)
         if node.err_at is not None:
-            document.write(target_path(node.err_at), told)
+            document.write(target_path(node.err_at), record)
         self.run(node.catch, document)
 
     def _fanout(self, node: Fanout, document: Document) -> None:

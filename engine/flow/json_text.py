@@ -1,11 +1,13 @@
 """Strict JSON text in, compact JSON text out.
 
-The rules are those of the reference's text parser (language-semantics, Numbers and
-Decoding) plus one of our own: a repeated key is an error everywhere.
+Numbers are integers of 64 bits or doubles, at most 127 containers nest (cases:
+tests/conformance), and a repeated key is an error everywhere.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeAlias
 
@@ -17,13 +19,16 @@ _LARGEST_INT = 2**64 - 1
 _SMALLEST_INT = -(2**63)
 # No integer of more characters fits 64 bits, and int() refuses very long texts.
 _LONGEST_INT_TEXT = 20
-# So few containers that counting them is enough of a bound.
+# Up to this many containers their number is a good enough bound of the depth.
 _FEW_CONTAINERS = 16
-# Each is a pass over what is left; counting takes one pass, but a slow one.
+# Each layer is one fast pass over the brackets; counting is one slow pass.
 _FEW_LAYERS = 16
+_LARGEST_SHOWN = 16 << 20
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_ONE_SORT = bytes.maketrans(b"{}", b"[]")
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _STEPS = [1 if code in b"[{" else -1 for code in range(256)]
+_HIDDEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
+_UNESCAPED = json.JSONEncoder(ensure_ascii=False)
 _NOTHING_REPEATED: Mapping[int, tuple[Json, str]] = {}
 
 
@@ -32,7 +37,7 @@ class JsonTextError(ValueError):
 
 
 class JsonSyntaxError(JsonTextError):
-    """A text that no reader of JSON would take, strict or not."""
+    """A text that is not JSON, strict or not."""
 
 
 def load_json(
@@ -42,11 +47,11 @@ def load_json(
     max_depth: int = MAX_DEPTH,
     literals_may_repeat: bool = False,
 ) -> Json:
-    """Reads one JSON value from text (UTF-8 where bytes).
+    """Read one JSON value from text (UTF-8 where bytes).
 
-    Integers beyond 64 bits become floats and `-0` is -0.0. `literals_may_repeat` lets
-    the last of a repeated key win inside a program's `lit` values, as the reference
-    does; anywhere else it is refused. Raises JsonTextError.
+    Integers beyond 64 bits become floats and `-0` is -0.0. With `literals_may_repeat`,
+    the last value of a repeated key wins inside a program's `lit` values, as in the
+    reference; anywhere else a repeated key is an error. Raises JsonTextError.
     """
     objects = _Objects(literals_may_repeat)
     decoded = _checked_text(text, max_bytes)
@@ -71,10 +76,10 @@ def load_json(
 
 
 def dump_compact(value: Json) -> str:
-    """Writes a value as JSON without spaces, keys sorted by code point.
+    """Write a value as JSON without spaces, keys sorted by code point.
 
-    Never fails: error texts are made with it, so what is no JSON is shown by its
-    repr and what is nested too deeply for the encoder by a remark.
+    Never fails, because error texts contain its result: a value that is not JSON is
+    written as its repr, and a value nested too deeply as a remark.
     """
     try:
         return json.dumps(
@@ -88,10 +93,49 @@ def dump_compact(value: Json) -> str:
         return "(a value nested too deeply to show)"
 
 
-def text_depth(text: bytes) -> int:
-    """Returns how many containers of a JSON text are inside each other, or a bit more.
+def dump_visible(value: Json) -> str:
+    """Write a value as JSON, with an escape for what ends or hides a line of text.
 
-    Where there are few of them all are counted; otherwise it is exact, at the speed of C.
+    These are the control characters beyond ASCII and the separators of Unicode.
+    """
+    written = _UNESCAPED.encode(value)
+    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
+
+
+def dump_shown(value: Json) -> str:
+    """Write a value as `dump_compact` does, a very large one as a remark.
+
+    One part may be in a value many times: then it is small in memory, and its text would
+    be gigabytes.
+    """
+    if _is_larger(value, _LARGEST_SHOWN):
+        return "(a value too large to show)"
+    return dump_compact(value)
+
+
+def _is_larger(value: Json, most: int) -> bool:
+    """Return whether the text of a value has more than about `most` characters.
+
+    The walk ends where that is sure.
+    """
+    parts = [value]
+    while parts and most >= 0:
+        part = parts.pop()
+        if isinstance(part, str):
+            most -= len(part)
+        elif isinstance(part, list):
+            most -= 3 * len(part)
+            parts += part if most >= 0 else ()
+        elif isinstance(part, dict):
+            most -= sum(len(key) + 3 for key in part)
+            parts += part.values() if most >= 0 else ()
+    return most < 0
+
+
+def text_depth(text: bytes) -> int:
+    """Return an upper bound of the nesting of a JSON text.
+
+    The bound is exact unless there are few containers; then it is their number.
     """
     count = text.count(b"[") + text.count(b"{")
     if count <= _FEW_CONTAINERS:
@@ -99,8 +143,8 @@ def text_depth(text: bytes) -> int:
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     outside = b"".join(text.split(b'"')[::2])
-    brackets = outside.translate(_ONE_SORT, _NO_BRACKETS)
-    # Most values are flat: their innermost containers are taken away, layer by layer.
+    brackets = outside.translate(_TO_SQUARE, _NO_BRACKETS)
+    # Most values are flat: remove the innermost containers, layer by layer.
     layers = 0
     while layers < _FEW_LAYERS and b"[]" in brackets:
         brackets = brackets.replace(b"[]", b"")
@@ -114,24 +158,41 @@ def find_fault(
     max_depth: int = MAX_DEPTH,
     repeated: Mapping[int, tuple[Json, str]] = _NOTHING_REPEATED,
 ) -> tuple[str, str] | None:
-    """Returns the place and the broken rule of the first part that is not JSON.
+    """Return the place and the broken rule of the first part that is not JSON.
 
     `repeated` maps the ids of objects that had a repeated key in their text to the
-    object and the key. The walk keeps its own stack, so any nesting can be checked.
+    object and the key.
+    """
+
+    def container_fault(part: Json, depth: int) -> str | None:
+        return _container_fault(part, depth, max_depth, repeated)
+
+    found = first_fault(value, _scalar_fault, container_fault)
+    return None if found is None else (_place(found[0]), found[1])
+
+
+def first_fault(
+    value: Any,
+    of_scalar: Callable[[Any], str | None],
+    of_container: Callable[[Any, int], str | None],
+    containers: tuple[type[Any], ...] = (dict, list),
+) -> tuple[list[str | int], str] | None:
+    """Return the keys that lead to the first part with a fault, and the fault.
+
+    `of_container` gets the level of a container, too; the whole value has 1. The walk
+    keeps its own stack, so any nesting can be checked.
     """
     trail: list[str | int] = [""]
-    levels: list[Iterator[tuple[str | int, Json]]] = [iter([("", value)])]
+    levels: list[Iterator[tuple[str | int, Any]]] = [iter([("", value)])]
     while levels:
         for key, part in levels[-1]:
             trail[-1] = key
-            if not isinstance(part, (dict, list)):
-                rule = _scalar_fault(part)
-                if rule is not None:
-                    return _place(trail), rule
+            if not isinstance(part, containers):
+                if (fault := of_scalar(part)) is not None:
+                    return trail[1:], fault
                 continue
-            rule = _container_fault(part, len(levels), max_depth, repeated)
-            if rule is not None:
-                return _place(trail), rule
+            if (fault := of_container(part, len(levels))) is not None:
+                return trail[1:], fault
             below = part.items() if isinstance(part, dict) else enumerate(part)
             levels.append(iter(below))
             trail.append("")
@@ -155,7 +216,7 @@ class _Objects:
             seen: set[str] = set()
             for key, _ in pairs:
                 if key in seen:
-                    # The object is kept beside its key: its id stays its own.
+                    # The reference to the object keeps its id from being used again.
                     self.repeated[id(built)] = (built, key)
                     break
                 seen.add(key)
@@ -237,10 +298,24 @@ def _surrogate_fault(text: str) -> str | None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return "a string must not hold half a surrogate pair"
+        return "a string must not contain half a surrogate pair"
     return None
 
 
 def _place(trail: list[str | int]) -> str:
-    steps = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in trail[1:])
+    steps = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in trail)
     return "$" + "".join(steps).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+# Not frozen, which would triple its cost: each step makes one.
+@dataclass(slots=True)
+class JsonValue:
+    """A JSON value with its text, so that it is serialised once.
+
+    The value is a copy that the agent cannot change later. The text has no newline, so
+    that it fits in an edit log; `depth` is an upper bound of the nesting.
+    """
+
+    value: Any
+    text: bytes
+    depth: int

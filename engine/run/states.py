@@ -1,4 +1,4 @@
-"""Statuses and their moves: the closed sets, on one page."""
+"""The closed sets of statuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """The status of one generation of a run."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -19,7 +19,7 @@ class RunStatus(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """Where a step stands."""
+    """The status of a step."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -37,43 +37,4 @@ OPEN_RUN: Final = frozenset(RunStatus) - FINAL_RUN
 OPEN_STEP: Final = frozenset(
     {StepStatus.PENDING, StepStatus.RUNNING, StepStatus.PARKED}
 )
-FINAL_STEP: Final = frozenset(StepStatus) - OPEN_STEP
-
-RUN_MOVES: Final[dict[RunStatus, frozenset[RunStatus]]] = {
-    # One that can't be started fails; one whose Redis was lost is interrupted.
-    RunStatus.PENDING: frozenset(
-        {
-            RunStatus.RUNNING,
-            RunStatus.FAILED,
-            RunStatus.CANCELLED,
-            RunStatus.INTERRUPTED,
-        }
-    ),
-    RunStatus.RUNNING: frozenset(
-        {
-            RunStatus.PAUSED,
-            RunStatus.INTERRUPTED,
-            RunStatus.DONE,
-            RunStatus.FAILED,
-            RunStatus.CANCELLED,
-        }
-    ),
-    # A deadline goes on during a pause, so a paused run can fail.
-    RunStatus.PAUSED: frozenset(
-        {
-            RunStatus.RUNNING,
-            RunStatus.INTERRUPTED,
-            RunStatus.FAILED,
-            RunStatus.CANCELLED,
-        }
-    ),
-    RunStatus.INTERRUPTED: frozenset({RunStatus.RUNNING, RunStatus.CANCELLED}),
-    RunStatus.DONE: frozenset(),
-    RunStatus.FAILED: frozenset(),
-    RunStatus.CANCELLED: frozenset(),
-}
-
-
-def can_move(old: RunStatus, new: RunStatus) -> bool:
-    """Tell whether a run may go from one status to another."""
-    return new in RUN_MOVES[old]
+FAILED_STEP: Final = frozenset({StepStatus.FAILED, StepStatus.LOST})

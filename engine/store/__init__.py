@@ -1,1 +1,1 @@
-"""Where a live run is kept: the RunStore port and its two members."""
+"""Where a live run is kept: the RunStore port, and the store in Redis."""

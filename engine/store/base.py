@@ -1,15 +1,16 @@
 """Where a live run is kept: the RunStore port and the plain data that crosses it.
 
-A store keeps chains, chords, leases, timers and the journal, and changes them by
-whole transitions only. Two members exist: `redis.RedisStore` and `memory.MemoryStore`;
-one contract suite (tests/engine/store) runs over both.
+A store keeps chains, chords, leases, timers and the journal, and changes them only by
+whole transitions. `redis.RedisStore` is the one store; the port has the methods that the
+engine calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, Protocol
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from engine.store.record import Record
 
@@ -19,32 +20,67 @@ ROOT: Final = "0"
 ENGINE_QUEUE: Final = "swarm.engine"
 """Queue of transitions that need no agent; every worker consumes it."""
 
+ENGINE_TIMEOUT_MS: Final = 60_000
+"""How long a transition without an agent may take before its claim is lost."""
+
+TIME_LIMIT_NET_S: Final = 30
+"""The hard time limit of a queue message is its first attempt's timeout plus this."""
+
 ITEM_PAGE: Final = 64
-"""Items of a chord are kept in pages of this many; a lane batch never spans two."""
+"""Items of a chord are stored in pages of this many; the lanes of a batch share a page."""
 
 Refusal = Literal["gone", "stale", "over", "closed", "held", "taken"]
-"""Why a store did nothing.
+"""Why the store refused a call.
 
-gone: no such run, chain or chord. stale: another owner, generation or sequence number.
-over: the run is final, or the lane or batch is settled. closed: an enclosing chord is
-decided. held: the run is paused and the chain was parked. taken: not waiting for a claim.
+gone: the run, chain or chord does not exist. stale: the owner, generation or sequence
+number is another. over: the run is final, or the lane or batch is settled. closed: an
+enclosing chord is decided. held: the run is paused, so the chain is parked. taken: the
+chain does not wait for a claim.
 """
 
 
+class MoveKind(StrEnum):
+    """What a chain does after a transition; the value is an argument of the scripts."""
+
+    CONTINUE = "c"
+    """The worker continues with `pending` under the same claim."""
+    DISPATCH = "p"
+    """`pending` is dispatched to its queue."""
+    WAIT = "w"
+    """The chain waits `delay_ms` and is dispatched then; 0 waits for a signal."""
+    END = "d"
+    """The root chain has ended with `status`."""
+
+
+# A module's name costs a seventh of an enum's attribute, and each step asks for it.
+CONTINUE: Final = MoveKind.CONTINUE
+DISPATCH: Final = MoveKind.DISPATCH
+
+
+class Renewal(StrEnum):
+    """The answer to the renewal of a lease; the value is the reply of the script."""
+
+    KEPT = "k"
+    CANCELLED = "c"
+    """The run is over, or an enclosing chord is decided."""
+    STALE = "s"
+    """The lease belongs to another nonce, or does not exist."""
+
+
 class StoreFull(Exception):
-    """The store has no room for a new run or chord; all else goes on."""
+    """The store has no room for a new run or chord; other calls still work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A script that changed nothing (except parking a held chain), and why."""
+    """The answer of a script that changed nothing, except that `held` parks a chain."""
 
     why: Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """One chain of one run in one generation, as a message or a lease names it."""
+    """A reference to one chain: run, generation and address."""
 
     run: str
     gen: int
@@ -53,7 +89,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class BatchRef:
-    """The lanes `lo` up to but not including `hi` of one chord."""
+    """A reference to the lanes `lo` up to but not including `hi` of one chord."""
 
     run: str
     gen: int
@@ -64,7 +100,7 @@ class BatchRef:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What a chain waits to do next, as its record tells it to whoever claims it."""
+    """What a chain does next, once a worker has claimed it."""
 
     frames: bytes
     queue: str
@@ -74,7 +110,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Everything that makes a run exist in the store."""
+    """All data of a new run."""
 
     run: str
     gen: int
@@ -93,32 +129,32 @@ class Start:
 class Move:
     """One transition of a chain that this worker owns.
 
-    `what` is `c` go on with `pending` under the same claim, `p` dispatch it to its
-    queue, `w` wait `delay_ms` and dispatch it then (0: wait for a signal), `d` the
-    root chain has ended with `status`. `edits` are written at `offset` of the edit log.
+    `edits` are written at `offset` of the edit log.
     """
 
     ref: Ref
     seq: int
     nonce: str
-    what: Literal["c", "p", "w", "d"]
+    kind: MoveKind
     offset: int
     edits: bytes
     pending: Pending
     entry: bytes
-    """Empty with `w`: the journal is told nothing."""
+    """Empty for a WAIT that the journal does not record."""
     keep_tries: bool = False
+    gives_back: bool = False
+    """The attempt was interrupted: it is charged neither as a try nor as lost."""
     delay_ms: int = 0
     status: str = ""
     base: tuple[str, bytes] | None = None
     had_signal: bool = False
     consumed: str = ""
-    """Address of the chord whose join this transition consumed; its fields go away."""
-    needless: Sequence[str] = ()
-    """Chords that nothing refers to any more; all that is kept of them goes away."""
+    """Address of the chord whose join this transition consumed; its fields are deleted."""
+    unreferenced: Sequence[str] = ()
+    """Chords that nothing refers to any more; all their data is deleted."""
     ending: bytes = b""
-    """With `d`: the journal entry to write instead when the run is over by this and not
-    parked by a pause; `entry` does not say that it is over."""
+    """With END: `entry` plus the end of the run. It is written instead of `entry`, unless
+    a pause parks the chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +163,12 @@ class ChordSpec:
 
     size: int
     batch: int
-    """Lanes a message carries; 1 means every lane is claimed singly."""
+    """Lanes in a message; 1 means that every lane is claimed alone."""
     window: int
+    """How many lanes may be dispatched and not settled."""
     parent: str
     parent_len: int
-    """Length of the parent's edit log at opening: lanes see the Ctx up to there."""
+    """Length of the parent's edit log at opening: the lanes start from that Ctx."""
     base_id: str
     queue: str
     timeout_ms: int
@@ -157,19 +194,18 @@ class Open:
     spec: ChordSpec
     pages: Sequence[bytes]
     """Items as JSON arrays of up to ITEM_PAGE; empty when uploaded beforehand."""
-    timeout_ms: int = 60_000
     base: tuple[str, bytes] | None = None
     had_signal: bool = False
     consumed: str = ""
-    needless: Sequence[str] = ()
+    unreferenced: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The end of a lane that has a record of its own.
+    """The transition that ends a lane with a record of its own.
 
-    A fulfilled lane's result is its whole edit log; `failure` is JSON text otherwise.
-    `decides` closes the chord at once.
+    The result of a fulfilled lane is its whole edit log; `failure` is the JSON text of a
+    failed one. `decides` closes the chord at once.
     """
 
     ref: Ref
@@ -181,15 +217,16 @@ class Settle:
     entry: bytes
     decides: bool
     had_signal: bool = False
-    pending: Pending | None = None
-    """How to end it later, should the run be paused now."""
+    frames: bytes = b""
+    """How the lane ends after a resume, if the run is paused now."""
     consumed: str = ""
-    needless: Sequence[str] = ()
+    unreferenced: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which would triple its cost: each lane makes one.
+@dataclass(slots=True)
 class LaneResult:
-    """A batched lane that ended: its edit log, or its failure as JSON text."""
+    """The result of a lane of a batch: its edit log, or its failure as JSON text."""
 
     log: bytes
     failure: bytes | None = None
@@ -197,9 +234,10 @@ class LaneResult:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """A batched lane that goes on alone: the first transition of its own record."""
+    """The first transition of a lane that leaves its batch and gets its own record."""
 
-    what: Literal["c", "p", "w"]
+    kind: MoveKind
+    """Any but END: only a root chain ends a run."""
     edits: bytes
     pending: Pending
     tries: int = 0
@@ -208,7 +246,7 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class BatchCommit:
-    """Results of the lanes from `first` on, in order, then maybe one promoted lane."""
+    """Results of the lanes from `first` on, in order, then one promoted lane or none."""
 
     batch: BatchRef
     nonce: str
@@ -217,7 +255,7 @@ class BatchCommit:
     entry: bytes
     promote: Promote | None = None
     decided_by: int = -1
-    """Lane whose failure decides an `all`; the last of `results`."""
+    """The lane whose failure decides an `all` (the last of `results`); -1 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +272,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class BatchClaimed:
-    """Lanes that this nonce now owns; `cursor` is the first that is not settled."""
+    """A batch that this nonce now owns; `cursor` is the first lane that is not settled."""
 
     spec: ChordSpec
     cursor: int
@@ -244,7 +282,7 @@ class BatchClaimed:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A transition was written. `deadline_ms` (Redis time) is that of a new claim."""
+    """The transition is written. `deadline_ms` (script time) is 0 without a new claim."""
 
     deadline_ms: int = 0
     held: bool = False
@@ -252,7 +290,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The transition decided the chord and its parent's pending join is now ours."""
+    """The transition decided the chord, and this nonce now owns the parent's join."""
 
     parent: str
     record: Record
@@ -260,7 +298,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An attempt whose lease is to be renewed: a chain address or `chord:lo-hi`."""
+    """The lease of a claim; `member` is the address of a chain or of a batch."""
 
     run: str
     member: str
@@ -269,7 +307,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One transition as the journal keeps it. `at_ms` is Redis time."""
+    """One entry of the journal. `at_ms` is the wall clock of Redis."""
 
     id: str
     run: str
@@ -280,7 +318,7 @@ class JournalEntry:
 
 
 class Fired(NamedTuple):
-    """How many timers moved something, and whether more may be due."""
+    """How many chains or runs due timers changed, and whether more timers may be due."""
 
     moved: int
     more: bool
@@ -288,18 +326,17 @@ class Fired(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunHead:
-    """What the store says of a run at a glance."""
+    """Status, generation and journal number of a run, and what else its hash has."""
 
     status: str
     gen: int
     number: int
     program_id: str
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """What a run's final Ctx is read from: its root chain as the store has it."""
+    """The data of a run's final Ctx: its root chain, with edit log and base."""
 
     head: RunHead
     record: Record
@@ -307,39 +344,27 @@ class RunEnd:
     base: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChordResults:
-    """Settled lanes: index -> (edit log or None, failure or None), and who decided."""
-
-    lanes: dict[int, tuple[bytes | None, bytes | None]] = field(default_factory=dict)
+ChordResults: TypeAlias = dict[int, tuple[bytes | None, bytes | None]]
+"""Settled lanes by their index: the edit log or None, and the failure or None."""
 
 
 class RunStore(Protocol):
-    """Keeps live runs; every method is one atomic, idempotent action."""
-
-    def now_ms(self) -> int:
-        """Return the wall clock that journal entries are dated by, in milliseconds."""
-
-    def start(self, start: Start) -> str:
-        """Create a run and dispatch it; `ok`, also when it runs already, else its status.
-
-        Raises StoreFull where there is no room for it.
-        """
+    """The calls of the engine to the store; each is one atomic, idempotent action."""
 
     def claim(self, ref: Ref, nonce: str, queue: str) -> Claimed | Refused:
-        """Own a waiting chain until it is released or its lease ends.
+        """Claim a waiting chain; `nonce` owns it until its release or the lease's end.
 
-        A lane without a record gets one (phase `c`, sequence number 0) when claimed.
+        A lane without a record gets one (phase ENTER, sequence number 0).
         """
 
     def claim_next(
         self, queues: Sequence[str], nonce: str, most_ms: int
     ) -> tuple[Ref, Claimed] | None:
-        """Take the next message and claim its chain; None if there is none to take.
+        """Take the next message and claim its chain; return None if there is none.
 
-        It is that of the first queue that has one; what lies behind it stays there.
-        Messages of chains that can't be claimed are dropped on the way, at most 8. One
-        whose attempt may take longer than `most_ms`, or that is a batch, stays.
+        The next message is the oldest of the first queue that is not empty. Up to 8
+        messages of chains that can't be claimed are dropped. A message stays in its queue
+        if it names a batch or its attempt may take longer than `most_ms`.
         """
 
     def commit(self, move: Move) -> Moved | Refused:
@@ -348,24 +373,24 @@ class RunStore(Protocol):
     def open_chord(self, opening: Open) -> Moved | Refused:
         """Write the transition that opens a chord and dispatch its first window.
 
-        It and `upload_items` raise StoreFull where there is no room for it.
+        Raises StoreFull if the store has no room, as `upload_items` does.
         """
 
     def upload_items(
         self, run: str, chord: str, nonce: str, pages: Sequence[bytes]
     ) -> None:
-        """Store a chord's items before `nonce` opens it (too large for one script)."""
+        """Store the items of a chord that `nonce` opens next, if one call can't carry them."""
 
     def drop_upload(self, run: str, chord: str, nonce: str) -> None:
-        """Forget what `nonce` uploaded for a chord that it does not open."""
+        """Delete the items that `nonce` uploaded for a chord that it does not open."""
 
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
-        """End an owned lane; the one that decides the chord gets the parent's join."""
+        """End an owned lane; if that decides the chord, claim the parent's join."""
 
     def claim_batch(
         self, batch: BatchRef, nonce: str, queue: str
     ) -> BatchClaimed | Refused:
-        """Own the unsettled lanes of a batch."""
+        """Claim the unsettled lanes of a batch."""
 
     def commit_batch(self, commit: BatchCommit) -> Moved | Joined | Refused:
         """Settle lanes of an owned batch and move its cursor."""
@@ -373,95 +398,50 @@ class RunStore(Protocol):
     def release_batch(
         self, batch: BatchRef, nonce: str, cursor: int
     ) -> Moved | Refused:
-        """Give back the lanes from `cursor` on: they are dispatched again as a batch."""
+        """Release the lanes from `cursor` on; they are dispatched again as one batch."""
 
-    def break_batch(
-        self, batch: BatchRef, nonce: str, lane: int, outcome: bytes
-    ) -> Moved | Refused:
-        """Report the lane a dead worker was running; the others go out singly, uncharged."""
+    def renew(self, leases: Sequence[Lease]) -> list[Renewal]:
+        """Renew leases and return an answer for each.
 
-    def signal(
-        self, ref: Ref, seq: int, nonce: str, outcome: bytes
-    ) -> Literal["ok", "decided", "over", "gone"]:
-        """Record an outcome for a waiting chain, or for one that `nonce` owns.
-
-        The first signal of an attempt wins; a later one is `decided`.
+        The answer for a chain past its deadline and grace is STALE: the steward is about
+        to dispatch it again.
         """
-
-    def renew(self, leases: Sequence[Lease]) -> list[Literal["k", "c", "s"]]:
-        """Renew leases: k kept, c cancelled (run over or chord closed), s not ours.
-
-        A chain past its deadline and grace is nobody's: it is about to be taken back.
-        """
-
-    def died(self, lease: Lease, how: str) -> bool:
-        """Tell how a claim's owner died: its lease is over; False if it is not its own.
-
-        `how` ends the text of a step that is lost for good: `the last worker was ...`.
-        """
-
-    def expire(self, max_lost: int, before_ms: int = 0) -> int:
-        """Take back at most 100 overdue leases; chains lost too often end `lost`.
-
-        Nothing is done after the store's time `before_ms` (0: whenever): a call that hung
-        with its server must not count as lost what nobody could renew.
-        """
-
-    def fire(self, before_ms: int = 0) -> Fired:
-        """Act on at most 100 due deadlines of runs, and then as many delays of retries.
-
-        Like `expire` and `repeat` it does nothing after the store's time `before_ms`.
-        """
-
-    def repeat(self, age_ms: int, before_ms: int = 0) -> int:
-        """Dispatch again what was dispatched longer ago than `age_ms` and left no message."""
 
     def emit(
         self, owner: Ref | BatchRef, seq: int, nonce: str, mark: int, entry: bytes
     ) -> Literal["ok"] | Refusal:
-        """Append what a running attempt says to the journal, if it still owns its claim.
+        """Append the output of a running attempt to the journal if it owns its claim.
 
-        `mark` is distinct for each call under a nonce; a batch has no `seq` (0).
+        `mark` is distinct for each call under a nonce; the `seq` of a batch is 0.
         """
 
     def discard(self, ref: Ref, entry: bytes) -> None:
-        """Note in the journal of an open run that a result came too late."""
-
-    def pause(self, run: str) -> str:
-        """Stop new steps of a running run; `ok` or the status that forbids it."""
-
-    def resume(self, run: str) -> str:
-        """Let a paused run go on and dispatch what was held; `ok` or the status."""
-
-    def finish_resumes(self) -> int:
-        """Dispatch what a resume that was cut short has left held; returns how much."""
+        """Append to the journal of an open run that a result came too late."""
 
     def finish(self, run: str, status: str, why: str) -> str:
-        """End an open run from outside (`cancelled`, `failed`); `ok` or its final status.
+        """End an open run from outside; return `ok`, or its status if it has another end.
 
-        A run that does not exist gets a tombstone, so that it never starts.
+        `status` is `cancelled` or `failed`. A run that does not exist gets a tombstone,
+        so that it never starts.
         """
 
     def head(self, run: str) -> RunHead | None:
-        """Return a run's status, generation and journal number; None if unknown."""
+        """Return a run's status, generation and journal number; None for an unknown run."""
 
     def record(self, run: str, addr: str) -> Record | None:
         """Return a chain's record."""
 
-    def program(self, run: str, program_id: str) -> bytes | None:
-        """Return the program a run was started with."""
-
     def base(self, run: str, base_id: str) -> bytes | None:
-        """Return a stored Ctx base by its hash."""
+        """Return a Ctx base or a program of a run by its hash."""
 
     def log(self, run: str, addr: str, length: int) -> bytes:
         """Return the first `length` bytes of a chain's edit log."""
 
     def chord(self, run: str, chord: str) -> ChordSpec | None:
-        """Return a chord's constants, also after it was joined."""
+        """Return a chord's constants, also after its join."""
 
     def decided(self, run: str, chord: str) -> str | None:
-        """Return how a chord ended (`all`, or the index of the lane that decided)."""
+        """Return `all` or the index of the deciding lane; None for an open chord."""
 
     def items(self, run: str, chord: str, page: int) -> bytes:
         """Return one page of a chord's items, a JSON array."""
@@ -469,27 +449,6 @@ class RunStore(Protocol):
     def results(self, run: str, chord: str, lo: int, hi: int) -> ChordResults:
         """Return the settled lanes of a chord from `lo` up to but not including `hi`."""
 
-    def journal(self, after: str, count: int, block_ms: int = 0) -> list[JournalEntry]:
-        """Return up to `count` journal entries after the given entry id (`0` = all)."""
 
-    def archived(self) -> str:
-        """Return the id up to which the journal is archived; `0` if nothing is."""
-
-    def trim(self, upto: str, keep_ms: int = 0) -> None:
-        """Note that the journal is archived up to and including an id, and drop that much.
-
-        An id before the one noted already changes nothing of that.
-        What is not older than `keep_ms` stays for those who follow it live.
-        """
-
-    def journal_bytes(self) -> int:
-        """Return how much memory the unarchived journal takes, in bytes."""
-
-    def remove(self, run: str) -> None:
-        """Forget a final run and everything that belongs to it.
-
-        For a while only a start of a higher generation is accepted under its id.
-        """
-
-    def finish_removals(self) -> int:
-        """Remove what a removal that was cut short has left; returns of how many runs."""
+class Vanished(Exception):
+    """Data of a chain is no longer in the store, since its run or chord is over."""

@@ -1,7 +1,7 @@
-"""Dead letters: what lay in a queue or the journal and could not be used.
+"""Dead letters: messages and journal entries that no worker can use.
 
-Each is counted by its source. The newest are kept for people, each with its reason and
-the begin of its text; how many and how much of each is fixed in the scripts' prelude.
+They are counted by source. The newest ones are stored with a reason and the start of
+their text, so that people can inspect them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ DEAD: Final = "swarm:s:dead"
 BURIED: Final = "swarm:s:buried"
 MOST_KEPT: Final = 200
 MOST_BYTES: Final = 2048
-"""Of each text; the prelude has both numbers too."""
+"""Bytes kept of each text."""
 JOURNAL: Final = "journal"
-"""The source of entries; all others are the names of queues."""
+"""The source of journal entries; every other source is the name of a queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One thing that could not be used: where it lay, why, and how it begins."""
+    """One unusable message or entry; `text` is its start, `size` that of the whole."""
 
     at_ms: int
     source: str
@@ -33,7 +33,7 @@ class DeadLetter:
 
 
 def dead_letter(raw: bytes) -> DeadLetter:
-    """Read a dead letter as the scripts write it."""
+    """Parse a dead letter that a script stored."""
     at, source, why, size, text = raw.split(b"\n", 4)
     return DeadLetter(
         int(at), source.decode(), why.decode(), int(size), text[:MOST_BYTES]
@@ -41,31 +41,26 @@ def dead_letter(raw: bytes) -> DeadLetter:
 
 
 def counts(raw: Mapping[bytes, bytes]) -> dict[str, int]:
-    """Read how many there were of each source."""
+    """Parse the number of dead letters of each source."""
     return {source.decode(): int(count) for source, count in raw.items()}
 
 
 class DeadLetters:
-    """The part of the RedisStore that keeps them."""
+    """The methods of RedisStore for dead letters."""
 
     wire: Wire
 
     def bury(self, source: str, why: str, text: bytes) -> None:
-        """Count and keep what was taken from a source and can't be used, and why."""
-        self.wire.script(
-            "bury",
-            _line(source),
-            _line(why),
-            text[:MOST_BYTES],
-            len(text),
-        )
+        """Count and store a message or entry that can't be used, with the reason."""
+        args = (_line(source), _line(why), text[:MOST_BYTES], len(text))
+        self.wire.script("bury", *args)
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Return what is kept, the newest first."""
+        """Return the stored dead letters, newest first."""
         return [dead_letter(raw) for raw in self.wire.call("LRANGE", DEAD, 0, -1)]
 
     def displace(self, key: str, kind: str, source: str) -> bool:
-        """Take away a value that is no `kind`; tell whether there was one."""
+        """Bury the value of a key if its Redis type is not `kind`; return whether it was."""
         return bool(self.wire.script("displace", key, kind, _line(source))[0])
 
 

@@ -1,7 +1,7 @@
 """The RunStore in Redis or Valkey: one Lua script a transition.
 
-Scripts are idempotent, so a call whose reply was lost is simply sent again. The step
-path talks over one raw connection (store-notes §6.9); reads use the same connection.
+Scripts are idempotent, so a call without a reply is simply sent again. All calls use one
+raw connection a thread, at half the cost of a redis-py client.
 """
 
 from __future__ import annotations
@@ -10,8 +10,13 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, cast
 
 from engine.flow.json_text import dump_compact
-from engine.store.address import Address
+from engine.store.addresses import member_of
 from engine.store.base import (
+    DISPATCH,
+    ENGINE_QUEUE,
+    ENGINE_TIMEOUT_MS,
+    ITEM_PAGE,
+    TIME_LIMIT_NET_S,
     BatchClaimed,
     BatchCommit,
     BatchRef,
@@ -25,22 +30,62 @@ from engine.store.base import (
     Ref,
     Refusal,
     Refused,
+    Renewal,
     Settle,
     Start,
 )
-from engine.store.dead_letters import DeadLetters
+from engine.store.dead_letters import MOST_BYTES, MOST_KEPT, DeadLetters
 from engine.store.entries import batch_broken_entry, finish_entry
-from engine.store.record import unpack
-from engine.store.redis_reads import STATE, Clock, RedisReads
-from engine.store.spec import member_of, pack_chord, unpack_chord
+from engine.store.record import LONGEST_MS, MAX_COUNT, unpack
+from engine.store.redis_reads import STATE, ClockReading, RedisReads
+from engine.store.server_url import ServerUrl
+from engine.store.spec import pack_chord, ticket_of, unpack_chord
 from engine.store.wire import Scripts, Wire
 
+__all__ = ["STATE", "RedisStore"]
+
 TOMBSTONE_MS: Final = 7 * 24 * 3600 * 1000
-EVENT_PAGE: Final = 100
+PER_CALL: Final = 100
+"""Leases, timers, lost messages or parked chains that one call handles."""
+GRACE_MS: Final = 5_000
+"""How long a worker owns an attempt past its deadline: the keeper reports it meanwhile."""
+TOOK_MS: Final = 30_000
+"""How long a resent `claim_next` still gets the message that the first call took."""
+SCRIPTS: Final = Scripts(
+    {
+        "STATE": STATE,
+        "ENGINE_QUEUE": ENGINE_QUEUE,
+        "ENGINE_TIMEOUT_MS": ENGINE_TIMEOUT_MS,
+        "ITEM_PAGE": ITEM_PAGE,
+        # A delivery's budget must end before the time limit of its message.
+        "MESSAGE_NET_S": TIME_LIMIT_NET_S + GRACE_MS // 1000,
+        "GRACE_MS": GRACE_MS,
+        "TOOK_MS": TOOK_MS,
+        "MAX_COUNT": MAX_COUNT,
+        "DEAD_KEPT": MOST_KEPT,
+        "DEAD_BYTES": MOST_BYTES,
+    }
+)
+
+
+def _text(reply: list[Any]) -> str:
+    return cast(str, reply[0].decode())
 
 
 def _refused(reply: list[Any]) -> Refused:
-    return Refused(cast(Refusal, reply[0].decode()))
+    return Refused(cast(Refusal, _text(reply)))
+
+
+def _moved(reply: list[Any]) -> Moved | Refused:
+    if reply[0] != b"ok":
+        return _refused(reply)
+    return Moved(int(reply[1]), bool(reply[2]))
+
+
+def _joined(reply: list[Any]) -> Moved | Joined | Refused:
+    if reply[0] == b"join":
+        return Joined(reply[1].decode(), unpack(reply[2]))
+    return _moved(reply)
 
 
 def _claimed(reply: list[Any]) -> Claimed:
@@ -61,34 +106,40 @@ def _span(batch: BatchRef) -> tuple[str, int, str, int, int]:
     return batch.run, batch.gen, batch.chord, batch.lo, batch.hi
 
 
-def _flag(value: bool) -> str:
-    return "1" if value else "0"
-
-
 class RedisStore(RedisReads, DeadLetters):
-    """RunStore over Redis or Valkey 7 and newer.
+    """The RunStore in Redis or Valkey 7 and newer.
 
-    `template` is the queue message of workers/queue.py: list prefix, a newline, text
-    with slots. `lease_ms` is how long a claim holds without being renewed.
+    `template` is the queue message of workers/broker/messages.py: list prefix, newline,
+    text with slots. `lease_ms` is how long a lease lasts without a renewal.
     """
 
     def __init__(
         self,
-        url: str | Address,
+        url: str | ServerUrl,
         *,
         template: bytes,
         lease_ms: int = 10_000,
         timeout: float = 15.0,
         patience_s: float = 0.0,
         resend_silent: bool = True,
+        untimed: bool = False,
     ) -> None:
-        """Prepare the store; nothing is connected before the first call."""
-        self.wire = Wire(url, Scripts(), timeout, patience_s, resend_silent)
+        """Prepare the store; the first call connects.
+
+        The attempts of an `untimed` claimer have no deadline while it owns them. Their
+        records have the timeouts of the agents all the same, for those who come after it.
+        """
+        self.wire = Wire(url, SCRIPTS, timeout, patience_s, resend_silent)
         self._template = template
+        self._prefix = template.split(b"\n", 1)[0]
         self._lease = lease_ms
+        self._least = LONGEST_MS if untimed else 0
 
     def start(self, start: Start) -> str:
-        """See RunStore.start."""
+        """Create a run and dispatch it; return `ok`, or the status that forbids it.
+
+        The answer for a running run is `ok` too. Raises StoreFull if there is no room.
+        """
         reply = self.wire.script(
             "start",
             start.run,
@@ -106,12 +157,12 @@ class RedisStore(RedisReads, DeadLetters):
             start.deadline_ms,
             self._template,
         )
-        return cast(str, reply[0].decode())
+        return _text(reply)
 
     def claim(self, ref: Ref, nonce: str, queue: str) -> Claimed | Refused:
         """See RunStore.claim."""
         reply = self.wire.script(
-            "claim", ref.run, ref.gen, ref.addr, nonce, queue, self._lease
+            "claim", *_chain(ref), nonce, queue, self._lease, self._least
         )
         return _refused(reply) if reply[0] != b"ok" else _claimed(reply)
 
@@ -119,10 +170,11 @@ class RedisStore(RedisReads, DeadLetters):
         self, queues: Sequence[str], nonce: str, most_ms: int
     ) -> tuple[Ref, Claimed] | None:
         """See RunStore.claim_next."""
-        prefix, most_s = self._template.split(b"\n", 1)[0], most_ms // 1000
+        most_s = most_ms // 1000
         reply = self.wire.script(
-            "claim", "", 0, "", nonce, "", self._lease, most_s, prefix, *queues
-        )
+            "claim", "", 0, "", nonce, "", self._lease, self._least,
+            most_s, self._prefix, *queues,
+        )  # fmt: skip
         if reply[0] != b"ok":
             return None
         ref = Ref(reply[6].decode(), int(reply[7]), reply[8].decode())
@@ -136,32 +188,27 @@ class RedisStore(RedisReads, DeadLetters):
             *_chain(move.ref),
             move.seq,
             move.nonce,
-            move.what,
+            move.kind,
             move.offset,
             move.edits,
             pending.frames,
             pending.queue,
             pending.place,
             pending.timeout_ms,
-            _flag(move.keep_tries),
+            2 if move.gives_back else int(move.keep_tries),
             move.delay_ms,
             move.entry,
             self._lease,
             move.status,
             base[0],
             base[1],
-            _flag(move.had_signal),
-            "\n".join((move.consumed, *move.needless)),
-            self._template if move.what == "p" else b"",
+            int(move.had_signal),
+            "\n".join((move.consumed, *move.unreferenced)),
+            self._template if move.kind is DISPATCH else b"",
             move.ending,
+            self._least,
         )
-        return self._moved(reply)
-
-    @staticmethod
-    def _moved(reply: list[Any]) -> Moved | Refused:
-        if reply[0] != b"ok":
-            return _refused(reply)
-        return Moved(int(reply[1]), len(reply) > 2 and bool(int(reply[2])))
+        return _moved(reply)
 
     def open_chord(self, opening: Open) -> Moved | Refused:
         """See RunStore.open_chord."""
@@ -178,15 +225,15 @@ class RedisStore(RedisReads, DeadLetters):
             opening.entry,
             opening.chord,
             pack_chord(opening.spec),
-            opening.timeout_ms,
+            ENGINE_TIMEOUT_MS,
             base[0],
             base[1],
-            _flag(opening.had_signal),
-            "\n".join((opening.consumed, *opening.needless)),
+            int(opening.had_signal),
+            "\n".join((opening.consumed, *opening.unreferenced)),
             self._template,
             *opening.pages,
         )
-        return self._moved(reply)
+        return _moved(reply)
 
     def upload_items(
         self, run: str, chord: str, nonce: str, pages: Sequence[bytes]
@@ -202,41 +249,30 @@ class RedisStore(RedisReads, DeadLetters):
 
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
         """See RunStore.settle."""
-        ref = settling.ref
         reply = self.wire.script(
             "settle",
-            *_chain(ref),
+            *_chain(settling.ref),
             settling.seq,
             settling.nonce,
             settling.offset,
             settling.edits,
             settling.failure or b"",
             settling.entry,
-            _flag(settling.decides),
+            int(settling.decides),
             self._lease,
-            _flag(settling.had_signal),
-            settling.pending.frames if settling.pending else b"",
+            int(settling.had_signal),
+            settling.frames,
             self._template,
-            "\n".join((settling.consumed, *settling.needless)),
+            "\n".join((settling.consumed, *settling.unreferenced)),
         )
-        return self._joined(reply)
-
-    def _joined(self, reply: list[Any]) -> Moved | Joined | Refused:
-        if reply[0] == b"join":
-            return Joined(reply[1].decode(), unpack(reply[2]))
-        return self._moved(reply)
+        return _joined(reply)
 
     def claim_batch(
         self, batch: BatchRef, nonce: str, queue: str
     ) -> BatchClaimed | Refused:
         """See RunStore.claim_batch."""
-        reply = self.wire.script(
-            "claim_batch",
-            *_span(batch),
-            nonce,
-            queue,
-            self._lease,
-        )
+        span = _span(batch)
+        reply = self.wire.script("claim_batch", *span, nonce, queue, self._lease)
         if reply[0] != b"ok":
             return _refused(reply)
         return BatchClaimed(
@@ -245,69 +281,62 @@ class RedisStore(RedisReads, DeadLetters):
 
     def commit_batch(self, commit: BatchCommit) -> Moved | Joined | Refused:
         """See RunStore.commit_batch."""
-        batch, promote = commit.batch, commit.promote
-        alone: tuple[Any, ...] = ("0", "", b"", b"", "", "", 0, 0, 0)
+        promote = commit.promote
+        promoted: tuple[Any, ...] = ("0", "", b"", b"", "", "", 0, 0, 0)
         if promote is not None:
             to = promote.pending
-            alone = ("1", promote.what, promote.edits, to.frames, to.queue, to.place,
-                     to.timeout_ms, promote.tries, promote.delay_ms)  # fmt: skip
+            promoted = ("1", promote.kind, promote.edits, to.frames, to.queue, to.place,
+                        to.timeout_ms, promote.tries, promote.delay_ms)  # fmt: skip
         reply = self.wire.script(
             "commit_batch",
-            *_span(batch),
+            *_span(commit.batch),
             commit.nonce,
             commit.first,
             commit.entry,
             commit.decided_by,
             self._lease,
             self._template,
-            *alone,
+            *promoted,
+            self._least,
             len(commit.results),
             *(
                 b"F" + lane.log if lane.failure is None else b"R" + lane.failure
                 for lane in commit.results
             ),
         )
-        return self._joined(reply)
+        return _joined(reply)
 
     def release_batch(
         self, batch: BatchRef, nonce: str, cursor: int
     ) -> Moved | Refused:
         """See RunStore.release_batch."""
-        reply = self.wire.script(
-            "release_batch",
-            *_span(batch),
-            nonce,
-            cursor,
-            self._template,
-        )
-        return self._moved(reply)
+        args = (*_span(batch), nonce, cursor, self._template)
+        return _moved(self.wire.script("release_batch", *args))
 
     def break_batch(
         self, batch: BatchRef, nonce: str, lane: int, outcome: bytes
     ) -> Moved | Refused:
-        """See RunStore.break_batch."""
+        """Give the lane that a dead worker ran its outcome; dispatch each other lane alone.
+
+        No attempt is charged for the other lanes.
+        """
         entry = batch_broken_entry(batch.chord, batch.lo, batch.hi, lane)
-        reply = self.wire.script(
-            "break_batch",
-            *_span(batch),
-            nonce,
-            lane,
-            outcome,
-            entry,
-            self._template,
-        )
-        return self._moved(reply)
+        args = (*_span(batch), nonce, lane, outcome, entry, self._template)
+        return _moved(self.wire.script("break_batch", *args))
 
     def signal(
         self, ref: Ref, seq: int, nonce: str, outcome: bytes
     ) -> Literal["ok", "decided", "over", "gone"]:
-        """See RunStore.signal."""
-        reply = self.wire.script(
-            "signal", ref.run, ref.gen, ref.addr, seq, nonce, outcome, self._template
-        )
-        return cast(Literal["ok", "decided", "over", "gone"], reply[0].decode())
+        """Record an outcome for a waiting chain, or for one that `nonce` owns.
 
-    def renew(self, leases: Sequence[Lease]) -> list[Literal["k", "c", "s"]]:
+        The first signal of an attempt wins; the answer to a later one is `decided`.
+        """
+        reply = self.wire.script(
+            "signal", *_chain(ref), seq, nonce, outcome, self._template
+        )
+        return cast(Literal["ok", "decided", "over", "gone"], _text(reply))
+
+    def renew(self, leases: Sequence[Lease]) -> list[Renewal]:
         """See RunStore.renew."""
         if not leases:
             return []
@@ -315,48 +344,73 @@ class RedisStore(RedisReads, DeadLetters):
             part for lease in leases for part in (lease.run, lease.member, lease.nonce)
         ]
         reply = self.wire.script("renew", self._lease, *flat)
-        return [cast(Literal["k", "c", "s"], answer.decode()) for answer in reply]
+        return [Renewal(answer.decode()) for answer in reply]
 
     def died(self, lease: Lease, how: str) -> bool:
-        """See RunStore.died."""
-        told = dump_compact(how)
-        reply = self.wire.script("died", lease.run, lease.member, lease.nonce, told)
+        """End the lease of a dead worker; return False if the worker no longer owned it.
+
+        `how` ends the error of a lost step: `the last worker was ...`.
+        """
+        text = dump_compact(how)
+        reply = self.wire.script("died", lease.run, lease.member, lease.nonce, text)
         return bool(reply[0])
 
-    def expire(self, max_lost: int, before_ms: int = 0) -> int:
-        """See RunStore.expire."""
+    def end_leases(self) -> int:
+        """End every lease, since all workers of this Redis are dead; return how many."""
+        key = f"{STATE}leases"
+        return int(self.wire.call("ZUNIONSTORE", key, 1, key, "WEIGHTS", 0))
+
+    def leased(self, run: str) -> int:
+        """Return how many leases a run has."""
+        members: Any = self.wire.call("ZRANGE", f"{STATE}leases", 0, -1)
+        return sum(one.startswith(f"{run}|".encode()) for one in members)
+
+    def expire(
+        self, max_lost: int, before_ms: int = 0, *, only_ended: bool = False
+    ) -> int:
+        """Expire at most PER_CALL overdue leases; return how many.
+
+        With `only_ended`, those alone that `died` or `end_leases` has ended.
+
+        A chain that was lost more than `max_lost` times ends `lost`. After the script time
+        `before_ms` (0: no limit) the call does nothing: while a server hangs, no worker
+        can renew its leases.
+        """
         reply = self.wire.script(
-            "expire", max_lost, EVENT_PAGE, self._template, before_ms
+            "expire", max_lost, PER_CALL, self._template, before_ms, int(only_ended)
         )
         return int(reply[0])
 
     def fire(self, before_ms: int = 0) -> Fired:
-        """See RunStore.fire."""
-        moved, most = self.wire.script("fire", EVENT_PAGE, self._template, before_ms)
-        return Fired(int(moved), int(most) >= EVENT_PAGE)
+        """Fire at most PER_CALL due deadlines of runs, then as many delays of retries.
+
+        After the script time `before_ms` (0: no limit) the call does nothing.
+        """
+        moved, most = self.wire.script("fire", PER_CALL, self._template, before_ms)
+        return Fired(int(moved), int(most) >= PER_CALL)
 
     def repeat(self, age_ms: int, before_ms: int = 0) -> int:
-        """See RunStore.repeat; looks at the 20 oldest messages of every queue."""
+        """Dispatch chains again whose messages are older than `age_ms` and lost.
+
+        A message is lost if its ticket is below those of the 20 oldest messages in its
+        queue. After the script time `before_ms` (0: no limit) the call does nothing.
+        Returns how many chains were dispatched.
+        """
         moved = 0
-        prefix = self._template.split(b"\n", 1)[0].decode()
+        prefix = self._prefix.decode()
         for name in self.wire.call("SMEMBERS", f"{STATE}queues"):
             queue = name.decode()
             if not self.wire.call("ZCARD", f"{STATE}d:{queue}"):
                 continue
-            # Who put another type under a queue's name must not stop this duty.
+            # A value of another type under a queue's name must not stop this duty.
             self.displace(prefix + queue, "list", queue)
-            floor = self._oldest_ticket(
-                self.wire.call("LRANGE", prefix + queue, -20, -1)
-            )
+            oldest = self.wire.call("LRANGE", prefix + queue, -20, -1)
+            floor = min(filter(None, map(ticket_of, oldest)), default=1 << 52)
             reply = self.wire.script(
-                "repeat", queue, floor, age_ms, EVENT_PAGE, self._template, before_ms
+                "repeat", queue, floor, age_ms, PER_CALL, self._template, before_ms
             )
             moved += int(reply[0])
         return moved
-
-    def _oldest_ticket(self, messages: list[bytes]) -> int:
-        tickets = [ticket for ticket in map(ticket_of, messages) if ticket]
-        return min(tickets, default=1 << 52)
 
     def emit(
         self, owner: Ref | BatchRef, seq: int, nonce: str, mark: int, entry: bytes
@@ -366,80 +420,64 @@ class RedisStore(RedisReads, DeadLetters):
         reply = self.wire.script(
             "emit", owner.run, owner.gen, addr, seq, nonce, mark, entry
         )
-        return cast('Literal["ok"] | Refusal', reply[0].decode())
+        return cast('Literal["ok"] | Refusal', _text(reply))
 
     def discard(self, ref: Ref, entry: bytes) -> None:
         """See RunStore.discard."""
         self.wire.script("discard", ref.run, ref.gen, entry)
 
     def elect(self, who: str, ttl_ms: int, seen: bytes = b"") -> tuple[int, bytes]:
-        """Take or keep the steward's lock.
+        """Take or keep the steward's lock for `ttl_ms`.
 
-        Returns its fencing number, -1 if another holds it, and what the clock says that
-        the holder noted last. A holder that has noted nothing since `seen` is gone.
+        Returns the fencing number (-1 if another steward has the lock) and the clock as
+        the lock's owner last wrote it. An owner that has not written since `seen` is dead.
         """
-        fence, noted = self.wire.script("elect", who, ttl_ms, seen)
-        return int(fence), cast(bytes, noted)
+        fence, clock = self.wire.script("elect", who, ttl_ms, seen)
+        return int(fence), cast(bytes, clock)
 
     def abdicate(self, who: str) -> None:
-        """Give the steward's lock up if it is ours, so that another need not wait."""
+        """Release the steward's lock if `who` has it, so that another need not wait."""
         self.wire.script("elect", who, 0, b"")
 
-    def set_clock(self, clock: Clock, offset_ms: int, now_ms: int, shift: int) -> bool:
-        """Note the time, unless somebody has since `clock` was read.
+    def set_clock(
+        self, clock: ClockReading, offset_ms: int, now_ms: int, shift_ms: int
+    ) -> bool:
+        """Write the clock; return False if another steward wrote it after `clock` was read.
 
-        Milliseconds; a negative `shift` is how far the wall clock was set forward: what
-        was timed by it meanwhile is set right.
+        A `shift_ms` below 0 is how far the wall clock was set forward: leases and timers
+        that were set meanwhile are moved back by it.
         """
         reply = self.wire.script(
-            "set_clock", clock.noted, offset_ms, now_ms, shift, self._lease
+            "set_clock", clock.stored, offset_ms, now_ms, shift_ms, self._lease
         )
         return bool(reply[0])
 
     def pause(self, run: str) -> str:
-        """See RunStore.pause."""
-        return cast(
-            str, self.wire.script("pause", run, b'{"e":[["run_paused"]]}')[0].decode()
-        )
+        """Stop new steps of a running run; return `ok` or the status that forbids it."""
+        return _text(self.wire.script("pause", run, b'{"e":[["run_paused"]]}'))
 
     def resume(self, run: str) -> str:
-        """See RunStore.resume."""
+        """Resume a paused run; return `ok` or the status that forbids it."""
         return self._resume(run, b'{"e":[["run_resumed"]]}')[0]
 
     def _resume(self, run: str, entry: bytes) -> tuple[str, int]:
-        """Dispatch what is held, in pages; returns the status and how much that was."""
+        """Dispatch all parked chains; return the status and how many those were."""
         status, left, count = self.wire.script(
-            "resume", run, entry, EVENT_PAGE, self._template
+            "resume", run, entry, PER_CALL, self._template
         )
-        while int(left):
+        while left:
             _, left, moved = self.wire.script(
-                "resume", run, b"", EVENT_PAGE, self._template
+                "resume", run, b"", PER_CALL, self._template
             )
             count += moved
-        return status.decode(), int(count)
+        return status.decode(), count
 
     def finish_resumes(self) -> int:
-        """See RunStore.finish_resumes."""
-        cut_short = self.wire.call("SMEMBERS", f"{STATE}resuming")
-        return sum(self._resume(run.decode(), b"")[1] for run in cut_short)
+        """Dispatch the chains that interrupted resumes left parked; return how many."""
+        interrupted = self.wire.call("SMEMBERS", f"{STATE}resuming")
+        return sum(self._resume(run.decode(), b"")[1] for run in interrupted)
 
     def finish(self, run: str, status: str, why: str) -> str:
         """See RunStore.finish."""
         entry = finish_entry(status, why)
-        return cast(
-            str,
-            self.wire.script("finish", run, status, entry, TOMBSTONE_MS)[0].decode(),
-        )
-
-
-def ticket_of(message: bytes) -> int:
-    """Return the ticket inside a queue message, 0 when it carries none (not ours)."""
-    # The ticket is the last number of the argument list that opens the message's body.
-    mark = message.find(b"swarm-ticket:")
-    if mark < 0:
-        return 0
-    digits = message[mark + 13 : mark + 33]
-    end = 0
-    while end < len(digits) and digits[end : end + 1].isdigit():
-        end += 1
-    return int(digits[:end] or 0)
+        return _text(self.wire.script("finish", run, status, entry, TOMBSTONE_MS))

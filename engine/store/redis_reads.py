@@ -1,10 +1,10 @@
-"""What is read from Redis without changing a run, and the removal of runs."""
+"""The reading half of the RedisStore, and the removal of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from engine.store.base import ChordResults, ChordSpec, JournalEntry, RunEnd, RunHead
 from engine.store.record import Record, unpack
@@ -13,28 +13,31 @@ from engine.store.wire import Wire
 
 STATE: Final = "swarm:s:"
 REMOVED_MS: Final = 3600 * 1000
+"""How long the id of a removed run refuses a late start."""
 REMOVED_FIELDS: Final = 500
-"""Of so many fields at a time a removed run's keys are found, so that no call is long."""
+"""Fields of a removed run that one call reads, so that no call takes long."""
 IN_PIPELINE: Final = 100
 READ_BYTES: Final = 8 << 20
 READ_ENTRIES: Final = 32
-HEAD: Final = ("status", "gen", "n", "prog", "by", "gone")
+HEAD: Final = ("status", "gen", "n", "prog", "gone")
+_Root = tuple[str, RunHead, Record]
+"""Key, head and root record of a run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """What the scripts tell the time by, in milliseconds."""
+class ClockReading:
+    """The clock of the scripts at one moment, in milliseconds."""
 
-    noted: bytes
-    """The key as it stands: offset and beat."""
+    stored: bytes
+    """The text in Redis: offset and beat."""
     wall: int
     offset: int
     beat: int
-    """When the steward last noted the time; 0 if none ever did."""
+    """The time that the steward wrote last; 0 before the first."""
 
     @property
     def now(self) -> int:
-        """Return the time as the scripts have it."""
+        """Return the time that a script would count with."""
         return max(self.wall + self.offset, self.beat)
 
 
@@ -43,19 +46,27 @@ class RedisReads:
 
     wire: Wire
 
-    def clock(self) -> Clock:
+    def clock(self) -> ClockReading:
         """Read the clock of the scripts."""
-        (seconds, micros), noted = self.wire.pipeline(
+        (seconds, micros), stored = self.wire.pipeline(
             [("TIME",), ("GET", f"{STATE}clock")]
         )
-        offset, beat = map(int, noted.split()) if noted else (0, 0)
+        offset, beat = map(int, stored.split()) if stored else (0, 0)
         wall = int(seconds) * 1000 + int(micros) // 1000
-        return Clock(noted or b"", wall, offset, beat)
+        return ClockReading(stored or b"", wall, offset, beat)
 
     def now_ms(self) -> int:
-        """Return Redis TIME in milliseconds: the clock that journal entries are dated by."""
-        seconds, micros = self.wire.call("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
+        """Return the wall clock of Redis in milliseconds, as ids of journal entries have it."""
+        return self.clock().wall
+
+    def text_of(self, key: str, first: str) -> str:
+        """Return the text under a key; a key that does not exist gets the text `first`."""
+        value = self.wire.call("GET", key)
+        if value is None:
+            # Only now: a full Redis refuses the command even if the key exists.
+            self.wire.call("SET", key, first, "NX")
+            value = self.wire.call("GET", key)
+        return first if value is None else str(value.decode())
 
     def head(self, run: str) -> RunHead | None:
         """See RunStore.head."""
@@ -66,23 +77,17 @@ class RedisReads:
         raw = self.wire.call("HGET", f"{STATE}r:{run}", f"c:{addr}")
         return unpack(raw) if raw else None
 
-    def program(self, run: str, program_id: str) -> bytes | None:
-        """See RunStore.program."""
-        return self.base(run, program_id)
-
     def base(self, run: str, base_id: str) -> bytes | None:
         """See RunStore.base."""
-        return cast(
-            "bytes | None", self.wire.call("HGET", f"{STATE}r:{run}:b", base_id)
-        )
+        found: bytes | None = self.wire.call("HGET", f"{STATE}r:{run}:b", base_id)
+        return found
 
     def log(self, run: str, addr: str, length: int) -> bytes:
         """See RunStore.log."""
         if not length:
             return b""
-        return cast(
-            bytes, self.wire.call("GETRANGE", f"{STATE}r:{run}:l:{addr}", 0, length - 1)
-        )
+        key = f"{STATE}r:{run}:l:{addr}"
+        return bytes(self.wire.call("GETRANGE", key, 0, length - 1))
 
     def chord(self, run: str, chord: str) -> ChordSpec | None:
         """See RunStore.chord."""
@@ -100,7 +105,7 @@ class RedisReads:
 
     def results(self, run: str, chord: str, lo: int, hi: int) -> ChordResults:
         """See RunStore.results."""
-        lanes: dict[int, tuple[bytes | None, bytes | None]] = {}
+        lanes: ChordResults = {}
         key = f"{STATE}r:{run}:k:{chord}"
         for at in range(lo, hi, 2000):
             page = range(at, min(at + 2000, hi))
@@ -108,55 +113,62 @@ class RedisReads:
                 if raw is None:
                     continue
                 lanes[i] = (raw[13:], None) if raw[12:13] == b"F" else (None, raw[13:])
-        return ChordResults(lanes)
+        return lanes
 
     def journal(self, after: str, count: int, block_ms: int = 0) -> list[JournalEntry]:
-        """See RunStore.journal."""
+        """Return up to `count` journal entries after an entry id; `0` starts at the first.
+
+        Waits up to `block_ms` milliseconds for the first entry.
+        """
         args: list[Any] = ["XREAD", "COUNT", count]
         if block_ms:
             args += ["BLOCK", block_ms]
         reply = self.wire.call(*args, "STREAMS", f"{STATE}j", after)
         if not reply:
             return []
+        # RESP2 replies with a list of streams, RESP3 with a map.
         rows = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))
         return [journal_entry(key, pairs) for key, pairs in rows]
 
     def archived(self) -> str:
-        """See RunStore.archived."""
-        mark = self.wire.call("GET", f"{STATE}archived")
-        return mark.decode() if mark else "0"
+        """Return the id of the last archived journal entry; `0` for none."""
+        entry_id = self.wire.call("GET", f"{STATE}archived")
+        return entry_id.decode() if entry_id else "0"
 
     def trim(self, upto: str, keep_ms: int = 0) -> None:
-        """See RunStore.trim."""
+        """Record that the journal is archived up to an entry, and delete these entries.
+
+        Entries younger than `keep_ms` stay for live views. A call with an older id than
+        the recorded one does not move the record back.
+        """
         self.wire.script("trim", upto, keep_ms)
 
     def journal_bytes(self) -> int:
-        """See RunStore.journal_bytes."""
+        """Return the memory of the journal in Redis, in bytes."""
         return int(self.wire.call("MEMORY", "USAGE", f"{STATE}j") or 0)
 
     def journal_page(
         self, after: str, count: int, most_bytes: int
     ) -> list[JournalEntry]:
-        """Return up to `count` journal entries after an id, the last reaching `most_bytes`."""
-        found: list[JournalEntry] = []
+        """Return up to `count` entries after an id; the one that reaches `most_bytes` is last."""
+        page: list[JournalEntry] = []
         size = 0
-        while len(found) < count and size < most_bytes:
+        while len(page) < count and size < most_bytes:
             # A few at a time, since each may be as large as a Ctx.
-            some = self.journal(after, min(READ_ENTRIES, count - len(found)))
-            for entry in some:
+            entries = self.journal(after, min(READ_ENTRIES, count - len(page)))
+            for entry in entries:
                 if size < most_bytes:
-                    found.append(entry)
+                    page.append(entry)
                     size += len(entry.data)
-            if not some:
+            if not entries:
                 break
-            after = some[-1].id
-        return found
+            after = entries[-1].id
+        return page
 
     def ends(self, runs: Sequence[str]) -> Iterator[RunEnd | None]:
-        """Yield head, root record, its log and base of runs, in their order.
+        """Yield the end of each run, in order; None for a run that Redis does not have.
 
-        None for a run that Redis doesn't have. Read as they are asked for, in a few
-        round trips for up to IN_PIPELINE runs or READ_BYTES.
+        A few round trips read up to IN_PIPELINE runs or READ_BYTES, when they are needed.
         """
         for at in range(0, len(runs), IN_PIPELINE):
             yield from self._ends(runs[at : at + IN_PIPELINE])
@@ -164,50 +176,45 @@ class RedisReads:
     def _ends(self, runs: Sequence[str]) -> Iterator[RunEnd | None]:
         keys = [f"{STATE}r:{run}" for run in runs]
         rows = self.wire.pipeline([("HMGET", key, *HEAD, "c:0") for key in keys])
-        found: list[tuple[str, RunHead, Record] | None] = []
+        roots: list[_Root | None] = []
         for key, row in zip(keys, rows, strict=True):
-            head = _head(row)
-            gone = head is None or row[-1] is None
-            found.append(None if gone else (key, cast(RunHead, head), unpack(row[-1])))
+            head, packed = _head(row), row[-1]
+            roots.append((key, head, unpack(packed)) if head and packed else None)
         sizes = iter(
             self.wire.pipeline(
-                [("HSTRLEN", f"{one[0]}:b", one[2].base_id) for one in found if one]
+                [("HSTRLEN", f"{root[0]}:b", root[2].base_id) for root in roots if root]
             )
-            if any(found)
-            else ()
         )
-        some: list[tuple[str, RunHead, Record] | None] = []
+        portion: list[_Root | None] = []
         size = 0
-        for one in found:
-            more = one[2].loglen + int(next(sizes)) if one else 0
-            if some and size + more > READ_BYTES:
-                yield from self._read_ends(some)
-                some, size = [], 0
-            some.append(one)
+        for root in roots:
+            more = root[2].loglen + int(next(sizes)) if root else 0
+            if portion and size + more > READ_BYTES:
+                yield from self._read_ends(portion)
+                portion, size = [], 0
+            portion.append(root)
             size += more
-        yield from self._read_ends(some)
+        yield from self._read_ends(portion)
 
-    def _read_ends(
-        self, some: Sequence[tuple[str, RunHead, Record] | None]
-    ) -> list[RunEnd | None]:
+    def _read_ends(self, roots: Sequence[_Root | None]) -> list[RunEnd | None]:
         commands: list[tuple[Any, ...]] = []
-        for key, _, record in filter(None, some):
-            # A length of 0 would be read as the whole log.
+        for key, _, record in filter(None, roots):
+            # GETRANGE 0 -1 would return the whole log.
             last = record.loglen - 1 if record.loglen else -(1 << 40)
             commands.append(("GETRANGE", f"{key}:l:0", 0, last))
             commands.append(("HGET", f"{key}:b", record.base_id))
-        parts = iter(self.wire.pipeline(commands) if commands else ())
+        parts = iter(self.wire.pipeline(commands))
         return [
-            None if one is None else RunEnd(*one[1:], log=next(parts), base=next(parts))
-            for one in some
+            root and RunEnd(*root[1:], log=next(parts), base=next(parts))
+            for root in roots
         ]
 
-    def remove(self, run: str) -> None:
-        """See RunStore.remove."""
-        self._remove(run, "")
+    def remove(self, run: str, number: int | str = "", cursor: bytes = b"0") -> None:
+        """Remove a final run and all its keys, a portion a call.
 
-    def _remove(self, run: str, number: int | str, cursor: bytes = b"0") -> None:
-        """Remove what is left of a run from a cursor on, a portion a call."""
+        With a `number`, remove it only if that is the number of its last journal entry.
+        For REMOVED_MS its id accepts only a start of a higher generation.
+        """
         while True:
             args = (run, REMOVED_MS, number, cursor, REMOVED_FIELDS)
             _, cursor = self.wire.script("remove", *args)
@@ -215,30 +222,26 @@ class RedisReads:
                 return
 
     def finish_removals(self) -> int:
-        """See RunStore.finish_removals."""
-        cut_short = self.wire.call("SMEMBERS", f"{STATE}removing")
-        for run in cut_short:
-            self._remove(run.decode(), "")
-        return len(cut_short)
+        """Finish interrupted removals; return how many runs those were."""
+        interrupted = self.wire.call("SMEMBERS", f"{STATE}removing")
+        for run in interrupted:
+            self.remove(run.decode())
+        return len(interrupted)
 
     def remove_all(self, runs: Iterable[tuple[str, int]]) -> None:
-        """Forget final runs whose last journal entry has the given number."""
+        """Remove final runs, each only if its last journal entry has the given number."""
         calls = [(run, REMOVED_MS, number, 0, REMOVED_FIELDS) for run, number in runs]
         for at in range(0, len(calls), IN_PIPELINE):
-            some = calls[at : at + IN_PIPELINE]
-            answers = self.wire.scripts("remove", some)
-            for call, (_, cursor) in zip(some, answers, strict=True):
+            portion = calls[at : at + IN_PIPELINE]
+            replies = self.wire.scripts("remove", portion)
+            for (run, _, number, *_), (_, cursor) in zip(portion, replies, strict=True):
                 if cursor != b"0":
-                    self._remove(call[0], call[2], cursor)
+                    self.remove(run, number, cursor)
 
 
-def _head(got: Sequence[Any]) -> RunHead | None:
-    if got[0] is None or got[5] is not None:
+def _head(values: Sequence[Any]) -> RunHead | None:
+    """Return a run's head from the values of HEAD; None for a removed run."""
+    status, gen, number, program_id, gone = values[: len(HEAD)]
+    if status is None or gone is not None:
         return None
-    return RunHead(
-        got[0].decode(),
-        int(got[1]),
-        int(got[2]),
-        (got[3] or b"").decode(),
-        (got[4] or b"").decode(),
-    )
+    return RunHead(status.decode(), int(gen), int(number), (program_id or b"").decode())

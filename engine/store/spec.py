@@ -1,67 +1,61 @@
-"""Stored forms besides the chain's record: a chord's constants, a journal entry.
+"""The stored forms of a chord's constants, a journal entry and a message's ticket.
 
-The constants are a line each; the Lua prelude cuts them as well.
+The constants are one line each; `scripts/prelude.lua` parses them too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Final
 
-from engine.store.base import BatchRef, ChordSpec, JournalEntry, Ref
+from engine.store.base import ChordSpec, JournalEntry
+
+TICKET_MARK: Final = "swarm-ticket:"
+"""The delivery tag of our messages starts with this; the ticket follows."""
+_TICKET: Final = re.compile(TICKET_MARK.encode() + rb"(\d{1,20})")
+
+
+def ticket_of(message: bytes) -> int:
+    """Return the ticket of a queue message, 0 for a message of another program."""
+    found = _TICKET.search(message)
+    return int(found[1]) if found else 0
 
 
 def pack_chord(spec: ChordSpec) -> bytes:
-    """Return the stored form of a chord's constants, a line each."""
-    return "\n".join(
-        str(part)
-        for part in (
-            spec.size,
-            spec.batch,
-            spec.window,
-            spec.parent,
-            spec.parent_len,
-            spec.base_id,
-            spec.queue,
-            spec.timeout_ms,
-            spec.mode,
-            spec.node,
-            spec.place,
-        )
-    ).encode()
+    """Return the stored form of a chord's constants: a line each, in their order."""
+    return "\n".join(map(str, astuple(spec))).encode()
 
 
 def unpack_chord(data: bytes) -> ChordSpec:
-    """Read a chord's constants."""
-    part = data.decode().split("\n")
+    """Parse a chord's constants."""
+    (
+        size, batch, window, parent, parent_len, base_id, queue, timeout_ms, mode, node,
+        place,
+    ) = data.decode().split("\n")  # fmt: skip
     return ChordSpec(
-        size=int(part[0]),
-        batch=int(part[1]),
-        window=int(part[2]),
-        parent=part[3],
-        parent_len=int(part[4]),
-        base_id=part[5],
-        queue=part[6],
-        timeout_ms=int(part[7]),
-        mode=part[8],
-        node=int(part[9]),
-        place=part[10],
+        size=int(size),
+        batch=int(batch),
+        window=int(window),
+        parent=parent,
+        parent_len=int(parent_len),
+        base_id=base_id,
+        queue=queue,
+        timeout_ms=int(timeout_ms),
+        mode=mode,
+        node=int(node),
+        place=place,
     )
 
 
 def journal_entry(key: bytes, pairs: Sequence[bytes]) -> JournalEntry:
-    """Read one stream entry; one that nobody of us wrote belongs to no run."""
-    got = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    """Parse one stream entry; the run of an entry that no script wrote is empty."""
+    values = dict(zip(pairs[::2], pairs[1::2], strict=True))
     text = key.decode()
     at_ms = int(text.partition("-")[0])
     try:
-        run, gen, number = got[b"r"].decode(), int(got[b"g"]), int(got[b"n"])
-        return JournalEntry(text, run, gen, number, at_ms, got[b"e"])
+        run, gen, number = values[b"r"].decode(), int(values[b"g"]), int(values[b"n"])
+        return JournalEntry(text, run, gen, number, at_ms, values[b"e"])
     except (KeyError, ValueError):
         return JournalEntry(text, "", 0, 0, at_ms, b" ".join(pairs))
-
-
-def member_of(owner: Ref | BatchRef) -> str:
-    """Return the address under which a chain or a batch is dispatched and leased."""
-    if isinstance(owner, Ref):
-        return owner.addr
-    return f"{owner.chord}:{owner.lo}-{owner.hi}"

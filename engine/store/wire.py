@@ -1,66 +1,64 @@
-"""How the Redis store talks: its scripts by hash, and a raw connection with our resend."""
+"""The Redis store's connection: scripts by hash, raw commands, and resends."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, Final, Protocol, cast
 
 import redis
 from hiredis import pack_command
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    NoScriptError,
-    OutOfMemoryError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, OutOfMemoryError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from engine.store.address import Address, away
 from engine.store.base import StoreFull
+from engine.store.server_url import ServerUrl, outage_of
 
 SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
-# What adds to the work there is. All other scripts run when Redis is out of memory too:
-# they save work that is done, or bring runs to their end, which is what makes room.
+# These scripts add data. All others run also when Redis is out of memory: they save work
+# that is done, or end runs, which frees memory.
 ADDS_WORK: Final = frozenset({"start", "upload", "open", "emit"})
 FULL: Final = (
-    "Redis is full (maxmemory) and takes nothing new; what is under way goes on. Wait until"
-    " runs have ended and their journal is archived, or give Redis more memory"
+    "Redis is full (maxmemory): it takes no new work, and runs in progress continue. Wait"
+    " until runs have ended and their journal is archived, or give Redis more memory"
 )
 RESENDS: Final = 3
 PRELUDE: Final = "-- PRELUDE\n"
-"""Where a script wants the prelude, if not at its very beginning."""
+"""The line that the prelude replaces; without it the prelude comes first."""
+CONSTANT: Final = re.compile(r"\$([A-Z_]+)")
 
 
 class RawConnection(Protocol):
-    """The part of redis-py's Connection that the step path uses."""
+    """The methods of redis-py's Connection that the step path uses."""
 
     def send_packed_command(self, command: Any, check_health: bool = ...) -> None:
-        """Send what is packed already, connecting first where that is needed."""
+        """Send packed commands; connect first if there is no connection."""
 
     def read_response(self) -> Any:
-        """Return one reply; raises what the server answers as an error."""
+        """Return one reply; raise an error reply."""
 
     def disconnect(self) -> None:
-        """Hang up; the next command connects again."""
+        """Close the connection; the next command connects again."""
 
 
 class RedisFull(StoreFull, OutOfMemoryError):
-    """Redis has no memory left for what was asked."""
+    """Redis has no memory for the call."""
 
 
 class Scripts:
     """The Lua scripts of this store, by name, with their SHA-1."""
 
-    def __init__(self) -> None:
-        """Read every script once and put the shared prelude into it."""
+    def __init__(self, constants: Mapping[str, int | str]) -> None:
+        """Read the scripts; add the shared prelude and the constants to each.
+
+        A script names a constant with a dollar sign, as in `$STATE`.
+        """
         folder = resources.files("engine.store").joinpath("scripts")
         prelude = folder.joinpath("prelude.lua").read_text()
         self.text: dict[str, bytes] = {}
@@ -70,44 +68,44 @@ class Scripts:
             if ext != "lua" or name == "prelude":
                 continue
             flags = "" if name in ADDS_WORK else ",allow-oom"
-            before, mark, after = entry.read_text().rpartition(PRELUDE)
-            text = SHEBANG.format(extra=flags) + before + prelude + mark + after
+            before, line, after = entry.read_text().rpartition(PRELUDE)
+            text = SHEBANG.format(extra=flags) + before + prelude + line + after
+            text = CONSTANT.sub(lambda name: str(constants[name[1]]), text)
             self.text[name] = text.encode()
             self.sha[name] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis names scripts so
 
 
 class Wire:
-    """One connection per thread and process, with our own resend."""
+    """One connection a thread and process, with our own resends."""
 
     def __init__(
         self,
-        url: str | Address,
+        url: str | ServerUrl,
         scripts: Scripts,
         timeout: float = 15.0,
         patience_s: float = 0.0,
         resend_silent: bool = True,
     ) -> None:
-        """Prepare a pool for `url`; nothing is connected before the first call.
+        """Prepare the connection; the first call connects.
 
-        With patience a call waits that long for a server that is away; without it a
-        broken connection is tried again RESENDS times at once. `timeout` seconds bound
-        the wait for a connection and for each reply; without `resend_silent` a call
-        that waited so long for a silent server is not sent again.
+        A call whose connection breaks is sent again RESENDS times, and until `patience_s`
+        seconds have passed. `timeout` seconds bound the wait for a connection and for
+        each reply; without `resend_silent` a call is not sent again after that wait.
         """
-        self._address = Address.of(url)
+        self._server_url = ServerUrl.of(url)
         self._timeout = timeout
         self._patience = patience_s
         self._resend_silent = resend_silent
         self._scripts = scripts
         self._local = threading.local()
         self.calls = 0
-        """Round trips made so far, for tests that count."""
+        """Round trips so far; tests count them."""
 
     def _connection(self) -> RawConnection:
         local = self._local
         if getattr(local, "pid", None) != os.getpid():
-            # Kept: a connection asks its pool where the master is.
-            local.pool = self._address.pool(
+            # The connection needs its pool later, to discover the master.
+            local.pool = self._server_url.pool(
                 socket_timeout=self._timeout,
                 socket_connect_timeout=min(5.0, self._timeout),
                 socket_keepalive=True,
@@ -122,14 +120,16 @@ class Wire:
             self._local.connection.disconnect()
 
     def call(self, *args: Any) -> Any:
-        """Send one command and return its reply; resends when the connection breaks."""
+        """Send one command and return its reply; send it again if the connection breaks."""
         return self.pipeline([args])[0]
 
     def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Send commands in one write and return their replies; errors are raised."""
+        """Send commands in one write and return their replies; raise the first error."""
+        if not commands:
+            return []
         connection = self._connection()
-        # hiredis packs text, bytes and integers by itself; redis-py's own packing looks
-        # at every argument first.
+        # hiredis packs text, bytes and integers faster than redis-py, which inspects every
+        # argument first.
         packed = [b"".join([pack_command(tuple(args)) for args in commands])]
         tries, until = 0, time.monotonic() + self._patience
         while True:
@@ -146,7 +146,7 @@ class Wire:
                 if tries > 1 and self._patience:
                     time.sleep(min(0.05 * (1 << min(tries, 5)), 1.0))
             except BaseException:
-                # Half an answer may be left behind: the next call must not read it.
+                # The next call must not read the rest of this reply.
                 connection.disconnect()
                 raise
         for reply in replies:
@@ -166,29 +166,22 @@ class Wire:
             try:
                 replies.append(connection.read_response())
             except redis.ResponseError as error:
-                if as_good_as := away(error):
-                    raise as_good_as from None
+                if outage := outage_of(error):
+                    raise outage from None
                 replies.append(error)
         return replies
 
     def script(self, name: str, *args: Any) -> list[Any]:
-        """Run a script by its hash, loading it where Redis does not know it."""
-        try:
-            return cast(
-                list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args)
-            )
-        except NoScriptError:
-            self.call("SCRIPT", "LOAD", self._scripts.text[name])
-            return cast(
-                list[Any], self.call("EVALSHA", self._scripts.sha[name], 0, *args)
-            )
+        """Run a script by its hash; load it first if Redis does not have it."""
+        return cast(list[Any], self.scripts(name, [args])[0])
 
     def scripts(self, name: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
         """Run a script once for each list of arguments, in one round trip."""
         sha = self._scripts.sha[name]
         commands = [("EVALSHA", sha, 0, *args) for args in calls]
         try:
-            return self.pipeline(commands) if commands else []
+            return self.pipeline(commands)
+
         except NoScriptError:
             self.call("SCRIPT", "LOAD", self._scripts.text[name])
             return self.pipeline(commands)

@@ -6,6 +6,7 @@ Server, workers and database are of its own, below a temporary directory.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import django
 from django.utils.module_loading import import_string
 
-from workers.server import embedded_server
+from workers.embedded_server.server import Hold, ensure_server
 
 
 def options() -> argparse.Namespace:
@@ -39,12 +40,12 @@ def options() -> argparse.Namespace:
         metavar="FILE",
         help="JSON lines of an earlier run: with --check, 90 %% of its ratios is a floor",
     )
-    asked = parser.parse_args()
-    if asked.check and (asked.smoke or asked.only):
+    chosen = parser.parse_args()
+    if chosen.check and (chosen.smoke or chosen.only):
         parser.error("--check needs all shapes in their full size")
-    if asked.baseline and not asked.check:
+    if chosen.baseline and not chosen.check:
         parser.error("--baseline goes with --check")
-    return asked
+    return chosen
 
 
 def main() -> int:
@@ -52,11 +53,13 @@ def main() -> int:
 
     Returns the exit code.
     """
-    asked = options()
+    chosen = options()
     # A unix socket's path is at most 107 characters long.
     var = Path(tempfile.mkdtemp(prefix="swarm-bench-", dir="/tmp"))
     try:
-        with embedded_server(var) as server:
+        with contextlib.ExitStack() as undo:
+            undo.callback(Hold(var).release)
+            server = ensure_server(var)
             os.environ |= {
                 "SWARM_VAR": str(var),
                 "SWARM_AGENT_MODULES": "tests.benchmarks.agents",
@@ -68,15 +71,15 @@ def main() -> int:
             django.setup()
             driver = import_string("tests.benchmarks.driver.main")
             make = import_string("tests.benchmarks.driver.Options")
-            few = 1 if asked.smoke else 2 if asked.quick else 5
+            few = 1 if chosen.smoke else 2 if chosen.quick else 5
             made = make(
-                asked.quick,
-                asked.repeats or few,
-                asked.only,
-                asked.jsonl,
-                asked.smoke,
-                asked.check,
-                asked.baseline,
+                chosen.quick,
+                chosen.repeats or few,
+                chosen.only,
+                chosen.jsonl,
+                chosen.smoke,
+                chosen.check,
+                chosen.baseline,
             )
             reached = driver(made)
     finally:

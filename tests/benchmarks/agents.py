@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from blueprints.agents import agent_function
+from engine.agents import agent_function
 
 
 @agent_function("bench-noop")

@@ -1,4 +1,4 @@
-"""The other side: plain Celery canvas with its best settings (celery-notes, performance-notes).
+"""The other side: plain Celery canvas with its best settings.
 
 Also the app module of its worker (`celery -A tests.benchmarks.canvas`), which runs
 without Django. Its keys start with `canvas:`, its broker is the same server's socket.
@@ -53,13 +53,13 @@ def _redis(pid: int) -> Any:
 
 
 def mark(key: str) -> None:
-    """Tell the harness that a run has ended."""
+    """Report to the harness that a run has ended."""
     _redis(os.getpid()).set(key, 1)
 
 
 @app.task
 def noop(ctx: Any) -> Any:
-    """Do nothing: the Ctx of about 1 KB goes on to the next task."""
+    """Do nothing: pass the Ctx of about 1 KB to the next task."""
     return ctx
 
 

@@ -18,7 +18,7 @@ from tests.benchmarks.processes import Worker
 from tests.benchmarks.report import show
 from tests.benchmarks.shapes import SHAPES, SMALL, Shape
 from tests.benchmarks.sides import Canvas, Ours, connect
-from workers.runtime import make_store
+from workers.wiring import make_store
 
 MODES: Mapping[str, Mapping[str, str]] = {
     CONTINUED: {},
@@ -29,7 +29,7 @@ MINUTE_S = 60.0
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     quick: bool
     repeats: int
@@ -89,9 +89,9 @@ def main(options: Options) -> bool:
 def checked(results: list[Result], baseline: Path | None) -> bool:
     """Print a line a floor; False when one was missed."""
     earlier = dict(ratios_of(baseline)) if baseline is not None else None
-    told = verdicts(results, earlier)
-    print("\n".join(verdict.line() for verdict in told))
-    return all(verdict.met for verdict in told if verdict.must)
+    verdict_lines = verdicts(results, earlier)
+    print("\n".join(verdict.line() for verdict in verdict_lines))
+    return all(verdict.met for verdict in verdict_lines if verdict.must)
 
 
 def results_of(
@@ -127,5 +127,5 @@ def wait_for(*sides: Any, rounds: int) -> None:
 
 
 def say(text: str) -> None:
-    """Tell how far we are, on standard error."""
+    """Print the progress, on standard error."""
     print(text, file=sys.stderr, flush=True)

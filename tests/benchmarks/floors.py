@@ -1,4 +1,4 @@
-"""What the benchmarks must reach, as data, and whether they did (`--check`)."""
+"""The floors of the benchmarks as data, and their check (`--check`)."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ FLOORS: Mapping[tuple[str, str], float] = {
 LEAST = {SINGLE: 1.0}
 """The least ratio of every shape of a mode, those without a floor of their own."""
 AIMS_MS: Mapping[str, float] = {"chain100": 0.4, "lua100": 0.6}
-"""Milliseconds a step that we aim at in continuation; a miss is told and no failure."""
+"""Target milliseconds for a step in continuation; a miss is printed and is no failure."""
 KEPT = 0.9
 """How much of an earlier ratio must be left (`--baseline`)."""
 
@@ -53,25 +53,25 @@ class Verdict:
 def verdicts(
     results: Iterable[Result], earlier: Mapping[tuple[str, str], float] | None = None
 ) -> list[Verdict]:
-    """Hold results against the floors, the aims and, if given, earlier ratios."""
+    """Compare results with the floors, the targets and, if given, earlier ratios."""
     found = {(result.mode, result.shape.name): result for result in results}
     ratios = {key: result.ratio for key, result in found.items()}
     floors = dict(FLOORS)
     for key in found:
         if key[0] in LEAST:
             floors.setdefault(key, LEAST[key[0]])
-    told = [
+    verdict_lines = [
         Verdict(named(key), least, ratios.get(key)) for key, least in floors.items()
     ]
-    told += [
+    verdict_lines += [
         Verdict(f"{named(key)}, as before", KEPT * ratio, ratios.get(key))
         for key, ratio in (earlier or {}).items()
     ]
     for name, aim in AIMS_MS.items():
         result = found.get((CONTINUED, name))
         ms = result and result.median("ours", "ms") / result.shape.total
-        told.append(Verdict(name, aim, ms, must=False))
-    return told
+        verdict_lines.append(Verdict(name, aim, ms, must=False))
+    return verdict_lines
 
 
 def named(key: tuple[str, str]) -> str:

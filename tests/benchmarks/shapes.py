@@ -29,7 +29,7 @@ class Shape:
     flow: Json
     canvas: Callable[[int, Any, str], canvas.Launch]
     rounds: int | None = None
-    """How often at most; None as often as asked."""
+    """The most repetitions; None means no bound."""
     warm: bool = True
     """Whether a round that is not counted goes first."""
 

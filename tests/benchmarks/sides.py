@@ -14,14 +14,15 @@ import redis
 from django.utils import timezone
 
 from blueprints.models import Run, Step, Task
-from engine.run.load import Loader, Prepared
-from engine.run.start import start_of
+from blueprints.services.programs import program_keep
+from engine.run.drive.load import Loader, Prepared
+from engine.run.drive.start import start_of
 from engine.run.states import FINAL_RUN, OPEN_RUN, RunStatus, StepStatus
 from engine.store.redis import STATE, RedisStore
 from tests.benchmarks.canvas import Launch
 from tests.benchmarks.processes import Worker
 from tests.benchmarks.shapes import CTX, Shape
-from workers.runtime import epoch
+from workers.wiring import epoch
 
 POLL_S = 0.001
 POLL_BYTES = 80
@@ -87,7 +88,7 @@ class Canvas(Side):
 
 
 class Ours(Side):
-    """Swarm: launched into Redis like `workers.launching`, archived by its steward.
+    """Swarm: launched into Redis like `workers.runs.launch`, archived by its steward.
 
     The rows of the runs are there before: canvas has no database to write to.
     """
@@ -104,15 +105,14 @@ class Ours(Side):
         """Write the rows and parse the program, once for all runs."""
         program = shape.program()
         task = Task.objects.create(blueprint_id=program.blueprint_id, init_ctx=CTX)
-        now, here, text = timezone.now(), epoch(self._store), program.to_json()
-        self._steps = shape.total
+        now, here = timezone.now(), epoch(self._store)
+        self._steps, kept = shape.total, program_keep(program)
         self._runs = Run.objects.bulk_create(
             Run(
                 task=task,
                 # The steward starts pending runs by itself after two seconds.
                 status=RunStatus.RUNNING,
-                program_id=program.program_id,
-                program=text,
+                program_id=kept,
                 ctx=CTX,
                 epoch=here,
                 deadline_at=now + HOUR,

@@ -1,8 +1,39 @@
-"""What tests of the blueprints floor share."""
+"""Fixtures of the tests of blueprints."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from blueprints.conf import blueprint_store
 from engine.blueprint import Program, compile_blueprint
+from engine.blueprint_store import BlueprintStore
+
+STORES = {
+    "git": "blueprints.stores.git.store.installed_store",
+    "memory": "engine.testing.MemoryBlueprintStore",
+}
+
+
+def keep_in(name: str, settings: Any, folder: Path) -> BlueprintStore:
+    """Return an empty store of Blueprints, which is now that of this installation."""
+    settings.SWARM_BLUEPRINTS = str(folder / "kept.git")
+    settings.SWARM = {**settings.SWARM, "BLUEPRINT_STORE": STORES[name]}
+    return blueprint_store()
+
+
+@pytest.fixture(params=STORES)
+def kept(
+    request: pytest.FixtureRequest, settings: Any, tmp_path: Path, db: None
+) -> BlueprintStore:
+    """The store of Blueprints of this installation, empty, in git and in memory."""
+    return keep_in(request.param, settings, tmp_path)
+
+
+@pytest.fixture
+def kept_in_git(settings: Any, tmp_path: Path, db: None) -> BlueprintStore:
+    """The store of Blueprints of this installation, empty."""
+    return keep_in("git", settings, tmp_path)
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """Tests of blueprints/conf.py and blueprints/checks.py."""
 
 import fractions
+from pathlib import Path
 
 import pytest
 
-from blueprints.checks import NUMBERS, check_agent_limits, check_numbers, check_wiring
+from blueprints.checks import check_agent_limits, check_settings, check_wiring
 from blueprints.conf import resolve, spawner_class, spawner_kinds
+from swarm_project.settings import SWARM_SETTINGS
 
 
 def wire(settings, **spawners):
@@ -89,39 +91,60 @@ def test_limits_that_contradict_each_other_are_an_error(settings, usual, most):
 
 
 def test_the_numbers_as_shipped_are_in_bounds():
-    assert check_numbers() == []
+    assert check_settings() == []
+
+
+NUMBERS = [
+    one.name
+    for group in SWARM_SETTINGS.values()
+    for one in group
+    if type(one.default) in (int, float)
+]
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "7", True, None])
-def test_a_number_of_a_settings_module_is_held_to_its_bounds(settings, name, value):
+def test_a_number_of_a_settings_module_is_checked_against_its_bounds(
+    settings, name, value
+):
     setattr(settings, name, value)
 
-    [error] = check_numbers()
+    [error] = check_settings()
 
     assert error.id == "swarm.E002"
-    assert f"settings.{name}: expected a number" in error.msg
+    assert f"settings.{name}: expected a" in error.msg
     assert error.msg.endswith(f"got {value!r}")
 
 
-def test_more_lost_attempts_than_a_record_counts_are_refused(settings):
-    settings.SWARM_MAX_LOST = 98
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("SWARM_MAX_LOST", 98, "an integer from 1 to 97"),
+        ("SWARM_LEGACY_WORKER_BINDING", "maybe", "one of allow, reject"),
+        ("SWARM_CHILD_ENV", "PATH", "a list of texts"),
+    ],
+)
+def test_a_value_of_a_settings_module_is_refused_with_its_rule(
+    settings, name, value, rule
+):
+    setattr(settings, name, value)
 
-    [error] = check_numbers()
+    [error] = check_settings()
 
-    assert "more than 0 and at most 97, got 98" in error.msg
+    assert error.msg == f"settings.{name}: expected {rule}, got {value!r}"
+
+
+@pytest.mark.parametrize("value", [("a",), [Path("/a")], (Path("/a"), "b")])
+def test_a_settings_module_may_give_folders_as_paths_and_lists_as_tuples(
+    settings, value
+):
+    settings.SWARM_LUA_DIRS = value
+
+    assert check_settings() == []
 
 
 @pytest.mark.parametrize(("lease", "found"), [(1.9, "E002"), (2.0, "W001"), (3.0, "")])
-def test_a_lease_that_a_late_renewal_would_lose_is_told(settings, lease, found):
+def test_a_lease_that_a_late_renewal_would_lose_is_reported(settings, lease, found):
     settings.SWARM_LEASE = lease
 
-    assert [m.id for m in check_numbers()] == ([f"swarm.{found}"] if found else [])
-
-
-def test_a_number_that_no_table_knows_must_be_more_than_0(settings):
-    settings.SWARM_NEW_LIMIT = 0
-
-    [error] = check_numbers()
-
-    assert "settings.SWARM_NEW_LIMIT: expected a number, more than 0" in error.msg
+    assert [m.id for m in check_settings()] == ([f"swarm.{found}"] if found else [])

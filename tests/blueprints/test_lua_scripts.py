@@ -54,6 +54,6 @@ def test_a_script_that_can_not_be_read_is_no_error_of_the_system(tmp_path):
     (tmp_path / "folder.lua").mkdir()
     for name in ("pipe", "folder"):
         with pytest.raises(
-            LookupError, match=f"no Lua script is registered as '{name}"
+            LookupError, match=f"the script '{name}': not a regular file"
         ):
             find_script(name, [str(tmp_path)])

@@ -1,4 +1,4 @@
-"""What an installation says of a document, and what it has no part in."""
+"""Findings of an installation about a document, and findings that do not depend on it."""
 
 from typing import Any
 

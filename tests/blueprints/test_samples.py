@@ -4,18 +4,14 @@ import json
 import os
 import tomllib
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from blueprints.conf import lua_host, spawner_class, spawner_kinds
-from blueprints.loaders.blueprint import (
-    embedded_text,
-    load_blueprint,
-    posted_blueprint,
-)
+from blueprints.loaders.blueprint import embedded_text, load_blueprint
 from engine.blueprint import (
     BlueprintInvalid,
     LintOptions,
@@ -26,9 +22,9 @@ from engine.blueprint import (
 )
 from engine.flow import FlowError, evaluate
 from engine.ports import StepCall
-from engine.run.outcomes import retry_delay
-from engine.run.outputs import Artifact, Log, OutputEvent, Progress, fold_parts
-from engine.testing import Simulator
+from engine.run.attempt.retry import retry_delay
+from engine.run.journal.outputs import Artifact, Log, OutputEvent, Progress, fold_parts
+from workers.pytest_plugin import MakeSimulator
 
 REPO = Path(__file__).resolve().parents[2]
 SAMPLES = REPO / "blueprints" / "samples"
@@ -88,14 +84,13 @@ class Dispatcher:
             attempt += 1
             self.attempts.append((ref, attempt))
             call = StepCall(
-                "R-t", 1, "/x", "ST-t", agent, attempt, value, 30.0,
-                emit=self.events.append,
-            )  # fmt: skip
+                "R-t", 1, "/x", agent, attempt, value, 30.0, emit=self.events.append
+            )
             before = len(self.events)
             outcome = self.spawners[agent.kind].run(call)
             if outcome.kind == "passed":
-                said = self.events[before:]
-                parts = {e.name: e.content for e in said if isinstance(e, Artifact)}
+                emitted = self.events[before:]
+                parts = {e.name: e.content for e in emitted if isinstance(e, Artifact)}
                 return fold_parts(outcome.value, parts)
             if retry_delay(agent.retry, outcome, attempt, "seed") is None:
                 raise RuntimeError(outcome.flow_text)
@@ -127,7 +122,7 @@ def test_the_samples_of_the_reference_have_their_counterparts() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_sample_says_what_it_shows(name: str) -> None:
+def test_a_sample_describes_what_it_shows(name: str) -> None:
     document = document_of(name)
     assert document["id"] == name
     assert document["metadata"]["description"]
@@ -144,9 +139,12 @@ def test_a_sample_lints_clean(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_sample_is_complete_without_its_files(name: str) -> None:
-    alone = posted_blueprint(json.loads(embedded_text(document_of(name))))
-    assert compile_blueprint(alone) == compile_blueprint(document_of(name))
+def test_a_sample_is_complete_without_its_files(name: str, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.json"
+    alone.write_text(embedded_text(document_of(name)))
+    assert compile_blueprint(load_blueprint(alone).document) == compile_blueprint(
+        document_of(name)
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -155,9 +153,9 @@ def test_a_sample_compiles_here_unless_a_kind_is_missing(name: str) -> None:
     if not missing:
         assert compiled(name).flow
         return
-    with pytest.raises(BlueprintInvalid) as told:
+    with pytest.raises(BlueprintInvalid) as caught:
         compiled(name)
-    found = {one.kind for one in told.value.diagnostics}
+    found = {one.kind for one in caught.value.diagnostics}
     assert found == {"kind-without-spawner"}
     assert missing & {agent["kind"] for agent in document_of(name)["agents"]}
 
@@ -174,7 +172,9 @@ def test_every_sample_is_in_an_installed_package() -> None:
 
 def test_the_desk_in_the_dsl_is_the_desk_in_json() -> None:
     plain, script = document_of("release-desk"), document_of("release-desk-dsl")
-    ours = {"id", "metadata"}
+    assert compile_blueprint(plain).flow_json == compile_blueprint(script).flow_json
+    # Expressions are text in JSON and trees in a script.
+    ours = {"id", "metadata", "flow"}
     assert {key: plain[key] for key in plain if key not in ours} == {
         key: script[key] for key in script if key not in ours
     }
@@ -185,20 +185,20 @@ def test_the_desk_in_the_dsl_is_the_desk_in_json() -> None:
     [(["PASS"], "publisher", 1), (["BLOCKED"] * 2 + ["PASS"], "publisher", 3),
      (["BLOCKED"] * 3, "escalator", 3)],
 )  # fmt: skip
-def test_the_desk_publishes_what_passes_and_asks_after_three_rounds(
+def test_the_desk_publishes_what_passes_and_asks_a_person_after_three_rounds(
     verdicts: list[str], last: str, rounds: int
 ) -> None:
     program = compile_blueprint(document_of("release-desk"))
-    asked: list[str] = []
+    refs: list[str] = []
     answers = iter(verdicts)
 
     def operators(ref: str, value: Any) -> Any:
-        asked.append(ref)
+        refs.append(ref)
         return next(answers) if ref == "gate" else f"{ref} did it"
 
     end = evaluate(program.flow, program.default_init_ctx, operators)
     assert end["result"] == f"{last} did it"
-    assert asked == ["scout", "planner", *["resolver", "gate"] * rounds, last]
+    assert refs == ["scout", "planner", *["resolver", "gate"] * rounds, last]
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def test_an_approver_may_override_the_checker(
     assert ("result" in end, "halted_at" in end) == (
         end_key == "result", end_key != "result",
     )  # fmt: skip
-    asked = [ref for ref, _ in dispatch.attempts]
-    assert ("approver" in asked) == (verdict != "PASS")
+    refs = [ref for ref, _ in dispatch.attempts]
+    assert ("approver" in refs) == (verdict != "PASS")
 
 
 def test_the_pipeline_mends_its_draft_until_the_critic_accepts() -> None:
@@ -251,8 +251,8 @@ def test_the_pipeline_mends_its_draft_until_the_critic_accepts() -> None:
     assert end["judge"]["parts"] == {"verdict": "ACCEPT"}
     assert end["done"] is True
     assert "halted_at" not in end
-    asked = [ref for ref, _ in dispatch.attempts]
-    assert asked == ["drafter", "critic", *["mender", "critic"] * 2, "publisher"]
+    refs = [ref for ref, _ in dispatch.attempts]
+    assert refs == ["drafter", "critic", *["mender", "critic"] * 2, "publisher"]
 
 
 def test_the_pipeline_halts_when_mending_does_not_help() -> None:
@@ -268,16 +268,16 @@ def test_the_pipeline_halts_when_mending_does_not_help() -> None:
 
 
 @pytest.mark.parametrize(
-    ("note", "translation", "asked"),
+    ("note", "translation", "refs"),
     [("Good morning", None, ["triage", "filer"]),
      ("Guten Tag", "Good day", ["triage", "translator", "filer"])],
 )  # fmt: skip
 def test_a_stage_is_skipped_on_the_verdict_before_it(
-    note: str, translation: str | None, asked: list[str]
+    note: str, translation: str | None, refs: list[str]
 ) -> None:
     end, dispatch = end_of("skip-on", {"d": {"note": note}})
     assert end["filed"] == {"note": note, "translated": translation}
-    assert [ref for ref, _ in dispatch.attempts] == asked
+    assert [ref for ref, _ in dispatch.attempts] == refs
 
 
 def test_every_topic_has_its_agent_and_one_reads_them_all() -> None:
@@ -323,11 +323,11 @@ def test_repo_digest_writes_a_report_on_a_real_directory(
     assert "| large.txt | 900 |" in text
 
 
-def simulated(name: str, ctx: Any) -> Any:
+def simulated(swarm_simulator: MakeSimulator, name: str, ctx: Any) -> Any:
     """Return the final Ctx of a sample on the machine, with the real spawners."""
     program = compiled(name)
     made = {kind: spawner_class(kind)() for kind in ("python_fn", "subprocess")}
-    simulator = Simulator.over_memory(made)
+    simulator = swarm_simulator(made)
     try:
         simulator.launch(program, merge_init_ctx(program.default_init_ctx, ctx))
         assert simulator.run().status == "done"
@@ -337,10 +337,12 @@ def simulated(name: str, ctx: Any) -> Any:
 
 
 @pytest.mark.parametrize("how", ["evaluated", "simulated"])
-@pytest.mark.parametrize(("files", "outliers"), [(0, 0), (1, 0), (40, 5)])
+@pytest.mark.parametrize("tree", [(0, 0), (1, 0), (40, 5)])
 def test_repo_digest_gives_the_same_report_in_both_dialects(
-    tmp_path: Path, settings: Any, how: str, files: int, outliers: int
+    swarm_simulator: MakeSimulator, tmp_path: Path, settings: Any, how: str, tree: Any
 ) -> None:
+    files, outliers = tree
+    simulate = partial(simulated, swarm_simulator)
     settings.VAR_DIR = tmp_path / "var"
     root = tmp_path / "tree"
     root.mkdir()
@@ -348,22 +350,20 @@ def test_repo_digest_gives_the_same_report_in_both_dialects(
         lines = 900 + n if n % 6 == 0 else n
         (root / f"file{n:02}.txt").write_text("some words TODO\n" * lines)
     ends, texts = [], []
-    for name in ("repo-digest", "repo-digest-swarm"):
+    for name in ("repo-digest-flow-ir", "repo-digest"):
         given = {"root": str(root)}
-        end = end_of(name, given)[0] if how == "evaluated" else simulated(name, given)
-        ends.append({key: end[key] for key in ("report", "picked", "files", "digest")})
+        end = end_of(name, given)[0] if how == "evaluated" else simulate(name, given)
+        ends.append(end)
         texts.append(Path(end["report"]["path"]).read_text())
         Path(end["report"]["path"]).unlink()
-    assert ends[0] == ends[1]
-    assert texts[0] == texts[1]
+    assert (ends[0], texts[0]) == (ends[1], texts[1])
     assert texts[0].count("| file") == outliers
 
 
 def test_repo_digest_is_shorter_in_the_dialect(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    names = ("repo-digest", "repo-digest-swarm")
-    texts = [(SAMPLES / f"{name}.json").read_text() for name in names]
+    texts = [FILES[one].read_text() for one in ("repo-digest-flow-ir", "repo-digest")]
     # Both are laid out alike, so that lines can be compared.
     assert [json.dumps(json.loads(t), indent=2, ensure_ascii=False) for t in texts] == [
         text.rstrip("\n") for text in texts
@@ -383,12 +383,12 @@ def test_repo_digest_runs_without_arguments_in_any_directory(
     assert end_of("repo-digest")[0]["report"]["files"] == 1
 
 
-def test_repo_digest_of_no_directory_says_so(tmp_path: Path) -> None:
+def test_repo_digest_of_no_directory_fails_with_that_reason(tmp_path: Path) -> None:
     with pytest.raises(FlowError, match=r"exited with 1: .*/none is not a directory"):
         end_of("repo-digest", {"root": str(tmp_path / "none")})
 
 
-def test_repo_digest_of_a_directory_without_outliers_says_so(
+def test_repo_digest_of_a_directory_without_outliers_fails_with_that_reason(
     tmp_path: Path, settings: Any
 ) -> None:
     settings.VAR_DIR = tmp_path / "var"
@@ -427,7 +427,7 @@ def test_pure_ctx_rolls_back_and_divides() -> None:
     assert dispatch.attempts == []
     assert end["verdict"] == "rolled back"
     assert end["shares"][3]["status"] == "rejected"
-    assert [lane["value"]["share"] for lane in end["shares"][:3]] == [
+    assert [lane["value"] for lane in end["shares"][:3]] == [
         end["total"] / n for n in (1, 2, 3)
     ]
 
@@ -477,13 +477,13 @@ def test_stream_build_compiles_what_there_is(
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "inner", "json.py", "notes.txt",
     ]  # fmt: skip
-    said = [event for event in dispatch.events if isinstance(event, Progress)]
-    assert [event.stage for event in said] == ["scan", "compile", "compile"]
-    assert [event.note.split()[0] for event in said[1:]] == ["25/31", "31/31"]
+    progress = [event for event in dispatch.events if isinstance(event, Progress)]
+    assert [event.stage for event in progress] == ["scan", "compile", "compile"]
+    assert [event.note.split()[0] for event in progress[1:]] == ["25/31", "31/31"]
     assert dispatch.events[-2] == Artifact("broken", [])
 
 
-def test_stream_build_says_no_to_what_does_not_compile(tmp_path: Path) -> None:
+def test_stream_build_refuses_what_does_not_compile(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text("x = 1\n")
     (tmp_path / "bad.py").write_text("def\n")
     end, dispatch = end_of("stream-build", {"root": str(tmp_path)})
@@ -494,7 +494,7 @@ def test_stream_build_says_no_to_what_does_not_compile(tmp_path: Path) -> None:
     assert log.text.startswith("bad.py: SyntaxError")
 
 
-def test_stream_build_of_no_directory_says_so(tmp_path: Path) -> None:
+def test_stream_build_of_no_directory_fails_with_that_reason(tmp_path: Path) -> None:
     end, _ = end_of("stream-build", {"root": str(tmp_path / "none")})
     assert "exited with 1" in end["why"]
     assert "none is not a directory" in end["why"]

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from swarm_project import env
 from swarm_project.celery import app
-from workers.server_files import NOWHERE
+from workers.embedded_server.files import NOWHERE
 
 
 @pytest.fixture
@@ -19,91 +19,102 @@ def value(monkeypatch):
     return lambda text: monkeypatch.setenv("SWARM_X", text)
 
 
+def setting(default, **bounds):
+    return env.Setting("SWARM_X", default, "", "", **bounds)
+
+
 @pytest.mark.parametrize("text", ["", "  "])
-def test_an_empty_variable_counts_as_unset(value, text):
+@pytest.mark.parametrize("default", [7, 1.5, True, "a", ["a"]])
+def test_an_empty_variable_counts_as_unset(value, text, default):
     value(text)
 
-    assert env.env_int("SWARM_X", 7) == 7
-    assert env.env_seconds("SWARM_X", 1.5) == 1.5
-    assert env.env_bool("SWARM_X", True) is True
-    assert env.env_text("SWARM_X", "a", choices=["a"]) == "a"
-    assert env.env_list("SWARM_X", ["a"]) == ["a"]
-
-
-def test_good_values_are_read(value):
-    value(" 12 ")
-    assert env.env_int("SWARM_X", 7) == 12
-    assert env.env_seconds("SWARM_X", 7) == 12.0
-    value("Off")
-    assert env.env_bool("SWARM_X", True) is False
-    value("a, b ,")
-    assert env.env_list("SWARM_X", []) == ["a", "b"]
+    assert setting(default).read() == default
 
 
 @pytest.mark.parametrize(
-    ("read", "text", "reason"),
+    ("text", "default", "read"),
     [
-        (env.env_int, "ten", "SWARM_X: expected an integer, got 'ten'"),
-        (env.env_int, "0", "SWARM_X: expected an integer of at least 1, got '0'"),
-        (env.env_seconds, "1 s", "SWARM_X: expected a number of seconds"),
-        (env.env_seconds, "0", "a finite number of seconds greater than 0"),
-        (env.env_seconds, "nan", "a finite number of seconds greater than 0"),
-        (env.env_seconds, "-1", "a finite number of seconds greater than 0"),
-        (env.env_seconds, "inf", "a finite number of seconds greater than 0"),
-        (env.env_seconds, "1e300", "expected at most 31622400 seconds"),
-        (env.env_int, "-5", "expected an integer of at least 1, got '-5'"),
-        (env.env_int, "nan", "SWARM_X: expected an integer, got 'nan'"),
-        (env.env_bool, "maybe", "SWARM_X: expected true or false, got 'maybe'"),
+        (" 12 ", 7, 12),
+        ("12", 7.0, 12.0),
+        ("Off", True, False),
+        ("yes", False, True),
+        ("a, b ,", [], ["a", "b"]),
+        (",", ["a"], ["a"]),
+    ],
+)
+def test_good_values_are_read(value, text, default, read):
+    value(text)
+
+    assert setting(default).read() == read
+
+
+SECONDS = "a number of seconds greater than 0 up to 31622400 \\(a year\\)"
+
+
+@pytest.mark.parametrize(
+    ("default", "text", "rule"),
+    [
+        (1, "ten", "an integer of at least 1"),
+        (1, "0", "an integer of at least 1"),
+        (1, "-5", "an integer of at least 1"),
+        (1, "nan", "an integer of at least 1"),
+        (1.0, "1 s", SECONDS),
+        (1.0, "0", SECONDS),
+        (1.0, "nan", SECONDS),
+        (1.0, "-1", SECONDS),
+        (1.0, "inf", SECONDS),
+        (1.0, "1e300", SECONDS),
+        (True, "maybe", "true or false"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_name_of_the_variable(
-    value, read, text, reason
+    value, default, text, rule
 ):
     value(text)
 
-    with pytest.raises(ImproperlyConfigured, match=reason):
-        read("SWARM_X", 1)
+    with pytest.raises(
+        ImproperlyConfigured, match=f"SWARM_X: expected {rule}, got '{text}'"
+    ):
+        setting(default).read()
 
 
 def test_a_lease_that_no_renewal_could_keep_is_refused(value):
     value("0.5")
 
     with pytest.raises(
-        ImproperlyConfigured, match=r"SWARM_X: expected at least 2 seconds, got '0\.5'"
+        ImproperlyConfigured, match=r"seconds from 2 up to .* got '0\.5'"
     ):
-        env.env_seconds("SWARM_X", 10.0, least=2.0)
+        setting(10.0, least=2).read()
 
 
 def test_a_number_above_its_most_is_refused(value):
     value("98")
 
     with pytest.raises(
-        ImproperlyConfigured, match="SWARM_X: expected an integer of at most 97, got"
+        ImproperlyConfigured, match="SWARM_X: expected an integer from 1 to 97, got"
     ):
-        env.env_int("SWARM_X", 3, most=97)
-    assert env.env_int("SWARM_X", 3, most=98) == 98
+        setting(3, most=97).read()
+    assert setting(3, most=98).read() == 98
 
 
 def test_a_choice_outside_the_list_is_refused(value):
     value("c")
 
     with pytest.raises(ImproperlyConfigured, match="expected one of a, b, got 'c'"):
-        env.env_text("SWARM_X", "a", choices=["a", "b"])
+        setting("a", choices=("a", "b")).read()
 
 
 def test_the_secret_key_is_made_once_and_only_for_its_owner(tmp_path):
-    key = env.secret_key(var_dir=tmp_path)
+    key = env.secret_key("", var_dir=tmp_path)
 
-    assert env.secret_key(var_dir=tmp_path) == key
+    assert env.secret_key("", var_dir=tmp_path) == key
     assert len(key) >= 50
     [path] = tmp_path.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_secret_key_that_is_given_is_used_and_none_is_made(tmp_path, monkeypatch):
-    monkeypatch.setenv("SWARM_SECRET_KEY", "given")
-
-    assert env.secret_key(var_dir=tmp_path) == "given"
+def test_a_secret_key_that_is_given_is_used_and_none_is_made(tmp_path):
+    assert env.secret_key("given", var_dir=tmp_path) == "given"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -119,7 +130,7 @@ def test_what_another_user_put_into_the_folder_is_refused(tmp_path, monkeypatch,
 
     def use():
         env.database(url="", var_dir=tmp_path)
-        env.secret_key(var_dir=tmp_path)
+        env.secret_key("", var_dir=tmp_path)
 
     use()
     monkeypatch.setattr(Path, "lstat", theirs)
@@ -133,12 +144,12 @@ def test_a_kept_secret_key_is_closed_to_others_and_never_empty(tmp_path):
     path = tmp_path / "secret_key"
     path.write_text("of an old copy")
     path.chmod(0o644)
-    assert env.secret_key(var_dir=tmp_path) == "of an old copy"
+    assert env.secret_key("", var_dir=tmp_path) == "of an old copy"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     path.write_text("")
     with pytest.raises(ImproperlyConfigured, match="secret_key is empty: remove it"):
-        env.secret_key(var_dir=tmp_path)
+        env.secret_key("", var_dir=tmp_path)
 
 
 def test_processes_that_start_together_agree_on_a_key(tmp_path, monkeypatch):
@@ -148,7 +159,7 @@ def test_processes_that_start_together_agree_on_a_key(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", other_was_faster)
 
-    assert env.secret_key(var_dir=tmp_path) == "theirs"
+    assert env.secret_key("", var_dir=tmp_path) == "theirs"
 
 
 def test_a_database_url_is_read_and_a_bad_one_names_no_password(tmp_path):
@@ -188,7 +199,7 @@ def test_without_a_whole_description_there_is_no_embedded_server(tmp_path, text)
         (tmp_path / "redis.json").write_text(text)
 
     # By this address a worker knows that it has no Redis.
-    assert env.redis_address(url="", var_dir=tmp_path).url == NOWHERE
+    assert env.redis_server_url(url="", var_dir=tmp_path).url == NOWHERE
 
 
 def test_the_folder_of_an_installation_is_closed_to_other_users(tmp_path):
@@ -204,9 +215,9 @@ def test_the_folder_of_an_installation_is_closed_to_other_users(tmp_path):
 
 
 @pytest.mark.parametrize("url", ["localhost", "amqp://u:s3cret@h//"])
-def test_another_sort_of_redis_url_is_refused_without_repeating_it(tmp_path, url):
+def test_another_kind_of_redis_url_is_refused_without_repeating_it(tmp_path, url):
     with pytest.raises(ImproperlyConfigured, match=r"^SWARM_REDIS_URL: ") as caught:
-        env.redis_address(url=url, var_dir=tmp_path)
+        env.redis_server_url(url=url, var_dir=tmp_path)
     assert "s3cret" not in str(caught.value)
 
 
@@ -241,4 +252,4 @@ def test_a_bad_variable_stops_the_process_by_its_name(tmp_path):
     )
 
     assert done.returncode != 0
-    assert "SWARM_LEASE: expected a number of seconds, got 'soon'" in done.stderr
+    assert "SWARM_LEASE: expected a number of seconds from 2 up to" in done.stderr

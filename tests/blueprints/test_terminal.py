@@ -1,4 +1,4 @@
-"""Streams that are full, closed or gone, and what is said through them."""
+"""Streams that are full, closed or gone, and their texts."""
 
 import errno
 import io
@@ -9,8 +9,8 @@ import sys
 import pytest
 from django.core.management import CommandError
 
-from blueprints.command_line import USAGE, SwarmCommand
-from blueprints.terminal import Mouth
+from blueprints.command_line import REFUSED, SwarmCommand
+from blueprints.terminal import Output
 
 
 class Full(io.StringIO):
@@ -23,43 +23,43 @@ class Full(io.StringIO):
 
 
 class Closed(Full):
-    """A pipe that nobody reads."""
+    """A pipe without a reader."""
 
     code = errno.EPIPE
 
 
-def test_what_is_said_is_visible_and_what_is_drawn_is_not_touched() -> None:
+def test_texts_are_made_visible_and_drawings_are_unchanged() -> None:
     out = io.StringIO()
-    mouth = Mouth(out)
-    assert Mouth.over(mouth) is mouth
-    print("a\x1b[2Jb", file=mouth)
-    mouth.writelines(["\x9b", "\n"])
-    mouth.drawn.write("\x1b[1m")
-    mouth.write(json.dumps(["\u202e"], ensure_ascii=False))
+    output = Output(out)
+    assert Output.of(output) is output
+    print("a\x1b[2Jb", file=output)
+    output.writelines(["\x9b", "\n"])
+    output.raw_stream.write("\x1b[1m")
+    output.write(json.dumps(["\u202e"], ensure_ascii=False))
     assert out.getvalue() == 'a\\x1b[2Jb\n\\u009b\n\x1b[1m["\\u202e"]'
 
 
 def test_what_can_not_be_written_is_dropped() -> None:
-    mouth = Mouth(Full())
-    mouth.write("one")
-    mouth.flush()
-    assert mouth.unread == "No space left on device"
-    mouth.write("two")
-    mouth.flush()
-    assert mouth._stream.getvalue() == "one"
+    output = Output(Full())
+    output.write("one")
+    output.flush()
+    assert output.fault == "No space left on device"
+    output.write("two")
+    output.flush()
+    assert output._stream.getvalue() == "one"
 
 
 def test_a_stream_that_failed_does_not_fail_again_at_its_end() -> None:
     with open("/dev/full", "w") as full:
-        mouth = Mouth(full)
-        mouth.write("x")
-        mouth.flush()
-        assert isinstance(mouth.lost, OSError)
+        output = Output(full)
+        output.write("x")
+        output.flush()
+        assert isinstance(output.error, OSError)
     # Closing it wrote what was buffered, and raised nothing.
 
 
 class Talks(SwarmCommand):
-    """A command that says something, and how it ends."""
+    """A command that prints a line, and its end."""
 
     def handle(self, *args: object, **options: object) -> None:
         print("said")
@@ -70,22 +70,22 @@ class Talks(SwarmCommand):
 
 
 @pytest.mark.parametrize(
-    ("stream", "ends", "code", "told"),
+    ("stream", "ends", "code", "text"),
     [
-        (Full, None, USAGE, "standard output can't be written: No space left"),
-        (Full, SystemExit(0), USAGE, "standard output can't be written"),
+        (Full, None, REFUSED, "standard output can't be written: No space left"),
+        (Full, SystemExit(0), REFUSED, "standard output can't be written"),
         (Full, SystemExit(1), 1, "standard output can't be written"),
         (Closed, None, 0, ""),
         (Closed, SystemExit(1), 1, ""),
         (io.StringIO, CommandError("no \x1b[2J", returncode=2), 2, r"no \x1b[2J"),
     ],
 )
-def test_a_command_that_is_not_heard_says_so_and_ends(
+def test_a_command_without_a_reader_reports_it_and_ends(
     monkeypatch: pytest.MonkeyPatch,
     stream: type[io.StringIO],
     ends: BaseException | None,
     code: int,
-    told: str,
+    text: str,
 ) -> None:
     err = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream())
@@ -97,5 +97,5 @@ def test_a_command_that_is_not_heard_says_so_and_ends(
     except SystemExit as error:
         ended = error.code or 0
     assert ended == code
-    assert told in err.getvalue()
-    assert bool(told) == bool(err.getvalue())
+    assert text in err.getvalue()
+    assert bool(text) == bool(err.getvalue())

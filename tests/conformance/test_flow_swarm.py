@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from flow_cases import check
 
+from engine.flow.functions import FUNCTIONS
+
 Json = Any
 FOLDER = File(__file__).parents[1] / "cases" / "flow_swarm"
 FEATURES = {
@@ -19,6 +21,13 @@ CASES = [case for cases in FEATURES.values() for case in cases]
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_the_answer_is_the_dialects_answer(case: Json) -> None:
     check(case, case.get("dialect", "swarm"))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_has_good_and_bad_cases(name: str) -> None:
+    own = [case for case in CASES if f'"op": "{name}"' in json.dumps(case["input"])]
+    assert sum("ok" in case["expect"] for case in own) >= 3
+    assert sum("err" in case["expect"] for case in own) >= 2
 
 
 def test_every_feature_has_good_and_bad_cases_and_one_in_the_other_dialect(

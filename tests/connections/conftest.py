@@ -1,15 +1,9 @@
 """Servers of Debian's and the project's commands against them."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
-sys.path.append(str(Path(__file__).parents[1] / "e2e"))
-sys.path.append(str(Path(__file__).parents[1] / "faults"))
-
 from command_shell import Shell
 from redis_servers import Authority, Servers, servers
 

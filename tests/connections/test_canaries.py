@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import pytest
 from command_shell import REPO, Shell
-from redis_servers import HOST, Servers, free_port, listens, wait_for
+from redis_servers import HOST, Servers, free_port, listens
+from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -52,7 +53,7 @@ class Told:
 
 @pytest.fixture
 def told(made: Servers, shell: Shell) -> Told:
-    """A Redis with a password, and a database that nobody answers for."""
+    """A Redis with a password, and a database that does not answer."""
     port = free_port()
     made.start(port, [f'requirepass "{REDIS}"'])
     env = {
@@ -85,7 +86,7 @@ def test_no_secret_is_printed_by_anything(told: Told, made: Servers) -> None:
     )
     log = told.files[-1]
     try:
-        wait_for(lambda: "steward: " in log.read_text(), "complaint of the steward", 60)
+        until(lambda: "steward: " in log.read_text(), 60, "the steward is silent")
         ask = ("-m", "celery", "-A", "swarm_project")
         assert told.run(*ask, "inspect", "conf", "--timeout", "5") == 0, told.last()
         assert f"redis://{HOST}:{port}/0" in told.last()
@@ -96,7 +97,7 @@ def test_no_secret_is_printed_by_anything(told: Told, made: Servers) -> None:
         assert told.run("manage.py", "run", "blueprints/samples/pure-ctx.json") == 2
         # Redis goes away under the worker.
         made.kill(port)
-        wait_for(lambda: "Cannot connect to redis://" in log.read_text(), "retry", 60)
+        until(lambda: "Cannot connect to redis://" in log.read_text(), 60, "no retry")
     finally:
         os.killpg(worker.pid, 9)
         worker.wait()
@@ -129,7 +130,7 @@ def served(told: Told, debug: str) -> list[str]:
         SWARM_DEBUG=debug,
     )
     try:
-        wait_for(lambda: listens(port), "web server")
+        until(lambda: listens(port), 30, "no web server")
         # Without a database the login page ends in an error.
         return [
             get(port, "/admin/", Host="evil.example"),

@@ -4,14 +4,14 @@ import contextlib
 
 from redis_servers import HOST, Servers, free_port
 
-from engine.store.address import Address
-from workers.doctor import CHECKS
+from engine.store.server_url import ServerUrl
+from workers.doctor.checks import CHECKS
 
 
 def test_doctor_refuses_a_cluster_node(made: Servers) -> None:
     port = free_port()
     made.start(port, ["cluster-enabled yes", f"cluster-port {free_port()}"])
-    client = Address.of(f"redis://{HOST}:{port}").client()
+    client = ServerUrl.of(f"redis://{HOST}:{port}").client()
     with contextlib.closing(client):
         [found] = CHECKS["cluster"](client)
 

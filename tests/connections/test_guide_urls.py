@@ -15,11 +15,11 @@ from command_shell import REPO
 from django.conf import settings
 from redis_servers import HOST, Authority, Recorder, Servers, free_port, tls_lines
 
-from engine.store.address import Address
+from engine.store.server_url import ServerUrl
 from swarm_project.celery import app
-from workers.fleets import reach
-from workers.rights import RULE
-from workers.runtime import make_store
+from workers.broker.redis_permissions import RULE
+from workers.fleet.prerequisites import reach
+from workers.wiring import make_store
 
 PASSWORD = "of/the?guide#@"
 GUIDE = (REPO / "docs/guides/run-a-fleet.md").read_text()
@@ -111,7 +111,7 @@ def test_a_url_of_the_guide(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     monkeypatch.setattr(settings, "SWARM_STATE_URL", used)
 
-    reach(Address.of(used))
+    reach(ServerUrl.of(used))
     store = make_store()
     with contextlib.closing(store.wire):
         assert store.now_ms() > 0

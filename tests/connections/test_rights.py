@@ -1,4 +1,4 @@
-"""A user of Redis' ACL without a right that is needed: told in one line, never waited for."""
+"""A user of Redis' ACL without a needed right is reported in one line, without a wait."""
 
 import subprocess
 from pathlib import Path
@@ -8,9 +8,10 @@ import pytest
 from command_shell import REPO, Shell, naps
 from redis_servers import HOST, Servers, free_port
 
-from engine.store.address import Address
-from workers.fleets import SetupFailed, reach, worker_command
-from workers.rights import RULE
+from engine.store.server_url import ServerUrl
+from workers.broker.redis_permissions import RULE
+from workers.fleet.fleet import worker_command
+from workers.fleet.prerequisites import SetupFailed, reach
 
 GUIDE = (REPO / "docs/guides/run-a-fleet.md").read_text()
 LACKING = {
@@ -31,11 +32,11 @@ def url(made: Servers, rule: str) -> str:
 
 @pytest.mark.parametrize("right", LACKING)
 def test_the_right_that_is_missing_is_named(right: str, made: Servers) -> None:
-    without, told = LACKING[right]
+    without, message = LACKING[right]
     with pytest.raises(SetupFailed) as refused:
-        reach(Address.of(url(made, RULE.replace(right, without))))
+        reach(ServerUrl.of(url(made, RULE.replace(right, without))))
 
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "s3cret" not in str(refused.value)
 
 
@@ -45,9 +46,9 @@ def test_commands_and_workers_refuse_a_user_without_channels(
 ) -> None:
     env = {"SWARM_REDIS_URL": url(made, RULE.replace("&*", "resetchannels"))}
     assert shell.run("run", shell.write(naps(0)), **env) == 2
-    said = [shell.err]
+    printed = [shell.err]
     assert shell.run("doctor", **env) == 1
-    said.append(shell.out)
+    printed.append(shell.out)
     command: Any = worker_command(["swarm.engine"], name="w", concurrency=1)
     worker = subprocess.run(
         command,
@@ -59,9 +60,9 @@ def test_commands_and_workers_refuse_a_user_without_channels(
         check=False,
     )
     assert worker.returncode == 2, worker.stderr
-    said.append(worker.stdout + worker.stderr)
+    printed.append(worker.stdout + worker.stderr)
 
-    for text in said:
+    for text in printed:
         assert text.count("may not listen to all channels (`&*`)") == 1
         assert "Traceback" not in text
         assert "s3cret" not in text

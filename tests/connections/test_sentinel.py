@@ -1,4 +1,4 @@
-"""Sentinels: a failover while runs are under way, asked for and not asked for."""
+"""Sentinels: a failover during runs, planned and unplanned."""
 
 import contextlib
 import json
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import redis
-from installation import Installation, dumps, seq, step
-from redis_servers import HOST, Authority, Servers, free_port, tls_lines, wait_for
+from fault_installation import Installation, dumps, step
+from flow_documents import seq
+from redis_servers import HOST, Authority, Servers, free_port, tls_lines
+from waiting import until
 
 from engine.flow import evaluate, parse_node
-from engine.store.address import Address
+from engine.store.server_url import ServerUrl
 
 RUNS = 50
 STEPS = 8
@@ -33,20 +35,20 @@ class Watched(Installation):
         for port in self.ports:
             servers.start(port, self._lines(port, tls))
         servers.start(self.sentinel, self._sentinel_lines(tls), sentinel=True)
-        asked = f"master_name=mymaster&sentinel_password={SENTINEL_PASSWORD}"
-        asked = asked.replace("/", "%2F")
+        query = f"master_name=mymaster&sentinel_password={SENTINEL_PASSWORD}"
+        query = query.replace("/", "%2F")
         password = MASTER_PASSWORD.replace("/", "%2F")
         # The first of the two is down, as it may be.
         places = f"{HOST}:{free_port()},{HOST}:{self.sentinel}"
         scheme = "sentinels" if tls else "sentinel"
-        url = f"{scheme}://:{password}@{places}/0?{asked}"
+        url = f"{scheme}://:{password}@{places}/0?{query}"
         if tls:
             certificate, key = tls.issue("client")
             url += f"&ssl_ca_certs={tls.folder}/ca.pem"
             url += f"&ssl_certfile={certificate}&ssl_keyfile={key}"
         self.url = url
         self.tls = tls is not None
-        self.asking = Address.of(url).asking
+        self.sentinel_options = ServerUrl.of(url).sentinel_options
         self.until_watched()
 
     def _lines(self, port: int, tls: Authority | None) -> list[str]:
@@ -75,7 +77,7 @@ class Watched(Installation):
 
     def ask(self, *words: str) -> object:
         """Ask the sentinel."""
-        known = redis.Redis(HOST, self.sentinel, **self.asking)
+        known = redis.Redis(HOST, self.sentinel, **self.sentinel_options)
         with contextlib.closing(known):
             return known.execute_command("SENTINEL", *words)
 
@@ -88,7 +90,7 @@ class Watched(Installation):
                 return bool(seen[b"master-link-status"] == b"ok")
             return False
 
-        wait_for(good, "replica known to the sentinel")
+        until(good, 30, "the sentinel knows no replica")
 
     def master(self) -> int:
         """Return the port of the master as the sentinel has it."""
@@ -134,11 +136,11 @@ def test_a_failover_with_fifty_runs_in_flight(watched: Watched) -> None:
     watched.until(lambda: sum(watched.noted().values()), lambda n: n >= RUNS, 60)
     flying = sum(watched.status(run) == "running" for run in runs)
     if watched.tls:
-        # Nobody said goodbye: the sentinel finds out.
+        # The connection was not closed: the sentinel finds out.
         watched.servers.kill(watched.ports[0])
     else:
         assert watched.ask("FAILOVER", "mymaster")
-    wait_for(lambda: watched.master() == watched.ports[1], "failover", 60)
+    until(lambda: watched.master() == watched.ports[1], 60, "no failover")
     before = sum(watched.noted().values())
     ended = watched.until(
         lambda: watched.archived(runs), lambda got: set(got.values()) == {"done"}, 90

@@ -10,12 +10,12 @@ from command_shell import Shell, naps
 from django.conf import settings
 from redis_servers import HOST, Authority, Recorder, Servers, free_port, tls_lines
 
-from engine.store.address import Address
+from engine.store.server_url import ServerUrl
 from swarm_project.celery import app
-from workers.fleets import SetupFailed, reach
-from workers.rights import RULE
-from workers.runtime import make_store
-from workers.transport import state_address
+from workers.broker.redis_permissions import RULE
+from workers.broker.transport import state_url
+from workers.fleet.prerequisites import SetupFailed, reach
+from workers.wiring import make_store
 
 PASSWORD = "s3/cret?and #more@:%"
 ACL = [
@@ -60,11 +60,11 @@ def test_every_connection_of_state_and_broker_begins_with_a_tls_hello(
         url = f"rediss://swarm:{quote(PASSWORD, safe='')}@{HOST}:{recorder.port}/0"
         url += query(authority)
         monkeypatch.setattr(settings, "SWARM_STATE_URL", url)
-        reach(state_address())
+        reach(state_url())
         store = make_store()
         with contextlib.closing(store.wire):
             assert store.now_ms() > 0
-        asked = len(recorder.sent)
+        before = len(recorder.sent)
         with app.connection_for_write() as connection:
             # One connection of those that wait for messages, one of those that send.
             assert connection.default_channel.client.ping()
@@ -73,8 +73,8 @@ def test_every_connection_of_state_and_broker_begins_with_a_tls_hello(
             assert PASSWORD not in connection.as_uri()
             assert connection.as_uri() == f"rediss://{HOST}:{recorder.port}/0"
 
-    assert asked >= 2
-    assert len(recorder.sent) > asked
+    assert before >= 2
+    assert len(recorder.sent) > before
     for sent in recorder.sent:
         assert sent.startswith(HELLO)
         assert b"AUTH" not in sent
@@ -97,7 +97,7 @@ def test_a_server_of_another_authority_or_without_tls_gets_no_password(
         url = f"rediss://swarm:{quote(PASSWORD, safe='')}@{HOST}:{recorder.port}/0"
         url += query(authority)
         with pytest.raises(SetupFailed, match="does not answer") as refused:
-            reach(Address.of(url))
+            reach(ServerUrl.of(url))
 
     assert PASSWORD not in str(refused.value)
     assert recorder.sent
@@ -113,12 +113,12 @@ def test_a_run_over_tls_from_the_command_to_the_result(
         env = {"SWARM_REDIS_URL": url + query(authority)}
         file = shell.write(naps(0, 0))
         assert shell.run("run", file, **env) == 0, shell.err
-        said = shell.out + shell.err
+        printed = shell.out + shell.err
         assert shell.run("doctor", **env) == 0, shell.out
-        said += shell.out + shell.err
+        printed += shell.out + shell.err
 
     logs = [path.read_text() for path in (shell.var / "log").iterdir()]
-    for text in (said, *logs):
+    for text in (printed, *logs):
         assert "s3" not in text
         assert "Traceback" not in text
     # The command, doctor, and of the worker: keeper, children, steward, broker.

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 
 from blueprints.authoring.source import SETTINGS
-from blueprints.management.commands.blueprint import VERBS
+from blueprints.management.commands.blueprint import FILES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "write-a-blueprint.md"
 TEXT = PAGE.read_text()
@@ -24,7 +24,7 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in found[1].splitlines()]
 
 
-def test_every_line_does_what_it_says(
+def test_every_line_does_what_it_describes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -38,6 +38,6 @@ def test_every_line_does_what_it_says(
 
 def test_the_guide_names_every_verb_and_level() -> None:
     rows = re.findall(r"^\| `(\w+)", SECTION, re.MULTILINE)
-    assert rows == list(VERBS)
-    assert {words[3] for words in commands()} == set(VERBS)
+    assert rows == list(FILES)
+    assert {words[3] for words in commands()} == set(FILES)
     assert [name for name in SETTINGS if f"`--{name} KIND`" not in SECTION] == []

@@ -10,8 +10,8 @@ import pytest
 from blueprints.conf import spawner_class
 from blueprints.loaders.yaml_text import load_yaml
 from engine.blueprint import LintOptions, compile_blueprint, lint_blueprint
-from engine.blueprint.flow_walk import walk_nodes
-from engine.testing import Simulator
+from engine.blueprint.analysis.flow_walk import walk_nodes
+from workers.pytest_plugin import MakeSimulator
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "guides" / "write-a-blueprint.md").read_text()
@@ -30,20 +30,21 @@ def around(info: str, text: str) -> Any:
     if info == "yaml blueprint":
         return found
     if info == "yaml part":
-        return {"id": "guide", "flow": EMPTY, **found}
+        return {"id": "guide", "dialect": "swarm", "flow": EMPTY, **found}
     steps = [spot for spot in walk_nodes(found) if spot.kind == "step"]
-    names = {spot.node["ref"] for spot in steps}
+    dialect = "flow.ir" if info.endswith("flow.ir") else "swarm"
+    word = "ref" if dialect == "flow.ir" else "agent"
+    names = {spot.node[word] for spot in steps}
     agents = [
         {"name": name, "kind": "python_fn", "spec": {"fn_id": "identity"}}
         for name in sorted(names)
     ]
-    dialect = "swarm" if info.endswith("swarm") else "flow.ir"
     return {"id": "guide", "dialect": dialect, "flow": found, "agents": agents}
 
 
 @pytest.mark.parametrize(
     ("info", "text"),
-    fenced("yaml blueprint", "yaml node", "yaml node swarm", "yaml part"),
+    fenced("yaml blueprint", "yaml node", "yaml node flow.ir", "yaml part"),
 )
 def test_what_the_guide_shows_compiles_and_lints_clean(info: str, text: str) -> None:
     document = around(info, text)
@@ -53,25 +54,21 @@ def test_what_the_guide_shows_compiles_and_lints_clean(info: str, text: str) -> 
     assert compile_blueprint(document).flow
 
 
-def test_every_yaml_of_the_guide_says_what_it_is() -> None:
-    known = {"yaml blueprint", "yaml node", "yaml node swarm", "yaml part"}
+def test_every_yaml_of_the_guide_has_its_kind() -> None:
+    known = {"yaml blueprint", "yaml node", "yaml node flow.ir", "yaml part"}
     assert {info for info, _ in FENCES if info.startswith("yaml")} == known
     words = {load_yaml(text.encode())["kind"] for _, text in fenced("yaml node")}
     assert words == {"seq", "branch", "loop", "fanout", "try"}
 
 
-def test_what_the_dialect_adds_is_refused_without_it() -> None:
-    [(_, text)] = fenced("yaml node swarm")
-    report = lint_blueprint(around("yaml node", text))
-    assert report.verdict == "BLOCK"
-
-
-def test_the_whole_example_gives_what_the_guide_shows() -> None:
-    text = next(t for _, t in fenced("yaml blueprint") if t.startswith("id: mend"))
+def test_the_whole_example_gives_what_the_guide_shows(
+    swarm_simulator: MakeSimulator,
+) -> None:
+    text = next(t for _, t in fenced("yaml blueprint") if t.startswith("id: revise"))
     shown = json.loads(fenced("json result")[-1][1])
     program = compile_blueprint(load_yaml(text.encode()), kinds=["lua"])
     spawner = spawner_class("lua")()
-    simulator = Simulator.over_memory({"lua": spawner})
+    simulator = swarm_simulator({"lua": spawner})
     try:
         simulator.launch(program, program.default_init_ctx)
         assert simulator.run().status == "done"
@@ -80,9 +77,17 @@ def test_the_whole_example_gives_what_the_guide_shows() -> None:
     assert simulator.final() == shown
 
 
+def test_the_test_that_the_guide_shows_passes(swarm_simulator: MakeSimulator) -> None:
+    [(_, conftest)], [(_, text)] = fenced("python conftest"), fenced("python test")
+    assert "workers.pytest_plugin" in conftest
+    shown: dict[str, Any] = {}
+    exec(compile(text, "the guide", "exec"), shown)
+    shown["test_a_good_draft_passes"](swarm_simulator)
+
+
 def test_every_sample_that_the_guide_names_is_there() -> None:
     section = TEXT.partition("\n## Samples\n")[2].partition("\n## ")[0]
-    table = section.partition("| to see")[2]
+    table = section.partition("| example of")[2]
     named = set(re.findall(r"`([^`]+)`", table))
     samples = ROOT / "blueprints" / "samples"
     there = {

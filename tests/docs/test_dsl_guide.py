@@ -53,9 +53,9 @@ def test_the_tables_name_every_constructor_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "a.bp.lua").write_text(NAMES)
     known = set(load_blueprint(tmp_path / "a.bp.lua").document["names"])
     rows = re.findall(r"^\| (`.*?) \|", FENCE.sub("", TEXT), re.MULTILINE)
-    told = set(re.findall(r"\b[FB]\.\w+", " ".join(rows)))
+    named = set(re.findall(r"\b[FB]\.\w+", " ".join(rows)))
 
-    assert told == known
+    assert named == known
 
 
 def test_the_agent_of_the_guide_is_one() -> None:

@@ -11,6 +11,10 @@ FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GUIDE = "tests/e2e/test_guide_commands.py"
 # The test that runs a line, by page and line.
 LINES = {
+    (
+        "the-language.md",
+        "python manage.py eval '$.n * 2' --ctx '{\"n\": 4}'",
+    ): ("tests/blueprints/commands/test_eval.py", "test_the_line_of_the_guide"),
     ("write-an-agent.md", "python manage.py run review-notes.yaml"): (
         GUIDE, "test_the_guide_to_agents",
     ),
@@ -18,6 +22,10 @@ LINES = {
         "write-an-agent.md",
         "python manage.py run review-notes.yaml --set 'notes=[\"short\"]'",
     ): (GUIDE, "test_the_guide_to_agents"),
+    ("write-an-agent.md", "python manage.py run FILE --in-process"): (
+        "tests/e2e/test_in_process.py",
+        "test_breakpoint_has_the_terminal_and_all_the_time_it_needs",
+    ),
     ("output-events.md", "python manage.py run index-notes.yaml"): (
         GUIDE, "test_the_guide_to_output_events",
     ),
@@ -26,10 +34,19 @@ LINES = {
         "python manage.py run blueprints/samples/stream-build.json"
         " --set root=/tmp/python3.11",
     ): (GUIDE, "test_the_guide_to_output_events_of_a_child_process"),
+    ("the-http-api.md", "python manage.py up"): (
+        "tests/e2e/test_web.py", "test_a_terminal_gets_a_link_that_logs_in_once",
+    ),
+    ("the-http-api.md", "python manage.py check --deploy"): (
+        "tests/e2e/test_http_guide.py", "test_the_settings_for_production_are_clean",
+    ),
+    ("the-http-api.md", "python manage.py web"): (
+        "tests/e2e/test_http_guide.py", "test_the_settings_for_production_are_clean",
+    ),
     ("run-a-fleet.md", "python manage.py up --concurrency 4"): (
         GUIDE, "test_the_guide_to_a_fleet_on_one_machine",
     ),
-    ("run-a-fleet.md", "python manage.py run FILE --keep"): (
+    ("run-a-fleet.md", "python manage.py run FILE"): (
         GUIDE, "test_the_guide_to_a_fleet_on_one_machine",
     ),
     ("run-a-fleet.md", "python manage.py doctor"): (
@@ -49,8 +66,12 @@ LINES = {
 }  # fmt: skip
 # Blocks that are run as a whole, by how they are marked.
 WHOLE = {
+    "sh api": ("tests/e2e/test_http_guide.py", "test_every_line_of_the_guide_succeeds"),
     "sh blueprint": (
-        "tests/docs/test_blueprint_commands.py", "test_every_line_does_what_it_says",
+        "tests/docs/test_blueprint_commands.py", "test_every_line_does_what_it_describes",
+    ),
+    "sh kept": (
+        "tests/docs/test_version_guide.py", "test_every_line_does_what_it_describes",
     ),
     "sh run": (
         "tests/e2e/test_blueprint_guide.py",
@@ -82,15 +103,15 @@ def test_the_test_is_there(path: str, name: str) -> None:
     assert re.search(rf"^def {name}\(", (ROOT / path).read_text(), re.MULTILINE)
 
 
-# Options that the guide tells of in its tables only, and the tests that give them.
+# Options that only the tables of the guide name, and the tests that give them.
 OPTIONS = {
     "--write": "tests/blueprints/commands/test_blueprint_upgrade.py",
     "--include": "tests/blueprints/commands/test_blueprint_options.py",
-    "--block": "tests/blueprints/commands/test_blueprint_looks.py",
+    "--block": "tests/blueprints/commands/test_blueprint_explain_doctor.py",
     "--block-bytes": "tests/blueprints/commands/test_blueprint_options.py",
-    "--block-lines": "tests/blueprints/commands/test_blueprint_looks.py",
+    "--block-lines": "tests/blueprints/commands/test_blueprint_explain_doctor.py",
     "--warn-bytes": "tests/blueprints/commands/test_blueprint_options.py",
-    "--warn-lines": "tests/blueprints/commands/test_blueprint_looks.py",
+    "--warn-lines": "tests/blueprints/commands/test_blueprint_explain_doctor.py",
     "--ctx": "tests/blueprints/commands/test_blueprint_lint.py",
     "--allow": "tests/blueprints/commands/test_blueprint_lint.py",
     "--warn": "tests/blueprints/commands/test_blueprint_options.py",

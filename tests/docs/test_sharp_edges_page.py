@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "sharp-edges.md"
 SHOWN = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/[^)]+)\)")
-# The edges of reference-language 9.1, 9.2 and 9.3.
+# The edges of the flow language, of Blueprints, and of loading and storing.
 LISTED = """
 F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F11 F12 F13 F14 F15 F16 F17 F18 F19 F20
 B1 B2 B3 B4 B5 B6 B7 B8 B9 B10 B11 B12 B13 B14 B15 B16 B17 B18 B19 B20 B21 B22 B23
@@ -33,7 +33,7 @@ def test_every_edge_is_there_once_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("edge", EDGES)
-def test_an_edge_is_mended_or_kept_by_a_test_or_later_with_a_name(edge: str) -> None:
+def test_an_edge_is_fixed_or_kept_by_a_test_or_later_with_a_name(edge: str) -> None:
     _, was, what, here, shown = rows()[edge]
     assert was
     assert here
@@ -41,7 +41,7 @@ def test_an_edge_is_mended_or_kept_by_a_test_or_later_with_a_name(edge: str) -> 
     if what.startswith("later: "):
         assert (named, len(what) > len("later: ")) == ([], True)
         return
-    assert what in ("mended", "kept")
+    assert what in ("fixed", "kept")
     assert named, "no test shows it"
     for test, path in named:
         assert re.search(rf"^def {test}\(", (ROOT / path).read_text(), re.M), test
@@ -55,4 +55,4 @@ def test_no_test_bears_the_id_of_an_edge_that_is_not_there_yet() -> None:
         ):
             edge = f"{letter.upper()}{number}"
             assert edge in table, name
-            assert table[edge][2] in ("mended", "kept"), name
+            assert table[edge][2] in ("fixed", "kept"), name

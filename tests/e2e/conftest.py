@@ -1,16 +1,13 @@
-"""The commands as a person starts them; see command_shell.py."""
+"""The commands as a person starts them; see support/command_shell.py."""
 
-import sys
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from workers.server import stop_server
-
-sys.path.append(str(Path(__file__).parent))
-
 from command_shell import Shell
+from server_commands import stop_server
 
 
 @pytest.fixture(scope="session")
@@ -22,10 +19,28 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shell(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Shell]:
     """A shell over a fresh installation; whatever it started is ended."""
-    made = Shell(tmp_path_factory.mktemp("v"), cache)
-    try:
+    with closed_at_end(Shell(tmp_path_factory.mktemp("v"), cache)) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Shell]:
+    """A shell over one installation for a module, whose workers do the steps of `run`."""
+    with closed_at_end(Shell(tmp_path_factory.mktemp("v"), cache)) as made:
+        made.env["SWARM_AGENT_MODULES"] = "blueprints.samples.functions,e2e_agents"
+        up = made.start("up", "--no-web", "--keep-workers", "--concurrency", "1")
+        made.until(lambda: "launch" in made.out)
+        up.send_signal(signal.SIGINT)
+        up.wait(30)
+        yield made
+
+
+@contextmanager
+def closed_at_end(shell: Shell) -> Iterator[Shell]:
+    """End whatever a shell has started and left."""
+    try:
+        yield shell
     finally:
-        if list(made.var.glob("fleets/*.json")):
-            made.run("up", "--stop")
-        stop_server(made.var)
+        if list(shell.var.glob("fleets/*.json")):
+            shell.run("up", "--stop")
+        stop_server(shell.var)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from command_shell import Shell
+from flow_documents import at, lit, seq, step
 
 pytestmark = pytest.mark.slow
 
@@ -15,27 +16,19 @@ def ran(
 ) -> dict[str, Any]:
     """Run agent functions one after the other, each with its input; the final Ctx."""
     children = [
-        {
-            "kind": "step",
-            "ref": name,
-            "in": {"op": "lit", "value": value},
-            "out": {"op": "path", "at": f"$.{name}{number}"},
-        }
+        step(name, lit(value), f"$.{name}{number}")
         for number, (name, value) in enumerate(steps)
     ]
     agents = [
         {"name": name, "kind": "python_fn", "spec": {"fn_id": f"e2e-{name}"}}
         for name in sorted({name for name, _ in steps})
     ]
-    flow = {"kind": "seq", "children": children}
     if tried:
-        flow = {
-            "kind": "try",
-            "body": flow,
-            "catch": {"kind": "seq", "children": []},
-            "err_at": {"op": "path", "at": "$.why"},
-        }
-    file = shell.write(flow, agents=agents)
+        children = [
+            {"kind": "try", "body": one, "catch": seq(), "err_at": at(f"$.why{number}")}
+            for number, one in enumerate(children)
+        ]
+    file = shell.write(seq(*children), agents=agents)
     assert shell.run("run", file, "--concurrency", "1", **env) == 0, shell.err
     found: dict[str, Any] = json.loads(shell.out)
     return found
@@ -52,21 +45,17 @@ def test_functions_fork_and_use_multiprocessing_in_a_pools_child(shell: Shell) -
     assert shell.err.count("passed") == 3
 
 
-@pytest.mark.parametrize(
-    ("how", "says"),
-    [
-        (-9, "was ended by signal 9 (SIGKILL)"),
-        (70, "ended with exit code 70"),
-    ],
-)
-def test_a_lost_step_says_how_its_worker_died_long_before_a_lease_is_over(
-    shell: Shell, how: int, says: str
+def test_a_lost_step_names_how_its_worker_died_long_before_a_lease_is_over(
+    shell: Shell,
 ) -> None:
     began = time.monotonic()
-    ctx = ran(shell, ("die", how), tried=True, SWARM_LEASE="30")
+    few = {"SWARM_LEASE": "15", "SWARM_MAX_LOST": "1"}
+    ctx = ran(shell, ("die", -9), ("die", 70), tried=True, **few)
 
-    assert ctx["why"].endswith(f"lost after 4 attempts, the last worker {says}")
-    # A lease for each of the four would be two minutes; the steward watches for one.
+    lost = "lost after 2 attempts, the last worker"
+    assert ctx["why0"].endswith(f"{lost} was ended by signal 9 (SIGKILL)")
+    assert ctx["why1"].endswith(f"{lost} ended with exit code 70")
+    # A lease for each of the four would be a minute; the steward watches for one.
     assert time.monotonic() - began < 55
 
 

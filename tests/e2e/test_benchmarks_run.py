@@ -56,7 +56,7 @@ def result(mode: str, name: str, ours_ms: float, canvas_ms: float) -> Result:
     return Result(mode, shape, rounds[:1], rounds[1:])
 
 
-def test_the_check_tells_each_floor_and_fails_on_a_miss(
+def test_the_check_reports_each_floor_and_fails_on_a_miss(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     good = [
@@ -84,7 +84,7 @@ def test_the_check_tells_each_floor_and_fails_on_a_miss(
     )
 
 
-def test_the_check_holds_ratios_against_an_earlier_run(tmp_path: Path) -> None:
+def test_the_check_compares_ratios_with_an_earlier_run(tmp_path: Path) -> None:
     def run(ms: float) -> list[Result]:
         names = ("chain100", "runs200x10", "fanout1000")
         return [result(CONTINUED, name, ms, 1000) for name in names]

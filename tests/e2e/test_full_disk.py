@@ -1,4 +1,4 @@
-"""The disk below an installation is full: said at once, and nothing hangs for it."""
+"""The disk below an installation is full: reported at once, and no process hangs."""
 
 import json
 import signal
@@ -94,7 +94,7 @@ def counting(disk: SmallDisk) -> Path:
 
 
 def fill_under_way(disk: SmallDisk, *args: object) -> subprocess.Popen[str]:
-    """Start a run and fill its disk once it moves; returns when that is told."""
+    """Start a run and fill its disk once it moves; return when that is reported."""
     command = disk.start("run", counting(disk), *args)
     disk.until(lambda: disk.err.count("passed") > 3)
     disk.fill()
@@ -103,7 +103,7 @@ def fill_under_way(disk: SmallDisk, *args: object) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_when_there_is_room_again(disk: SmallDisk):
+def test_a_run_continues_when_there_is_room_again(disk: SmallDisk):
     command = fill_under_way(disk)
     [run] = {word for word in disk.err.split() if word.startswith("R-")}
     refused = disk.another("runs", "cancel", run)
@@ -115,14 +115,14 @@ def test_a_run_goes_on_when_there_is_room_again(disk: SmallDisk):
     disk.make_room()
     assert command.wait(60) == 0, disk.err
     assert json.loads(disk.out)["got"]["count"] == LOOPS
-    assert "there is room again" in disk.err
+    assert "There is free space again" in disk.err
 
 
 @pytest.mark.slow
-def test_ctrl_c_and_resume_hold_on_a_full_disk(disk: SmallDisk):
+def test_ctrl_c_and_resume_work_on_a_full_disk(disk: SmallDisk):
     command = fill_under_way(disk)
     command.send_signal(signal.SIGINT)
-    disk.until(lambda: "interrupted." in disk.err)
+    disk.until(lambda: "Interrupted." in disk.err)
     command.send_signal(signal.SIGINT)
 
     assert command.wait(30) == 130, disk.err
@@ -135,7 +135,7 @@ def test_ctrl_c_and_resume_hold_on_a_full_disk(disk: SmallDisk):
 
 
 @pytest.mark.slow
-def test_a_deadline_holds_on_a_full_disk(disk: SmallDisk):
+def test_a_deadline_applies_on_a_full_disk(disk: SmallDisk):
     command = fill_under_way(disk, "--timeout", "12", "--json")
 
     assert command.wait(40) == 3, disk.err
@@ -143,6 +143,6 @@ def test_a_deadline_holds_on_a_full_disk(disk: SmallDisk):
     assert got["error"]["kind"] == "RunDeadline"
     assert FULL in got["error"]["text"]
     assert "Traceback" not in disk.err
-    # What nobody could note is noted when there is room.
+    # The end that could not be recorded is recorded when there is room.
     disk.make_room()
     assert disk.run("runs", "resume", got["run"]) == 3, disk.err

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from command_shell import REPO, Shell, naps
 
-from workers.server import ensure_server
+from workers.embedded_server.server import ensure_server
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,8 @@ def fences(page: str, info: str) -> list[str]:
 def commands(text: str) -> list[list[str]]:
     """Return the words of each line that runs manage.py, without them."""
     lines = [line.removeprefix("$ ").split(" 2>&1")[0] for line in text.splitlines()]
-    found = [shlex.split(line, comments=True) for line in lines if "manage.py " in line]
+    own = [line for line in lines if "manage.py " in line and ": python" not in line]
+    found = [shlex.split(line, comments=True) for line in own]
     assert all(words[:2] == ["python", "manage.py"] for words in found)
     return [words[2:] for words in found]
 
@@ -84,7 +85,8 @@ def test_the_guide_to_agents(shell: Shell):
     )
     [function] = fences(page, "python agent")
     env = beside(shell, notes_agents__py=function, review_notes__yaml=blueprint)
-    modules, runs = fences(page, "sh")
+    # The second has a debugger (tests/e2e/test_in_process.py).
+    modules, _, runs = fences(page, "sh")
     env |= exported(modules)
     assert set(exported(modules)) == {"SWARM_AGENT_MODULES"}
 
@@ -112,7 +114,7 @@ def test_the_guide_to_output_events(shell: Shell):
     assert code == 0, shell.err
     shown = session[session.index("\n{") : session.rindex("}") + 1]
     assert json.loads(shell.out) == json.loads(shown)
-    # All but the notes of one stage, which are told once a second.
+    # All but the notes of one stage, which are printed once a second.
     for line in session.splitlines():
         if line.startswith(("  log", "  part")) or "writing" in line:
             assert line in shell.err
@@ -136,13 +138,13 @@ def test_the_guide_to_output_events_of_a_child_process(shell: Shell):
 def test_the_guide_to_a_fleet_on_one_machine(shell: Shell):
     here, _ = fences("run-a-fleet.md", "sh")
     up, run, doctor = commands(here)
-    assert (up[0], run, doctor) == ("up", ["run", "FILE", "--keep"], ["doctor"])
+    assert (up[0], run, doctor) == ("up", ["run", "FILE"], ["doctor"])
     file = shell.write(naps(0))
     log = shell.var / "up.log"
     with in_background(shell, log, *up):
         shell.until(lambda: len(shell.workers()) > int(up[-1]))
         before = serving(shell)
-        assert shell.run("run", file, "--keep") == 0, shell.err
+        assert shell.run("run", file) == 0, shell.err
         # The run has used the workers that are up and started none.
         assert serving(shell) == before
         assert shell.run(*doctor) == 0, shell.out
@@ -168,6 +170,6 @@ def test_the_guide_to_a_fleet_on_many_machines(shell: Shell):
     with in_background(shell, log, *fleet, **env):
         shell.until(lambda: len(shell.workers()) > int(fleet[-1]))
         file = shell.write(naps(0, 0))
-        assert shell.run("run", file, "--concurrency", "0", **env) == 0, shell.err
+        assert shell.run("run", file, "--no-workers", **env) == 0, shell.err
         assert json.loads(shell.out) == {"nap0": "/children/0", "nap1": "/children/1"}
     assert "Traceback" not in log.read_text()

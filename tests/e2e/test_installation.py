@@ -1,4 +1,4 @@
-"""A database that was thrown away beside the Redis that went with it."""
+"""A database that was deleted, with the Redis that belonged to it."""
 
 import json
 

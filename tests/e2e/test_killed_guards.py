@@ -1,4 +1,4 @@
-"""A program that kills all that looks after it but the command: its daemon is ended."""
+"""A program that kills all its guards but the command: its daemon is ended."""
 
 import os
 import signal
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from command_shell import Shell
+from living_processes import alive
 
-from workers.kin import children
+from workers.process.posix import children
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,14 +42,6 @@ while not os.path.exists(sys.argv[1]): time.sleep(0.01)
 for pid in reversed(above): os.kill(pid, signal.SIGKILL)
 time.sleep(60)
 """
-
-
-def alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def attack(shell: Shell) -> tuple[Path, Path]:
@@ -91,7 +84,7 @@ def test_up_ends_what_killed_guards_left_and_spares_the_server(shell: Shell) -> 
         # Adopted as the daemon will be.
         shell.until(lambda: supervisor in children(up.pid))
 
-        assert shell.run("run", file, "--keep") == 0, shell.err
+        assert shell.run("run", file, "--keep-workers") == 0, shell.err
         daemon = int(note.read_text())
         shell.until(lambda: not alive(daemon))
         assert up.poll() is None

@@ -1,10 +1,11 @@
-"""Lua scripts that go beyond a limit, on a real worker that goes on (issue 3)."""
+"""Lua scripts beyond a limit, on a real worker, which continues."""
 
 import json
 from typing import Any
 
 import pytest
 from command_shell import Shell
+from flow_documents import at, step
 
 pytestmark = pytest.mark.slow
 
@@ -27,20 +28,12 @@ EXCESSES = {
 }
 
 
-def path(at: str) -> dict[str, Any]:
-    return {"op": "path", "at": at}
-
-
-def step(ref: str, out: str) -> dict[str, Any]:
-    return {"kind": "step", "ref": ref, "in": path("$.n"), "out": path(out)}
-
-
 def caught(name: str) -> dict[str, Any]:
     return {
         "kind": "try",
-        "body": step(name, f"$.{name}.result"),
-        "catch": {"kind": "let", "at": f"$.{name}.caught", "value": path("$.err")},
-        "err_at": path("$.err"),
+        "body": step(name, at("$.n"), f"$.{name}.result"),
+        "catch": {"kind": "let", "at": f"$.{name}.caught", "value": at("$.err")},
+        "err_at": at("$.err"),
     }
 
 
@@ -49,10 +42,13 @@ def lua(name: str, source: str) -> dict[str, Any]:
     return {"name": name, "kind": "lua", "spec": {"source": source, "limits": limits}}
 
 
-def test_each_excess_ends_in_time_with_a_reason_and_the_worker_goes_on(shell: Shell):
-    children = [step("pid", "$.before")]
+def test_each_excess_ends_in_time_with_a_reason_and_the_worker_continues(shell: Shell):
+    children = [step("pid", at("$.n"), "$.before")]
     for name in EXCESSES:
-        after = [step("next", f"$.{name}.next"), step("pid", f"$.{name}.pid")]
+        after = [
+            step("next", at("$.n"), f"$.{name}.next"),
+            step("pid", at("$.n"), f"$.{name}.pid"),
+        ]
         children += [caught(name), *after]
     agents = [lua(name, source) for name, (source, _) in EXCESSES.items()]
     agents.append(lua("next", "return _CTX + 1"))
@@ -65,8 +61,8 @@ def test_each_excess_ends_in_time_with_a_reason_and_the_worker_goes_on(shell: Sh
     got = json.loads(shell.out)
     ctx = got["ctx"]
     for name, (_, reason) in EXCESSES.items():
-        told = ctx[name]["caught"]
-        assert told.startswith(f"dispatcher error for ref '{name}': {reason}")
+        error = ctx[name]["caught"]
+        assert error.startswith(f"dispatcher error for ref '{name}': {reason}")
         assert ctx[name]["next"] == 7
         assert ctx[name]["pid"] == ctx["before"]
     steps = {one["agent"]: one for one in got["steps"] if one["agent"] in EXCESSES}

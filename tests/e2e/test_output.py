@@ -1,4 +1,4 @@
-"""What agents say while they work, seen from a terminal; with real processes."""
+"""Output events of agents, seen from a terminal; with real processes."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ def talk(seconds: float) -> Any:
 
 
 def shown(shell: Shell, run: str, *args: str) -> str:
-    """Return what `runs show` prints, beside a command that goes on."""
+    """Return what `runs show` prints, while another command continues."""
     return subprocess.run(
         [sys.executable, "manage.py", "runs", "show", run, *args],
         cwd=REPO,
@@ -54,7 +54,7 @@ def test_stage_and_log_are_seen_while_the_step_runs(shell: Shell):
 
     assert command.wait(30) == 0, shell.err
     assert json.loads(shell.out)["x"] == {"out": "done", "parts": {"plan.md": "# Plan"}}
-    lines = [line.split()[0] for line in shell.err.splitlines()[1:-1]]
+    lines = [line.split()[0] for line in shell.err.splitlines()[1:-2]]
     assert lines == ["running", "log", "running", "part", "passed"]
     assert '  part   /children/0  plan.md: "# Plan"\n' in shown(shell, run)
     report = json.loads(shown(shell, run, "--json"))
@@ -73,9 +73,9 @@ def test_a_worker_serves_what_works_beside_a_broken_module(shell: Shell):
         shell.err
     )
     logs = "".join(p.read_text() for p in shell.var.rglob("*.log"))
-    told = [line for line in logs.splitlines() if "'broken_agents'" in line]
-    assert len(told) == 1
-    assert "can't be imported: RuntimeError: no licence" in told[0]
+    printed = [line for line in logs.splitlines() if "'broken_agents'" in line]
+    assert len(printed) == 1
+    assert "can't be imported: RuntimeError: no licence" in printed[0]
 
 
 def test_a_child_process_is_seen_while_it_builds(shell: Shell):
@@ -94,9 +94,9 @@ def test_a_child_process_is_seen_while_it_builds(shell: Shell):
     assert "part     builder  subprocess  /body/children/0  broken" in shell.err
     assert "final    builder  subprocess  /body/children/0  by builder: {" in shell.err
     run = shell.err.split()[1]
-    told = shown(shell, run)
-    assert "  part   /body/children/0  broken: []\n" in told
-    assert "  final  /body/children/0  by builder\n" in told
+    printed = shown(shell, run)
+    assert "  part   /body/children/0  broken: []\n" in printed
+    assert "  final  /body/children/0  by builder\n" in printed
     ctx = json.loads(shell.out)
     assert ctx["verdict"] == "built"
     assert ctx["build"]["parts"] == {"broken": []}

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from command_shell import REPO, Shell, naps
@@ -28,7 +29,7 @@ def test_a_sample_runs_to_its_end_and_leaves_nothing(shell: Shell):
 def test_both_dialects_give_the_same_report_on_a_fleet(shell: Shell):
     samples = {"SWARM_AGENT_MODULES": "blueprints.samples.functions"}
     reports = []
-    for name in ("repo-digest", "repo-digest-swarm"):
+    for name in ("repo-digest", "repo-digest-flow-ir"):
         file = f"blueprints/samples/{name}.json"
         code = shell.run("run", file, "--set", "root=docs", **samples)
         assert code == 0, shell.err
@@ -68,15 +69,12 @@ def test_lua_scripts_work_in_batches_and_leave_nothing(shell: Shell):
     ],
 )  # fmt: skip
 def test_a_sample_of_any_form_runs_to_its_end(
-    shell: Shell, sample: str, key: str, value: object
+    kept: Shell, sample: str, key: str, value: object
 ):
-    functions = {"SWARM_AGENT_MODULES": "blueprints.samples.functions"}
-    code = shell.run("run", f"blueprints/samples/{sample}", **functions)
+    code = kept.run("run", f"blueprints/samples/{sample}")
 
-    assert code == 0, shell.err
-    assert json.loads(shell.out)[key] == value
-    # The steward sees a moment later that its worker is gone.
-    shell.until(lambda: shell.workers() == [])
+    assert code == 0, kept.err
+    assert json.loads(kept.out)[key] == value
 
 
 def test_a_lane_in_lua_that_does_not_end_costs_only_itself(shell: Shell):
@@ -118,14 +116,17 @@ def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
     assert shell.run("run", file, "--json", "--set", "a.b=text") == 0
     got = json.loads(shell.out)
     assert shell.out.count("\n") == 1
-    assert set(got) == {"run", "status", "ctx", "error", "steps", "usage"}
+    facts = {"run", "blueprint", "status", "seconds", "ctx", "error", "steps", "usage"}
+    assert set(got) == facts
     assert (got["status"], got["error"]) == ("done", None)
     assert got["ctx"]["a"] == {"b": "text", "c": 2}
     assert got["ctx"]["nap1"] == "/children/1"
     first = got["steps"][0]
     assert first.pop("seconds") >= 0
+    assert first.pop("started_at").endswith("+00:00")
     assert first == {
         "place": "/children/0",
+        "name": "/children/0",
         "agent": "nap",
         "kind": "python_fn",
         "status": "passed",
@@ -147,7 +148,7 @@ def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
     assert shell.run("runs", "cancel", run) == 1
     assert f"run {run} is done; nothing was cancelled" in shell.out
     assert shell.run("runs", "resume", run) == 0
-    assert "is done already" in shell.err
+    assert "it has ended already\n" in shell.err
 
 
 def test_a_failed_step_fails_the_run_with_its_reason(shell: Shell):
@@ -184,6 +185,8 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(shell: Shell):
     assert shell.workers() == []
 
     run = line.split()[-1]
+    assert shell.run("runs", "show", run) == 0, shell.err
+    assert shell.out.endswith(f"carry the run on with: {line.strip()}\n")
     assert shell.run("runs", "resume", run) == 0, shell.err
     assert json.loads(shell.out)["nap4"] == "/children/4"
     # What was committed is not done again; the interrupted step may be.
@@ -193,11 +196,28 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(shell: Shell):
     assert (counts[0], counts[1], counts[3], counts[4]) == (1, 1, 1, 1)
 
 
+def test_a_second_ctrl_c_kills_and_resume_waits_for_no_lease(shell: Shell):
+    lease = {"SWARM_LEASE": "20"}
+    command = shell.start("run", shell.write(naps(0, 6)), **lease)
+    shell.until(lambda: len(shell.calls()) == 2)
+    command.send_signal(signal.SIGINT)
+    shell.until(lambda: "Ctrl-C kills them now" in shell.err)
+    command.send_signal(signal.SIGINT)
+    assert command.wait(20) == 130
+    run = shell.err.split()[-1]
+
+    began = time.monotonic()
+    command = shell.start("runs", "resume", run, **lease)
+    shell.until(lambda: len(shell.calls()) == 3)
+    assert time.monotonic() - began < 12
+    assert command.wait(30) == 0, shell.err
+
+
 def test_ctrl_c_lets_a_step_end_that_takes_less_than_the_warm_shutdown(shell: Shell):
     command = shell.start("run", shell.write(naps(0, 12, 0)))
     shell.until(lambda: len(shell.calls()) == 2)
     command.send_signal(signal.SIGINT)
-    shell.until(lambda: "Steps under way have 25 s to end" in shell.err)
+    shell.until(lambda: "Running steps have 25 s to end" in shell.err)
 
     assert command.wait(40) == 130
     run = shell.err.split()[-1]
@@ -218,16 +238,18 @@ def test_kill_nine_of_the_command_leaves_no_worker(shell: Shell):
 def test_a_fleet_that_is_kept_serves_the_next_run(shell: Shell):
     file = shell.write(naps(0))
 
-    assert shell.run("run", file, "--keep") == 0, shell.err
+    assert shell.run("run", file, "--keep-workers") == 0, shell.err
     first = sorted(shell.workers())
     assert first
-    assert shell.run("run", file, "--keep") == 0, shell.err
+    assert shell.run("run", file) == 0, shell.err
+    assert "The workers of run-" in shell.err
+    assert sorted(shell.workers()) == first
     assert len(list(shell.var.glob("fleets/*.json"))) == 1
     assert shell.run("doctor", "--json") == 0, shell.out
     found = {f["name"]: f["level"] for f in json.loads(shell.out)["findings"]}
     assert (found["workers"], found["steward"], found["aof"]) == ("ok", "ok", "ok")
 
-    asked = subprocess.run(
+    printed = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -244,7 +266,7 @@ def test_a_fleet_that_is_kept_serves_the_next_run(shell: Shell):
         timeout=30,
         check=True,
     )
-    assert "swarm.python_fn" in asked.stdout
+    assert "swarm.python_fn" in printed.stdout
     assert shell.run("up", "--stop") == 0
     shell.until(lambda: not shell.workers(), 10)
 
@@ -269,8 +291,8 @@ def test_a_run_that_waits_is_cancelled(shell: Shell):
 
 
 def test_a_stock_celery_worker_works_off_a_run_of_another_terminal(shell: Shell):
-    command = shell.start("run", shell.write(naps(0, 0)), "--concurrency", "0")
-    # Until then nobody serves the queue, and the command says so.
+    command = shell.start("run", shell.write(naps(0, 0)), "--no-workers")
+    # Until then no worker serves the queue, and the command reports it.
     missing = "no worker serves swarm.python_fn; start `python manage.py fleet"
     shell.until(lambda: missing in shell.err)
     doctor = subprocess.run(

@@ -31,7 +31,7 @@ JUDGE = "return { parts = { verdict = _CTX.verdict or _CTX.parts.verdict } }"
     [("ACCEPT", "ok", True), ("REJECT", "halted_at", "one"), (None, "ok", True)],
 )
 def test_a_folder_with_a_script_runs_by_its_parameters(
-    shell: Shell, tmp_path: Path, verdict: str | None, key: str, value: object
+    kept: Shell, tmp_path: Path, verdict: str | None, key: str, value: object
 ):
     (tmp_path / "blueprint.bp.lua").write_text(SCRIPT)
     (tmp_path / "more").mkdir()
@@ -40,11 +40,10 @@ def test_a_folder_with_a_script_runs_by_its_parameters(
     (tmp_path / "judge.lua").write_text(source)
     given = {"stages": ["one", "two"], "d": {"one": {"verdict": verdict}}}
     include = tmp_path / "more"
-    code = shell.run("run", tmp_path, "--ctx", json.dumps(given), "--include", include)
+    code = kept.run("run", tmp_path, "--ctx", json.dumps(given), "--include", include)
 
-    assert code == 0, shell.err
-    ctx = json.loads(shell.out)
-    # A verdict that nobody gave halts nothing (B12).
+    assert code == 0, kept.err
+    ctx = json.loads(kept.out)
+    # A missing verdict halts nothing (B12).
     assert ctx[key] == value
     assert ("two" in ctx) == (key == "ok")
-    shell.until(lambda: not shell.workers())

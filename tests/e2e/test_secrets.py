@@ -7,7 +7,7 @@ import sys
 import pytest
 from command_shell import REPO, Shell
 
-from workers.process.launcher import give_up_looking
+from workers.process.launcher import drop_peek_capabilities
 
 pytestmark = pytest.mark.slow
 
@@ -44,12 +44,12 @@ def test_a_child_finds_it_in_none_of_its_parents(shell: Shell):
         capture_output=True,
         # Else root's child would give up rights that its parents keep, and see nothing
         # whether they hide or not.
-        preexec_fn=give_up_looking,
+        preexec_fn=drop_peek_capabilities,
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)["told"]
     lines = [line for line, _ in told]
-    for part in ("launcher.py", "celery", "fleets_child.py", "manage.py run"):
+    for part in ("launcher.py", "celery", "worker_guard.py", "manage.py run"):
         assert any(part in line for line in lines), lines
     assert [line for line, seen in told if seen] == []

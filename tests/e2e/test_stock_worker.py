@@ -39,4 +39,7 @@ def test_a_worker_with_a_bad_setting_is_refused_in_one_line(shell: Shell):
     ended = stock_worker(shell, SWARM_LEASE="0.5")
 
     assert ended.returncode != 0
-    assert ended.stderr == "SWARM_LEASE: expected at least 2 seconds, got '0.5'\n"
+    assert (
+        ended.stderr
+        == "SWARM_LEASE: expected a number of seconds from 2 up to 31622400 (a year), got '0.5'\n"
+    )

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from engine.ids import SORTS, check_id, new_id, uuid7_hex
+from engine.ids import KINDS, check_id, new_id, uuid7_hex
 
 
-@pytest.mark.parametrize("prefix", SORTS)
+@pytest.mark.parametrize("prefix", KINDS)
 def test_a_new_id_passes_its_own_check(prefix):
     made = new_id(prefix)
 

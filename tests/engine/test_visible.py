@@ -1,4 +1,4 @@
-"""What a terminal would obey is text, and JSON stays the same JSON."""
+"""Terminal escapes become text, and JSON stays the same JSON."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from engine.visible import VisibleFormatter, visible
 
 BIDI = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 HALVES = range(0xD800, 0xE000)
-OBEYED = {
+CONTROLS = {
     *(code for code in range(0x20) if chr(code) not in "\t\n"),
     *range(0x7F, 0xA0),
     *(0x2028, 0x2029, *BIDI, *HALVES),
@@ -36,11 +36,11 @@ def test_what_is_obeyed_is_shown(text: str, shown: str | None) -> None:
 
 def test_every_character_that_is_obeyed_is_replaced() -> None:
     for code in range(sys.maxunicode + 1):
-        assert (visible(chr(code)) != chr(code)) == (code in OBEYED), hex(code)
+        assert (visible(chr(code)) != chr(code)) == (code in CONTROLS), hex(code)
 
 
 def test_json_stays_the_same_json() -> None:
-    value = {chr(code): chr(code) for code in OBEYED if code not in HALVES}
+    value = {chr(code): chr(code) for code in CONTROLS if code not in HALVES}
     text = json.dumps(value, ensure_ascii=False)
     assert visible(text) != text
     assert json.loads(visible(text)) == value

@@ -1,14 +1,9 @@
-"""Real servers and real worker processes to be killed; see installation.py."""
+"""Real servers and real worker processes to be killed; see support/fault_installation.py."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
-
-from installation import Installation
+from fault_installation import Installation
 
 
 @pytest.fixture

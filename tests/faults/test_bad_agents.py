@@ -1,19 +1,19 @@
-"""Agents that do what they must not: the step fails with its reason, the worker serves on."""
+"""Agents that break the rules: the step fails with its reason, the worker continues."""
 
 import sys
 import time
 from typing import Any
 
 import pytest
-from installation import Installation, agent, step
+from fault_installation import Installation, agent, step
 
 from engine.blueprint.program import Agent
 
 BAD = {
     # agent function: what the failure says
     "fault-raise": "ValueError: no such customer",
-    "fault-not-json": "can't be held as JSON",
-    "fault-nan": "NaN or Infinity",
+    "fault-not-json": "can't be written as JSON",
+    "fault-nan": "JSON has no such number",
     "fault-sleep": "timed out after 1 s",
     "fault-stubborn": "timed out after 1 s",
     "fault-fork": "timed out after 1 s",
@@ -53,7 +53,7 @@ TIMEOUT_S = 1
 
 
 def bad_ones() -> list[tuple[str, Agent, str]]:
-    """Return what each does, its agent, and what its failure says."""
+    """Return what each does, its agent, and the text of its failure."""
     found = [
         (name, agent("bad", name, timeout_ms=TIMEOUT_S * 1000), says)
         for name, says in BAD.items()
@@ -100,7 +100,7 @@ def test_a_step_fails_with_its_reason_and_the_next_is_served(
 
 
 def is_program(line: str) -> bool:
-    """Tell whether a process is a program that one of the bad agents has started."""
+    """Return whether a process is a program that one of the bad agents has started."""
     return line.startswith(("sleep 7", f"{sys.executable} -I -c"))
 
 
@@ -116,7 +116,7 @@ def test_a_step_that_kills_its_worker_each_time_ends_lost(
     ended = "the last worker was ended by signal 9 (SIGKILL)"
     assert texts == [f"lost after 4 attempts, {ended}"]
     assert sum(installation.noted().values()) == 4
-    # Nobody meant them to die: each is told, in plain lines.
+    # Their deaths are accidents: each has a plain line in the log.
     log = installation.log(0)
     assert log.count("exited with 'signal 9 (SIGKILL)'") == 4
     assert "Traceback" not in log

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from installation import Installation, step
+from fault_installation import Installation, step
+from living_processes import alive
 
 from engine.blueprint.program import Agent
 
@@ -28,14 +29,6 @@ for daemon in (False, True, True):
 time.sleep(120)
 """
 TREE_SIZE = 7
-
-
-def alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def members(group: int) -> list[int]:

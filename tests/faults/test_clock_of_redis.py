@@ -22,7 +22,7 @@ SHIMS = ("/usr/lib", "/usr/local/lib")
 AGENTS = """\
 import time
 
-from blueprints.agents import agent_function
+from engine.agents import agent_function
 
 
 @agent_function("clock-note")
@@ -151,7 +151,7 @@ def test_waits_and_deadlines_measure_the_time_that_passed(
             )
         try:
             until = time.monotonic() + 60
-            # Before there is a steward nobody can tell a jump from time that passed.
+            # Before there is a steward no process can distinguish a jump from time that passed.
             while at not in err.read_text() or not steward_looks(url):
                 assert time.monotonic() < until, err.read_text()
                 time.sleep(0.05)

@@ -1,11 +1,12 @@
-"""A database that does not answer: runs move on, history catches up afterwards."""
+"""A database that does not answer: runs continue, history catches up afterwards."""
 
 import os
 import signal
 import sqlite3
 
 import pytest
-from installation import Installation, agent, seq, step
+from fault_installation import Installation, agent, step
+from flow_documents import seq
 
 from engine.store.redis import STATE
 

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from installation import LEASE_S, Installation, dumps, fanout, seq, step
+from fault_installation import LEASE_S, Installation, dumps, fanout, step
+from flow_documents import seq
+from store_server import server_pid
 
 from engine.flow import evaluate, parse_node
-from engine.run.lanes import RESULTS
+from engine.run.drive.lanes import RESULTS
 
 RUNS = 20
 SEEDS = (1, 2, 3, 4)
@@ -48,16 +50,16 @@ class Point:
     pace: float
     """Seconds that an agent takes."""
     at: str
-    """The point in fault_points at which a child is held."""
+    """The point in fault_points at which a child is stopped."""
     skip: int
     """The most visits a child lets pass before; the seed chooses."""
     redone: int
-    """The most lanes that ran and were not committed, but for those of the held child."""
+    """The most lanes that ran and were not committed, but for those of the stopped child."""
     unrun: int
     """The most attempts that were begun and killed before their agent."""
 
 
-# A worker has two children: beside the held one, the other dies wherever it is. Between
+# A worker has two children: beside the stopped one, the other dies wherever it is. Between
 # its claim and its agent it leaves an attempt that never ran; in a batch, lanes that ran
 # and are in no journal: one flush's worth, or all the lanes of a message when fewer.
 POINTS = {
@@ -65,7 +67,7 @@ POINTS = {
     "worker in mid-continuation": Point(LONG, 0.004, "mid-continuation", 30, 0, 1),
     "worker in mid-batch": Point(WIDE, 0.006, "mid-batch", 12, RESULTS, 1),
     "between the last lane and the join": Point(LANES, 0.002, "before-join", 2, 4, 1),
-    # Nobody but the server dies, so what is run again was told to have come too late: a
+    # Only the server dies, so a repeated lane was refused as too late: a
     # lease of these tests is hardly longer than the server is away. For the same reason
     # each of the four children may find a claim over before it starts its agent.
     "embedded server": Point(WIDE, 0.003, "mid-batch", 12, 0, 4),
@@ -74,7 +76,7 @@ POINTS = {
 
 
 def held_at(installation: Installation, at: str) -> dict[str, Any]:
-    """Return what a child says that has come to the point and waits there."""
+    """Return the report of a child that has reached the point and waits there."""
     hit = installation.var / "hit"
     assert installation.until(hit.exists, bool, 30), f"no child came to {at}"
     found: dict[str, Any] = json.loads(hit.read_text())
@@ -84,7 +86,7 @@ def held_at(installation: Installation, at: str) -> dict[str, Any]:
 
 def arm(installation: Installation, point: Point, seed: int) -> None:
     """Make the next child that comes to a point wait there."""
-    asked = {
+    fault = {
         "point": point.at,
         "skip": random.Random(seed).randint(0, point.skip),
         "host": installation.steward_host(),
@@ -92,12 +94,12 @@ def arm(installation: Installation, point: Point, seed: int) -> None:
         "seed": seed,
     }
     arming = installation.var / "arming"
-    arming.write_text(json.dumps(asked))
+    arming.write_text(json.dumps(fault))
     arming.rename(installation.var / "armed")
 
 
 def strike_worker(installation: Installation, pid: int) -> None:
-    """Kill the process group of the held child, wherever its other child is."""
+    """Kill the process group of the stopped child, wherever its other child is."""
     group = os.getpgid(pid)
     [victim] = [w for w in installation.workers if w.pid == group]
     installation.kill(victim)
@@ -105,38 +107,33 @@ def strike_worker(installation: Installation, pid: int) -> None:
 
 def strike_server(installation: Installation) -> None:
     """Kill the server and see that another one is up."""
-    before = _server(installation)
+    before = server_pid(installation.store)
     os.kill(before, signal.SIGKILL)
     after = installation.until(
-        lambda: _server(installation), lambda pid: pid != before, 10
+        lambda: server_pid(installation.store), lambda pid: pid != before, 10
     )
     assert after != before
 
 
-def _server(installation: Installation) -> int:
-    raw = installation.store.wire.call("INFO", "server")
-    text = raw.decode() if isinstance(raw, bytes) else str(raw)
-    rows = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return int(rows["process_id"])
-
-
 @dataclass
 class Journal:
-    """What the journal says of runs, beside what their agents have noted."""
+    """The journal of runs, and the notes of their agents."""
 
     entries: list[tuple[str, list[Any]]]
     ran: Counter[Key]
 
     def __post_init__(self) -> None:
         """Count."""
-        events = [(run, event) for run, told in self.entries for event in told]
+        events = [
+            (run, event) for run, journaled in self.entries for event in journaled
+        ]
         self.kinds = Counter(event[0] for _, event in events)
         self.committed = Counter(self._keys(events, "passed"))
         self.lost = Counter(self._keys(events, "lost"))
         self.joined = Counter(self._keys(events, "joined"))
         self.started = Counter(self._keys(events, "started"))
         self.discarded = set(self._keys(events, "discarded"))
-        # A lane that ends in its batch tells only its end.
+        # The journal has only the end of a lane that ends in its batch.
         attempts = Counter(self.started)
         attempts.update(key for key in self.committed if key not in self.started)
         self.redone = self.ran - attempts
@@ -148,14 +145,14 @@ class Journal:
 
     def begun_with(self, key: Key) -> set[str]:
         """Return what the entry says besides that began a step's first attempt."""
-        for run, told in self.entries:
-            if run == key[0] and ["started", key[1], 1] in told:
-                return {event[0] for event in told} - {"started"}
+        for run, journaled in self.entries:
+            if run == key[0] and ["started", key[1], 1] in journaled:
+                return {event[0] for event in journaled} - {"started"}
         raise AssertionError(f"no first attempt of {key}")
 
 
 def in_hand(hit: dict[str, Any]) -> set[Key]:
-    """Return the lanes a held child had run since its last commit, the held one too."""
+    """Return the lanes that a stopped child ran since its last commit, with the current one."""
     before, _, rest = hit["place"].partition("/lane[")
     index = int(rest.partition("]")[0])
     lanes = range(index - hit["in_hand"], index + 1)
@@ -185,7 +182,9 @@ def assert_hit(point: Point, journal: Journal, hit: dict[str, Any]) -> None:
             assert journal.joined[key] == 1
 
 
-def assert_told(point: Point, journal: Journal, hit: dict[str, Any] | None) -> None:
+def assert_journaled(
+    point: Point, journal: Journal, hit: dict[str, Any] | None
+) -> None:
     """Check that agents ran as often as the journal has attempts.
 
     More often only lanes whose batch died before their results were committed, or whose
@@ -257,7 +256,7 @@ def test_every_run_ends_done_after_kill_nine(
         if not as_it_is:
             # Else state and journal go back together: what was lost is made again, and
             # the journal knows nothing of the first time.
-            assert_told(point, journal, None if server else hit)
+            assert_journaled(point, journal, None if server else hit)
         assert took < BOUND_S, rows[-1]
     with capsys.disabled():
         print("\n" + "\n".join([HEAD, *rows]))

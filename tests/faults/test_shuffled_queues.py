@@ -5,7 +5,8 @@ import time
 from collections import Counter
 
 import pytest
-from installation import Installation, dumps, fanout, seq, step
+from fault_installation import Installation, dumps, fanout, step
+from flow_documents import seq
 from losing_proxy import LosingProxy
 
 from engine.flow import evaluate, parse_node

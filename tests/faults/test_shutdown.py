@@ -1,15 +1,16 @@
-"""What ends work under way: a shutdown that lasts too long, a cancel nobody heeds."""
+"""Attempts that are killed: by a shutdown that lasts too long, by a cancel that they ignore."""
 
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
-from installation import LEASE_S, Installation, agent, seq, step
+from fault_installation import LEASE_S, Installation, agent, step
+from flow_documents import seq
+from living_processes import alive
 
-from workers.fleets_child import PATIENCE_S, WARM_S
-from workers.keeper import GRACE_S
+from workers.celery_worker.keeper import GRACE_S
+from workers.fleet.worker_guard import PATIENCE_S, WARM_S
 
 
 def child_at_work(installation: Installation) -> int:
@@ -17,14 +18,6 @@ def child_at_work(installation: Installation) -> int:
     installation.until(lambda: sum(installation.noted().values()), bool, 20)
     newest = (installation.var / "runs.log").read_text().splitlines()[-1]
     return int(newest.split()[-2])
-
-
-def alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.slow
@@ -74,8 +67,8 @@ def test_an_agent_that_does_not_heed_a_cancel_is_killed(
 
     # A second until the keeper hears of it and one for its tick, besides the grace.
     assert GRACE_S <= took < GRACE_S + 4
-    told = f"keeper: killing child {child} at run {run}: what it works on is over"
-    assert told in installation.log(0)
+    line = f"keeper: killing child {child} at run {run}: what it works on is over"
+    assert line in installation.log(0)
     [after] = installation.launch(step("quick"), {"n": 1})
     assert installation.wait([after], 10) == {after: "done"}
     assert worker.poll() is None

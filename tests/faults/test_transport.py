@@ -4,20 +4,18 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from installation import QUIET, Installation, seq, step
+from bad_messages import BAD, theirs
+from fault_installation import QUIET, Installation, step
+from flow_documents import seq
 
 from engine.store.dead_letters import BURIED, DEAD, MOST_KEPT, counts
-
-sys.path.append(str(Path(__file__).parents[1] / "workers"))
-
-from bad_messages import BAD, theirs
+from workers.embedded_server.files import Paths
+from workers.process.posix import locker_pid
 
 QUEUE = "swarm.python_fn"
 OUTAGE_S = 3.0
@@ -26,13 +24,16 @@ OUTAGE_S = 3.0
 
 def away(installation: Installation, how: signal.Signals, seconds: float) -> None:
     """End the server and keep its supervisor from starting it again for a while."""
-    described = json.loads((installation.var / "redis.json").read_text())
-    os.kill(described["supervisor_pid"], signal.SIGSTOP)
+    paths = Paths(installation.var)
+    supervisor, server = locker_pid(paths.supervisor), locker_pid(paths.server)
+    assert supervisor is not None
+    assert server is not None
+    os.kill(supervisor, signal.SIGSTOP)
     try:
-        os.kill(described["pid"], how)
+        os.kill(server, how)
         time.sleep(seconds)
     finally:
-        os.kill(described["supervisor_pid"], signal.SIGCONT)
+        os.kill(supervisor, signal.SIGCONT)
 
 
 def as_dict(flat: Any) -> Any:
@@ -121,5 +122,5 @@ def test_a_worker_lives_on_through_restarts_of_the_server(
         away(installation, how, OUTAGE_S)
         assert installation.wait(runs, 40) == dict.fromkeys(runs, "done")
         assert [installation.ctx(run) for run in runs] == [{"n": 6}] * 3
-        # Not a successor: nobody guards it here.
+        # Not a successor: it has no guard here.
         assert worker.poll() is None

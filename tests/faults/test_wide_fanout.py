@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
-from installation import AGENTS, Installation, agent, fanout, path, seq
+from fault_installation import AGENTS, Installation, agent, fanout
+from flow_documents import at, seq
+from store_server import server_figure
 
 from engine.flow import evaluate, parse_node
 
@@ -16,19 +18,11 @@ def ctx() -> dict[str, Any]:
     return {"n": 0, "big": [f"line {i} of the document" for i in range(3500)]}
 
 
-def used(installation: Installation, what: str) -> int:
-    """Return a memory figure of the server in bytes."""
-    raw = installation.store.wire.call("INFO", "memory")
-    text = raw.decode() if isinstance(raw, bytes) else str(raw)
-    rows = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return int(rows[what])
-
-
 LOOK = {
     "kind": "step",
     "ref": "look",
-    "in": path("$"),
-    "out": path("$.seen"),
+    "in": at("$"),
+    "out": at("$.seen"),
 }
 
 
@@ -43,7 +37,7 @@ def test_ten_thousand_lanes_fit_in_little_memory(
     agents = {**AGENTS, "look": agent("look", "fault-look")}
     [run] = installation.launch(flow, ctx(), **agents)
     assert installation.wait([run], 200) == {run: "done"}
-    peak = used(installation, "used_memory_peak")
+    peak = server_figure(installation.store, "memory", "used_memory_peak")
     got = installation.ctx(run)
 
     def look(_: str, value: Any) -> Any:

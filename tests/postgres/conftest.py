@@ -1,15 +1,9 @@
 """A private PostgreSQL: real binaries, a cluster of its own, no network."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
-sys.path.append(str(Path(__file__).parents[1] / "e2e"))
-
-from cluster import Cluster, running_cluster
+from postgres_cluster import Cluster, running_cluster
 
 
 @pytest.fixture(scope="session")

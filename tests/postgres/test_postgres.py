@@ -1,4 +1,4 @@
-"""What must hold on PostgreSQL as on SQLite, on a private cluster."""
+"""PostgreSQL behaves like SQLite, on a private cluster."""
 
 import json
 import os
@@ -7,19 +7,19 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from cluster import Cluster
 from command_shell import REPO, Shell, naps
-
-from workers.server import stop_server
+from postgres_cluster import Cluster
+from programs_before import MOVED
+from server_commands import stop_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SUITES = (
     "tests/test_isolation.py",
     "tests/blueprints",
-    "tests/workers/test_bookkeeper.py",
-    "tests/workers/test_session.py",
-    "tests/workers/test_upsert.py",
+    "tests/workers/steward/test_database_duties.py",
+    "tests/workers/terminal/test_session.py",
+    "tests/workers/archive/test_upsert.py",
 )
 ONLY_SQLITE = (
     "tests/blueprints/models/test_constraints.py"
@@ -67,7 +67,7 @@ def test_a_sample_runs_and_its_whole_history_is_kept(shell: Shell, cluster: Clus
     ends = f"{count}runevent WHERE data::text LIKE '%run_done%'"
     assert cluster.sql(name, ends) == "1"
     assert shell.run("runs", "show", got["run"]) == 0
-    assert "passed" in shell.out
+    assert "✔ /children/0" in shell.out
 
 
 def test_a_wide_fanout_is_archived_to_its_end(shell: Shell, cluster: Cluster):
@@ -101,7 +101,25 @@ def test_a_statement_that_hangs_is_bounded(shell: Shell):
     assert done.stdout == "30s\n"
 
 
-def test_the_suites_of_the_database_hold(cluster: Cluster):
+def test_the_programs_of_runs_get_rows_of_their_own(shell: Shell):
+    done = subprocess.run(
+        [sys.executable, REPO / "tests" / "support" / "programs_before.py"],
+        cwd=REPO,
+        env={
+            **shell.env,
+            "DJANGO_SETTINGS_MODULE": "swarm_project.settings",
+            "PYTHONPATH": str(REPO),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == MOVED
+
+
+def test_the_suites_of_the_database_pass(cluster: Cluster):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),

@@ -1,30 +1,37 @@
-"""A real server that the settings name, and runs worked off in this process."""
+"""A real server that the settings name, and runs that are driven in this process."""
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-
-from workers.server import stop_server
-
-sys.path.append(str(Path(__file__).parent))
-sys.path.append(str(Path(__file__).parents[1] / "engine" / "store"))
-
+from living_processes import mentioning
 from rig import Rig
-from servers import mentioning, until
+from server_commands import stop_server
 from store_server import running_server
+from waiting import until
+
+from engine.store.redis import RedisStore
+from workers.wiring import make_store
 
 
 @pytest.fixture
 def redis_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A real server that the settings name."""
+    """A real server that the settings and the environment name."""
     with running_server() as socket:
         url = f"unix://{socket}?db=0"
+        monkeypatch.setenv("SWARM_REDIS_URL", url)
         monkeypatch.setattr(settings, "SWARM_STATE_URL", url)
         yield url
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[RedisStore]:
+    """A store on that server."""
+    made = make_store()
+    yield made
+    made.wire.close()
 
 
 @pytest.fixture

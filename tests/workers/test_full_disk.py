@@ -1,8 +1,7 @@
-"""A Redis that can't write to its disk: said in plain words, and as good as away."""
+"""A Redis that can't write to its disk is reported, and treated like one that is away."""
 
 import contextlib
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,17 +14,24 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 from store_server import fill_disk, make_room
+from waiting import until
 
 from blueprints.models import Run
-from engine.store.address import Address, RedisUnwritable
-from workers.duties import AWAY
-from workers.fleets import SetupFailed, reach
-from workers.room import AGAIN, GRACE_S, Overdue, Room, redis_fault, var_fault
-from workers.runtime import make_store
-from workers.server_supervisor import probe
-from workers.steward import Steward
+from engine.store.server_url import RedisUnwritable, ServerUrl
+from workers.embedded_server.supervisor import answering_pid
+from workers.fleet.prerequisites import SetupFailed, reach
+from workers.runs.full_storage import (
+    FREE_AGAIN,
+    GRACE_S,
+    Overdue,
+    StorageWatch,
+    redis_fault,
+    var_fault,
+)
+from workers.steward.process import Steward
+from workers.wiring import AWAY, make_store
 
-FULL = r"^Redis can't write to its disk \(File too large\) and takes nothing"
+FULL = r"^Redis can't write to its disk \(File too large\) and takes no writes"
 
 
 @pytest.fixture
@@ -36,13 +42,6 @@ def full(redis_url: str) -> Iterator[int]:
         # The first write is answered before the disk is asked.
         until(lambda: refused(client))
         yield pid
-
-
-def until(condition: Any) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
 
 
 def refused(client: Any) -> bool:
@@ -57,16 +56,16 @@ def socket_of(url: str) -> str:
     return url.removeprefix("unix://").partition("?")[0]
 
 
-def test_it_is_told_in_a_line_and_over_when_there_is_room(
+def test_it_is_reported_in_a_line_and_over_when_there_is_room(
     full: int, redis_url: str
 ) -> None:
     with pytest.raises(SetupFailed, match=FULL):
-        reach(Address.of(redis_url))
+        reach(ServerUrl.of(redis_url))
     store = make_store()
     with pytest.raises(RedisUnwritable, match=FULL):
         store.finish("R-1", "cancelled", "no")
-    # It is up all the same: nobody needs to start another.
-    assert probe(socket_of(redis_url))[0] == "up"
+    # It is up all the same: no other needs to start.
+    assert answering_pid(socket_of(redis_url))
     assert store.head("R-1") is None
 
     make_room(full)
@@ -109,32 +108,36 @@ def test_to_a_worker_it_is_away(redis_url: str) -> None:
             late.ensure_connection(max_retries=1, interval_start=0)
 
 
-def test_who_follows_a_run_says_it_once_and_ends_at_the_deadline(full: int) -> None:
-    room = Room(Run(deadline_at=timezone.now() + timedelta(hours=1)))
-    assert room.look().startswith("Redis can't write to its disk")
-    assert room.look() == ""
-    late = Room(Run(deadline_at=timezone.now() - timedelta(seconds=2 * GRACE_S)))
+def test_a_follower_of_a_run_reports_it_once_and_ends_at_the_deadline(
+    full: int,
+) -> None:
+    room = StorageWatch(Run(deadline_at=timezone.now() + timedelta(hours=1)))
+    assert room.check().startswith("Redis can't write to its disk")
+    assert room.check() == ""
+    late = StorageWatch(
+        Run(deadline_at=timezone.now() - timedelta(seconds=2 * GRACE_S))
+    )
     with pytest.raises(Overdue, match=FULL):
-        late.look()
+        late.check()
 
     make_room(full)
-    until(lambda: room.look() == AGAIN)
-    assert room.look() == ""
-    assert late.look() == AGAIN
+    until(lambda: room.check() == FREE_AGAIN)
+    assert room.check() == ""
+    assert late.check() == FREE_AGAIN
     room.close()
     late.close()
 
 
-def test_a_folder_that_takes_nothing_is_told(
+def test_a_folder_that_takes_nothing_is_reported(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overdue = timezone.now() - timedelta(seconds=2 * GRACE_S)
-    room = Room(Run(deadline_at=overdue))
-    assert room.look() == ""
+    room = StorageWatch(Run(deadline_at=overdue))
+    assert room.check() == ""
     monkeypatch.setattr(settings, "VAR_DIR", tmp_path / "gone")
     assert (
         var_fault() == f"{tmp_path}/gone can't be written (No such file or directory)"
     )
-    # Redis notes the run's end: it is not told without it.
-    assert "free some space" in room.look()
+    # Redis records the run's end: it is not reported before.
+    assert "free some space" in room.check()
     room.close()

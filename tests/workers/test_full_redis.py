@@ -1,40 +1,23 @@
 """A Redis at its maxmemory: the steward keeps its lock and archives, which makes room."""
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import current_app
-from django.conf import settings
 from kombu import Exchange, Queue
 
 from blueprints.models import Run, RunEvent
 from blueprints.services.installations import installation_name
+from blueprints.services.runs import Launch
 from engine.blueprint import Program
-from workers import archive
-from workers.archive import Archiver
-from workers.installation import hold_redis
-from workers.launching import LaunchRefused, launch, start_run
-from workers.runtime import epoch, make_store
-from workers.steward import Steward
-
-sys.path.append(str(Path(__file__).parents[1] / "engine" / "store"))
-
-from store_server import running_server
+from workers.archive import archiver as archive_module
+from workers.archive.archiver import Archiver
+from workers.broker.installation import ensure_owner
+from workers.runs.launch import LaunchRefused, launch, start_run
+from workers.steward.process import Steward
+from workers.wiring import epoch
 
 NOTHING = Program("b", {"kind": "seq", "children": []}, {})
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A store on a real server of its own that the settings name."""
-    with running_server() as socket:
-        monkeypatch.setattr(settings, "SWARM_STATE_URL", f"unix://{socket}?db=0")
-        made = make_store()
-        yield made
-        made.wire.close()
 
 
 def fill(store: Any) -> None:
@@ -46,7 +29,7 @@ def fill(store: Any) -> None:
 def test_a_full_redis_is_archived_trimmed_and_led(
     store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = launch(store, program=NOTHING, ctx={"n": 1})
+    run = launch(store, Launch(NOTHING, {"n": 1}))
     here, steward, archiver = epoch(store), Steward(store), Archiver(store)
     fill(store)
 
@@ -57,7 +40,7 @@ def test_a_full_redis_is_archived_trimmed_and_led(
     [kept] = store.journal("0", 10)
     assert store.archived() == kept.id
     # What was kept for live followers is trimmed once it is old.
-    monkeypatch.setattr(archive, "KEEP_MS", 1)
+    monkeypatch.setattr(archive_module, "KEEP_MS", 1)
     monkeypatch.setattr(archiver, "_trimmed", 0.0)
     monkeypatch.setattr(archiver, "_measured", 0.0)
     assert archiver.turn() == 0
@@ -68,13 +51,13 @@ def test_a_full_redis_is_archived_trimmed_and_led(
 @pytest.mark.django_db(transaction=True)
 def test_a_full_redis_refuses_a_launch_with_the_reason(store: Any) -> None:
     epoch(store)
-    hold_redis(store, installation_name())
+    ensure_owner(store, installation_name())
     fill(store)
 
     with pytest.raises(LaunchRefused, match="Redis is full"):
-        launch(store, program=NOTHING, ctx={"n": 1})
+        launch(store, Launch(NOTHING, {"n": 1}))
     assert store.journal("0", 10) == []
-    # Told that nothing was started, nobody expects a run once there is room.
+    # The launch reported that nothing was started, so no run may start later.
     run = Run.objects.get()
     assert (run.status, run.error["kind"]) == ("failed", "NotStarted")
     store.wire.call("CONFIG", "SET", "maxmemory", "0")
@@ -82,11 +65,13 @@ def test_a_full_redis_refuses_a_launch_with_the_reason(store: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_full_redis_that_nobody_met_before_refuses_a_launch_too(store: Any) -> None:
+def test_a_full_redis_that_no_worker_met_before_refuses_a_launch_too(
+    store: Any,
+) -> None:
     fill(store)
 
     with pytest.raises(LaunchRefused, match="Redis is full"):
-        launch(store, program=NOTHING, ctx={"n": 1})
+        launch(store, Launch(NOTHING, {"n": 1}))
     assert not Run.objects.exists()
 
 

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
-import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 from django.conf import settings
 
-from engine.ports import (
-    NO_INPUT,
-    LuaFault,
-    LuaLimits,
-    LuaScript,
-    never,
-)
-from engine.run.outcomes import as_json
-from engine.run.outputs import (
+from engine.ports import NO_INPUT, LuaFault, LuaLimits, LuaScript, never
+from engine.run.attempt.outcomes import as_json
+from engine.run.journal.outputs import (
     LONGEST_NAME,
     Artifact,
     Log,
@@ -31,32 +24,39 @@ from engine.run.outputs import (
     cut,
     no_output,
 )
-from workers.lua.alarm import until
 from workers.lua.link import Gone, Link
-from workers.lua.sandbox_process import MOST, REQUEST
-from workers.process.descriptors import look_after
+from workers.lua.sandbox_process import (
+    CALL,
+    EVENT,
+    FAULT,
+    MOST,
+    NO_MEMORY,
+    REQUEST,
+    REQUIRE,
+    RESULT,
+)
+from workers.process.alarm import until
+from workers.process.descriptors import check_descriptors
 from workers.process.forks import end_fork
+from workers.process.pool import ChildPool
 
 MIB: Final = 1024 * 1024
 MAX_CALLS: Final = 10_000
-"""Scripts one sandbox runs before another takes its place: a net below leaks."""
+"""Scripts that one sandbox runs before another replaces it, in case it leaks memory."""
 MAX_FUNCTION_TEXT: Final = 2000
 MAX_MODULES: Final = 200
-"""Modules that one script may ask for, those that are not there included."""
-# What a frame has besides what is counted as output.
+"""Modules that one script may require, missing ones included."""
+# Bytes of a frame that do not count as output.
 _ROOM: Final = 64 * 1024
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class SandboxHost:
-    """Keeps one sandbox per script under way; safe in threads and after a fork."""
+    """Keeps one sandbox for each running script; safe in threads and after a fork."""
 
     def __init__(self) -> None:
         """Start nothing; the first script starts a sandbox (about 100 ms)."""
-        self._lock = threading.Lock()
-        self._idle: list[Link] = []
-        self._all: set[Link] = set()
-        _hosts.add(self)
+        self._links = ChildPool(lambda: Link(address_space()))
 
     def run(
         self,
@@ -68,153 +68,123 @@ class SandboxHost:
     ) -> Any:
         """Return the JSON value a script returns; raises LuaFault."""
         data = _request(script, limits)
-        talk = _Talk(script, limits, emit, cancelled)
+        exchange = _Exchange(script, limits, emit, cancelled)
         deadline = time.monotonic() + limits.seconds
-        again = True
+        may_retry = True
         while True:
-            link = self._take()
+            link = self._links.take()
             healthy = False
             try:
                 link.open()
-                # Its start is not the script's time.
-                if link.fresh:
+                # The start of a sandbox does not count as its first script's time.
+                if link.calls == 1:
                     deadline = time.monotonic() + limits.seconds
-                value, healthy = talk.hold(link, data, deadline)
+                value = exchange.serve(link, data, deadline)
+                healthy = True
                 return value
             except TimeoutError:
                 text = f"ran longer than {limits.seconds:g} s"
                 raise LuaFault("time", text) from None
             except Gone:
                 status = link.end_sandbox()
-                # It may have been killed while idle: nothing has happened yet.
-                if again and not talk.heard:
-                    again = False
+                # The sandbox may have been killed while idle: a retry repeats nothing.
+                if may_retry and not exchange.has_effects:
+                    may_retry = False
                     continue
                 raise LuaFault("sandbox", _how_it_ended(status)) from None
             except LuaFault as fault:
                 healthy = fault.kind not in ("memory", "output", "cancelled", "sandbox")
                 raise
             finally:
-                self._put(link, healthy)
+                self._put_back(link, healthy)
 
     def unenforced(self) -> list[str]:
-        """Return the limits of its processes that do not hold here; raises LuaFault.
+        """Return the process limits that this host does not enforce; raises LuaFault.
 
-        They are the net below the limits of scripts, which hold everywhere.
+        They back up the limits of scripts, which Lua itself enforces everywhere.
         """
-        link = self._take()
+        link = self._links.take()
         try:
             return link.probe()
         finally:
-            self._put(link, healthy=True)
+            self._put_back(link, healthy=True)
 
     def close(self) -> None:
-        """End all that runs below; a later script starts anew."""
-        with self._lock:
-            links, self._all, self._idle = self._all, set(), []
-        for link in links:
+        """End every sandbox; a later script starts a new one."""
+        idle, busy = self._links.clear()
+        for link in (*idle, *busy):
             link.close()
 
-    def _take(self) -> Link:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-            link = Link(address_space())
-            self._all.add(link)
-            return link
-
-    def _put(self, link: Link, healthy: bool) -> None:
+    def _put_back(self, link: Link, healthy: bool) -> None:
         if not healthy or link.calls >= MAX_CALLS:
             link.end_sandbox()
-        with self._lock:
-            if link in self._all:
-                self._idle.append(link)
-                return
-        link.close()
-
-    def forget(self) -> None:
-        """Drop the parent's sandboxes, in the child of a fork."""
-        self._lock = threading.Lock()
-        for link in self._all:
-            link.forget()
-        self._all, self._idle = set(), []
+        if not self._links.put_back(link, reusable=True):
+            link.close()
 
 
 def address_space() -> int:
-    """Return what a sandbox may map besides its own size: the net below Lua's limit."""
+    """Return how far a sandbox's address space may grow, in case Lua's own limit fails."""
     texts = 3 * (settings.SWARM_INPUT_LIMIT + settings.SWARM_OUTPUT_LIMIT)
     return int(settings.SWARM_LUA_MEMORY_MAX + texts + 64 * MIB)
 
 
-_hosts: weakref.WeakSet[SandboxHost] = weakref.WeakSet()
+@dataclass(slots=True)
+class _Exchange:
+    """The frames that one script and the worker exchange."""
 
+    script: LuaScript
+    limits: LuaLimits
+    emit: Callable[[OutputEvent], None]
+    cancelled: Callable[[], bool]
+    has_effects: bool = False
+    modules: int = 0
 
-def _after_fork() -> None:
-    for host in list(_hosts):
-        host.forget()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-class _Talk:
-    """What is said between one script and the worker."""
-
-    def __init__(
-        self,
-        script: LuaScript,
-        limits: LuaLimits,
-        emit: Callable[[OutputEvent], None],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        self.script = script
-        self.limits = limits
-        self.emit = emit
-        self.cancelled = cancelled
-        self.heard = False
-        self.modules = 0
-
-    def hold(self, link: Link, data: bytes, deadline: float) -> tuple[Any, bool]:
-        """Send the request and serve the script; its value, and True: all is well."""
+    def serve(self, link: Link, data: bytes, deadline: float) -> Any:
+        """Send the request, serve the script and return its value; raises LuaFault."""
         link.send(data, deadline)
         most = max(self.limits.output, self.limits.log * 6) + _ROOM
         while True:
             kind, text = link.receive(deadline, self.cancelled, most)
-            if kind == b"R":
-                return _loads(text), True
-            self.heard = True
-            if kind == b"E":
+            if kind == RESULT:
+                return _loads(text)
+            self.has_effects = True
+            if kind == EVENT:
                 self.emit(_event(_loads(text)))
-            elif kind in (b"H", b"Q"):
+            elif kind in (CALL, REQUIRE):
                 with until(deadline):
-                    answer = self._call(text) if kind == b"H" else self._find(text)
+                    answer = self._call(text) if kind == CALL else self._find(text)
                 link.send(len(answer).to_bytes(4, "big") + answer, deadline)
-            elif kind == b"X":
-                what, said, place, permanent = _loads(text)
-                raise _fault(what, said, place, permanent, self.limits)
-            elif kind == b"M":
-                raise _fault("memory", text.decode(), "", True, self.limits)
+            elif kind == FAULT:
+                raise _fault(*_loads(text), limits=self.limits)
+            elif kind == NO_MEMORY:
+                raise _fault("memory", text.decode(), "", True, limits=self.limits)
             else:
-                said = text[:MAX_FUNCTION_TEXT].decode(errors="replace")
-                raise LuaFault("sandbox", f"the sandbox failed: {said}")
+                error = text[:MAX_FUNCTION_TEXT].decode(errors="replace")
+                raise LuaFault("sandbox", f"the sandbox failed: {error}")
 
     def _call(self, frame: bytes) -> bytes:
-        """Call a host function; `v` and its JSON, or `e` and what went wrong."""
+        """Call a host function; return `v` and its JSON, or `e` and the error."""
         name, _, text = frame.partition(b"\0")
-        holder = os.getpid()
+        worker_pid = os.getpid()
         try:
             try:
                 value = self.script.functions[name.decode()](_loads(text))
             finally:
-                end_fork(holder)
-                look_after()
-            return b"v" + _bounded(as_json(value)[1])
+                end_fork(worker_pid)
+                check_descriptors()
+            answer, most = as_json(value).text, settings.SWARM_INPUT_LIMIT
+            if len(answer) > most:
+                raise AnswerTooLarge(
+                    f"its answer of {len(answer)} bytes is larger than SWARM_INPUT_LIMIT"
+                    f" ({most} bytes): give a path, an id or a part of it"
+                )
+            return b"v" + answer
         # SystemExit too: a host function must not end the worker.
         except (Exception, SystemExit) as error:
             return _as_table(error)
 
     def _find(self, name: bytes) -> bytes:
-        """Return `v` and the source of a module, or `e` and why there is none."""
+        """Return `v` and the source of a module, or `e` and the error."""
         self.modules += 1
         try:
             if self.modules > MAX_MODULES:
@@ -225,26 +195,16 @@ class _Talk:
 
 
 class AnswerTooLarge(ValueError):
-    """What a host function returned is larger than what a script may be given."""
+    """A host function returned more than a script may receive."""
 
     permanent = True
 
 
-def _bounded(answer: bytes) -> bytes:
-    most = settings.SWARM_INPUT_LIMIT
-    if len(answer) > most:
-        raise AnswerTooLarge(
-            f"its answer of {len(answer)} bytes is larger than SWARM_INPUT_LIMIT"
-            f" ({most} bytes): give a path, an id or a part of it"
-        )
-    return answer
-
-
 def _as_table(error: BaseException) -> bytes:
-    said = str(error)[:MAX_FUNCTION_TEXT]
+    text = str(error)[:MAX_FUNCTION_TEXT]
     fault = {
         "kind": cut(type(error).__name__, LONGEST_NAME),
-        "text": said.encode("utf-8", "replace").decode(),
+        "text": text.encode("utf-8", "replace").decode(),
         "permanent": getattr(error, "permanent", False) is True,
     }
     return b"e" + orjson.dumps(fault)
@@ -263,9 +223,7 @@ def _request(script: LuaScript, limits: LuaLimits) -> bytes:
             given = _utf8(script.input, "the input")
         else:
             given = _dumps(script.input)
-    extras = b""
-    if script.globals:
-        extras = _dumps({"globals": script.globals})
+    extras = _dumps({"globals": script.globals}) if script.globals else b""
     texts = [
         _utf8(script.label, "the label"),
         _utf8(script.source, "the source"),
@@ -285,7 +243,7 @@ def _utf8(text: str, what: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        fault = f"{what} holds half a surrogate pair"
+        fault = f"{what} contains half a surrogate pair"
         raise LuaFault("input", fault, permanent=True) from None
 
 
@@ -293,7 +251,7 @@ def _dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
-        text = f"what it is given can't be held as JSON: {error}"
+        text = f"its input can't be written as JSON: {error}"
         raise LuaFault("input", text, permanent=True) from None
 
 
@@ -301,12 +259,12 @@ def _loads(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        # Our own Lua code wrote it, so this is a sandbox that went wrong.
-        raise LuaFault("sandbox", "the sandbox sent what is no JSON") from None
+        # Our own Lua code writes these texts, so the fault is the sandbox's.
+        raise LuaFault("sandbox", "the sandbox sent text that is not JSON") from None
 
 
-def _event(said: list[Any]) -> OutputEvent:
-    match said:
+def _event(fields: list[Any]) -> OutputEvent:
+    match fields:
         case ["log", str(text), _]:
             return Log(text)
         case ["progress", str(stage), str(note)]:
@@ -319,11 +277,11 @@ def _event(said: list[Any]) -> OutputEvent:
 
 
 def _fault(
-    kind: Any, text: str, place: str, permanent: bool, limits: LuaLimits
+    kind: Any, text: str, place: str, permanent: bool, *, limits: LuaLimits
 ) -> LuaFault:
     if kind == "memory" and text.isdigit():
         text = (
-            f"what it is given, {text} bytes, does not fit in"
+            f"its source and input, {text} bytes, do not fit in"
             f" {limits.memory} bytes of memory"
         )
     elif kind == "memory":
@@ -340,7 +298,7 @@ def _fault(
 
 
 def _in_ctx(place: str) -> str:
-    """Say the place as a script would: `$.globals.x` is the global x, else `_CTX`."""
+    """Return the place as a script names it: a global of `$.globals`, otherwise `_CTX`."""
     if place.startswith("$.globals."):
         return place.removeprefix("$.globals.")
     return "_CTX" + place.removeprefix("$")

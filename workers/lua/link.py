@@ -1,4 +1,4 @@
-"""One sandbox from the worker's side: the processes below it, its frames, its end."""
+"""The worker's side of one sandbox: its processes, its frames and its end."""
 
 from __future__ import annotations
 
@@ -16,20 +16,18 @@ from typing import Final
 
 from engine.ports import LuaFault
 from workers.lua.sandbox_process import CHUNK, END, FIRST, FORK, LIMITS, PROBE, REPLY
-from workers.process import Limits, environment
-from workers.process.job import make_job
-from workers.process.launcher import frame
-from workers.process.runner import Launcher
+from workers.process.job import ChildLimits, environment, make_job
+from workers.process.runner import LauncherHandle
 
 PROGRAM: Final = str(Path(__file__).with_name("sandbox_process.py"))
 START_S: Final = 30.0
 """How long lupa may take to load; a busy machine needs seconds."""
 END_S: Final = 2.0
-LOOK_S: Final = 0.1
-# How long a read may wait by itself; nearer to what has to be on time, it is asked first.
+CANCEL_POLL_S: Final = 0.1
+# How long a read may block; with less time left, the socket is polled first.
 READ_S: Final = 0.05
-# A runtime is some 600 small blocks, made and freed for every script: glibc keeps so many
-# of each size at hand instead of 7. At most 16 MB; other allocators don't read it.
+# Each script allocates and frees some 600 small blocks: glibc caches so many of each size
+# instead of 7, at most 16 MB in all. Other allocators ignore this variable.
 ALLOCATOR: Final = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=500"}
 
 
@@ -44,46 +42,36 @@ class Link:
         """Start nothing. `address_space` bounds what a sandbox adds to its own size."""
         self.address_space = address_space
         self.calls = 0
-        self._launcher: Launcher | None = None
+        self._launcher: LauncherHandle | None = None
         self._control: socket.socket | None = None
         self._sock: socket.socket | None = None
         self._poll = select.poll()
         self._data = b""
-        self._look_at = 0.0
-
-    @property
-    def fresh(self) -> bool:
-        """Whether this sandbox has never been talked to."""
-        return self.calls <= 1
+        self._next_cancel_poll = 0.0
 
     def open(self) -> None:
-        """Have a sandbox; raises LuaFault if there can't be one."""
+        """Start a sandbox unless one runs; raises LuaFault where none can be started."""
         self.calls += 1
-        self._look_at = time.monotonic() + LOOK_S
+        self._next_cancel_poll = time.monotonic() + CANCEL_POLL_S
         if self._sock is not None:
             return
         self.calls = 1
-        try:
-            self._fork()
-        except OSError:
-            # The host died while nobody looked; a new one is not tried twice.
-            self.close()
+        # The host may have died while the link was idle: a second try has a new one.
+        for may_retry in (True, False):
             try:
-                self._fork()
+                return self._fork()
             except OSError as error:
                 self.close()
-                raise LuaFault(
-                    "sandbox", f"no sandbox can be started: {error}"
-                ) from None
+                if not may_retry:
+                    text = f"no sandbox can be started: {error}"
+                    raise LuaFault("sandbox", text) from None
 
     def _fork(self) -> None:
-        if self._control is None:
-            self._start()
-        assert self._control is not None  # noqa: S101 - _start has set it
+        control = self._control or self._start()
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                socket.send_fds(self._control, [FORK], [theirs.fileno()])
+                socket.send_fds(control, [FORK], [theirs.fileno()])
             except OSError:
                 ours.close()
                 raise
@@ -93,27 +81,26 @@ class Link:
         self._poll = select.poll()
         self._poll.register(ours, select.POLLIN)
 
-    def _start(self) -> None:
-        """Start launcher and host, and wait until lupa is loaded."""
-        launcher = self._launcher = Launcher()
+    def _start(self) -> socket.socket:
+        """Start launcher and host, wait for lupa, and return the host's socket."""
+        launcher = self._launcher = LauncherHandle()
         control, theirs = socket.socketpair()
         self._control = control
         argv = [sys.executable, "-I", "-S", PROGRAM, lupa_folder()]
         argv.append(str(self.address_space))
         names = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-        job = make_job(argv, environment(names, ALLOCATOR), "/", Limits())
+        job = make_job(argv, environment(names, ALLOCATOR), "/", ChildLimits())
         with theirs, open(os.devnull, "wb") as nothing:
             fds = [theirs.fileno(), nothing.fileno(), nothing.fileno()]
-            data = frame(job)
-            sent = socket.send_fds(launcher.sock, [data], fds)
-            launcher.sock.sendall(data[sent:])
+            launcher.send(job, fds)
         control.settimeout(START_S)
-        said = control.recv(4096).decode(errors="replace")
-        if said != "ready":
+        answer = control.recv(4096).decode(errors="replace")
+        if answer != "ready":
             self.close()
-            text = f"the Lua sandbox can't start: {said or 'its process ended'}"
+            text = f"the Lua sandbox can't start: {answer or 'its process ended'}"
             raise LuaFault("sandbox", text)
         control.settimeout(END_S)
+        return control
 
     def send(self, data: bytes, deadline: float) -> None:
         """Send a request or an answer; raises Gone, or TimeoutError at the deadline."""
@@ -168,13 +155,13 @@ class Link:
             now = time.monotonic()
             if now >= deadline:
                 raise TimeoutError
-            # By the clock: a script that keeps talking is never silent.
-            if now >= self._look_at:
+            # Also while frames arrive: a script may send them without a pause.
+            if now >= self._next_cancel_poll:
                 if cancelled():
                     raise LuaFault("cancelled", "cancelled", permanent=True)
-                self._look_at = now + LOOK_S
-            left = min(deadline, self._look_at) - now
-            # One call for most scripts: they answer before there is anything to look at.
+                self._next_cancel_poll = now + CANCEL_POLL_S
+            left = min(deadline, self._next_cancel_poll) - now
+            # One system call for most scripts: they answer before the next poll is due.
             if left < READ_S and not self._poll.poll(left * 1000):
                 continue
             try:
@@ -188,41 +175,34 @@ class Link:
             return got
 
     def end_sandbox(self) -> int:
-        """Kill the sandbox and wait for its end; its exit code or negative signal.
+        """Kill the sandbox; return its exit code or the negative signal.
 
-        The host stays. If it does not answer, all is ended.
+        The host stays for the next sandbox, unless it does not answer.
         """
-        if self._sock is None or self._control is None:
+        control = self._control
+        if self._sock is None or control is None:
             return 0
         self._sock.close()
         self._sock = None
         try:
-            self._control.sendall(END)
-            answer = self._control.recv(4)
-            if len(answer) == 4:
-                return int(struct.unpack("!i", answer)[0])
+            return _ask_host(control, END)
         except OSError:
-            pass
-        self.close()
-        return 0
+            self.close()
+            return 0
 
     def probe(self) -> list[str]:
-        """Return the names of a sandbox's limits that this host does not enforce.
+        """Return the process limits that this host does not enforce.
 
         Raises LuaFault if they can't be tried.
         """
         try:
-            if self._control is None:
-                self._start()
-            assert self._control is not None  # noqa: S101 - _start has set it
-            # Nobody waits for a script meanwhile: a busy machine may take its time.
-            self._control.settimeout(START_S)
-            self._control.sendall(PROBE)
-            answer = self._control.recv(4)
-            self._control.settimeout(END_S)
-            code = struct.unpack("!i", answer)[0] if len(answer) == 4 else -1
+            control = self._control or self._start()
+            # No script waits for this answer, and a busy machine is slow.
+            control.settimeout(START_S)
+            code = _ask_host(control, PROBE)
+            control.settimeout(END_S)
         except OSError as error:
-            # A late answer must not be taken for that of another command.
+            # A late answer would be read as that of the next command.
             self.close()
             text = f"its limits can't be tried: {error}"
             raise LuaFault("sandbox", text) from None
@@ -231,7 +211,7 @@ class Link:
         return [name for bit, name in enumerate(LIMITS) if code >> bit & 1]
 
     def close(self) -> None:
-        """End everything below; a later open() starts anew."""
+        """End every process below; a later `open` starts new ones."""
         self._drop()
         if self._launcher is not None:
             self._launcher.end(END_S)
@@ -250,6 +230,15 @@ class Link:
                 with contextlib.suppress(OSError):
                     sock.close()
         self._sock = self._control = None
+
+
+def _ask_host(control: socket.socket, command: bytes) -> int:
+    """Send a command to the host and return its answer; raises OSError."""
+    control.sendall(command)
+    answer = control.recv(4)
+    if len(answer) < 4:
+        raise OSError("its host has ended")
+    return int(struct.unpack("!i", answer)[0])
 
 
 def lupa_folder() -> str:

@@ -133,7 +133,7 @@ local function give(what, kind, name, value)
   talk("E" .. '["' .. kind .. '",' .. encode(name, #name * 6 + 8, false) .. "," .. text .. "]")
 end
 
--- The worker's own rule for the name of a part (engine/run/outputs.py), so that a script
+-- The worker's own rule for the name of a part (engine/run/journal/outputs.py), so that a script
 -- is told at the line that breaks it.
 local MAX_NAME = 128
 local CHARACTER = "[\0-\x7F\xC2-\xFD][\x80-\xBF]*"

@@ -1,4 +1,4 @@
-"""The sandbox's two processes: a host that has lupa loaded, and what it forks.
+"""The two processes of the sandbox: a host that has lupa loaded, and its fork.
 
 Run by path (`python -I -S sandbox_process.py FOLDER_OF_LUPA ADDRESS_SPACE`). The host
 reads commands on descriptor 0; a sandbox serves scripts on the socket it is given.
@@ -22,20 +22,23 @@ from typing import Any, NoReturn
 REQUEST = struct.Struct("!QQQB5I")
 REPLY = struct.Struct("!cI")
 FORK, END, PROBE = b"F", b"E", b"P"
-# What a probe tells about, a bit each.
+# The limits that a probe tries, a bit each.
 LIMITS = ("memory", "open files", "processes", "file size")
+# The types of frames that a sandbox sends.
+RESULT, EVENT, CALL, REQUIRE, FAULT = b"R", b"E", b"H", b"Q", b"X"
+NO_MEMORY, FAILURE, RETRY_ANSWER = b"M", b"F", b"A"
 CHUNK = 256 * 1024
 # Holds most requests and replies whole; larger buffers cost more than they save.
 FIRST = 16 * 1024
-# A runtime of so many bytes is taken apart in well under a millisecond.
+# A runtime of this size is freed in well under a millisecond.
 SMALL = 1024 * 1024
-# Stays below the length field of a frame.
+# The largest request: its length fits into the field of a frame.
 MOST = 1 << 31
-# What a text takes in Lua besides its bytes, and what lupa needs around it.
+# Bytes that Lua and lupa need for a text besides its own.
 SLACK = 4096
 
 FOLDER = Path(__file__).parent
-# The chunk of json.lua is the first argument of that of sandbox.lua.
+# json.lua is compiled into a function, the first argument of sandbox.lua.
 WHOLE = b"""
 local function codec()
 %s
@@ -53,7 +56,7 @@ def deny(*_: Any) -> NoReturn:
 
 
 def new_runtime(lua54: Any) -> Any:
-    """Return a runtime without Python in it; strings are bytes on our side."""
+    """Return a runtime that reaches no Python object; its strings are bytes in Python."""
     return lua54.LuaRuntime(
         register_eval=False,
         register_builtins=False,
@@ -75,13 +78,15 @@ class Prelude:
         codec, sandbox = (
             (FOLDER / name).read_bytes() for name in ("json.lua", "sandbox.lua")
         )
-        # One chunk: what is loaded at once is loaded sooner.
+        # One chunk loads faster than two.
         self.code = dump(WHOLE % (codec, sandbox), b"=sandbox")
 
-    def prepare(self, talk: Callable[[bytes], bytes | bool | None]) -> tuple[Any, Any]:
+    def prepare(
+        self, exchange: Callable[[bytes], bytes | bool | None]
+    ) -> tuple[Any, Any]:
         """Return a fresh runtime and the function in it that runs one script."""
         runtime = new_runtime(self.lua54)
-        return runtime, runtime.compile(self.code, mode=b"b")(talk)
+        return runtime, runtime.compile(self.code, mode=b"b")(exchange)
 
 
 class Sandbox:
@@ -92,35 +97,35 @@ class Sandbox:
         self.prelude = prelude
         self.runtime: Any = None
         self.memory = 0
-        self.held = b""
+        self.answer = b""
 
     def serve(self) -> None:
         """Serve until end of file, or until memory was short."""
         while True:
-            # Made while the worker does something else.
-            self.runtime, run = self.prelude.prepare(self.talk)
+            # Before the request: meanwhile the worker does something else.
+            self.runtime, run = self.prelude.prepare(self.exchange)
             parts, size = self.request()
             self.runtime.set_max_memory(self.memory)
             if self.fits(size):
                 kind, text = self.result(run, parts)
             else:
-                kind, text = b"M", str(size).encode()
+                kind, text = NO_MEMORY, str(size).encode()
             del parts
             if int(self.runtime.get_memory_used()) > SMALL:
-                # What takes long must be this script's time, not the next one's.
+                # Freeing a large runtime is slow and counts as this script's time.
                 del run
                 self.runtime = run = None
             self.send(kind, text)
-            if kind == b"M":
-                # What memory was taken from may be in a bad state: the next is new.
+            if kind == NO_MEMORY:
+                # The process may be in a bad state: a new sandbox serves the next script.
                 return
-            # The worker has its answer and goes on meanwhile.
+            # Freed while the worker continues with the answer.
             del run
             self.runtime = None
 
     def request(self) -> tuple[tuple[Any, ...], int]:
-        """Return what a script is run with, and the size of its texts."""
-        # One read for all of a small request: nothing else is sent before its answer.
+        """Return the arguments that run a script, and the size of its texts."""
+        # One read for a small request: the worker sends nothing more before the answer.
         data = self.sock.recv(FIRST)
         if len(data) < REQUEST.size:
             data += self.read(REQUEST.size - len(data))
@@ -135,45 +140,46 @@ class Sandbox:
         return (flags, output, log, *texts), size
 
     def result(self, run: Any, parts: tuple[Any, ...]) -> tuple[bytes, bytes]:
-        """Return the type and the text of the last frame; `M` says memory was short."""
+        """Run a script; return the type and the text of its last frame."""
         try:
             kind, text = run(*parts)
         except (MemoryError, self.prelude.lua54.LuaMemoryError):
-            return b"M", b""
+            return NO_MEMORY, b""
         except self.prelude.lua54.LuaError as error:
-            return b"F", str(error)[:2000].encode(errors="replace")
-        if kind == b"X" and text.startswith(b'["memory"'):
-            return b"M", b""
+            return FAILURE, str(error)[:2000].encode(errors="replace")
+        if kind == FAULT and text.startswith(b'["memory"'):
+            return NO_MEMORY, b""
         return kind, text
 
     def fits(self, size: int) -> bool:
-        """Tell whether texts of `size` bytes can be pushed into the runtime.
+        """Return whether texts of `size` bytes can be pushed into the runtime.
 
         lupa pushes them outside of any protected call: without memory for them Lua
         aborts the process, or jumps over Python code that holds the GIL.
         """
         return int(self.runtime.get_memory_used()) + size + SLACK <= self.memory
 
-    def talk(self, frame: bytes) -> bytes | bool | None:
-        """Send what a script says, or asks the worker; called from Lua, never raises.
+    def exchange(self, frame: bytes) -> bytes | bool | None:
+        """Send a frame of a script and return the worker's answer; called from Lua.
 
-        False: the answer does not fit. It is held for one more try, frame `A`, after
-        garbage was collected. An exception would reach the script as a Python object.
+        Returns False where the answer does not fit: Lua then collects garbage and asks
+        for it once more, with the frame RETRY_ANSWER. Never raises, because an exception
+        would reach the script as a Python object.
         """
         try:
             kind = frame[:1]
-            if kind != b"A":
+            if kind != RETRY_ANSWER:
                 self.send(kind, frame[1:])
-                if kind not in (b"H", b"Q"):
+                if kind not in (CALL, REQUIRE):
                     return None
                 (size,) = struct.unpack("!I", self.read(4))
-                self.held = self.read(size)
-            answer = self.held
+                self.answer = self.read(size)
+            answer = self.answer
             if self.fits(len(answer)):
-                self.held = b""
+                self.answer = b""
                 return answer
-            if kind == b"A":
-                self.held = b""
+            if kind == RETRY_ANSWER:
+                self.answer = b""
             return False
         except BaseException:
             os._exit(3)
@@ -197,9 +203,9 @@ class Sandbox:
 
 
 def become_sandbox(fd: int, prelude: Prelude, address_space: int) -> NoReturn:
-    """Turn a forked child into a sandbox on `fd`, with no other descriptor that works.
+    """Turn a forked child into a sandbox on `fd`, its only descriptor but for 1 and 2.
 
-    As many descriptors are allowed as there are: not one more can be opened.
+    The limit on descriptors equals their number, so that none can be opened.
     """
     try:
         os.dup2(fd, 0)
@@ -212,7 +218,7 @@ def become_sandbox(fd: int, prelude: Prelude, address_space: int) -> NoReturn:
 
 
 def set_limits(address_space: int) -> None:
-    """Limit this process for good to what a sandbox may use, as far as it can be."""
+    """Set the limits of a sandbox on this process, which can't raise them again."""
     limits = [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
@@ -222,18 +228,18 @@ def set_limits(address_space: int) -> None:
     if hasattr(resource, "RLIMIT_NPROC"):
         limits.append((resource.RLIMIT_NPROC, 0))
     for number, most in limits:
-        # Some systems lack one or the other; the memory limit of Lua still holds, and
-        # `manage.py doctor` tells which (see unenforced).
+        # Some systems lack some of these limits, which `manage.py doctor` shows (see
+        # unenforced); Lua's own memory limit works everywhere.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(number, (most, most))
 
 
 def unenforced(address_space: int) -> int:
-    """Take a sandbox's limits and overstep each; the bits (LIMITS) of what went well."""
+    """Exceed each limit of a sandbox; return the bits (LIMITS) of those not enforced."""
     file = os.memfd_create("probe") if hasattr(os, "memfd_create") else -1
     set_limits(address_space)
     tries: tuple[Callable[[], Any], ...] = (
-        # Zeros that nobody looks at are mapped, and take no memory.
+        # Zeros that nothing reads are mapped and take no memory.
         lambda: bytes(address_space + (1 << 30)),
         lambda: os.dup(0),
         fork_once,
@@ -264,7 +270,7 @@ def write_one(file: int) -> None:
 
 
 def own_size() -> int:
-    """Return how much address space this process has, 0 where /proc does not tell."""
+    """Return the address space of this process, 0 where /proc does not show it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except (OSError, ValueError):
@@ -273,7 +279,7 @@ def own_size() -> int:
 
 
 class Host:
-    """Forks one sandbox at a time, kills it when asked and tells how it ended."""
+    """Forks one sandbox at a time; kills it on command and reports how it ended."""
 
     def __init__(self, sock: socket.socket, prelude: Prelude, space: int) -> None:
         self.sock = sock
@@ -301,7 +307,7 @@ class Host:
             os.close(fds[0])
 
     def probe(self) -> int:
-        """Return what a sandbox's limits do not hold, or how the try of them failed."""
+        """Try the limits in a fork; return its exit code, the bits of those not enforced."""
         pid = os.fork()
         if pid == 0:
             code = 255
@@ -312,25 +318,25 @@ class Host:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def end(self) -> int:
-        """Kill and reap the sandbox; its exit code or the negative signal, 0 for none."""
+        """Kill and reap the sandbox; return its exit code or negative signal, 0 for none."""
         pid, self.below = self.below, 0
         if not pid:
             return 0
-        # One that ended by itself keeps its status until now, and its number with it.
+        # Unreaped until now, it has kept its status and its pid.
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, 9)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def main() -> None:
-    """Load lupa, say so, and serve."""
+    """Load lupa, report `ready` or the error, and serve."""
     sock = socket.socket(fileno=0)
     try:
         sys.path.append(sys.argv[1])
         prelude = Prelude(importlib.import_module("lupa.lua54"))
-        # What is loaded late would need a descriptor that a sandbox does not have.
+        # A module loaded later would need a descriptor, which a sandbox can't open.
         prelude.prepare(bytes)
-        # What lives as long as the process is nothing to look through for garbage.
+        # The garbage collector need not traverse objects that live as long as the process.
         gc.freeze()
     except BaseException as error:
         text = f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The sandbox's self-test: what `manage.py doctor` runs to know that it holds."""
+"""The self-test of the sandbox, which `manage.py doctor` runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.ports import LuaFault, LuaHost, LuaLimits, LuaScript
 MIB: Final = 1024 * 1024
 LIMITS: Final = LuaLimits(seconds=10.0, memory=8 * MIB, output=MIB)
 
-# Prints a value through and the names that no script may reach.
+# Returns its input, and those names it can reach that no script may reach.
 _LOOK: Final = """
 local found = json.array()
 for _, name in ipairs({
@@ -27,7 +27,7 @@ _GIVEN: Final[dict[str, Any]] = {"a": [1, 2.5, None, [], {}], "b": "ä"}
 
 
 def self_test(host: LuaHost) -> tuple[str, list[str]]:
-    """Return the version of Lua and what does not hold; LuaFault if nothing runs."""
+    """Return the version of Lua and the faults found; raises LuaFault if no script runs."""
     got = host.run(LuaScript(_LOOK, "selftest", _GIVEN), LIMITS)
     faults = [f"a script reaches {name}" for name in got["found"]]
     if got["given"] != _GIVEN:

@@ -1,4 +1,4 @@
-"""From an agent's spec and one attempt to what is started: words, stdin, environment."""
+"""The command of an attempt, from the spec of its agent: arguments, stdin, environment."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from blueprints.agent_limits import Limit
-from blueprints.agent_limits import Limits as AgentLimits
 from blueprints.child_programs import asks_for_python, find_program, program_word
-from engine.blueprint.placeholders import fill, placeholders_in
+from blueprints.spawner import Limit
+from engine.blueprint.schema.placeholders import fill, placeholders_in
 from engine.flow.json_text import dump_compact
 from engine.ports import StepCall
-from workers.process.runner import Limits, environment
+from workers.process.job import ChildLimits, environment
 
 STALE_S: Final = 24 * 3600.0
 
 
-LIMITS: Final[AgentLimits] = {
+LIMITS: Final[Mapping[str, Limit]] = {
     "cpu_s": Limit("SWARM_CHILD_CPU", "SWARM_CHILD_CPU_MAX"),
     "memory_bytes": Limit("SWARM_CHILD_MEMORY", "SWARM_CHILD_MEMORY_MAX"),
     "open_files": Limit("SWARM_CHILD_OPEN_FILES", "SWARM_CHILD_OPEN_FILES_MAX"),
@@ -33,24 +32,24 @@ LIMITS: Final[AgentLimits] = {
 
 
 class SourceAbsent(Exception):
-    """A placeholder has nothing to be filled with; the text is for the author."""
+    """A placeholder has no value; the text is for the author."""
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """What one attempt starts, and the most it may print (bytes)."""
+class ChildCommand:
+    """The process of one attempt, and the most it may print (bytes)."""
 
     argv: list[str]
     stdin: bytes | None
     env: dict[str, str]
     cwd: str | None
-    limits: Limits
+    limits: ChildLimits
     max_output: int
 
 
 @contextlib.contextmanager
-def command_for(call: StepCall) -> Iterator[Command]:
-    """Give what an attempt starts; its files are removed afterwards.
+def command_for(call: StepCall) -> Iterator[ChildCommand]:
+    """Yield the command of an attempt; remove its files afterwards.
 
     Raises SourceAbsent and LimitRefused.
     """
@@ -63,19 +62,24 @@ def command_for(call: StepCall) -> Iterator[Command]:
         program = _program(call)
         if "argv" in spec:
             argv = [fill(word, values) for word in spec["argv"][1:]]
-            stdin = spec.get("stdin")
-            given = None if stdin is None else _encoded(fill(stdin, values))
+            given = None
+            if spec.get("stdin") is not None:
+                given = _encoded(fill(spec["stdin"], values))
         else:
-            argv, given = _plain(spec, prompt(call))
+            argv, text = [*map(str, spec.get("args", []))], prompt(call)
+            if spec.get("use_stdin", True):
+                given = _encoded(text)
+            else:
+                argv, given = [*argv, text], None
         if asks_for_python(spec):
-            # Else what lies where it runs would be imported before Python's own modules.
+            # Otherwise modules in its folder would be imported instead of Python's own.
             argv.insert(0, "-P")
         env = {name: fill(text, values) for name, text in spec.get("env", {}).items()}
         cwd = spec.get("cwd")
         folder = None if cwd is None else fill(cwd, values)
         if cwd is None and "argv" in spec:
             folder = _work_dir(call)
-        yield Command(
+        yield ChildCommand(
             [program, *argv],
             given,
             environment(settings.SWARM_CHILD_ENV, {**env, **_about(call)}),
@@ -85,12 +89,12 @@ def command_for(call: StepCall) -> Iterator[Command]:
 
 
 def prompt(call: StepCall) -> str:
-    """Return the input as the child gets it: a text as it is, anything else as JSON."""
+    """Return the input as the child gets it: text unchanged, anything else as JSON."""
     return call.input if isinstance(call.input, str) else dump_compact(call.input)
 
 
 def _program(call: StepCall) -> str:
-    """Return the file that is started: no input chooses it. Raises SourceAbsent."""
+    """Return the file to start, which no input can choose; raises SourceAbsent."""
     spec, folder = call.agent.spec, call.agent.work_dir
     word = program_word(spec)
     named = "argv" in spec and "work_dir" in placeholders_in(word)
@@ -111,34 +115,9 @@ _NO_FOLDER: Final = (
 )
 
 
-def _plain(spec: Mapping[str, Any], given: str) -> tuple[list[str], bytes | None]:
-    argv = [*map(str, spec.get("args", []))]
-    if spec.get("use_stdin", True):
-        return argv, _encoded(given)
-    return [*argv, given], None
-
-
 def _encoded(text: str) -> bytes:
     # A text of the flow has no lone surrogates, so nothing is lost.
     return text.encode("utf-8", "replace")
-
-
-def _value(name: str, call: StepCall, undo: contextlib.ExitStack) -> str:
-    """Return what a placeholder stands for; raises SourceAbsent."""
-    match name:
-        case "prompt":
-            return prompt(call)
-        case "task_id":
-            return call.step_id
-        case "attempt":
-            return str(call.attempt)
-        case "tools_csv":
-            profile = call.agent.profile or {}
-            return ",".join(call.agent.spec.get("tools") or profile.get("tools") or [])
-        case "system_file":
-            return undo.enter_context(_system_file(_needed(name, call), call))
-        case _:
-            return _needed(name, call)
 
 
 NEEDED: Final = {
@@ -150,29 +129,40 @@ NEEDED: Final = {
 }
 
 
-def _needed(name: str, call: StepCall) -> str:
-    """Return the text of a source that may be absent; raises SourceAbsent."""
-    if name not in NEEDED:
-        # The compiler knows the set; a program of a later version may know more.
-        raise SourceAbsent(f"this worker does not know the placeholder {{{name}}}")
+def _value(name: str, call: StepCall, undo: contextlib.ExitStack) -> str:
+    """Return the value of a placeholder; raises SourceAbsent."""
     spec, profile = call.agent.spec, call.agent.profile or {}
     found: Any
-    if name == "model":
-        found = spec.get("model") or profile.get("model")
-    elif name == "work_dir":
-        found = _work_dir(call)
-    else:
-        found = profile.get("system_prompt")
+    match name:
+        case "prompt":
+            return prompt(call)
+        case "task_id":
+            return call.step_id
+        case "attempt":
+            return str(call.attempt)
+        case "tools_csv":
+            return ",".join(spec.get("tools") or profile.get("tools") or [])
+        case "model":
+            found = spec.get("model") or profile.get("model")
+        case "work_dir":
+            found = _work_dir(call)
+        case "system" | "system_file":
+            found = profile.get("system_prompt")
+        case _:
+            # The compiler knows the set; a program of a later version may know more.
+            raise SourceAbsent(f"this worker does not know the placeholder {{{name}}}")
     if not isinstance(found, str) or not found:
         raise SourceAbsent(
             f"agent {call.agent.name!r} has nothing to fill {{{name}}} with;"
             f" {NEEDED[name]}"
         )
+    if name == "system_file":
+        return undo.enter_context(_system_file(found, call))
     return found
 
 
 def _work_dir(call: StepCall) -> str | None:
-    """Return the folder of the run, or else the one that the input names."""
+    """Return the folder of the run, otherwise the one that the input names."""
     if call.agent.work_dir is not None:
         return call.agent.work_dir
     found = call.input.get("work_dir") if isinstance(call.input, dict) else None
@@ -181,22 +171,20 @@ def _work_dir(call: StepCall) -> str | None:
 
 @contextlib.contextmanager
 def _system_file(text: str, call: StepCall) -> Iterator[str]:
-    """Keep a system prompt in a file of its own while the attempt lasts."""
+    """Write a system prompt to a file that lasts as long as the attempt."""
     folder = Path(settings.VAR_DIR) / "system"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _remove_stale(folder)
     path = folder / f"{call.step_id}-{call.attempt}.md"
     # An earlier try at this attempt may have been killed: its file is replaced.
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
+    path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
         yield str(path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _remove_stale(folder: Path) -> None:
@@ -209,7 +197,7 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _about(call: StepCall) -> dict[str, str]:
-    """Tell the child its step: ids, never a token. The MSE names are the reference's."""
+    """Return the ids of the step, never a token; the MSE names are the reference's."""
     return {
         "SWARM_RUN_ID": call.run,
         "SWARM_STEP_ID": call.step_id,
@@ -222,10 +210,10 @@ def _about(call: StepCall) -> dict[str, str]:
     }
 
 
-def _limits(own: Mapping[str, Any]) -> tuple[Limits, int]:
-    """Return the limits of an agent, those of the settings where it says nothing."""
+def _limits(own: Mapping[str, Any]) -> tuple[ChildLimits, int]:
+    """Return the limits of an agent, from the settings where its spec has none."""
     got = {name: int(one.of(name, own.get(name))) for name, one in LIMITS.items()}
-    limits = Limits(
+    limits = ChildLimits(
         cpu_s=got["cpu_s"],
         memory=got["memory_bytes"],
         open_files=got["open_files"],

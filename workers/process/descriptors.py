@@ -1,69 +1,60 @@
-"""Descriptors 0 to 2 of a process in which agents' code runs: there whatever it closes.
+"""Keeps descriptors 0 to 2 open in a process that runs agents' code, whatever that closes.
 
-Without them, what is opened next takes their numbers: a connection to Redis gets what is
-printed, and programs are started with the wrong files.
+Without them, the next file that is opened takes one of their numbers: a connection to
+Redis receives what is printed, and programs are started with the wrong files.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from fcntl import F_GETFD, FD_CLOEXEC, fcntl
 
 
-class Standard:
-    """Knows descriptors 0 to 2 as they were, and puts them back."""
+class StandardDescriptors:
+    """Remembers the files behind descriptors 0 to 2 and restores them."""
 
     def __init__(self) -> None:
-        """Keep copies, among the first numbers that are free: they tell what was closed."""
-        self.pid = os.getpid()
+        """Copy the descriptors to the first free numbers, where closing shows early."""
+        self.broken = False
+        """Whether agents' code has closed descriptors that this process needs."""
         for fd in range(3):
-            if not _there(fd):
-                _nothing(fd)
+            if not _is_inheritable(fd):
+                _open_null(fd)
         self._copies = [os.dup(fd) for fd in range(3)]
-        self._known = [_identity(copy) for copy in self._copies]
+        self._files = [_file_of(copy) for copy in self._copies]
 
-    @property
-    def copies_lost(self) -> bool:
-        """Whether the copies were closed, and so whatever else this process had open."""
-        try:
-            os.get_inheritable(self._copies[0])
-        except OSError:
-            return True
-        return False
+    def check(self) -> bool:
+        """Restore descriptors 0 to 2; return whether others have been closed by now.
 
-    def restore(self) -> None:
-        """Put back what was closed or taken by another file.
-
-        Standard descriptors are inherited by programs, and what Python or a library
-        opens is not: so a look at that one flag each is enough, and takes 1 µs in all.
+        Programs inherit standard descriptors and no descriptor that Python or a library
+        opens. So one flag of each shows both that it is open and that it is the old one.
         """
         try:
-            if (
-                os.get_inheritable(0)
-                and os.get_inheritable(1)
-                and os.get_inheritable(2)
-            ):
-                return
+            flags = fcntl(0, F_GETFD) | fcntl(1, F_GETFD) | fcntl(2, F_GETFD)
+            if not flags & FD_CLOEXEC and fcntl(self._copies[0], F_GETFD):
+                return False
         except OSError:
             pass
-        for fd in range(3):
-            if _there(fd):
+        for fd, copy, file in zip(range(3), self._copies, self._files, strict=True):
+            if _is_inheritable(fd):
                 continue
-            copy = self._copies[fd]
-            if _identity(copy) == self._known[fd]:
+            if _file_of(copy) == file:
                 os.dup2(copy, fd)
             else:
-                _nothing(fd)
+                _open_null(fd)
+        was_broken = self.broken
+        self.broken = was_broken or _file_of(self._copies[0]) != self._files[0]
+        return self.broken and not was_broken
 
 
-def _there(fd: int) -> bool:
+def _is_inheritable(fd: int) -> bool:
     try:
         return os.get_inheritable(fd)
     except OSError:
         return False
 
 
-def _identity(fd: int) -> tuple[int, int] | None:
+def _file_of(fd: int) -> tuple[int, int] | None:
     try:
         found = os.fstat(fd)
     except OSError:
@@ -71,8 +62,7 @@ def _identity(fd: int) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _nothing(fd: int) -> None:
-    """Make a descriptor one of /dev/null."""
+def _open_null(fd: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     if null == fd:
         os.set_inheritable(fd, True)
@@ -81,39 +71,26 @@ def _nothing(fd: int) -> None:
     os.close(null)
 
 
-@dataclass(slots=True)
-class _Process:
-    """What is known of this process: its descriptors, and whether some are gone."""
-
-    standard: Standard | None = None
-    broken: bool = False
+_current: list[StandardDescriptors] = []
+"""Those of this process; a fork begins without them."""
+os.register_at_fork(after_in_child=_current.clear)
 
 
-_process = _Process()
+def remember_descriptors() -> None:
+    """Remember descriptors 0 to 2 of this process, once."""
+    if not _current:
+        _current.append(StandardDescriptors())
 
 
-def look_after() -> bool:
-    """Restore descriptors 0 to 2; tell whether others of this process were closed now.
+def check_descriptors() -> bool:
+    """Restore descriptors 0 to 2; return whether others have been closed by now.
 
-    Then its connections and pipes may by now be somebody's files: it has to be replaced.
+    Then the connections and pipes of this process may be files of somebody else: the
+    process has to be replaced.
     """
-    standard = _process.standard
-    if standard is None or standard.pid != os.getpid():
-        return False
-    standard.restore()
-    if _process.broken or not standard.copies_lost:
-        return False
-    _process.broken = True
-    return True
+    return bool(_current) and _current[0].check()
 
 
-def keep() -> None:
-    """Note what descriptors 0 to 2 of this process are."""
-    standard = _process.standard
-    if standard is None or standard.pid != os.getpid():
-        _process.standard, _process.broken = Standard(), False
-
-
-def broken() -> bool:
-    """Tell whether agents' code has closed descriptors that this process needs."""
-    return _process.broken
+def has_lost_descriptors() -> bool:
+    """Return whether agents' code has closed descriptors that this process needs."""
+    return bool(_current) and _current[0].broken

@@ -1,4 +1,4 @@
-"""What agents' code forks of this process ends where it would come back to our code."""
+"""Ends a fork that agents' code has made of this process, where it returns to our code."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from typing import NoReturn
 from engine.visible import visible
 
 
-def end_fork(holder: int) -> None:
-    """End this process here if it is a fork of `holder`, the one that was handed the claim.
+def end_fork(worker_pid: int) -> None:
+    """End this process if it is a fork of the worker process that called agents' code.
 
-    Called in a `finally` around agents' code: only the holder may commit, raise or go on.
+    Called in a `finally` around agents' code: only the process that has the claim may
+    commit, raise or continue.
     """
-    if os.getpid() != holder:
-        _leave(sys.exc_info()[1])
+    if os.getpid() != worker_pid:
+        _exit_with(sys.exc_info()[1])
 
 
-def _leave(error: BaseException | None) -> NoReturn:
-    """Exit as Python would, and run nothing that belongs to the process we are a copy of."""
-    code, said = 0, ""
+def _exit_with(error: BaseException | None) -> NoReturn:
+    """Exit as Python would, without what the original process does at its exit."""
+    code, text = 0, ""
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(bool(error.code))
-        said = error.code if isinstance(error.code, str) else ""
+        text = error.code if isinstance(error.code, str) else ""
     elif error is not None:
-        code, said = 1, f"{type(error).__name__}: {error}"
+        code, text = 1, f"{type(error).__name__}: {error}"
     try:
-        if said:
-            # As Python's literal: what is raised may hold a terminal's commands.
-            text = f"a process that an agent's function forked ended: {said[:500]!a}"
-            sys.stderr.write(visible(f"{text}\n"))
+        if text:
+            # Quoted: the text of an error may contain commands for a terminal.
+            line = f"a process that an agent's function forked ended: {text[:500]!a}"
+            sys.stderr.write(visible(f"{line}\n"))
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

@@ -1,7 +1,7 @@
 """The three ways in which a child streams output events, read as the bytes come.
 
-A frame that is no output event is skipped and told; where the framing itself is lost
-there is nothing to skip to, and FrameLost says where.
+A frame that is no output event is skipped and logged. Where the framing itself is lost,
+the rest of the stream can't be read, and FrameLost names the place.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from engine.flow.json_text import JsonTextError, load_json
-from engine.run.outputs import (
+from engine.run.journal.outputs import (
     LONGEST_LINE,
     LONGEST_NAME,
+    SHOWN,
     Artifact,
     Log,
     OutputEvent,
@@ -23,7 +24,7 @@ from engine.run.outputs import (
     cut,
     name_fault,
 )
-from engine.run.outputs import Final as FinalEvent
+from engine.run.journal.outputs import Final as FinalEvent
 
 MAX_FRAME: Final = 16 * 1024 * 1024
 _LENGTH: Final = struct.Struct("!I")
@@ -34,33 +35,24 @@ class FrameLost(Exception):
 
 
 class NotAnEvent(ValueError):
-    """A frame that holds no output event; the text says why."""
+    """A frame contains no output event; the text says why."""
 
 
 class PartRefused(NotAnEvent):
-    """A part of the result whose name can't be; without it the result isn't whole."""
+    """An artifact has an invalid name; without it the result would be incomplete."""
 
 
-class Framing(Protocol):
-    """Cuts a stream into frames."""
+class NdjsonLines:
+    """One event a line; blank lines are ignored."""
 
-    word: str
-    """What a frame is called in messages."""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the frames that are complete; raises FrameLost."""
-
-    def end(self) -> Iterator[bytes]:
-        """Yield the last frame where the end of the stream completes it; FrameLost."""
-
-
-class _Lines:
-    """Yields lines without their end."""
+    word = "line"
+    """The noun for a frame in messages."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield each line without its end, also blank ones, which count as lines."""
         start = len(self._rest)
         self._rest += data
         taken = 0
@@ -69,40 +61,22 @@ class _Lines:
             taken = at + 1
         del self._rest[:taken]
 
-    def end(self) -> bytes:
-        rest, self._rest = bytes(self._rest), bytearray()
-        return rest
-
-
-class NdjsonLines:
-    """One event a line; blank lines are nothing."""
-
-    word = "line"
-
-    def __init__(self) -> None:
-        self._lines = _Lines()
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield each line, blank ones too: they count."""
-        yield from self._lines.feed(data)
-
     def end(self) -> Iterator[bytes]:
-        """Yield a last line that has no end."""
-        rest = self._lines.end()
-        if rest:
-            yield rest
+        """Yield a last line that has no line end."""
+        if self._rest:
+            yield bytes(self._rest)
 
 
 class SseEvents:
     """Server-sent events: `data:` lines up to a blank line, joined by newlines.
 
-    Other fields and comments are nothing. The end of the stream ends an event, too.
+    Other fields and comments are ignored. The end of the stream ends an event, too.
     """
 
     word = "event"
 
     def __init__(self) -> None:
-        self._lines = _Lines()
+        self._lines = NdjsonLines()
         self._data: bytearray | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -112,10 +86,8 @@ class SseEvents:
 
     def end(self) -> Iterator[bytes]:
         """Yield the data of an event that only the end of the stream ended."""
-        rest = self._lines.end()
-        if rest:
-            yield from self._line(rest)
-        yield from self._line(b"")
+        for line in (*self._lines.end(), b""):
+            yield from self._line(line)
 
     def _line(self, line: bytes) -> Iterator[bytes]:
         line = line.removesuffix(b"\r")
@@ -144,7 +116,7 @@ class LengthPrefixed:
         self._at = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield each frame whose bytes are all there."""
+        """Yield each frame that is complete."""
         self._rest += data
         taken = 0
         while len(self._rest) - taken >= _LENGTH.size:
@@ -173,7 +145,9 @@ class LengthPrefixed:
         yield from ()
 
 
-FRAMINGS: Final[dict[str, Callable[[], Framing]]] = {
+FRAMINGS: Final[
+    dict[str, type[NdjsonLines] | type[SseEvents] | type[LengthPrefixed]]
+] = {
     "ndjson_lines": NdjsonLines,
     "sse_events": SseEvents,
     "length_prefixed": LengthPrefixed,
@@ -181,33 +155,33 @@ FRAMINGS: Final[dict[str, Callable[[], Framing]]] = {
 
 
 class EventReader:
-    """Reads a child's stream: events are emitted as they come, finals are kept."""
+    """Reads a child's stream: emits events as they come, and keeps the finals."""
 
     def __init__(self, mode: str, emit: Callable[[OutputEvent], None]) -> None:
-        """Read frames of a stream mode."""
+        """Start at the beginning of a stream in this mode."""
         self._framing = FRAMINGS[mode]()
         self._emit = emit
         self._count = 0
         self.events = 0
         self.finals: deque[FinalEvent] = deque(maxlen=MOST_FINALS)
-        """The last finals so far. Not emitted: the exit code has a say in them."""
+        """The last finals, not emitted yet: they count only with a good exit code."""
         self.refused = ""
         """Why a part of the result was refused, empty while none was."""
         self.broken: list[str] = []
-        """What is wrong with the first frames that were skipped."""
+        """The faults of the first frames that were skipped."""
         self.skipped = 0
         self.lost = ""
         """Why the stream can't be read on, empty while it can."""
         self.cut_off = False
-        """Whether it was lost only by its end."""
+        """Whether the stream was lost only at its end, in the middle of a frame."""
 
     def feed(self, data: bytes) -> None:
-        """Take in what the child printed; never raises."""
+        """Read some output of the child; never raises."""
         if not self.lost:
             self._take(self._framing.feed(data))
 
     def end(self) -> None:
-        """Take in the end of the stream; never raises."""
+        """Read the end of the stream; never raises."""
         if not self.lost:
             self._take(self._framing.end())
             self.cut_off = bool(self.lost)
@@ -227,10 +201,9 @@ class EventReader:
         except NotAnEvent as error:
             self.skipped += 1
             place = f"{self._framing.word} {self._count}"
-            # What it quotes may be as long as the frame.
-            text = cut(
-                f"{place} is no output event and was skipped: {error}", LONGEST_LINE
-            )
+            text = f"{place} is no output event and was skipped: {error}"
+            # The fault may quote a whole frame.
+            text = cut(text, LONGEST_LINE)
             if isinstance(error, PartRefused):
                 self.refused = self.refused or f"{place}: {error}"
             if len(self.broken) < MOST_BROKEN:
@@ -245,16 +218,16 @@ class EventReader:
 
 
 MOST_FINALS: Final = 20
-"""How many of a stream's finals, the last ones, are told in the journal."""
+"""How many of a stream's last finals reach the journal."""
 MOST_BROKEN: Final = 20
-"""A child that prints anything else must not fill the journal with complaints."""
+"""How many skipped frames are logged, so that they can't fill the journal."""
 
 
 def read_event(frame: bytes) -> OutputEvent:
-    """Return the output event that a frame holds; raises NotAnEvent.
+    """Return the output event in a frame; raises NotAnEvent.
 
-    The wire form is the reference's, an object tagged by `type`; `log` is ours, and
-    that a final may say `by` whom it is.
+    The wire form is the reference's, an object tagged by `type`; the type `log` and the
+    field `by` of a final, its author, are ours.
     """
     try:
         event = load_json(frame.strip())
@@ -283,8 +256,8 @@ def read_event(frame: bytes) -> OutputEvent:
             return Log(_fields(event, {"text": str})["text"])
         case other:
             raise NotAnEvent(
-                f"type is {_shown(other)}; it must be progress, partial, artifact,"
-                " final or log"
+                f"type is {cut(repr(other), SHOWN)}; it must be progress, partial,"
+                " artifact, final or log"
             )
 
 
@@ -301,7 +274,8 @@ def _fields(
     for name in event:
         if name != "type" and name not in needed and name not in optional:
             known = ", ".join([*needed, *optional])
-            raise NotAnEvent(f"unknown field {_shown(name)}; known: {known}")
+            shown = cut(repr(name), SHOWN)
+            raise NotAnEvent(f"unknown field {shown}; known: {known}")
     for name, kind in (needed | optional).items():
         if name not in event or (name in optional and event[name] is None):
             if name in needed:
@@ -326,8 +300,3 @@ def _content(content: dict[str, Any], place: str) -> Any:
         f'\'{place}\' must be {{"kind":"inline","value":…}} or'
         ' {"kind":"file_ref","path":…}'
     )
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:60] + "…"

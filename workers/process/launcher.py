@@ -1,6 +1,6 @@
-"""The launcher: starts one job at a time for a worker child and leaves nothing behind.
+"""The launcher: starts one job at a time for a worker child and ends all its processes.
 
-Run by path (`python -I -S launcher.py FD hide`), standard library only. Two processes: a
+Run by path (`python -I -S launcher.py FD`), standard library only. Two processes: a
 guard and the launcher below it, both subreapers, so killing either leaves no orphan.
 """
 
@@ -25,16 +25,19 @@ from typing import Any, NoReturn
 if __name__ == "__main__":  # isolated, so that no folder of ours is known
     sys.path.append(str(Path(__file__).parents[2]))
 
-from workers.kin import (
+from workers.process.posix import (
     LINUX,
     PR_CAPBSET_DROP,
-    PR_SET_CHILD_SUBREAPER,
-    PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
-    PR_SET_PDEATHSIG,
+    become_subreaper,
     descendants,
+    drain,
+    has_ended,
+    hide,
     libc,
     prctl,
+    signal_at_parents_end,
+    wakeup_pipe,
 )
 
 Argv = list[bytes]
@@ -45,14 +48,13 @@ Ended = tuple[int, float]
 """The wait status of a process and its CPU seconds."""
 
 HEADER = struct.Struct("!I")
-KILLED = signal.SIGKILL
 PEEKS = hasattr(os, "waitid")
-"""Whether an end can be seen without reaping; on macOS only since Python 3.13."""
+"""Whether the end of a child shows without reaping it; on macOS since Python 3.13."""
 KILL: dict[str, Any] = {"kill": True}
 
-# Each lets its holder read the memory of a process that hides it: SYS_PTRACE, SYS_ADMIN
-# (since Linux 6.15, by way of PERFMON) and PERFMON. Containers seldom have any of them.
-CAPS_TO_LOOK = (19, 21, 38)
+# Each lets a process read the memory of one that hides it: SYS_PTRACE, SYS_ADMIN (since
+# Linux 6.15, through PERFMON) and PERFMON. Containers seldom have any of them.
+PEEK_CAPABILITIES = (19, 21, 38)
 _CAPABILITY_VERSION = 0x20080522
 
 # Python ignores some of these, and a worker may ignore others; both are inherited
@@ -70,24 +72,23 @@ _DEFAULTED = (
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 _GUARD_PATIENCE = 2.0
 _FRESH: Any = {"setsid": True, "setsigmask": (), "setsigdef": _DEFAULTED}
-# The least that this process needs itself while it starts another one.
+# The lowest limits under which this process can still start another one.
 _ROOM = {
     resource.RLIMIT_CORE: 0,
     resource.RLIMIT_FSIZE: 0,
     resource.RLIMIT_NOFILE: 64,
     resource.RLIMIT_DATA: 64 << 20,
-    resource.RLIMIT_AS: 256 << 20,
 }
 
 
 def frame(message: dict[str, Any]) -> bytes:
-    """Packs one message: four bytes of length, then JSON."""
+    """Pack one message: four bytes of length, then JSON."""
     body = json.dumps(message).encode("ascii")
     return HEADER.pack(len(body)) + body
 
 
 def take_frames(buffer: bytearray) -> Iterator[dict[str, Any]]:
-    """Yields the complete messages at the head of `buffer` and removes them."""
+    """Yield the complete messages at the head of `buffer` and remove them."""
     while len(buffer) >= HEADER.size:
         (size,) = HEADER.unpack_from(buffer)
         end = HEADER.size + size
@@ -98,17 +99,17 @@ def take_frames(buffer: bytearray) -> Iterator[dict[str, Any]]:
         yield json.loads(body)
 
 
-def give_up_looking() -> None:
-    """Gives up, for good, root's rights to look into processes that hide their memory."""
+def drop_peek_capabilities() -> None:
+    """Drop, for good, root's rights to read the memory of processes that hide it."""
     if libc is None or not hasattr(libc, "capset"):
         return
-    for number in CAPS_TO_LOOK:
+    for number in PEEK_CAPABILITIES:
         prctl(PR_CAPBSET_DROP, number)  # else root has it again after exec
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     # effective, permitted, inheritable: of the first 32 capabilities, then of the others
     sets = (ctypes.c_uint32 * 6)()
     if libc.capget(header, sets) == 0:
-        for number in CAPS_TO_LOOK:
+        for number in PEEK_CAPABILITIES:
             for kind in range(3):
                 sets[kind + 3 * (number // 32)] &= ~(1 << number % 32)
         libc.capset(header, sets)
@@ -117,11 +118,11 @@ def give_up_looking() -> None:
 def sweep(
     group: int | None, reaped: dict[int, Ended] | None = None
 ) -> tuple[int, dict[int, Ended]]:
-    """Kills and reaps everything below this process until nothing is left.
+    """Kill and reap all processes below this one until none is left.
 
-    `group` is the job's process group, killed as a whole first; its leader must not be
-    reaped yet, or the number might be another group's by now. Returns how many
-    processes other than the leader had to be killed, and the end of every one reaped.
+    `group` is the job's process group, killed as a whole first. Its leader must not be
+    reaped yet, or another group might have the number by now. Returns how many
+    processes besides the leader had to be killed, and the end of each reaped one.
     """
     reaped = {} if reaped is None else reaped
     first, pause = not PEEKS, 0.0002
@@ -134,7 +135,7 @@ def sweep(
             swept = sum(
                 pid != group
                 and os.WIFSIGNALED(status)
-                and os.WTERMSIG(status) == KILLED
+                and os.WTERMSIG(status) == signal.SIGKILL
                 for pid, (status, _) in reaped.items()
             )
             return swept, reaped
@@ -146,7 +147,7 @@ def sweep(
 
 
 def _reap(into: dict[int, Ended]) -> bool:
-    """Reaps what has ended; tells whether no child is left."""
+    """Reap the children that have ended; return whether no child is left."""
     while True:
         try:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -169,7 +170,7 @@ class Launcher:
         self.home = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
 
     def serve(self) -> None:
-        """Runs the jobs that come in, one after another; returns at end of file."""
+        """Run the jobs that come in, one after another; return at end of file."""
         while True:
             job = self._receive()
             if job is None:
@@ -178,11 +179,11 @@ class Launcher:
                 continue
             self.sock.sendall(frame({"taken": True}))
             self.sock.sendall(frame(self._run(job)))
-            if os.getppid() != self.guard:  # without its guard it is not safe to go on
+            if os.getppid() != self.guard:  # without its guard nothing would sweep
                 return
 
     def _receive(self) -> dict[str, Any] | None:
-        """Waits for one message; keeps the descriptors that came with it."""
+        """Wait for one message; keep the descriptors that came with it."""
         while True:
             for message in take_frames(self.buffer):
                 return message
@@ -190,7 +191,7 @@ class Launcher:
                 return None
 
     def _read(self) -> bool:
-        """Reads once from the worker; False at end of file."""
+        """Read once from the worker; return False at end of file."""
         try:
             data, fds, _, _ = socket.recv_fds(self.sock, 65536, 3)
         except ConnectionError:
@@ -202,7 +203,7 @@ class Launcher:
         return bool(data)
 
     def _run(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Runs one job to its end and returns the report for the worker."""
+        """Run one job to its end and return the report for the worker."""
         fds, self.fds = self.fds, []
         try:
             pid = start(job, fds, self.home)
@@ -220,16 +221,16 @@ class Launcher:
         if pid not in reaped:
             return report | {"error": "its exit status was lost"}
         status, cpu_s = reaped[pid]
-        # What a job used that we have killed is not told: it may be half of it.
+        # The CPU time of a killed job is not reported: it may be incomplete.
         report["cpu_s"] = 0.0 if killed else cpu_s
         if os.WIFSIGNALED(status):
             return report | {"signal": os.WTERMSIG(status)}
         return report | {"exit": os.WEXITSTATUS(status)}
 
     def _wait(self, pid: int) -> tuple[bool, bool]:
-        """Waits for the end of job `pid`, without reaping it.
+        """Wait for the end of job `pid`, without reaping it.
 
-        Tells whether the worker is still there, and whether the job is to be killed.
+        Returns whether the worker still lives, and whether the job is to be killed.
         """
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
@@ -237,7 +238,7 @@ class Launcher:
         while not self._ended(pid):
             for fd, _ in poll.poll():
                 if fd == self.wakeup:
-                    os.read(self.wakeup, 4096)
+                    drain(self.wakeup)
                 elif not self._read():
                     return False, True
             if KILL in list(take_frames(self.buffer)):
@@ -245,7 +246,7 @@ class Launcher:
         return True, False
 
     def _ended(self, job: int) -> bool:
-        """Tells whether the job has ended; reaps what it has left to us and has ended."""
+        """Return whether the job has ended; reap its orphans that have ended."""
         if not PEEKS:
             _reap(self.reaped)
             return job in self.reaped
@@ -265,20 +266,19 @@ class NotStarted(Exception):
 
 
 def start(job: dict[str, Any], fds: list[int], home: int) -> int:
-    """Starts a job's program and returns its pid; raises NotStarted.
+    """Start a job's program and return its pid; raises NotStarted.
 
     `job` has argv, env (name and value pairs) and cwd as latin-1 text of the bytes,
-    and limits as [resource number, soft, hard]. `fds` become 0, 1 and 2; everything else
-    that is open closes by itself. `home` is the directory to be in afterwards.
+    and limits as [resource number, soft, hard]. `fds` become 0, 1 and 2; every other
+    descriptor closes by itself. `home` is the directory to return to afterwards.
     """
     argv = [part.encode("latin-1") for part in job["argv"]]
     env = {k.encode("latin-1"): v.encode("latin-1") for k, v in job["env"]}
     limits = [_own(*limit) for limit in job["limits"]]
     with _directory(job["cwd"], home):
         try:
-            if not os.path.isabs(
-                argv[0]
-            ):  # it would be looked for where the job stands
+            # A relative program would be looked up in the directory of the job.
+            if not os.path.isabs(argv[0]):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             if not all(map(_fits, limits)):
                 return _fork(argv, env, fds, limits)
@@ -288,7 +288,7 @@ def start(job: dict[str, Any], fds: list[int], home: int) -> int:
             name = os.fsdecode(argv[0])
             raise NotStarted(f"cannot run {name!r}: {error.strerror}") from None
     try:
-        # The soft limits hold from the start; now it can't raise them any more.
+        # The soft limits apply from the start; with hard ones the job can't raise them.
         for number, soft, hard in limits if LINUX else ():
             resource.prlimit(pid, number, (soft, hard))
     except OSError as error:
@@ -298,15 +298,15 @@ def start(job: dict[str, Any], fds: list[int], home: int) -> int:
 
 
 def _spawn(argv: Argv, env: Env, fds: list[int]) -> int:
-    """Starts a program in a session of its own; copies nothing of this process."""
+    """Start a program in a new session, without a copy of this process."""
     actions = [(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(fds)]
     return os.posix_spawn(argv[0], argv, env, file_actions=actions, **_FRESH)
 
 
 def _fork(argv: Argv, env: Env, fds: list[int], limits: Limits) -> int:
-    """Starts a program under limits that this process could not live with itself.
+    """Start a program under limits that are too low for this process itself.
 
-    That takes a copy of this process, which costs more than all the rest.
+    That takes a fork, which costs more than everything else here.
     """
     reader, writer = os.pipe()
     pid = os.fork()
@@ -323,7 +323,7 @@ def _fork(argv: Argv, env: Env, fds: list[int], limits: Limits) -> int:
 def _become(
     argv: Argv, env: Env, fds: list[int], limits: Limits, failure: int
 ) -> NoReturn:
-    """Turns the forked child into a program; writes the error's number if it can't."""
+    """Turn the forked child into a program; write the number of an error."""
     code = errno.ENOENT
     try:
         os.setsid()
@@ -332,8 +332,8 @@ def _become(
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for target, fd in enumerate(fds):
             os.dup2(fd, target)
-        for number, soft, hard in limits:
-            resource.setrlimit(number, (soft, hard))
+        for limit, soft, hard in limits:
+            resource.setrlimit(limit, (soft, hard))
         os.execve(argv[0], argv, env)  # noqa: S606 - argv only, on purpose
     except OSError as error:
         code = error.errno or code
@@ -346,7 +346,7 @@ def _become(
 
 @contextlib.contextmanager
 def _directory(cwd: str | None, home: int) -> Iterator[None]:
-    """Stands in a directory for the length of a block."""
+    """Change to a directory for the length of a block."""
     path = "." if cwd is None else os.fsdecode(cwd.encode("latin-1"))
     try:
         os.chdir(path)
@@ -360,7 +360,7 @@ def _directory(cwd: str | None, home: int) -> Iterator[None]:
 
 
 def _fits(limit: tuple[int, int, int]) -> bool:
-    """Tells whether this process can live with a soft limit for a moment."""
+    """Return whether this process can work under a soft limit for a moment."""
     number, soft, _ = limit
     if number == resource.RLIMIT_CPU:
         return soft > time.process_time() + 1
@@ -369,7 +369,7 @@ def _fits(limit: tuple[int, int, int]) -> bool:
 
 @contextlib.contextmanager
 def _lent(limits: Limits) -> Iterator[None]:
-    """Takes soft limits on itself for a moment: who is started inherits them."""
+    """Set soft limits on this process for a moment: the started program inherits them."""
     had = []
     try:
         for number, soft, _ in limits:
@@ -383,78 +383,52 @@ def _lent(limits: Limits) -> Iterator[None]:
 
 
 def _own(number: int, soft: int, hard: int) -> tuple[int, int, int]:
-    """Gives a limit that is never above what this process may have itself."""
+    """Return a limit that is not above the hard limit of this process."""
     _, ceiling = resource.getrlimit(number)
     if ceiling != resource.RLIM_INFINITY:
         soft, hard = min(soft, ceiling), min(hard, ceiling)
     return number, soft, hard
 
 
-def wakeup_pipe() -> int:
-    """Makes SIGCHLD readable: returns the end of a pipe that gets a byte at each."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    return reader
-
-
 def guard(sock: socket.socket, launcher: int) -> None:
-    """Waits for the launcher's end and sweeps what it left; outlives a stuck one."""
+    """Wait for the end of the launcher, for a stuck one not long, and sweep."""
     wakeup = wakeup_pipe()
     poll = select.poll()
     poll.register(wakeup, select.POLLIN)
     poll.register(sock, 0)  # only POLLHUP: the worker is gone
-    while True:
-        if _ended(launcher):
-            break
-        events = dict(poll.poll())
-        if sock.fileno() in events:
-            poll.unregister(sock)
+    while not has_ended(launcher):
+        if any(fd == sock.fileno() for fd, _ in poll.poll()):
             deadline = time.monotonic() + _GUARD_PATIENCE
-            while not _ended(launcher) and time.monotonic() < deadline:
+            while not has_ended(launcher) and time.monotonic() < deadline:
                 select.select([wakeup], [], [], 0.05)
+                drain(wakeup)
             break
-        os.read(wakeup, 4096)
+        drain(wakeup)
     sweep(None)
 
 
-def _ended(child: int) -> bool:
-    reaped: dict[int, Ended] = {}
-    _reap(reaped)
-    return child in reaped
-
-
-def _be_woken_by_the_end_of_who_started_us() -> None:
-    """Has the kernel let this process go on, should a job have stopped it."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
-
-
 def main() -> None:
-    """Splits into guard and launcher on the socket whose number is the argument.
-
-    The second argument is `hide` or `show` (privacy.py).
-    """
+    """Split into guard and launcher on the socket whose number is the argument."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.set_inheritable(False)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    _be_woken_by_the_end_of_who_started_us()
-    if sys.argv[2] == "hide":
-        prctl(PR_SET_DUMPABLE, 0)  # what earlier jobs were given is in its memory
-    # Both are inherited: a setuid program could not be killed by us, and the worker's
-    # environment and memory hold secrets that are not for its children.
+    become_subreaper()
+    # A job may have stopped the launcher; SIGCONT has it continue and see the end.
+    signal_at_parents_end(signal.SIGCONT)
+    hide()  # its memory contains the secrets of earlier jobs
+    # Jobs inherit both: we could not kill a setuid program, and secrets of the worker
+    # are in its environment and memory.
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    give_up_looking()
+    drop_peek_capabilities()
     above = os.getpid()
     below = os.fork()
     if below:
         # The guard keeps the socket: the worker sees its end only after the sweep.
         guard(sock, below)
         return
-    prctl(PR_SET_CHILD_SUBREAPER, 1)  # is not inherited by fork, nor is the other
-    _be_woken_by_the_end_of_who_started_us()
+    become_subreaper()  # a fork inherits neither this nor the next
+    signal_at_parents_end(signal.SIGCONT)
     try:
         Launcher(sock, above).serve()
     finally:

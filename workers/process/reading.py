@@ -1,24 +1,24 @@
-"""From how a child ended and what it printed to the outcome of the attempt."""
+"""The outcome of an attempt, from the end of its child process and from its output."""
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
 
 from engine.flow.json_text import JsonTextError, load_json
-from engine.run.outcomes import Outcome, timed_out
-from engine.run.outputs import (
+from engine.run.attempt.outcomes import Outcome, timed_out
+from engine.run.journal.outputs import (
     FormatRefused,
     Log,
     OutputEvent,
     SubmitFormat,
     fold_text,
 )
-from workers.process.command import Command
+from workers.process.command import LIMITS, ChildCommand
 from workers.process.frames import EventReader
-from workers.process.pointer import MISSING, at_pointer
 from workers.process.runner import Finished
 
 LAST_LINE: Final = 300
@@ -30,39 +30,51 @@ USAGE: Final = {
     "output": ("output", "output_tokens", "completion_tokens"),
     "total": ("total", "total_tokens"),
 }
+MISSING: Final = object()
 
 
 def outcome_of(
     finished: Finished,
-    command: Command,
+    command: ChildCommand,
     spec: Mapping[str, Any],
     reader: EventReader | None,
     timeout_s: float,
 ) -> Outcome:
     """Return the outcome of an attempt whose process has ended.
 
-    `reader` has read the whole stream, None for a child that prints its result. What
-    the work cost is told however it ended, if its output has it.
+    `reader` has read the whole stream, None for a child that prints its result. The
+    outcome has the statistics in that result, also where the attempt has failed.
     """
-    outcome = _outcome_of(finished, command, spec, reader, timeout_s)
+    errors = finished.stderr.decode(errors="replace").strip()
+    outcome = _unfinished(finished, command, reader, errors, timeout_s)
+    if reader is not None:
+        submit_format: SubmitFormat = spec.get("submit_format")
+        return outcome or _of_stream(finished, reader, errors, submit_format)
     pointers = (spec.get("output") or {}).get("stats")
-    if reader is not None or pointers is None:
-        return outcome
-    try:
-        document = load_json(finished.stdout.strip())
-    except JsonTextError:
+    is_read = (
+        outcome is None and not finished.exit_code and not spec.get("submit_format")
+    )
+    document: Any = None
+    if is_read or pointers is not None:
+        try:
+            document = load_json(finished.stdout.strip())
+        except JsonTextError as error:
+            document = error
+    if outcome is None:
+        outcome = _of_document(finished, document, spec, errors)
+    if pointers is None or isinstance(document, JsonTextError):
         return outcome
     return replace(outcome, stats=_stats(document, pointers, finished))
 
 
-def _outcome_of(
+def _unfinished(
     finished: Finished,
-    command: Command,
-    spec: Mapping[str, Any],
+    command: ChildCommand,
     reader: EventReader | None,
+    errors: str,
     timeout_s: float,
-) -> Outcome:
-    errors = finished.stderr.decode(errors="replace").strip()
+) -> Outcome | None:
+    """Return the outcome of a process that was ended, or whose stream is incomplete."""
     if finished.timed_out:
         ended = timed_out(round(timeout_s * 1000))
         return Outcome("timed_out", text=ended.text + _tail(errors))
@@ -73,53 +85,35 @@ def _outcome_of(
             " write large results to a file and print its path",
             permanent=True,
         )
-    broken = _broken(finished, command, reader, errors)
-    if broken is not None:
-        return broken
-    if reader is not None:
-        return _of_stream(finished, reader, errors, spec.get("submit_format"))
-    if finished.exit_code:
-        return _bad_exit(finished, errors)
-    return _of_document(finished, spec, errors)
-
-
-def _broken(
-    finished: Finished, command: Command, reader: EventReader | None, errors: str
-) -> Outcome | None:
-    """Return the outcome of a process that did not come to its own end, or whole."""
     lost = ""
     if reader is not None and reader.lost:
         lost = f"the stream on standard output can't be read: {reader.lost}"
     if finished.cancelled:
         if reader is not None and lost and not reader.cut_off:
-            # It was ended for that very reason.
-            return Outcome("failed", text=lost + _tail(errors), error_type="Output")
+            # The process was ended because its stream was lost.
+            return _failed(lost, "Output", errors)
         return Outcome("failed", text="cancelled", permanent=True)
-    # How it ended comes first: a frame that was cut off is seldom more than the trace.
+    # The end of the process comes first: a frame that was cut off is mostly its result.
     more = f"; {lost}" if lost else ""
     if finished.error is not None:
-        # A program that can't be run stays so; a launcher that died does not.
-        never = finished.error.startswith("cannot run ")
+        # A retry can't help where the program can't be run; it can where a launcher died.
+        permanent = finished.error.startswith("cannot run ")
         text = finished.error + more
-        return Outcome("failed", text=text, permanent=never, error_type="Launch")
+        return Outcome("failed", text=text, permanent=permanent, error_type="Launch")
     if finished.signal is not None:
-        text = _signal_text(finished, command) + more + _tail(errors)
-        return Outcome("failed", text=text, error_type="Signal")
-    if lost:
-        if finished.exit_code:
-            text = f"exited with {finished.exit_code}{more}"
-            return Outcome("failed", text=text + _tail(errors), error_type="ExitCode")
-        return Outcome("failed", text=lost + _tail(errors), error_type="Output")
-    return None
+        return _failed(_signal_text(finished, command) + more, "Signal", errors)
+    if lost and finished.exit_code:
+        return _failed(f"exited with {finished.exit_code}{more}", "ExitCode", errors)
+    return _failed(lost, "Output", errors) if lost else None
 
 
 def last_words(
     finished: Finished, reader: EventReader | None, outcome: Outcome
 ) -> Iterator[OutputEvent]:
-    """Yield what is told of a process after its end.
+    """Yield the output events that an attempt emits after the end of its process.
 
-    That is the end of its standard error, where nothing else has it, and the finals of
-    its stream if its result counts, the last one as what it became.
+    They are the end of standard error, unless the outcome contains it, and the finals of
+    the stream if its result counts: the last one with the content of the outcome.
     """
     errors = finished.stderr.decode(errors="replace").strip()
     if errors and not _has_errors(outcome, errors):
@@ -145,11 +139,16 @@ def shown_errors(errors: str) -> list[str]:
     return kept
 
 
+def _failed(text: str, error_type: str, errors: str) -> Outcome:
+    """Return a failure whose text ends with the end of standard error."""
+    return Outcome("failed", text=text + _tail(errors), error_type=error_type)
+
+
 def _bad_exit(finished: Finished, errors: str) -> Outcome:
     last = errors.splitlines()[-1][:LAST_LINE] if errors else ""
     text = f"exited with {finished.exit_code}" + (f": {last}" if last else "")
-    more = _tail(errors) if "\n" in errors or len(errors) > LAST_LINE else ""
-    return Outcome("failed", text=text + more, error_type="ExitCode")
+    more = errors if "\n" in errors or len(errors) > LAST_LINE else ""
+    return _failed(text, "ExitCode", more)
 
 
 def _tail(errors: str) -> str:
@@ -160,38 +159,31 @@ def _tail(errors: str) -> str:
     return f"\nstandard error ended with:\n{tail}"
 
 
-def _signal_text(finished: Finished, command: Command) -> str:
+def _signal_text(finished: Finished, command: ChildCommand) -> str:
     number = finished.signal
     text = f"killed by signal {number}"
     limits = command.limits
-    # Who catches the first signal gets the second, which says nothing of its reason.
-    spent = limits.cpu_s is not None and finished.cpu_s >= limits.cpu_s
-    if limits.cpu_s is not None and (
-        number == signal.SIGXCPU or (number == signal.SIGKILL and spent)
+    cpu_s = limits.cpu_s
+    # A program that catches SIGXCPU is killed a second later, by SIGKILL.
+    if cpu_s is not None and (
+        number == signal.SIGXCPU
+        or (number == signal.SIGKILL and finished.cpu_s >= cpu_s)
     ):
-        return f"{text}: used more than {_named('cpu_s', limits.cpu_s)}"
+        return f"{text}: used more than {_named('cpu_s', cpu_s, 's of CPU time')}"
     if number == signal.SIGXFSZ and limits.file_size is not None:
         return f"{text}: wrote a file of more than {_named('file_bytes', limits.file_size)}"
     return text
 
 
-SETTINGS: Final = {
-    "output_bytes": ("SWARM_OUTPUT_LIMIT", "bytes"),
-    "cpu_s": ("SWARM_CHILD_CPU", "s of CPU time"),
-    "file_bytes": ("SWARM_CHILD_FILE_SIZE", "bytes"),
-}
-
-
-def _named(limit: str, value: int) -> str:
+def _named(limit: str, value: int, unit: str = "bytes") -> str:
     """Return a limit in words: its value and the two places where it is set."""
-    setting, unit = SETTINGS[limit]
-    return f"{value} {unit} (limits.{limit} of the agent, else {setting})"
+    return f"{value} {unit} (limits.{limit} of the agent, else {LIMITS[limit].usual})"
 
 
 def _of_text(
     kind: Literal["passed", "blocked"], text: str, submit_format: SubmitFormat
 ) -> Outcome:
-    """Return the outcome that a text means; another attempt would say no better."""
+    """Return the outcome of a text; a retry can't correct its format."""
     try:
         return Outcome(kind, fold_text(text, submit_format))
     except FormatRefused as error:
@@ -205,9 +197,8 @@ def _of_stream(
     if finished.exit_code and (final is None or final.ok):
         return _bad_exit(finished, errors)
     if reader.refused:
-        return Outcome(
-            "failed", text=reader.refused, permanent=True, error_type="Output"
-        )
+        text = reader.refused
+        return Outcome("failed", text=text, permanent=True, error_type="Output")
     if final is not None:
         kind: Literal["passed", "blocked"] = "passed" if final.ok else "blocked"
         if isinstance(final.content, str):
@@ -216,53 +207,59 @@ def _of_stream(
     text = f"ended without a final event; events read: {reader.events}"
     if reader.skipped:
         text += f", skipped: {reader.skipped} ({reader.broken[0]})"
-    return Outcome("failed", text=text + _tail(errors), error_type="Output")
+    return _failed(text, "Output", errors)
 
 
-def _of_document(finished: Finished, spec: Mapping[str, Any], errors: str) -> Outcome:
-    output: Mapping[str, Any] | None = spec.get("output")
+def _of_document(
+    finished: Finished, document: Any, spec: Mapping[str, Any], errors: str
+) -> Outcome:
+    """Return the outcome of a child that prints its result, a JSON document or text."""
+    if finished.exit_code:
+        return _bad_exit(finished, errors)
+    output: Mapping[str, Any] = spec.get("output") or {}
     submit_format: SubmitFormat = spec.get("submit_format")
+    printed = finished.stdout.decode(errors="replace").rstrip()
     if submit_format is not None:
-        printed = finished.stdout.decode(errors="replace").rstrip()
         return _of_text("passed", printed, submit_format)
-    try:
-        document = load_json(finished.stdout.strip())
-    except JsonTextError as error:
-        printed = finished.stdout.decode(errors="replace").rstrip()
-        if not _needs_json(output):
+    pointer, ok_from = output.get("result_ptr"), output.get("ok_from") or "exit_code"
+    if isinstance(document, JsonTextError):
+        declared = pointer or output.get("format") or output.get("stats")
+        if not declared and ok_from == "exit_code":
             return Outcome("passed", {"raw": printed, "stderr": errors})
         begun = printed[:SHOWN_OUTPUT] + ("…" if len(printed) > SHOWN_OUTPUT else "")
-        text = f"the output is not the JSON that was declared: {error}; "
+        text = f"the output is not the JSON that was declared: {document}; "
         text += f"it began with: {begun}" if begun.strip() else "it was empty"
-        return Outcome("failed", text=text + _tail(errors), error_type="Output")
-    output = output or {}
-    ok_from = output.get("ok_from") or "exit_code"
-    ok = ok_from == "exit_code" or at_pointer(document, ok_from) is True
-    pointer = output.get("result_ptr")
-    value = document if pointer is None else at_pointer(document, pointer)
-    if value is MISSING:
-        if ok:
-            text = f"the output has nothing at {pointer} (output.result_ptr)"
-            return Outcome("failed", text=text + _tail(errors), error_type="Output")
-        # Who says no seldom has the result; the whole tells why.
-        value = document
+        return _failed(text, "Output", errors)
+    ok = ok_from == "exit_code" or value_at(document, ok_from) is True
+    value = document if pointer is None else value_at(document, pointer)
+    if value is MISSING and ok:
+        text = f"the output has nothing at {pointer} (output.result_ptr)"
+        return _failed(text, "Output", errors)
+    # A refusal seldom has the result; the whole document says why.
+    value = document if value is MISSING else value
     return Outcome("passed" if ok else "blocked", value)
 
 
-def _needs_json(output: Mapping[str, Any] | None) -> bool:
-    if output is None:
-        return False
-    pointers = (output.get("result_ptr"), output.get("format"), output.get("stats"))
-    return any(pointers) or output.get("ok_from", "exit_code") != "exit_code"
+def value_at(value: Any, pointer: str) -> Any:
+    """Return the part at a JSON pointer (RFC 6901), MISSING where there is none."""
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, list):
+            # No sign, no leading zero, and no digits of other scripts.
+            index = int(key) if re.fullmatch("0|[1-9][0-9]{0,8}", key) else len(value)
+            value = value[index] if index < len(value) else MISSING
+        else:
+            value = value.get(key, MISSING) if isinstance(value, dict) else MISSING
+    return value
 
 
 def _stats(
     document: Any, pointers: Mapping[str, Any], finished: Finished
 ) -> dict[str, Any]:
-    """Return what the work cost as far as the output tells."""
+    """Return the cost of the work, as far as the output has it."""
 
     def found(name: str) -> Any:
-        return at_pointer(document, pointers[name]) if pointers.get(name) else MISSING
+        return value_at(document, pointers[name]) if pointers.get(name) else MISSING
 
     stats: dict[str, Any] = {"worker_kind": "subprocess"}
     model, turns, usage = (
@@ -277,7 +274,7 @@ def _stats(
             name: next((usage[key] for key in keys if _is_count(usage.get(key))), None)
             for name, keys in USAGE.items()
         }
-        # What is there is taken: some tools tell only a total.
+        # Some tools print only a total.
         stats["usage"] = {name: n for name, n in counts.items() if n is not None}
     stats["adapter_data"] = {
         "exit_code": finished.exit_code,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 
-from blueprints.agent_limits import Limit, LimitRefused, Limits
-from blueprints.agents import Step
 from blueprints.conf import lua_functions, lua_host
 from blueprints.lua_scripts import find_script
+from blueprints.spawner import KindSpawner, Limit, LimitRefused, need
+from engine.agents import AgentStep
+from engine.blueprint import Agent, Diagnostic
 from engine.ports import LuaFault, LuaHost, LuaLimits, LuaScript, StepCall
-from engine.run.agent_view import agent_view
-from engine.run.outcomes import Outcome, timed_out
+from engine.run.attempt.agent_view import agent_view
+from engine.run.attempt.outcomes import Outcome, timed_out
 
-# Settings, and what an agent's spec calls the same.
+# The settings and the fields of a spec that raise a limit.
 HINTS: Mapping[str, str] = {
     "memory": "spec.limits.memory_bytes or SWARM_LUA_MEMORY allows more",
     "output": "spec.limits.output_bytes or SWARM_OUTPUT_LIMIT allows more;"
@@ -34,15 +35,20 @@ TYPES: Mapping[str, str] = {
 }
 
 
-class LuaSpawner:
+UNKNOWN_SCRIPT = "unknown-script"
+BROKEN_SCRIPT = "script-broken"
+COMPILED_BYTES = 1024
+
+
+class LuaSpawner(KindSpawner):
     """Runs scripts in the sandbox process of this worker process.
 
-    At its time limit a script's sandbox is killed and the worker goes on with another,
-    so lanes may be batched.
+    At the time limit of a script its sandbox is killed and the worker continues with
+    another, so lanes may be batched.
     """
 
     in_process = True
-    limits: Limits = {
+    limits = {
         "time_s": Limit("SWARM_LUA_TIME", "SWARM_LUA_TIME_MAX"),
         "memory_bytes": Limit("SWARM_LUA_MEMORY", "SWARM_LUA_MEMORY_MAX"),
         "output_bytes": Limit("SWARM_OUTPUT_LIMIT", "SWARM_OUTPUT_LIMIT"),
@@ -52,12 +58,33 @@ class LuaSpawner:
         """Start nothing; the first script starts the sandbox."""
         self._host: LuaHost = lua_host()
 
+    @classmethod
+    def missing(cls, agents: Iterable[tuple[str, Agent]]) -> Iterator[Diagnostic]:
+        """Yield the scripts that are not registered and those that do not compile."""
+        limits = LuaLimits(
+            settings.SWARM_LUA_TIME, settings.SWARM_LUA_MEMORY, COMPILED_BYTES
+        )
+        for place, agent in agents:
+            try:
+                source, label = _source(agent)
+                # The whole script is compiled, and none of it runs.
+                lua_host().run(LuaScript(f"do return end {source}", label), limits)
+            except LookupError as error:
+                text, _, hint = str(error.args[0]).partition("; ")
+                yield need(f"{place}.spec.fn_id", UNKNOWN_SCRIPT, text, hint, agent)
+            except LuaFault as fault:
+                # Other faults concern this machine: `manage.py doctor` finds them.
+                if fault.kind == "syntax":
+                    inline = agent.spec.get("source") is not None
+                    spot = f"{place}.spec.{'source' if inline else 'fn_id'}"
+                    yield need(spot, BROKEN_SCRIPT, fault.text, "", agent)
+
     def close(self) -> None:
         """End the sandbox; a later attempt starts another."""
         self._host.close()
 
     def run(self, call: StepCall) -> Outcome:
-        """Run the agent's script once; never raises for what the script does."""
+        """Run the agent's script once; never raises for the script's errors."""
         try:
             script = _script(call)
             limits = self._limits(call)
@@ -72,21 +99,24 @@ class LuaSpawner:
         return _outcome(value)
 
     def _limits(self, call: StepCall) -> LuaLimits:
-        asked: Mapping[str, Any] = call.agent.spec.get("limits") or {}
-        got = {name: one.of(name, asked.get(name)) for name, one in self.limits.items()}
+        own: Mapping[str, Any] = call.agent.spec.get("limits") or {}
+        got = {name: one.of(name, own.get(name)) for name, one in self.limits.items()}
         seconds = min(got["time_s"], call.timeout_s)
         return LuaLimits(seconds, got["memory_bytes"], got["output_bytes"])
 
 
-def _script(call: StepCall) -> LuaScript:
-    spec = call.agent.spec
-    name = call.agent.name
-    source = spec.get("source")
-    fn_id = spec.get("fn_id")
-    registered = partial(find_script, folders=settings.SWARM_LUA_DIRS)
+def _source(agent: Agent) -> tuple[str, str]:
+    """Return the text of an agent's script and its label; raises LookupError."""
+    spec = agent.spec
+    source, fn_id = spec.get("source"), spec.get("fn_id")
     if source is None:
-        source = registered(str(fn_id))
-    label = spec.get("label") or (f"{name}.lua" if fn_id is None else str(fn_id))
+        source = find_script(str(fn_id), settings.SWARM_LUA_DIRS)
+    label = spec.get("label") or (f"{agent.name}.lua" if fn_id is None else str(fn_id))
+    return source, label
+
+
+def _script(call: StepCall) -> LuaScript:
+    source, label = _source(call.agent)
     view = agent_view(call.agent, call.run, call.step_id, call.attempt)
     metadata = view.get("task_metadata")
     return LuaScript(
@@ -94,15 +124,15 @@ def _script(call: StepCall) -> LuaScript:
         label=label,
         input=call.input,
         globals={
-            "_AGENT": name,
+            "_AGENT": call.agent.name,
             "_TASK_ID": call.step_id,
             "_ATTEMPT": call.attempt,
             "_TASK_METADATA": metadata if isinstance(metadata, dict) else {},
             "_AGENT_CTX": view,
         },
         functions=_functions(call),
-        find_module=registered,
-        big_integers_as_text=spec.get("big_integers") == "text",
+        find_module=partial(find_script, folders=settings.SWARM_LUA_DIRS),
+        big_integers_as_text=call.agent.spec.get("big_integers") == "text",
     )
 
 
@@ -110,14 +140,7 @@ def _functions(call: StepCall) -> Mapping[str, Callable[[Any], Any]]:
     found = lua_functions()
     if not found:
         return {}
-    step = Step(
-        call.run,
-        call.place,
-        call.step_id,
-        call.agent.name,
-        call.attempt,
-        call.timeout_s,
-    )
+    step = AgentStep(call)
     return {name: partial(function, step=step) for name, function in found.items()}
 
 
@@ -132,13 +155,13 @@ def _failure(fault: LuaFault, limits: LuaLimits) -> Outcome:
         "failed",
         text=f"{text}; {hint}" if hint else text,
         permanent=fault.permanent,
-        # A host function's error is known by its own type.
+        # The place of a host function's error is its type.
         error_type=fault.place if fault.kind == "host" else TYPES.get(fault.kind, ""),
     )
 
 
 def _outcome(value: Any) -> Outcome:
-    """Read a result as the reference does: `value` and `ok` are unpacked."""
+    """Return the outcome; `value` and `ok` are unpacked as in the reference."""
     if not isinstance(value, dict) or not ("value" in value or "ok" in value):
         return Outcome("passed", value)
     ok = value.get("ok", True)

@@ -3,266 +3,253 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
-
-# The function below signal.getsignal, which spends 5 µs on looking for an enum.
-from _signal import getsignal
-from collections.abc import Coroutine
-from dataclasses import dataclass
+import traceback
+from collections.abc import Coroutine, Iterable, Iterator
+from dataclasses import replace
 from multiprocessing import active_children
-from types import CoroutineType, FrameType
+from types import CoroutineType
 from typing import Any
 
 from django.conf import settings
 
-from blueprints.agent_inputs import InputRefused
-from blueprints.agents import (
-    AgentFailed,
-    AgentModuleBroken,
-    Function,
-    Step,
-    find_prepared,
-    load_modules,
-    nearest_name,
+from blueprints.agent_modules import (
+    OWN,
+    FunctionRefused,
+    broken_modules,
+    function_at,
 )
+from blueprints.spawner import KindSpawner, need
+from engine.agent_inputs import function_faults, given_to, input_form
+from engine.agents import (
+    AgentFailed,
+    AgentFunction,
+    AgentStep,
+    CallRefused,
+    failure_of,
+    find_function,
+    outcome_of,
+    registered,
+)
+from engine.blueprint import Agent, Diagnostic
+from engine.blueprint.analysis.input_fit import InputForm
+from engine.flow.spelling import hint_at
 from engine.ports import StepCall
-from engine.run.outcomes import Outcome, timed_out
-from engine.run.outputs import Log
-from workers.process.descriptors import keep, look_after
+from engine.run.attempt.outcomes import Outcome, timed_out
+from engine.run.journal.outputs import Log
+from workers.process.alarm import TimeIsUp, set_alarm, stop_alarm
+from workers.process.descriptors import check_descriptors, remember_descriptors
 from workers.process.forks import end_fork
-from workers.spawners.raised import raised_at
-from workers.spawners.step_log import attach, running
+from workers.spawners.step_log import PrintingToLog, attach, running
+from workers.spawners.tracebacks import agent_traceback, raised_at
 
 logger = logging.getLogger(__name__)
 
-MAX_TEXT = 2000
+UNKNOWN_FUNCTION = "unknown-function"
+UNUSABLE = "the module of {!r} can't be used"
 CLOSED = (
     "agent %r has closed descriptors that it did not open, of its worker's process: the"
     " process is replaced after this step; have the function close its own files only"
 )
 ASYNC_GRACE_S = 1.0
-"""How long after its timeout an async function that does not give way is interrupted."""
+"""How long after its timeout an async function that blocks the loop is interrupted."""
 
 
-class _TimeIsUp(BaseException):
-    """Raised inside a function whose time is up; no `except Exception` catches it."""
-
-
-@dataclass(slots=True)
-class _Alarm:
-    """How often the alarm of the call at hand has waited for logging."""
-
-    waits: int = 0
-
-
-_alarm = _Alarm()
-
-
-def _ring(signum: int, frame: FrameType | None) -> None:
-    """End the call, once it is not inside of logging.
-
-    An error raised between taking a handler's lock and noting that it is held would
-    leave it held for ever: every other thread that logs would wait. Python's own locks
-    have no way around that (python/cpython#74174).
-    """
-    if _alarm.waits < MOST_WAITS and _is_logging(frame):
-        _alarm.waits += 1
-        signal.setitimer(signal.ITIMER_REAL, WAIT_S, RING_AGAIN_S)
-        return
-    raise _TimeIsUp
-
-
-def _is_logging(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename == LOGGING:
-            return True
-        frame = frame.f_back
-    return False
-
-
-class PythonFunctionSpawner:
+class PythonFunctionSpawner(KindSpawner):
     """Calls registered functions, in the main thread of a process only.
 
-    There an alarm ends a function at its timeout. One that catches the alarm or holds
-    the GIL is killed by the keeper two seconds later.
+    There an alarm ends a function at its timeout. The keeper kills the process of a
+    function that catches the alarm or keeps the GIL two seconds later.
     """
 
     in_process = True
+    debuggable = True
+    pools_refused = {
+        "threads": "in a threads pool nothing can end a Python function at its timeout:"
+        " leave --pool out or choose prefork"
+    }
+
+    @classmethod
+    def prepare(cls) -> Iterator[str]:
+        """Import the agent modules; yield the faults of modules and functions."""
+        yield from broken_modules().values()
+        for name, fault in function_faults().items():
+            yield f"{name}: {fault}"
+
+    @classmethod
+    def missing(cls, agents: Iterable[tuple[str, Agent]]) -> Iterator[Diagnostic]:
+        """Yield the functions that can't be found; each fault of a module once."""
+        # Workers run in the caller's directory and find modules there, too.
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
+        told: dict[str, str] = {}
+        for place, agent in agents:
+            at = f"{place}.spec.{'fn' if agent.spec.get('fn') else 'fn_id'}"
+            try:
+                # The output of a module must not mix with the JSON of a command.
+                with contextlib.redirect_stdout(sys.stderr):
+                    _find(agent)
+            except FunctionRefused as error:
+                text, hint = error.text, error.hint
+                if error.module and (first := told.setdefault(error.module, at)) != at:
+                    text, hint = UNUSABLE.format(_name(agent)), f"see {first}"
+                yield need(at, UNKNOWN_FUNCTION, text, hint, agent)
+
+    @classmethod
+    def functions(cls, agent: Agent) -> Iterator[tuple[str, str]]:
+        """Yield the agent's function with its module, if it can be found here."""
+        with contextlib.suppress(FunctionRefused):
+            yield _name(agent), _find(agent).module
+
+    @classmethod
+    def input_form(cls, agent: Agent) -> InputForm | None:
+        """Return what the parameters of an agent's function take."""
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                return input_form(_find(agent))
+        except FunctionRefused:
+            return None
 
     def __init__(self) -> None:
-        """Hear what agent modules log."""
+        """Attach the step's log to agent modules and remember what this process has."""
         attach(settings.SWARM_AGENT_MODULES)
-        keep()
+        remember_descriptors()
+        self._kept = active_children()
+        self._printing = PrintingToLog()
 
     def run(self, call: StepCall) -> Outcome:
-        """Call the agent's function once; never raises.
+        """Call the agent's function once; raises only KeyboardInterrupt, for `interrupts`.
 
-        What the function forks never comes back from here, and what it started with
-        multiprocessing ends with the call.
+        A process that the function forks ends here, and so does each that it has started
+        with multiprocessing.
         """
-        holder, before = os.getpid(), active_children()
+        if threading.get_ident() != threading.main_thread().ident:
+            return failure_of(CallRefused(NO_ALARM))
+        worker_pid, step = os.getpid(), AgentStep(call, call.emit)
         try:
-            return self._run(call)
+            try:
+                with self._printing:
+                    value = _call(call, step)
+            finally:
+                end_fork(worker_pid)
+                stop_alarm()
+                running.emit = None
+        except BaseException as error:
+            if isinstance(error, self.interrupts) or (
+                self.interrupts and _left_debugger(error)
+            ):
+                raise KeyboardInterrupt from None
+            return _failure(error, step)
         finally:
-            end_fork(holder)
-            if look_after():
+            if check_descriptors():
                 logger.warning(CLOSED, call.agent.name)
             for child in active_children():
-                if child not in before:
+                if child not in self._kept:
                     child.kill()
                     child.join()
-
-    def _run(self, call: StepCall) -> Outcome:
-        if threading.current_thread() is not threading.main_thread():
-            return Outcome("failed", text=NO_ALARM, permanent=True)
-        name = str(call.agent.spec.get("fn_id", ""))
-        found = find_prepared(name)
-        if found is None:
-            # A module that was broken at the start may have been mended since.
-            broken = _load_modules()
-            found = find_prepared(name)
-            if found is None:
-                text = _short(broken or _unknown(name))
-                return Outcome("failed", text=text, permanent=True)
-        if found.fault:
-            return Outcome("failed", text=_short(found.fault), permanent=True)
-        value = call.input
-        if found.check is not None:
-            try:
-                value = found.check(value)
-            except InputRefused as error:
-                text = _short(f"the input does not fit {name!r}: {error}")
-                return Outcome(
-                    "failed", text=text, permanent=True, error_type="InputRefused"
-                )
-        step = Step(
-            call.run,
-            call.place,
-            call.step_id,
-            call.agent.name,
-            call.attempt,
-            call.timeout_s,
-            call.emit,
-        )
-        if found.is_async:
-            return _timed(_to_its_end, (found.function, value), step, ASYNC_GRACE_S)
-        return _timed(found.function, value, step, 0.0)
+        return outcome_of(value)
 
 
-WAIT_S = 0.005
-MOST_WAITS = 100
-"""How often the alarm waits for logging to be done: half a second in all."""
-LOGGING = logging.getLogger.__code__.co_filename
-RING_AGAIN_S = 1.0
-"""When an alarm rings again that a finalizer or a callback of the collector swallowed."""
+def _left_debugger(error: BaseException) -> bool:
+    """Return whether a debugger itself has raised SystemExit, as its `q` may do."""
+    if not isinstance(error, SystemExit):
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__") in ("bdb", "pdb")
+
+
 NO_ALARM = (
     "in this worker's pool nothing can end a Python function at its timeout, so none is"
     " called: start the worker with `--pool prefork` or `--pool solo`"
 )
 
 
-def _timed(function: Function, value: Any, step: Step, grace_s: float) -> Outcome:
-    """Call a function under an alarm, its log captured."""
-    running.emit, holder = step.emit, os.getpid()
+def _call(call: StepCall, step: AgentStep) -> Any:
+    """Call the function under an alarm, its log captured; raises CallRefused."""
     try:
-        try:
-            _arm(step.timeout_s + grace_s)
-            value = function(value, step=step)
-            # A decorator may hide that a function is async.
-            if type(value) is CoroutineType:
-                value = _awaited(value)
-        finally:
-            end_fork(holder)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            running.emit = None
-    except _TimeIsUp:
-        # It may have rung before the timer was stopped above, and would ring again.
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        return timed_out(round(step.timeout_s * 1000))
-    except AgentFailed as error:
-        return Outcome(
-            "failed",
-            text=_short(_text_of(error)),
-            permanent=error.permanent,
-            error_type="AgentFailed",
-        )
-    # SystemExit too: a function must not end the worker.
-    except BaseException as error:
-        where = raised_at(error)
-        if where:
-            step.emit(Log(where))
-        kind = type(error).__name__
-        said = _text_of(error)
-        text = f"{kind}: {said}" if said else kind
-        return Outcome("failed", text=_short(text), error_type=kind)
-    ok = getattr(value, "ok", None)
-    if ok is None or not hasattr(value, "value"):
-        return Outcome("passed", value)
-    return Outcome("blocked" if ok is False else "passed", value.value)
+        found = _find(call.agent)
+    except FunctionRefused as error:
+        raise CallRefused(str(error)) from None
+    value = given_to(found, _name(call.agent), call.input)
+    running.emit = step.emit
+    if found.is_async:
+        set_alarm(step.timeout_s + ASYNC_GRACE_S)
+        return asyncio.run(_bounded(found.call(value, step), step.timeout_s))
+    set_alarm(step.timeout_s)
+    value = found.call(value, step)
+    # A decorator may hide that a function is async.
+    if type(value) is CoroutineType:
+        left, _ = signal.getitimer(signal.ITIMER_REAL)
+        set_alarm(left + ASYNC_GRACE_S)
+        return asyncio.run(_bounded(value, left))
+    return value
 
 
-def _to_its_end(call: tuple[Function, Any], *, step: Step) -> Any:
-    """Run an async function in an event loop of its own."""
-    function, value = call
-    return asyncio.run(_bounded(function(value, step=step), step.timeout_s))
-
-
-def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run what a function turned out to return, in the time that is left."""
-    left, _ = signal.getitimer(signal.ITIMER_REAL)
-    _arm(left + ASYNC_GRACE_S)
-    return asyncio.run(_bounded(coroutine, left))
+def _failure(error: BaseException, step: AgentStep) -> Outcome:
+    """Return the outcome of a call that raised; SystemExit must not end the worker."""
+    if isinstance(error, TimeIsUp):
+        # It may have rung before the timer was stopped, and would ring again.
+        stop_alarm()
+        ended = timed_out(round(step.timeout_s * 1000))
+        return replace(ended, traceback=agent_traceback(error))
+    failure = failure_of(error)
+    if isinstance(error, CallRefused):
+        return failure
+    where = "" if isinstance(error, AgentFailed) else raised_at(error)
+    if where:
+        step.emit(Log(where))
+    return replace(failure, traceback=agent_traceback(error))
 
 
 async def _bounded(coroutine: Coroutine[Any, Any, Any], seconds: float) -> Any:
-    scope, holder = asyncio.timeout(seconds), os.getpid()
+    """Await a function's coroutine; raises TimeIsUp after some seconds."""
+    scope, worker_pid = asyncio.timeout(seconds), os.getpid()
     try:
         async with scope:
             return await coroutine
-    except TimeoutError:
+    except TimeoutError as late:
         if scope.expired():
-            raise _TimeIsUp from None
+            raise TimeIsUp from late
         raise
     finally:
-        # Here: closing its copy of the loop would break the loop of the other.
-        end_fork(holder)
+        # A fork that closed its copy of the loop would break the worker's loop.
+        end_fork(worker_pid)
 
 
-def _load_modules() -> str:
-    """Load the agent modules; return what is wrong with them, empty for nothing."""
-    try:
-        load_modules(settings.SWARM_AGENT_MODULES)
-    except AgentModuleBroken as error:
-        return str(error)
-    return ""
+def _name(agent: Agent) -> str:
+    """Return the path or the registered name of an agent's function."""
+    return str(agent.spec.get("fn") or agent.spec.get("fn_id", ""))
 
 
-def _unknown(name: str) -> str:
-    near = nearest_name(name)
-    hint = (
-        f"did you mean {near!r}?" if near else "is its module in SWARM_AGENT_MODULES?"
-    )
-    return f"no agent function is named {name!r}; {hint}"
+def _find(agent: Agent) -> AgentFunction:
+    """Return the function of an agent; raise FunctionRefused."""
+    name = _name(agent)
+    if agent.spec.get("fn"):
+        return function_at(name)
+    found = find_function(name)
+    if found is None:
+        # A module that was broken at the start may have been corrected since.
+        broken = broken_modules()
+        found = find_function(name)
+        if found is None:
+            raise _unknown(name, broken)
+    return found
 
 
-def _arm(seconds: float) -> None:
-    # Asking costs less than installing; a function or library may have installed its
-    # own, and the default one would end the worker.
-    if getsignal(signal.SIGALRM) is not _ring:
-        signal.signal(signal.SIGALRM, _ring)
-    _alarm.waits = 0
-    signal.setitimer(signal.ITIMER_REAL, seconds, RING_AGAIN_S)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "(its text can't be shown)"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+def _unknown(name: str, broken: dict[str, str]) -> FunctionRefused:
+    text = f"no agent function is named {name!r}"
+    faults = "; ".join(broken.values())
+    if near := hint_at(name, registered()):
+        # The name may be right, and its module broken.
+        return FunctionRefused(text, "; ".join(filter(None, (near, faults))))
+    if broken:
+        return FunctionRefused(text, faults, module=", ".join(broken))
+    listed = ", ".join(settings.SWARM_AGENT_MODULES)
+    own = os.path.join(settings.SWARM_PROJECT_DIR, f"{OWN}.py")
+    hint = f"is its module in SWARM_AGENT_MODULES ({listed}), or is it in {own}?"
+    return FunctionRefused(text, hint)

@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
-from blueprints.agent_limits import Limits
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from blueprints.child_programs import NO_PROGRAM, find_program, program_word
+from blueprints.spawner import KindSpawner, need
+from engine.blueprint import Agent, Diagnostic
 from engine.ports import StepCall
-from engine.run.outcomes import Outcome
-from workers.process import ProcessRunner
-from workers.process.command import LIMITS, Command, SourceAbsent, command_for
+from engine.run.attempt.outcomes import Outcome
+from workers.process.command import LIMITS, ChildCommand, SourceAbsent, command_for
 from workers.process.frames import EventReader
 from workers.process.reading import last_words, outcome_of
+from workers.process.runner import ProcessRunner
 
 
-class SubprocessSpawner:
+class SubprocessSpawner(KindSpawner):
     """Runs a program per attempt, without a shell and without the worker's secrets.
 
-    What it prints is its result, one JSON document or else text; with a `stream_mode`
-    it prints output events, which are emitted as they come, and the last final counts:
-    finals are emitted once the exit code has said that they do.
+    The output is the result, one JSON document or else text. With a `stream_mode` it is a
+    stream of output events, which are emitted as they come; the last final is the result,
+    so finals are emitted only after a good exit code.
     """
 
-    in_process = False
-    limits: Limits = LIMITS
+    limits = LIMITS
 
     def __init__(self) -> None:
         """Start nothing; the launcher starts with the first program."""
         self._runner = ProcessRunner()
+
+    @classmethod
+    def missing(cls, agents: Iterable[tuple[str, Agent]]) -> Iterator[Diagnostic]:
+        """Yield the programs that cannot be started here."""
+        for place, agent in agents:
+            name = program_word(agent.spec)
+            # A program in the launch's folder is known only in the run.
+            if not name or "{" in name or ("/" in name and name[0] != "/"):
+                continue
+            if shutil.which(find_program(name)) is None:
+                text = f"no program {name!r} can be started here"
+                hint = "install it, or add its folder to PATH"
+                if "/" in name:
+                    hint = "is it there, and may it be executed?"
+                where = place if agent.runner else f"{place}.spec.{_field(agent.spec)}"
+                yield need(where, NO_PROGRAM, text, hint, agent)
 
     def close(self) -> None:
         """End the launcher; a later attempt starts another."""
         self._runner.close()
 
     def run(self, call: StepCall) -> Outcome:
-        """Run the agent's program once; never raises for what the agent does wrong."""
+        """Run the agent's program once; never raises for the agent's errors."""
         try:
             with command_for(call) as command:
                 return self._run(call, command)
         except SourceAbsent as error:
             text = str(error)
             return Outcome("failed", text=text, permanent=True, error_type="Template")
-        # What can't be given to a process, such as a NUL in an argument.
+        # An argument that no process can receive, such as one with a NUL.
         except ValueError as error:
             return Outcome("failed", text=str(error), permanent=True)
 
-    def _run(self, call: StepCall, command: Command) -> Outcome:
+    def _run(self, call: StepCall, command: ChildCommand) -> Outcome:
         mode = call.agent.spec.get("stream_mode")
         reader = EventReader(mode, call.emit) if mode else None
 
-        def in_vain() -> bool:
+        def must_stop() -> bool:
             return (reader is not None and bool(reader.lost)) or call.cancelled()
 
         finished = self._runner.run(
@@ -58,7 +79,7 @@ class SubprocessSpawner:
             max_output=command.max_output,
             limits=command.limits,
             on_stdout=reader.feed if reader else None,
-            should_stop=in_vain,
+            should_stop=must_stop,
         )
         if reader is not None:
             reader.end()
@@ -66,3 +87,7 @@ class SubprocessSpawner:
         for event in last_words(finished, reader, outcome):
             call.emit(event)
         return outcome
+
+
+def _field(spec: Mapping[str, Any]) -> str:
+    return "argv[0]" if spec.get("argv") else "program"

@@ -1,4 +1,4 @@
--- B: whole Blueprints, and pipelines of stages that become the flow.
+-- B: Blueprints, and pipelines of stages, which become flows.
 
 local F = require "flow_dsl"
 local checks = require "dsl_checks"
@@ -9,12 +9,12 @@ local setmetatable, getmetatable, type, pairs, ipairs, rawget, rawequal, next =
 local format = string.format
 local json, emit = json, emit
 
-local MAX_DEPTH = 126 -- of a flow, which stands inside a document
+local MAX_DEPTH = 126 -- of a flow, one less than that of a document
 
 local B = {}
 local stage_mt, from_mt = {}, {}
 
--- Warnings go to the host as they come; scripts may ask for theirs as well.
+-- The host gets each warning at once; a script may take its warnings as well.
 
 local warnings = {}
 
@@ -31,17 +31,19 @@ end
 
 -- Documents and agents
 
-B.bp = public(function(given)
+local function check_table(what, given)
   if type(given) ~= "table" or getmetatable(given) then
-    fail(nil, "B.bp: expected a table with id, flow and agents, got %s", show(given))
+    fail(nil, "%s, got %s", what, show(given))
   end
+end
+
+B.bp = public(function(given)
+  check_table("B.bp: expected a table with id, flow and agents", given)
   return given
 end)
 
 B.agent = public(function(given)
-  if type(given) ~= "table" or getmetatable(given) then
-    fail(nil, "B.agent: expected a table, got %s", show(given))
-  end
+  check_table("B.agent: expected a table", given)
   if given.md ~= nil then checks.text(nil, "B.agent: md", given.md) end
   local agent = { ["$agent_md"] = given.md }
   for key, value in pairs(given) do
@@ -77,7 +79,7 @@ local function is_from(value)
   return type(value) == "table" and getmetatable(value) == from_mt
 end
 
-local function say(stage, text, ...)
+local function refuse(stage, text, ...)
   fail(stage.at, "stage '%s': " .. text, stage.id, ...)
 end
 
@@ -85,16 +87,15 @@ local function named(stage, field)
   return format("stage '%s': %s", stage.id, field)
 end
 
-local function values_of(stage, field, list)
-  local given, count = checks.list(stage.at, named(stage, field), list, "value")
-  for n = 1, count do checks.text(stage.at, named(stage, format("%s[%d]", field, n)), given[n]) end
+local function values_of(at, what, list)
+  local given, count = checks.list(at, what, list, "value")
+  for n = 1, count do checks.text(at, format("%s[%d]", what, n), given[n]) end
   return given, count
 end
 
-local function check_bool(stage, field)
-  local value = stage.given[field]
+local function check_bool(at, what, value)
   if value ~= nil and type(value) ~= "boolean" then
-    say(stage, "%s must be true or false, got %s", field, show(value))
+    fail(at, "%s must be true or false, got %s", what, show(value))
   end
 end
 
@@ -102,9 +103,9 @@ local function check_retry(stage)
   local what, retry = named(stage, "retry"), stage.given.retry
   fields(stage.at, what, retry, { "max", "fix", "counter" }, { "max" })
   if retry.fix == nil then
-    say(stage, "retry has no fix: write fix = B.stage \"ID\" {agent = ...}")
+    refuse(stage, "retry has no fix: write fix = B.stage \"ID\" {agent = ...}")
   elseif not is_stage(retry.fix) then
-    say(stage, "retry.fix must be a stage, got %s", show(retry.fix))
+    refuse(stage, "retry.fix must be a stage, got %s", show(retry.fix))
   end
   checks.whole(stage.at, what .. ".max", retry.max)
   local fix = retry.fix
@@ -115,19 +116,20 @@ end
 local function check_stage(stage)
   local given = stage.given
   fields(stage.at, format("stage '%s'", stage.id), given, STAGE_FIELDS, {})
-  check_bool(stage, "gate")
+  check_bool(stage.at, named(stage, "gate"), given.gate)
   if given.fanout ~= nil then
-    if given.agent ~= nil then say(stage, "it has both agent and fanout; one of them") end
-    if given.retry ~= nil then say(stage, "a fanout can't be retried") end
+    if given.agent ~= nil then refuse(stage, "it has both agent and fanout; one of them") end
+    if given.retry ~= nil then refuse(stage, "a fanout can't be retried") end
   elseif given.agent == nil then
-    say(stage, "it has neither agent nor fanout")
+    refuse(stage, "it has neither agent nor fanout")
   else
     checks.text(stage.at, named(stage, "agent"), given.agent)
   end
   if given.retry ~= nil then check_retry(stage) end
 end
 
--- A pipeline under way: its options, its stages in order, and all stages by id.
+-- A pipeline: its options, its stages in order, all stages with fixes by id, and the paths
+-- of their outs. While it expands, `current` is the stage.
 
 local Pipeline = {}
 Pipeline.__index = Pipeline
@@ -138,7 +140,7 @@ local function add(self, stage)
   checks.id(stage.at, "stage", stage.id)
   local other = self.by_id[stage.id]
   if other and not rawequal(other, stage) then
-    say(stage, "the id is taken by another stage; each stage writes to a place of its own")
+    refuse(stage, "another stage has the same id, and each stage writes to its own path")
   end
   self.by_id[stage.id] = stage
 end
@@ -146,19 +148,14 @@ end
 local function read_options(given)
   local what = "B.pipeline"
   fields(nil, what, given, OPTIONS, {}, true)
-  if given.chain ~= nil and type(given.chain) ~= "boolean" then
-    fail(nil, "%s: chain must be true or false, got %s", what, show(given.chain))
-  end
+  check_bool(nil, what .. ": chain", given.chain)
   local default = given.gate_default or "explicit"
   if default ~= "explicit" and default ~= "auto" then
     fail(nil, '%s: gate_default must be "explicit" or "auto", got %s', what, show(default))
   end
   local halt_on, count
   if given.halt_on ~= nil then
-    halt_on, count = checks.list(nil, what .. ": halt_on", given.halt_on, "value")
-    for n = 1, count do
-      checks.text(nil, format("%s: halt_on[%d]", what, n), given.halt_on[n])
-    end
+    halt_on, count = values_of(nil, what .. ": halt_on", given.halt_on)
   end
   return {
     halt_on = halt_on,
@@ -181,7 +178,7 @@ local function new(given)
       fail(nil, "B.pipeline: member %d is no stage%s", n, hint)
     end
     check_stage(stage)
-    if self.by_id[stage.id] == stage then say(stage, "it stands twice in the pipeline") end
+    if self.by_id[stage.id] == stage then refuse(stage, "it is in the pipeline twice") end
     add(self, stage)
     stage.before = given[n - 1] or false
     self.stages[n] = stage
@@ -198,7 +195,7 @@ local function counter_of(stage)
   return flow.target(counter or "$." .. stage.id .. "_n", what, stage.at)
 end
 
--- Refuses stages that would write over what the pipeline itself reads and writes.
+-- Raises an error for a stage that would overwrite the paths of the pipeline itself.
 function Pipeline:check_places()
   -- A stage may prepare the input of a later one.
   local places = { { path = "$.d", what = "the default inputs ($.d.ID)", shared = true } }
@@ -217,9 +214,9 @@ function Pipeline:check_places()
     for _, writer in ipairs({ stage, stage.given.retry and stage.given.retry.fix }) do
       local taken, side = checks.overlap(rawget(self:out(writer), "at"), places)
       if taken and writer.given.out == nil then
-        say(writer, "the id is the key of %s: give it another", taken)
+        refuse(writer, "the id is the key of %s: give it another", taken)
       elseif taken then
-        say(writer, "its out is %sthe place of %s: give it another", side, taken)
+        refuse(writer, "its out is %sthe place of %s: give it another", side, taken)
       end
     end
   end
@@ -233,15 +230,15 @@ function Pipeline:named_stage(from, stage, field)
   local known = {}
   for id in pairs(self.by_id) do known[#known + 1] = id end
   table.sort(known)
-  say(stage, "%s comes from stage '%s', which does not exist; %s", field, from.stage,
+  refuse(stage, "%s comes from stage '%s', which does not exist; %s", field, from.stage,
     checks.nearest(from.stage, known))
 end
 
--- The path a stage writes to.
+-- Returns the path that a stage writes to.
 function Pipeline:out(stage)
   local known = self.outs[stage.id]
   if known then return known end
-  if known == false then say(stage, "its out comes from its own out") end
+  if known == false then refuse(stage, "its out comes from its own out") end
   self.outs[stage.id] = false
   local given = stage.given.out
   local path
@@ -259,21 +256,21 @@ local function may_be_skipped(stage)
   return type(skip_on) == "table" and next(skip_on) ~= nil
 end
 
--- What a stage wrote, for a reader. A skipped stage writes nothing, so another one has to
--- have written there before; a fix runs only where the stage it mends did.
+-- Returns the path of a stage's output, for a reader. A skipped stage writes nothing, so
+-- an earlier stage has to write the same path. A fix runs only after its stage has run.
 function Pipeline:written(from, reader, field)
   local path = self:out(from)
-  if not may_be_skipped(from) or rawequal(from, self.at_work) then return path end
+  if not may_be_skipped(from) or rawequal(from, self.current) then return path end
   for _, stage in ipairs(self.stages) do
-    if rawequal(stage, self.at_work) then break end
+    if rawequal(stage, self.current) then break end
     local out = self:out(stage)
     if not may_be_skipped(stage) and rawget(out, "at") == rawget(path, "at") then return path end
   end
-  say(reader, "%s is what stage '%s' writes, which may be skipped (skip_on) and then writes"
+  refuse(reader, "%s is what stage '%s' writes, which may be skipped (skip_on) and then writes"
     .. " nothing: give it an input that is there in any case", field, from.id)
 end
 
--- What is handed over: a path as text, the out of a stage, or an expression.
+-- Returns the expression of an input: a path as text, the out of a stage or an expression.
 function Pipeline:source(stage, field, given)
   if is_from(given) then
     return self:written(self:named_stage(given, stage, field), stage, field)
@@ -291,13 +288,13 @@ function Pipeline:input(stage)
   return self:source(stage, "input", given)
 end
 
--- Refuses stages that wait for each other's output.
+-- Raises an error for stages whose inputs come from each other.
 function Pipeline:check_circles()
   local state = {}
   local function visit(stage, trail)
     if state[stage.id] == "done" then return end
     trail = trail .. (trail == "" and "" or " <- ") .. stage.id
-    if state[stage.id] then say(stage, "its input comes from itself: %s", trail) end
+    if state[stage.id] then refuse(stage, "its input comes from itself: %s", trail) end
     state[stage.id] = "open"
     local given = stage.given.input
     if is_from(given) then visit(self:named_stage(given, stage, "input"), trail) end
@@ -309,27 +306,25 @@ function Pipeline:check_circles()
   end
 end
 
--- Conditions. One that reads a verdict nobody gave is false, and no error.
+-- Conditions. A condition is false instead of failing if the verdict is absent.
 
 local function verdict_of(path)
   return flow.p(rawget(path, "at") .. '.parts["verdict"]')
 end
 
--- The halt values of a stage and whether its gate is written.
+-- Returns whether a stage has a gate, and the condition that halts.
 function Pipeline:gate(stage)
   local given, options = stage.given, self.options
-  local own, count
-  if given.halt_on ~= nil then own, count = values_of(stage, "halt_on", given.halt_on) end
-  local wanted
-  if given.gate ~= nil then
-    wanted = given.gate
-  else
+  local own = given.halt_on
+  if own ~= nil then own = values_of(stage.at, named(stage, "halt_on"), own) end
+  local wanted = given.gate
+  if wanted == nil then
     wanted = given.retry ~= nil or own ~= nil or (options.auto and given.fanout == nil)
   end
   local values = own or options.halt_on
   if (wanted or given.retry) and (not values or #values == 0) then
     local what = wanted and "its gate" or "its retry"
-    say(stage, "%s has no value to halt on: give it or the pipeline halt_on = {...}", what)
+    refuse(stage, "%s has no value to halt on: give it or the pipeline halt_on = {...}", what)
   end
   if not values then return wanted, nil end
   local verdict = verdict_of(self:out(stage))
@@ -354,14 +349,14 @@ end
 
 function Pipeline:lanes(stage, given, bind)
   local list, count = checks.list(stage.at, named(stage, "fanout.lanes"), given.lanes, "lane")
-  if count == 0 then say(stage, "fanout.lanes is empty") end
+  if count == 0 then refuse(stage, "fanout.lanes is empty") end
   if given.lane_out ~= nil then
-    say(stage, "fanout.lane_out is for fanout.agent; a lane has its own out")
+    refuse(stage, "fanout.lane_out is for fanout.agent; a lane has its own out")
   end
   local names, steps, seen = {}, {}, {}
   for n = 1, count do
     local lane, name = lane_of(stage, list[n], n)
-    if seen[name] then say(stage, "fanout.lanes has '%s' twice", name) end
+    if seen[name] then refuse(stage, "fanout.lanes has '%s' twice", name) end
     seen[name] = true
     names[n] = name
     steps[n] = flow.step({
@@ -381,9 +376,9 @@ function Pipeline:fanout(stage)
   local given, what = stage.given.fanout, named(stage, "fanout")
   fields(stage.at, what, given, FANOUT_FIELDS, {})
   if given.agent ~= nil and given.lanes ~= nil then
-    say(stage, "fanout has both agent and lanes; one of them")
+    refuse(stage, "fanout has both agent and lanes; one of them")
   elseif given.agent == nil and given.lanes == nil then
-    say(stage, "fanout has neither agent nor lanes")
+    refuse(stage, "fanout has neither agent nor lanes")
   end
   local bind = flow.target(given.bind or "$.item", what .. ".bind", stage.at)
   local body, items
@@ -443,11 +438,11 @@ end
 function Pipeline:skipping(stage, body)
   local skip_on = stage.given.skip_on
   if skip_on == nil then return body end
-  local values, count = values_of(stage, "skip_on", skip_on)
+  local values, count = values_of(stage.at, named(stage, "skip_on"), skip_on)
   if count == 0 then return body end
   local input = self:input(stage)
   if rawget(input, "op") ~= "path" then
-    say(stage, "skip_on reads the verdict at its input, so the input must be a path")
+    refuse(stage, "skip_on reads the verdict at its input, so the input must be a path")
   end
   local verdict = verdict_of(input)
   local cond = flow.where_there(verdict, F.lit(values):contains(verdict))
@@ -460,9 +455,10 @@ function Pipeline:expand()
   local rest = options.done and flow.assign({ at = options.done, value = true }) or flow.seq({})
   for n = #self.stages, 1, -1 do
     local stage = self.stages[n]
-    self.at_work = stage
+    self.current = stage
     local wanted, cond = self:gate(stage)
     local children = self:skipping(stage, self:body(stage, cond))
+    for _, child in ipairs(children) do checks.note(child, stage.at) end
     if wanted then
       gates = gates + 1
       if stage.given.fanout ~= nil then

@@ -1,5 +1,4 @@
--- What both DSL modules share: faults with the author's line, and checks of what authors
--- write.
+-- Functions of both DSL modules: errors with the author's line, and checks of arguments.
 
 local M = {}
 
@@ -14,19 +13,27 @@ local json = json
 
 local MAX_DEPTH = 127
 local fault_mt = {}
+-- The line of the call that made each table; only while lines are noted.
+local lines
 
--- Raises a fault; `where` is the author's line if the call under way is not to blame.
+-- Raises an error; `where` is the author's line if it is not the line of the current call.
 function M.fail(where, text, ...)
   if select("#", ...) > 0 then text = format(text, ...) end
   error(setmetatable({ where = where or false, text = text }, fault_mt), 0)
 end
 local fail = M.fail
 
--- Makes a function whose faults are told with the line of its caller.
+-- Returns a function whose errors have the line of its caller.
 function M.public(fn)
   return function(...)
     local got = pack(pcall(fn, ...))
-    if got[1] then return unpack(got, 2, got.n) end
+    if got[1] then
+      if lines then
+        local _, where = pcall(error, "", 3)
+        M.note(got[2], where)
+      end
+      return unpack(got, 2, got.n)
+    end
     local fault = got[2]
     if getmetatable(fault) ~= fault_mt then error(fault, 0) end
     if fault.where then error(fault.where .. fault.text, 0) end
@@ -34,7 +41,35 @@ function M.public(fn)
   end
 end
 
--- Where the function that calls the caller of this one stands, as `FILE:LINE: `.
+-- Notes the author's line (`FILE:LINE: `) of a table, if lines are noted. A call behind
+-- `return` at the end of a script has no line of the author's.
+function M.note(made, where)
+  if lines and type(made) == "table" and not find(where, "^dsl_checks:") then
+    lines[made] = lines[made] or tonumber(where:match(":(%d+): $"))
+  end
+end
+
+-- Returns a list of {keys, line} for the tables of a script's document that a call made.
+function M.noted_lines(script)
+  lines = setmetatable({}, { __mode = "k" })
+  local found = {}
+  local function walk(value, keys)
+    if type(value) ~= "table" or #keys > MAX_DEPTH then return end
+    if lines[value] then
+      local copy = table.move(keys, 1, #keys, 1, {})
+      found[#found + 1] = json.array({ json.array(copy), lines[value] })
+    end
+    for key, part in pairs(value) do
+      keys[#keys + 1] = math_type(key) and key - 1 or key
+      walk(part, keys)
+      keys[#keys] = nil
+    end
+  end
+  walk(script(), {})
+  return json.array(found)
+end
+
+-- Returns the author's line, two callers above this function, as `FILE:LINE: `.
 function M.line()
   local _, where = pcall(error, "", 4)
   return where
@@ -48,7 +83,7 @@ function M.show(value)
 end
 local show = M.show
 
--- How many letters two words differ by.
+-- Returns the number of letters by which two words differ.
 local function distance(a, b)
   local row = {}
   for j = 0, #b do row[j] = j end
@@ -63,7 +98,8 @@ local function distance(a, b)
   return row[#b]
 end
 
--- Whether one word is meant by another: begun or gone on, or a slip of the finger.
+-- Returns the distance of a word to a name if it may stand for the name: a beginning or
+-- continuation of it, or a typing error away. Returns nil for any other word.
 local function near(word, name)
   if find(name, word, 1, true) == 1 and #word > 2 then return 0 end
   if find(word, name, 1, true) == 1 then return 0 end
@@ -73,7 +109,7 @@ local function near(word, name)
   return apart <= most and apart or nil
 end
 
--- A hint to the nearest of the known words, or the list of them.
+-- Returns a hint at the nearest of the known words, or the list of them.
 function M.nearest(word, known)
   local best, least
   for _, name in ipairs(known) do
@@ -84,8 +120,8 @@ function M.nearest(word, known)
   return "known: " .. concat(known, ", ")
 end
 
--- Refuses what is no table, fields that are not known and required ones that are absent.
--- `listed` allows members with numbers beside the fields.
+-- Raises an error unless `given` is a table with known fields and all required ones.
+-- `listed` allows list members beside the fields.
 function M.fields(at, what, given, known, required, listed)
   if type(given) ~= "table" then fail(at, "%s: expected a table, got %s", what, show(given)) end
   local allowed = {}
@@ -98,11 +134,14 @@ function M.fields(at, what, given, known, required, listed)
     end
   end
   for _, name in ipairs(required) do
-    if given[name] == nil then fail(at, "%s: missing field '%s'", what, name) end
+    if given[name] == nil then
+      fail(at, "%s: missing field '%s'; a misspelt name is nil", what, name)
+    end
   end
 end
 
--- The length of the list in a table; a hole is refused, since it is a misspelt name.
+-- Returns the length of the list in a table. A hole is an error: most often it is the nil
+-- of a misspelt name.
 function M.length(at, what, given, member)
   if type(given) ~= "table" then fail(at, "%s: expected a list, got %s", what, show(given)) end
   local count, highest = 0, 0
@@ -120,7 +159,8 @@ function M.length(at, what, given, member)
   return count
 end
 
--- A list that is marked as one, so that an empty one stays it; other keys are refused.
+-- Returns a copy marked as an array, so that an empty list stays one, and its length.
+-- Other keys are errors.
 function M.list(at, what, given, member)
   local count = M.length(at, what, given, member)
   local copy = {}
@@ -133,7 +173,7 @@ function M.list(at, what, given, member)
   return json.array(copy), count
 end
 
--- A whole number of at least 0.
+-- Returns a whole number of at least 0.
 function M.whole(at, what, value)
   local number = type(value) == "number" and tointeger(value) or nil
   if not number or number < 0 then
@@ -149,14 +189,14 @@ function M.text(at, what, value)
   return value
 end
 
--- An id is a key of the Ctx, and the value of `halted_at`.
+-- Checks an id, which is a key of the Ctx and a value of `halted_at`.
 function M.id(at, what, id)
   if find(id, '[%.%[%]"%s%c]') or find(id, "'", 1, true) then
     fail(at, "%s %s: an id is one key of a path: no dots, brackets, quotes or spaces", what, show(id))
   end
 end
 
--- The keys of a path, however they are spelt; indices are numbers.
+-- Returns the keys of a path in any spelling; indices are numbers.
 local function keys_of(path)
   local keys, _, last = {}, find(path, "^%$")
   if not last then _, last = find(path, "^ctx") end
@@ -173,8 +213,8 @@ local function keys_of(path)
   return keys
 end
 
--- Whether a path writes over another or into it: "above ", "" of the same one, "below ",
--- or nil. The whole Ctx counts for no place.
+-- Returns "above ", "" or "below " if a path is above, at or below another, else nil. The
+-- root of the Ctx overlaps with nothing.
 local function side_of(keys, other)
   local most = min(#keys, #other)
   if most == 0 then return end
@@ -184,8 +224,8 @@ local function side_of(keys, other)
   return #keys < #other and "above " or #keys > #other and "below " or ""
 end
 
--- What the first of the places is that a path has to do with, and on which side it is.
--- Below a shared one there is room for all.
+-- Returns the name of the first place that a path overlaps with, and the side. A path
+-- below a shared place does not overlap with it.
 function M.overlap(path, places)
   local keys = keys_of(path)
   for _, place in ipairs(places) do
@@ -194,7 +234,7 @@ function M.overlap(path, places)
   end
 end
 
--- Tells whether json.array or json.object made a table: theirs can't be replaced.
+-- Returns whether json.array or json.object made a table: their metatables are locked.
 local probe = {}
 local function marked(value)
   if not pcall(setmetatable, value, probe) then return true end
@@ -202,7 +242,8 @@ local function marked(value)
   return false
 end
 
--- Refuses what is no JSON value, and an empty table that may be either of two.
+-- Raises an error for a value other than JSON, and for an empty table, which may be an
+-- array or an object.
 local function check_data(at, what, value, place, depth)
   local kind = type(value)
   if kind == "function" or kind == "thread" then
@@ -231,7 +272,7 @@ function M.data(at, what, value)
   return value
 end
 
--- How many containers a value nests; a table inside itself counts as too many.
+-- Returns the nesting depth of a value, more than 1000 for a table inside itself.
 function M.depth(value)
   local deepest, waiting = 0, { { value, 1 } }
   while #waiting > 0 do

@@ -1,5 +1,5 @@
--- F: constructors of flows and expressions. What they return is the document's JSON as
--- plain tables; expressions carry their methods in a metatable.
+-- F: constructors of flows and expressions. They return the JSON of the document as plain
+-- tables; expressions have their methods in a metatable.
 
 local checks = require "dsl_checks"
 local fail, public, fields, show = checks.fail, checks.public, checks.fields, checks.show
@@ -8,11 +8,11 @@ local json = json
 
 local NODE_KINDS = {
   step = true, seq = true, branch = true, fanout = true, loop = true, try = true,
-  assign = true, let = true,
+  assign = true, let = true, delete = true,
 }
 local JOINS = { "all", "any", "race", "all_settled" }
 
--- Functions as they are, for bp_dsl; their public counterparts tell the author's line.
+-- The functions without `public`, which bp_dsl calls.
 local raw = {}
 local method = {}
 local expr_mt = { __index = method }
@@ -34,7 +34,7 @@ function raw.lit(value, what, at)
   return expr({ op = "lit", value = checks.data(at, what, value) })
 end
 
--- An expression as it is, anything else as a literal.
+-- Returns an expression unchanged and any other value as a literal.
 function raw.value(value, what, at)
   if is_expr(value) then return value end
   return raw.lit(value, what, at)
@@ -48,7 +48,7 @@ function raw.p(path, what, at)
   return expr({ op = "path", at = path })
 end
 
--- A path, as a text or an expression: what is written to has to be one.
+-- Returns the path of a write target, given as a text or as an expression.
 function raw.target(value, what, at)
   if is_expr(value) then
     if rawget(value, "op") == "path" then return value end
@@ -58,7 +58,7 @@ function raw.target(value, what, at)
 end
 local target = raw.target
 
--- A condition; a Lua boolean is the result of a Lua comparison, made too early.
+-- Returns a condition. A Lua boolean is an error: Lua compared before the run begins.
 local function cond_of(value, what)
   if type(value) == "boolean" then
     fail(nil, "%s: cond is %s before the run begins: compare with a method"
@@ -84,7 +84,7 @@ function raw.join(value, what, at)
   fail(at, "%s: unknown join '%s'; %s", what, value, checks.nearest(value, JOINS))
 end
 
--- The items of a fanout: a literal text could only be a forgotten F.p.
+-- Returns the items of a fanout. A text is an error: most often F.p is missing.
 function raw.items(value, what, at)
   if type(value) == "string" then
     fail(at, "%s: items is the text %s, which has no items; a path is F.p %s", what, show(value), show(value))
@@ -92,8 +92,8 @@ function raw.items(value, what, at)
   return value_of(value, what .. ": items", at)
 end
 
--- What a lane gives, and how many may be under way: both of the dialect swarm, both absent
--- unless they are given. A text could only be a path without its F.p.
+-- Returns `select` of a fanout (dialect swarm), nil without one. A text is an error: most
+-- often F.p is missing.
 function raw.selected(value, what, at)
   if value == nil then return end
   if type(value) == "string" then
@@ -101,6 +101,10 @@ function raw.selected(value, what, at)
       show(value), show(value))
   end
   return value_of(value, what .. ": select", at)
+end
+
+function raw.text(value, what)
+  if value ~= nil then return checks.text(nil, what, value) end
 end
 
 function raw.bound(value, what, at)
@@ -145,7 +149,7 @@ method.contains = public(function(haystack, needle)
   })
 end)
 
--- Of the dialect swarm.
+-- default, any, all, filter and map belong to the dialect swarm.
 method.default = public(function(arg, fallback)
   return expr({
     op = "default",
@@ -154,7 +158,7 @@ method.default = public(function(arg, fallback)
   })
 end)
 
--- They too: for each element of the array, the inner expression finds it at a path.
+-- The inner expression has each element of the array at the path `as`.
 for name, field in pairs({ any = "cond", all = "cond", filter = "cond", map = "value" }) do
   method[name] = public(function(items, as, inner)
     local what = ":" .. name
@@ -183,7 +187,7 @@ function raw.connect(op, list, what)
   return expr({ op = op, args = json.array(args) })
 end
 
--- A condition that is false, and no error, where what it reads is not there.
+-- Returns a condition that is false instead of failing if the path is absent.
 function raw.where_there(path, cond)
   return raw.connect("and", { method.exists(path), cond })
 end
@@ -206,12 +210,13 @@ end
 -- Nodes
 
 function raw.step(given)
-  fields(nil, "F.step", given, { "id", "agent", "input", "out" }, { "agent", "input", "out" })
+  fields(nil, "F.step", given, { "id", "agent", "input", "out", "name" }, { "agent", "input", "out" })
   return {
     kind = "step",
     ref = checks.text(nil, "F.step: agent", given.agent),
     ["in"] = value_of(given.input, "F.step: input"),
     out = target(given.out, "F.step: out"),
+    name = raw.text(given.name, "F.step: name"),
   }
 end
 
@@ -271,6 +276,12 @@ function raw.assign(given)
   }
 end
 
+-- Of the dialect swarm.
+function raw.delete(given)
+  fields(nil, "F.delete", given, { "at" }, { "at" })
+  return { kind = "delete", at = rawget(target(given.at, "F.delete: at"), "at") }
+end
+
 function raw.try_(given)
   fields(nil, "F.try_", given, { "body", "catch", "err_at", "err_as" }, { "body", "catch" })
   local built = {
@@ -293,7 +304,7 @@ local F = {
   any = public(function(list) return raw.connect("or", list, "F.any") end),
 }
 for _, name in ipairs({
-  "call_extern", "step", "seq", "branch", "loop_", "fanout", "assign", "try_",
+  "call_extern", "step", "seq", "branch", "loop_", "fanout", "assign", "delete", "try_",
 }) do
   F[name] = public(raw[name])
 end

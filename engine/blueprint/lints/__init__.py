@@ -1,68 +1,34 @@
-"""The registry of findings: one file a kind, one line here.
+"""The registry of all kinds of findings.
 
-Those of the compiler stand in the order of its checks (reference-language 3.1).
+The lints of a family are the decorated functions of its page. The compiler and the
+linter run the pages, and the lints of each, in the order given here.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
-from engine.blueprint.lint_kind import LintKind
 from engine.blueprint.lints import (
-    agent_md_size,
-    binding_requirements_info,
-    binding_resolution_error,
-    bound_agent_resolution,
-    branch_cond_not_boolean,
-    context_policy_strips_projection_roots,
-    dialect_array_ops,
-    dialect_default,
-    dialect_err_as,
-    dialect_index_path,
-    dialect_max_parallel,
-    dialect_on_max,
-    dsl_warning,
-    duplicate_agent_name,
-    duplicate_name,
-    fanout_collects_documents,
-    fanout_unbounded,
-    halted_at_missing,
-    hint_without_agent,
-    invalid_agent_spec,
-    invalid_projection_placement,
-    kind_without_spawner,
-    legacy_worker_binding,
-    loop_without_exit,
-    missing_timeout,
-    non_suppressible_lint,
+    agents,
+    dialect,
+    flow,
+    names,
     not_in_effect_yet,
-    output_contract_missing,
-    path_never_written,
-    projection_root_seed_missing,
-    skip_on_conflict,
-    skip_on_missing,
-    skip_on_unmatched,
-    step_naming_collision,
-    strict_binding_without_runners,
-    tool_unknown_mcp_ref,
-    unknown_agent_kind,
-    unknown_lint_kind,
-    unknown_spawner_hint,
-    unreachable_node,
-    unregistered_extern,
-    unresolved_agent_ref,
-    unresolved_audit_agent,
-    unresolved_meta_ref,
-    unresolved_operator_ref,
-    verdict_channel_mismatch,
-    verdict_contract_never_read,
-    verdict_value_not_in_contract,
-    verdict_value_unhandled,
-    worker_binding_missing,
-    wrapper_only_drift,
-    write_target_is_no_path,
+    paths,
+    projection,
+    runner_bindings,
+    tools,
+    verdicts,
 )
+from engine.blueprint.lints.lint_kind import LintKind
 
-# What is wrong with a document before it can be looked at as a Blueprint.
+PAGES: Final = (
+    names, agents, tools, verdicts, runner_bindings, flow, paths, projection, not_in_effect_yet,
+    dialect,
+)  # fmt: skip
+TABLE: Final = tuple(
+    kind for page in PAGES for kind in vars(page).values() if isinstance(kind, LintKind)
+)
+# Errors of reading: the document is no Blueprint.
 READING: Final = (
     LintKind("not-json", "correctness"),
     LintKind("unknown-field", "correctness"),
@@ -72,62 +38,9 @@ READING: Final = (
     LintKind("unsupported-schema-version", "migration"),
     LintKind("older-dialect", "migration"),
     LintKind("invalid-flow", "correctness"),
-    halted_at_missing.LINT,
+    LintKind("halted-at-missing", "correctness"),
 )
-TABLE: Final = (
-    bound_agent_resolution.LINT,
-    unknown_spawner_hint.LINT,
-    unresolved_operator_ref.LINT,
-    unresolved_meta_ref.LINT,
-    unresolved_audit_agent.LINT,
-    duplicate_name.LINT,
-    duplicate_agent_name.LINT,
-    unknown_agent_kind.LINT,
-    kind_without_spawner.LINT,
-    invalid_agent_spec.LINT,
-    worker_binding_missing.LINT,
-    hint_without_agent.LINT,
-    verdict_channel_mismatch.LINT,
-    verdict_value_not_in_contract.LINT,
-    verdict_value_unhandled.LINT,
-    unresolved_agent_ref.LINT,
-    step_naming_collision.LINT,
-    invalid_projection_placement.LINT,
-    verdict_contract_never_read.LINT,
-    agent_md_size.LINT,
-    tool_unknown_mcp_ref.LINT,
-    output_contract_missing.LINT,
-    binding_requirements_info.LINT,
-    strict_binding_without_runners.LINT,
-    legacy_worker_binding.LINT,
-    binding_resolution_error.LINT,
-    skip_on_missing.LINT,
-    skip_on_unmatched.LINT,
-    skip_on_conflict.LINT,
-    wrapper_only_drift.LINT,
-    context_policy_strips_projection_roots.LINT,
-    projection_root_seed_missing.LINT,
-    write_target_is_no_path.LINT,
-    branch_cond_not_boolean.LINT,
-    unregistered_extern.LINT,
-    unreachable_node.LINT,
-    loop_without_exit.LINT,
-    path_never_written.LINT,
-    fanout_unbounded.LINT,
-    fanout_collects_documents.LINT,
-    missing_timeout.LINT,
-    not_in_effect_yet.LINT,
-    dialect_default.LINT,
-    dialect_array_ops.LINT,
-    dialect_index_path.LINT,
-    dialect_on_max.LINT,
-    dialect_err_as.LINT,
-    dialect_max_parallel.LINT,
-    dsl_warning.LINT,
-    unknown_lint_kind.LINT,
-    non_suppressible_lint.LINT,
-)
-# What others find: the loaders before there is a document, and whoever launches it.
+# Errors of the loaders before reading, and of the preflight of a launch.
 OUTSIDE: Final = (
     LintKind("unreadable", "correctness"),
     LintKind("unresolved-reference", "correctness"),

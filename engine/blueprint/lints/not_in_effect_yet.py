@@ -1,122 +1,88 @@
-"""A part of a Blueprint is checked and kept with it, and nothing carries it out yet.
+"""Without effect: parts of a Blueprint that are not implemented yet.
 
-All such parts are rows of one table. Whoever brings a part to life takes its row away.
+Each is a row of one table; a row that concerns one kind is an attribute of the kind. A
+change that implements a part removes its row.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from engine.blueprint.binding import BoundAgent
-from engine.blueprint.diagnostics import ROOT, Element, Finding, Level, place_in
-from engine.blueprint.lint_kind import LintKind
-from engine.blueprint.lints.unresolved_meta_ref import ENVELOPE
-from engine.blueprint.placeholders import placeholders_in
-from engine.blueprint.subprocess_spec import SubprocessRunner
-from engine.blueprint.view import View
-from engine.flow import dump_compact
+from engine.blueprint.analysis.view import View
+from engine.blueprint.findings.diagnostics import (
+    ROOT,
+    Element,
+    Finding,
+    Level,
+    place_in,
+)
+from engine.blueprint.kinds.registry import KINDS
+from engine.blueprint.kinds.rules import BoundAgent, Lack
+from engine.blueprint.lints.lint_kind import lint
+from engine.blueprint.lints.names import ENVELOPE, envelopes_in
 from engine.flow.json_text import Json
 
-Applies = Callable[[BoundAgent], bool]
 IN_STEPS: Final = f"flow.in.{ENVELOPE}"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A part of the document that has no effect yet.
-
-    `at` are the places where it may stand (`[]` for each of a list, `{}` of a map),
-    `missing` says what does not happen, `instead` what to do meanwhile. `applies` tells
-    for which agents; a place outside of all agents is in vain where it applies to any.
-    """
-
-    at: tuple[str, ...]
-    missing: str
-    instead: str
-    applies: Applies = lambda _: True
-
-
-def not_of(*kinds: str) -> Applies:
-    """Returns what applies to agents of all other kinds."""
-    return lambda one: one.kind not in kinds
-
-
-def of(*kinds: str) -> Applies:
-    """Returns what applies to agents of these kinds."""
-    return lambda one: one.kind in kinds
-
-
-def without(*placeholders: str) -> Applies:
-    """Returns what applies to child processes whose words have no such placeholder."""
-
-    def applies(one: BoundAgent) -> bool:
-        return one.kind == "subprocess" and not _asked_for(one) & {*placeholders}
-
-    return applies
-
-
-ROWS: Final = (
-    Row(
+_LEAVE_OUT: Final = "leave it out, or keep it for later"
+_AS_INPUT: Final = "give the step what it needs in its `in`"
+_BY_AGENT: Final = "let an agent write the files"
+_NO_FILES: Final = "outputs of steps are not written as files"
+_WITH_CONTEXT: Final = " or ".join(
+    f"'{kind.name}'" for kind in KINDS.values() if kind.has_context
+)
+_OF_EVERY_KIND: Final = (
+    Lack(
         ("agents[].verdict",),
-        "no answer is held against its contract while a run goes on",
-        "the compiler holds every condition against it; let a branch catch other words",
+        "no answer is checked against its contract during a run",
+        "the compiler checks every condition against it; let a branch catch other words",
     ),
-    Row(
-        ("hints.per_agent{}.limit",),
+    Lack(
+        ("agents[].limit", "hints.per_agent{}.limit"),
         "as many attempts are under way at once as there are workers",
-        "bound the work by the number of workers of a queue of its own; dialect"
+        "bound the work by the number of workers of the agent's queue; dialect"
         " 'swarm' also has fanout.max_parallel",
     ),
-    Row(
+    Lack(
         ("audits",),
-        "no agent is asked to look at what others did",
+        "no agent audits the steps of other agents",
         "make the audit a step of the flow",
     ),
-    Row(
+    Lack(
         ("spawner_hints.layers",),
-        "no layer is put around any agent",
+        "no agent runs inside a layer",
         "let the agent itself do what the layer would",
     ),
-    Row(
+    Lack(
         ("check_policy",),
-        "no worker checks what an agent reports of itself",
-        "leave it out, or keep it for later",
+        "no worker checks the reports of agents about themselves",
+        _LEAVE_OUT,
     ),
-    Row(
+    Lack(
         ("degradation_policy",),
-        "nobody tells what an agent could not be given",
-        "leave it out, or keep it for later",
+        "nothing reports the inputs that an agent could not get",
+        _LEAVE_OUT,
     ),
-    Row(
-        ("projection_placement",),
-        "outputs of steps are not written as files",
-        "let an agent write the files",
-    ),
-    Row(
-        ("agents[].meta.projection_name",),
-        "outputs of steps are not written as files",
-        "let an agent write the files",
-    ),
-    Row(
+    Lack(("projection_placement",), _NO_FILES, _BY_AGENT),
+    Lack(("agents[].meta.projection_name",), _NO_FILES, _BY_AGENT),
+    Lack(
         ("metadata.project_name_alias",),
-        "nothing asks for another name of the project",
-        "leave it out, or keep it for later",
+        "nothing uses another name of the project",
+        _LEAVE_OUT,
     ),
-    Row(
+    Lack(
         ("strategy.strict_binding",),
-        "no binding is held against what the Blueprint declares",
-        "leave it out, or keep it for later",
+        "no binding is checked against what the Blueprint declares",
+        _LEAVE_OUT,
     ),
-    Row(
+    Lack(
         tuple(
             f"{policy}.{field}"
             for policy in ("default_context_policy", "agents[].meta.context_policy")
             for field in ("steps", "steps_exclude")
         ),
-        "no agent is shown the outputs of other steps",
-        "hand the step what it needs in its `in`",
+        "no agent sees the outputs of other steps",
+        _AS_INPUT,
     ),
-    Row(
+    Lack(
         (
             "default_agent_ctx",
             "default_context_policy",
@@ -124,157 +90,87 @@ ROWS: Final = (
             "agents[].meta.meta_ref",
             "agents[].meta.context_policy",
         ),
-        "only agents of kind 'lua' are given their context",
-        "hand the step what it needs in its `in`",
-        not_of("lua"),
+        f"only agents of kind {_WITH_CONTEXT} get their context",
+        _AS_INPUT,
+        lambda one: not one.rules.has_context,
     ),
-    Row(
-        (IN_STEPS,),
-        "the agent finds it in its input like any other key",
-        "hand the step what it needs in its `in`",
-    ),
-    Row(
+    Lack((IN_STEPS,), "the agent finds it in its input like any other key", _AS_INPUT),
+    Lack(
         ("operators", "default_operator_kind"),
-        "nobody can take a seat",
+        "no operator can take a seat",
         "no step of kind 'operator' runs yet; use another kind",
     ),
-    Row(
-        ("agents[]", "runners[]"),
-        "no worker serves its kind, so a run is refused",
-        "use another kind, or keep the Blueprint for later",
-        of("operator"),
-    ),
-    Row(
-        ("agents[]", "runners[]"),
-        "no worker serves its kind, so a run is refused",
-        "use another kind, such as 'subprocess' for a program that asks a model",
-        of("agent_block"),
-    ),
-    Row(
-        tuple(
-            f"agents[].profile.{field}"
-            for field in ("system_prompt", "model", "tools", "effort", "extras")
-        ),
-        "a function or script is given its step's input, and nothing of its profile",
-        "hand the step what it needs in its `in`",
-        of("lua", "python_fn"),
-    ),
-    Row(
-        ("agents[].profile.effort", "agents[].profile.extras"),
-        "no placeholder stands for it, so the program is not told",
-        "write it among the words of the program",
-        of("subprocess"),
-    ),
-    Row(
-        ("agents[].profile.system_prompt",),
-        "the program's words have neither {system} nor {system_file}",
-        "say in `argv`, `stdin` or `env` where it goes",
-        without("system", "system_file"),
-    ),
-    Row(
-        (
-            "agents[].profile.model",
-            "agents[].spec.model",
-            "agents[].runner.overrides.model",
-            "runners[].runner.overrides.model",
-        ),
-        "the program's words have no {model}",
-        "say in `argv`, `stdin` or `env` where it goes",
-        without("model"),
-    ),
-    Row(
-        (
-            "agents[].profile.tools",
-            "agents[].spec.tools",
-            "agents[].runner.overrides.tools",
-            "runners[].runner.overrides.tools",
-        ),
-        "the program's words have no {tools_csv}",
-        "say in `argv`, `stdin` or `env` where it goes",
-        without("tools_csv"),
-    ),
+)
+ROWS: Final = (
+    *_OF_EVERY_KIND,
+    *dict.fromkeys(lack for kind in KINDS.values() for lack in kind.lacks),
 )
 
 
-def check(view: View) -> Iterator[Finding]:
-    """Yields each part of the document that has no effect yet."""
+@lint("suspicious", Level.WARN, "FlowLint")
+def not_in_effect_yet(view: View) -> Iterator[Finding]:
+    """A part of the Blueprint is valid and stored, and has no effect yet.
+
+    Each part that has a value is a finding; `manage.py run` says how many. Every part
+    that is not in this table, and that no other lint finds, has an effect. Context and
+    profile of an agent are findings only for the kinds that do not get them; `model`,
+    `tools` and `system_prompt` of a child process only if no placeholder uses them.
+    """
     for row in ROWS:
         for at in row.at:
             for place, element in _spots(view, row, at):
-                message = f"{_named(at)} has no effect yet: {row.missing}"
+                name = f"'{at.rpartition('.')[2]}'"
+                if at.endswith("[]"):
+                    name = f"this {at[:-3]}"
+                message = f"{name} has no effect yet: {row.missing}"
                 yield Finding(place, message, row.instead, element=element)
 
 
-def _spots(view: View, row: Row, at: str) -> Iterator[tuple[str, Element]]:
-    """Yields where a part is written that says anything, and what it is about."""
+def _spots(view: View, row: Lack, at: str) -> Iterator[tuple[str, Element]]:
+    """Yield each place where a part has a value, and its element."""
+    hints = (
+        view.document["hints"]["per_agent"] if view.blueprint.hints.per_agent else {}
+    )
     head, _, rest = at.partition("[]" if "[]" in at else "{}")
-    if at == IN_STEPS:
-        yield from _envelopes(view)
-    elif head == at:
-        if _says(view.document, f".{at}") and (not view.bound or _any(row, view.bound)):
-            yield f"$.{at}", ROOT
-    else:
-        for place, raw, element in _MEMBERS[head](view, row):
-            if _says(raw, rest):
-                yield place + rest, element
+    found: Iterable[tuple[str, Json, Element]] = [("$", view.document, ROOT)]
+    match head:
+        case "agents":
+            raws = view.document.get("agents", ())
+            found = (
+                (one.place, raw, one.element)
+                for one, raw in zip(view.bound, raws, strict=True)
+                if _applies(row, one)
+            )
+        case "runners":
+            found = (
+                (f"$.runners[{number}]", view.document["runners"][number], ROOT)
+                for number, named in enumerate(view.blueprint.runners)
+                if any(_applies(row, o) for o in view.bound if o.runner is named.runner)
+            )
+        case "hints.per_agent":
+            found = (
+                (place_in("$.hints.per_agent", [name]), hints[name], one.element)
+                for one in view.runnable
+                if (name := one.agent.name) in hints and _applies(row, one)
+            )
+        case _ if at == IN_STEPS:
+            found = ((place, True, step) for place, step, _ in envelopes_in(view))
+            rest = ""
+        case _:
+            rest = f".{at}"
+            if view.bound and not any(_applies(row, one) for one in view.bound):
+                return
+    for place, value, element in found:
+        if _has_value(value, rest):
+            yield place + rest, element
 
 
-def _agents(view: View, row: Row) -> Iterator[tuple[str, Json, Element]]:
-    for one, raw in zip(view.bound, view.document.get("agents", ()), strict=True):
-        if row.applies(one):
-            yield one.place, raw, one.element
+def _applies(row: Lack, one: BoundAgent) -> bool:
+    return (row in _OF_EVERY_KIND or row in one.rules.lacks) and row.applies(one)
 
 
-def _runners(view: View, row: Row) -> Iterator[tuple[str, Json, Element]]:
-    for number, named in enumerate(view.blueprint.runners):
-        if _any(row, (one for one in view.bound if one.runner is named.runner)):
-            yield f"$.runners[{number}]", view.document["runners"][number], ROOT
-
-
-def _hints(view: View, row: Row) -> Iterator[tuple[str, Json, Element]]:
-    for one in view.kept:
-        name = one.agent.name
-        if row.applies(one) and name in view.blueprint.hints.per_agent:
-            raw = view.document["hints"]["per_agent"][name]
-            yield place_in("$.hints.per_agent", [name]), raw, one.element
-
-
-def _any(row: Row, agents: Iterable[BoundAgent]) -> bool:
-    return any(row.applies(one) for one in agents)
-
-
-def _envelopes(view: View) -> Iterator[tuple[str, Element]]:
-    for spot in view.steps:
-        source = spot.node["in"]
-        value = source.get("value") if source["op"] == "lit" else None
-        if isinstance(value, dict) and ENVELOPE in value:
-            step = Element("Step", spot.node["ref"])
-            yield f"{spot.place}.in.value.{ENVELOPE}", step
-
-
-def _named(at: str) -> str:
-    return f"this {at[:-3]}" if at.endswith("[]") else f"'{at.rpartition('.')[2]}'"
-
-
-def _says(value: Json, path: str) -> bool:
-    """Tells whether something stands at a path, and not only that there is nothing."""
+def _has_value(value: Json, path: str) -> bool:
+    """Return whether the value at a path is other than null, false or empty."""
     for key in filter(None, path.split(".")):
         value = value.get(key) if isinstance(value, dict) else None
     return value is not None and value is not False and value not in ("", [], {})
-
-
-def _asked_for(one: BoundAgent) -> set[str]:
-    """Returns the placeholders in the words of a child process."""
-    spec = one.agent.spec if isinstance(one.agent.spec, dict) else {}
-    words: list[Json] = []
-    if one.template is not None and isinstance(one.runner, SubprocessRunner):
-        spec = one.template.model_dump()
-        words.append(one.runner.overrides.cwd)
-    words += [spec.get(name) for name in ("argv", "stdin", "env", "cwd")]
-    return {*placeholders_in(dump_compact(words))}
-
-
-_MEMBERS: Final = {"agents": _agents, "runners": _runners, "hints.per_agent": _hints}
-LINT: Final = LintKind(
-    "not-in-effect-yet", "suspicious", Level.WARN, "FlowLint", lint=check
-)

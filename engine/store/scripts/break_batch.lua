@@ -1,5 +1,5 @@
 -- R gen k lo hi nonce lane outcome entry tpl
--- The lane a dead worker was running gets its outcome; the others go out singly.
+-- Gives the lane that a dead worker ran its outcome, and dispatches each other lane alone.
 local R, gen, k, nonce, lane = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6], tonumber(ARGV[7])
 local span, hi = ARGV[4] .. '-' .. ARGV[5], tonumber(ARGV[5])
 local a = k .. ':' .. span
@@ -18,16 +18,14 @@ if FINAL[run.status] then return {'over'} end
 if run.closed then return {'closed'} end
 local chord = unpack_chord(run.extra[1])
 local cursor = tonumber(sub(mine, 13))
-if lane < cursor or lane >= hi then lane = -1 end
 call('HSET', results, 'b:' .. span, 'x' .. nonce)
 for i = cursor, hi - 1 do
   local at = k .. '.' .. num(i)
   if i == lane then
-    local c = {seq = 0, owner = '', last = '', state = 's', tries = 1, lost = 0, deadline = 0,
-      timeout = chord.timeout, loglen = 0, base = '', queue = ENGINE,
-      place = chord.place .. '/lane[' .. num(i) .. ']', frames = 'c'}
+    local c = new_lane(chord, i)
+    c.state, c.tries, c.queue = 's', 1, ENGINE
     call('HSET', key, 'c:' .. at, pack_record(c), 's:' .. at, ARGV[8])
-    dispatch(ARGV[10], R, gen, at, ENGINE, 60000)
+    dispatch(ARGV[10], R, gen, at, ENGINE, $ENGINE_TIMEOUT_MS)
   else
     dispatch(ARGV[10], R, gen, at, chord.queue, chord.timeout)
   end

@@ -1,7 +1,9 @@
--- R gen a nonce queue lease [most_s prefix queues...]
--- With queues the chain is that of the next message in the first of them that has one,
--- which is taken off; R, gen, a and queue are empty. It stays there if it is not ours, a
--- batch, or may take longer: whoever asks Celery for it judges it.
+-- R gen a nonce queue lease least [most_s prefix queues...]
+-- Claims a chain. With queues, R, gen, a and queue are empty: the script takes the oldest
+-- message of the first queue that has one and claims its chain. A message of another
+-- program, of a batch, or of an attempt that may take longer than most_s stays in its
+-- queue: a worker gets it through Celery, which checks it. An attempt has `least`
+-- milliseconds at least, whatever its timeout: a debugger may stop it.
 local nonce, lease_ms = ARGV[4], tonumber(ARGV[6])
 
 local function claim(R, gen, a, queue)
@@ -17,7 +19,7 @@ local function claim(R, gen, a, queue)
     return {'ok', packed, log, signal or false, run.extra[1], chord_raw}
   end
   if c and c.state == 'r' and c.owner == nonce and run.gen == gen then return answer(c, run.raw) end
-  -- The ticket of another generation is not ours; else it has done its work now.
+  -- The ticket of another generation stays; this one has been used.
   if run.status and run.gen ~= gen then return {'stale'} end
   call('ZREM', S .. 'd:' .. queue, R .. '|' .. a)
   call('HDEL', S .. 'again', R .. '|' .. a)
@@ -29,12 +31,10 @@ local function claim(R, gen, a, queue)
     if call('HEXISTS', results_key(R, k), i) == 1 then return {'over'} end
     local chord = unpack_chord(chord_raw)
     if i >= chord.size then return {'gone'} end
-    c = {seq = 0, owner = '', last = '', state = 'p', tries = 0, lost = 0, deadline = 0,
-      timeout = chord.timeout, loglen = 0, base = '', queue = chord.queue,
-      place = chord.place .. '/lane[' .. i .. ']', frames = 'c'}
+    c = new_lane(chord, i)
   end
   if c.state ~= 'p' and c.state ~= 's' then return {c.state == 'h' and 'held' or 'taken'} end
-  -- A late double of a message must not start a later step where it does not belong.
+  -- A late duplicate of a message must not start a later step on the wrong queue.
   if c.queue ~= queue then return {'taken'} end
   if run.status == 'paused' then
     hold(R, a, c.queue)
@@ -44,8 +44,8 @@ local function claim(R, gen, a, queue)
   end
   local attempt = sub(c.frames, 1, 1) == 's' and c.state == 'p'
   if attempt then c.tries = c.tries + 1 end
-  if c.state == 's' then c.timeout = math.min(c.timeout, 60000) end
-  c.state, c.owner, c.deadline = 'r', nonce, now + c.timeout
+  if c.state == 's' then c.timeout = math.min(c.timeout, $ENGINE_TIMEOUT_MS) end
+  c.state, c.owner, c.deadline = 'r', nonce, now + math.max(c.timeout, ARGV[7])
   local packed = pack_record(c)
   if attempt then
     call('HSET', key, 'c:' .. a, packed, 'n', num(run.n + 1))
@@ -58,7 +58,7 @@ local function claim(R, gen, a, queue)
   return answer(c, packed)
 end
 
-if not ARGV[7] then return claim(ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[5]) end
+if not ARGV[8] then return claim(ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[5]) end
 
 local function taken(R, gen, a, queue)
   local got = claim(R, tonumber(gen), a, queue)
@@ -67,27 +67,27 @@ local function taken(R, gen, a, queue)
   return got
 end
 
--- Whoever sends this again after a lost reply gets the same chain, not the next one.
+-- A resend after a lost reply must get the same chain, not the next one.
 local mark = S .. 'took:' .. nonce
 local before = call('GET', mark)
 if before then return taken(unpack(split(before))) or {'none'} end
 local TAG = '"swarm%-ticket:%d+/(%d+)/([%w_-]+)/(%d+)/([%w.]+)"'
-local most_s, prefix = tonumber(ARGV[7]), ARGV[8]
-local pop = {'LMPOP', num(#ARGV - 8)}
-for i = 9, #ARGV do pop[#pop + 1] = prefix .. ARGV[i] end
+local most_s, prefix = tonumber(ARGV[8]), ARGV[9]
+local pop = {'LMPOP', num(#ARGV - 9)}
+for i = 10, #ARGV do pop[#pop + 1] = prefix .. ARGV[i] end
 pop[#pop + 1] = 'RIGHT'
 for _ = 1, 8 do
-  -- It is refused where another type lies under a queue's name, and finds nothing.
+  -- Redis refuses the call if the key of a queue has another type.
   local found = redis.pcall(unpack(pop))
   if not found or found.err then return {'none'} end
   local list, text = found[1], found[2][1]
   local limit, R, gen, a = string.match(text, TAG)
-  if not a or limit - NET_S > most_s then
+  if not a or limit - $MESSAGE_NET_S > most_s then
     call('RPUSH', list, text)
     return {'none'}
   end
   local queue = sub(list, #prefix + 1)
-  call('SET', mark, R .. '\n' .. gen .. '\n' .. a .. '\n' .. queue, 'PX', 30000)
+  call('SET', mark, R .. '\n' .. gen .. '\n' .. a .. '\n' .. queue, 'PX', $TOOK_MS)
   local got = taken(R, gen, a, queue)
   if got then return got end
 end

@@ -1,4 +1,4 @@
--- R gen k lo hi nonce queue lease
+-- R gen k lo hi nonce queue lease: claims a batch.
 local R, gen, k, lo, hi = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local nonce, queue = ARGV[6], ARGV[7]
 local a = k .. ':' .. ARGV[4] .. '-' .. ARGV[5]
@@ -6,7 +6,7 @@ local key, results = S .. 'r:' .. R, results_key(R, k)
 local run = fetch(R, a, 'prog', 'k:' .. k)
 local mine = call('HGET', results, 'b:' .. ARGV[4] .. '-' .. ARGV[5])
 local function answer(cursor)
-  local page = call('LINDEX', S .. 'r:' .. R .. ':i:' .. k, math.floor(lo / PAGE))
+  local page = call('LINDEX', S .. 'r:' .. R .. ':i:' .. k, math.floor(lo / $ITEM_PAGE))
   return {'ok', run.extra[2], num(cursor), page or '[]', run.extra[1]}
 end
 if run.status and run.gen ~= gen then return {'stale'} end

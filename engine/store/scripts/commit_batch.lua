@@ -1,10 +1,11 @@
 -- R gen k lo hi nonce first entry decided_by lease tpl promote what edits frames queue
--- place timeout tries delay count results... (each 'F' log or 'R' failure)
+-- place timeout tries delay least count results... (each 'F' log or 'R' failure)
+-- Settles lanes of a batch and moves its cursor; `promote` gives one lane its own record.
 local R, gen, k, nonce, first = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6], tonumber(ARGV[7])
 local span = ARGV[4] .. '-' .. ARGV[5]
 local hi, a = tonumber(ARGV[5]), k .. ':' .. span
 local key, results = S .. 'r:' .. R, results_key(R, k)
-local count, promote = tonumber(ARGV[21]), ARGV[12] == '1'
+local count, promote = tonumber(ARGV[22]), ARGV[12] == '1'
 local after = first + count + (promote and 1 or 0)
 local run = fetch(R, a, 'k:' .. k, 'o:' .. k, 'n:' .. k)
 local mine = call('HGET', results, 'b:' .. span)
@@ -33,7 +34,7 @@ local chord = unpack_chord(run.extra[1])
 local fields = {}
 for i = 1, count do
   fields[#fields + 1] = first + i - 1
-  fields[#fields + 1] = nonce .. ARGV[21 + i]
+  fields[#fields + 1] = nonce .. ARGV[22 + i]
 end
 fields[#fields + 1] = 'b:' .. span
 fields[#fields + 1] = after == hi and ('=' .. nonce) or (nonce .. num(after))
@@ -41,21 +42,20 @@ call('HSET', results, unpack(fields))
 journal(R, gen, run.n + 1, ARGV[8])
 local outstanding = tonumber(run.extra[2]) - count
 local writes = {'n', num(run.n + 1), 'o:' .. k, num(outstanding)}
--- While paused its worker is told to give the rest back.
+-- In a paused run the reply makes the worker release the rest.
 local held = run.status == 'paused' and 1 or 0
 local reply = {'ok', 0, held}
 if promote then
   local lane = k .. '.' .. (first + count)
   local what = ARGV[13]
-  local c = {seq = 1, owner = '', last = nonce, state = what, tries = tonumber(ARGV[19]), lost = 0,
-    deadline = 0, timeout = tonumber(ARGV[18]), loglen = #ARGV[14], base = '', queue = ARGV[16],
-    place = ARGV[17], frames = ARGV[15]}
+  local c = new_record(tonumber(ARGV[18]), ARGV[16], ARGV[17], ARGV[15])
+  c.seq, c.last, c.state, c.tries, c.loglen = 1, nonce, what, tonumber(ARGV[19]), #ARGV[14]
   write_edits(R, lane, 0, ARGV[14])
   if what ~= 'w' and run.status == 'paused' then
     c.state = 'h'
     hold(R, lane, c.queue)
   elseif what == 'c' then
-    c.state, c.owner, c.last, c.deadline = 'r', nonce, '', now + c.timeout
+    c.state, c.owner, c.last, c.deadline = 'r', nonce, '', now + math.max(c.timeout, ARGV[21])
     if sub(c.frames, 1, 1) == 's' then c.tries = c.tries + 1 end
     lease(R, lane, tonumber(ARGV[10]), c.deadline)
     reply = {'ok', num(c.deadline), 0}

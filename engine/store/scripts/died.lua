@@ -1,5 +1,5 @@
--- R member nonce how: the owner of a claim is dead, so its lease is over now. `how` is
--- a JSON text, for the end of a step that is lost too often.
+-- R member nonce how: ends the lease of a claim whose owner is dead. `how`, a JSON text,
+-- becomes part of the error if the step is lost too often.
 local R, a, nonce, how = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local run = fetch(R, a)
 if not run.status or FINAL[run.status] or owner_of(R, a, run) ~= nonce then return {0} end

@@ -1,9 +1,9 @@
--- R gen entry: notes a result that came too late; nothing else changes.
+-- R gen entry: writes to the journal that a result came too late; changes nothing else.
 local R, gen = ARGV[1], tonumber(ARGV[2])
 local run = fetch(R, '0', 'late')
 if not run.status then return {'gone'} end
 if FINAL[run.status] or run.gen ~= gen then return {'over'} end
--- It belongs to no record that could tell a resend, so the last one is remembered.
+-- No record could show that this call is a resend, so the last entry's hash is stored.
 local mark = redis.sha1hex(ARGV[3])
 if run.extra[1] == mark then return {'ok'} end
 call('HSET', S .. 'r:' .. R, 'n', num(run.n + 1), 'late', mark)

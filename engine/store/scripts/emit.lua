@@ -1,11 +1,11 @@
--- R gen a seq nonce mark entry: notes what an attempt says while it works; nothing else
--- changes. `a` is a chain, or a batch of lanes. `mark` is distinct for each call of a
--- nonce, so that a resend is known.
+-- R gen a seq nonce mark entry: writes the output of a running attempt to the journal;
+-- changes nothing else. `a` is a chain or a batch. `mark` is distinct for each call of a
+-- nonce, so that the script recognises a resend.
 local R, gen, a, nonce, mark = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[5], ARGV[5] .. ARGV[6]
 local key = S .. 'r:' .. R
 local run = fetch(R, a, 'e:' .. a)
 if run.status and run.gen == gen and run.extra[1] == mark then return {'ok'} end
-local k, span = string.match(a, '^(.*):(%d+%-%d+)$')
+local k, span = batch_of(a)
 if k then
   if not run.status then return {'gone'} end
   local mine = call('HGET', results_key(R, k), 'b:' .. span)

@@ -1,9 +1,9 @@
--- max_lost limit tpl before
+-- max_lost limit tpl before only_ended: expires overdue leases and dispatches their chains
+-- again. A lease that was ended, since its worker is dead, has the score 0.
 local max_lost, tpl = tonumber(ARGV[1]), ARGV[3]
--- Asked of a server that then stood still: nobody could renew meanwhile. Or the clock
--- was set forward.
+-- The server stood still, so that no lease could be renewed, or its clock was set forward.
 if ARGV[4] ~= '0' and now > tonumber(ARGV[4]) then return {0, 0} end
-local due = call('ZRANGEBYSCORE', S .. 'leases', '-inf', num(now), 'LIMIT', 0, tonumber(ARGV[2]))
+local due = call('ZRANGEBYSCORE', S .. 'leases', '-inf', ARGV[5] == '1' and '0' or num(now), 'LIMIT', 0, tonumber(ARGV[2]))
 local moved = 0
 for _, member in ipairs(due) do
   local bar = find(member, '|', 1, true)
@@ -31,16 +31,16 @@ for _, member in ipairs(due) do
   elseif live and run.raw then
     local c = unpack_record(run.raw)
     if c.state == 'r' then
-      local told, how = run.extra[1], ''
-      if told then
-        if sub(told, 1, 12) == c.owner then how = ',"how":' .. sub(told, 13) end
+      local death, how = run.extra[1], ''
+      if death then
+        if sub(death, 1, 12) == c.owner then how = ',"how":' .. sub(death, 13) end
         call('HDEL', key, 'w:' .. a)
       end
       c.owner, c.last, c.lost, c.deadline = '', '', c.lost + 1, 0
       local step = sub(c.frames, 1, 1) == 's'
       local signal = call('HGET', key, 's:' .. a)
-      -- Whatever it was about to do, and even a signal that kills who takes it: lost
-      -- too often, that is its outcome now. The engine makes it a failure at that point.
+      -- A chain that was lost too often gets a signal that ends its step. It replaces any
+      -- other signal, since that may be what kills the workers.
       if c.lost > max_lost and not (signal and find(signal, '{"lost":', 1, true) == 1) then
         signal = '{"lost":' .. num(c.lost) .. how .. '}'
         call('HSET', key, 's:' .. a, signal)
@@ -50,10 +50,10 @@ for _, member in ipairs(due) do
       if signal then
         c.state, c.queue = 's', ENGINE
         call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1))
-        send(a, ENGINE, 60000)
+        send(a, ENGINE, $ENGINE_TIMEOUT_MS)
       else
         c.state = paused and 'h' or 'p'
-        -- A lost attempt is capped apart from failures, so it is not charged as a try.
+        -- Lost attempts have a cap of their own and do not count as tries.
         if step and c.tries > 0 then c.tries = c.tries - 1 end
         call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1))
         send(a, c.queue, c.timeout)

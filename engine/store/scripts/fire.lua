@@ -1,11 +1,11 @@
--- limit tpl before: up to `limit` deadlines of runs, then as many delays of retries. They
--- lie apart, so that however many retries are due keep no run's end waiting.
--- Past `before` the clock was set forward, or this was asked of a server that stood still.
+-- limit tpl before: fires up to `limit` deadlines of runs, then as many delays of retries.
+-- Each have a set of their own, so that many due retries do not delay a run's deadline.
+-- After `before` the server stood still, or its clock was set forward.
 if ARGV[3] ~= '0' and now > tonumber(ARGV[3]) then return {0, 0} end
 
 local function over(R, gen, key, run)
   local after = num(math.floor((now - tonumber(run.extra[1] or num(now))) / 1000 + 0.5))
-  call('HSET', key, 'status', 'failed', 'by', 'deadline', 'n', num(run.n + 1))
+  call('HSET', key, 'status', 'failed', 'n', num(run.n + 1))
   journal(R, gen, run.n + 1, '{"e":[["run_failed","RunDeadline","run deadline exceeded after ' .. after .. ' s"]]}')
   return 1
 end

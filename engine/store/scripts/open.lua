@@ -1,5 +1,5 @@
 -- R gen a seq nonce offset edits frames place entry k spec timeout base_id base
--- had_signal consumed tpl pages...
+-- had_signal consumed tpl pages...: writes the transition that opens a chord.
 local R, gen, a, seq, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local offset, edits, k, spec = tonumber(ARGV[6]), ARGV[7], ARGV[11], ARGV[12]
 local key = S .. 'r:' .. R
@@ -21,7 +21,7 @@ if ARGV[16] == '1' then call('HDEL', key, 's:' .. a) end
 if ARGV[17] ~= '' then forget_joins(key, ARGV[17]) end
 local items = S .. 'r:' .. R .. ':i:' .. k
 if #ARGV == 18 then
-  -- Uploaded under our nonce: nobody else's upload can be mixed in.
+  -- Each nonce uploads under a name of its own, so that two uploads do not mix.
   local mine = k .. ':' .. nonce
   if call('EXISTS', S .. 'r:' .. R .. ':i:' .. mine) == 1 then
     call('RENAME', S .. 'r:' .. R .. ':i:' .. mine, items)
@@ -33,11 +33,11 @@ else
 end
 unlease(R, a)
 journal(R, gen, run.n + 1, ARGV[10])
--- A paused run opens its chord, but dispatches it in messages that claims park.
+-- A paused run dispatches its lanes too: the claim parks them.
 local nxt = send_lanes(ARGV[18], R, gen, k, chord, 0, 0)
 call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1), 'k:' .. k, spec,
   'o:' .. k, num(chord.size), 'n:' .. k, num(nxt))
--- What lanes opened goes away with them, and is looked for where there is any.
+-- Lists the chords that a lane opened, so that they are deleted with the lane.
 local around = chord_of(a)
 if around then call('HSET', key, 'q:' .. a, (run.extra[1] or '') .. k .. '\n', 'q:' .. around, '1') end
 return {'ok', 0, 0}

@@ -1,4 +1,4 @@
--- R entry
+-- R entry: pauses a running run.
 local R = ARGV[1]
 local run = fetch(R, '0')
 if not run.status then return {'gone'} end

@@ -1,27 +1,24 @@
--- Shared by every script. Decodes records here and nowhere else; a script checks
--- everything first and writes afterwards, since Redis does not roll a script back.
-local S = 'swarm:s:'
-local ENGINE = 'swarm.engine'
-local PAGE = 64
--- A message's time limit is the last net: the attempt's timeout, the budget of the
--- continuation and half a minute.
-local NET_S = 35
+-- Shared by all scripts; only here are records packed and unpacked. A script checks
+-- everything before it writes, since Redis does not roll a script back. Names with a dollar
+-- sign are constants of engine/store/redis.py, inserted when the scripts are loaded.
+local S, ENGINE = '$STATE', '$ENGINE_QUEUE'
 local FINAL = {done = true, failed = true, cancelled = true}
 local sub, find, fmt = string.sub, string.find, string.format
 local call = redis.call
--- Scripts count time that passed, not the wall clock, which may be set: TIME and an offset
--- that the steward moves (set_clock.lua). It also notes the time it last looked, `beat`.
--- A clock behind that was set back, so time stands still until the steward has seen it.
+-- Scripts measure the time that passed, not the wall clock, which may be set: TIME plus an
+-- offset that the steward moves (set_clock.lua). `beat` is the time it wrote last. If the
+-- clock is behind that, it was set back, and time stands still until the steward's next
+-- correction.
 local wall = call('TIME')
 local offset, beat = string.match(call('GET', S .. 'clock') or '0 0', '^(%S+) (%S+)$')
 local now_us = math.max(wall[1] * 1000000 + wall[2] + offset * 1000, beat * 1000)
 local now = math.floor(now_us / 1000)
--- Long after the last look either no steward is there or the clock was set forward. Which
--- of them the next steward knows: timers set meanwhile are remembered for it.
+-- Long after the last beat, either there is no steward or the clock was set forward. The
+-- next steward finds out which; timers that are set meanwhile are listed for it.
 local in_doubt = beat ~= '0' and now - beat > 2000
--- How long after its deadline an attempt stays its worker's: its keeper kills it and
--- reports it 2 s late, which must not be counted as a lost worker before.
-local GRACE = 5000
+-- How long a worker owns an attempt past its deadline: its keeper kills the attempt and
+-- reports it 2 s late, and until then it must not count as lost.
+local GRACE = $GRACE_MS
 local ticks = 0
 
 local function num(n) return fmt('%.0f', n) end
@@ -41,11 +38,21 @@ end
 
 local function pack_record(c)
   return fmt('%08d%-12s%-12s%s%02d%02d%013.0f%09d%09d%-16s', c.seq, c.owner, c.last,
-    c.state, math.min(c.tries, 99), math.min(c.lost, 99), c.deadline, c.timeout,
+    c.state, math.min(c.tries, $MAX_COUNT), math.min(c.lost, $MAX_COUNT), c.deadline, c.timeout,
     c.loglen, c.base) .. c.queue .. '\n' .. c.place .. '\n' .. c.frames
 end
 
--- Addresses are paths, so the enclosing chords of a chain are prefixes of its address.
+-- A record before the first claim.
+local function new_record(timeout, queue, place, frames)
+  return {seq = 0, owner = '', last = '', state = 'p', tries = 0, lost = 0, deadline = 0,
+    timeout = timeout, loglen = 0, base = '', queue = queue, place = place, frames = frames}
+end
+
+local function new_lane(chord, i)
+  return new_record(chord.timeout, chord.queue, chord.place .. '/lane[' .. num(i) .. ']', 'c')
+end
+
+-- The address of a chain begins with the addresses of the chords around it.
 local function enclosing(a)
   local t, i = {}, 1
   while true do
@@ -56,8 +63,8 @@ local function enclosing(a)
   end
 end
 
--- Reads status, generation, journal number, one chain and whether a chord around it
--- is closed, in one HMGET.
+-- Reads status, generation, journal number, one chain, whether a chord around it is
+-- closed, and the fields `...` as `extra`, in one HMGET.
 local function fetch(R, a, ...)
   local extra = {...}
   local names = {'status', 'gen', 'n', 'c:' .. a}
@@ -81,28 +88,27 @@ end
 local function unpack_chord(s)
   local t = split(s)
   return {size = tonumber(t[1]), batch = tonumber(t[2]), window = tonumber(t[3]), parent = t[4],
-          parent_len = tonumber(t[5]), base = t[6], queue = t[7], timeout = tonumber(t[8]),
-          mode = t[9], node = t[10], place = t[11], gen = t[12], limit = t[13]}
+          queue = t[7], timeout = tonumber(t[8]), mode = t[9], place = t[11]}
 end
 
--- A message is the template of workers/queue.py with its slots filled. Its ticket is
--- Redis time, made distinct within a script: order and age in one number.
+-- A message is the template of workers/broker/messages.py with its slots filled. Its ticket
+-- is the time in microseconds, distinct within a script: it gives both order and age.
 local function message(tpl, R, gen, a, queue, timeout)
   ticks = ticks + 1
   local ticket = num(now_us + ticks)
   local nl = find(tpl, '\n', 1, true)
   local slots = {R = R, N = tostring(gen), A = a, T = ticket, Q = queue,
-    L = num(math.ceil(timeout / 1000) + NET_S),
+    L = num(math.ceil(timeout / 1000) + $MESSAGE_NET_S),
     K = queue == ENGINE and 'swarm.advance_run' or 'swarm.run_step'}
   local text = string.gsub(sub(tpl, nl + 1), '%z(%u)', slots)
   return text, ticket, sub(tpl, 1, nl - 1)
 end
 
--- Keeps what can't be used for people to look at: the newest of it, cut. Only its size
--- is counted by the server's limits, so it is bounded here (engine/store/dead_letters.py).
-local DEAD, DEAD_BYTES = 200, 2048
+-- Stores a dead letter (engine/store/dead_letters.py). Number and length are bounded, since
+-- nothing else bounds the memory they take.
+local DEAD, DEAD_BYTES = $DEAD_KEPT, $DEAD_BYTES
 local function bury(source, why, text, size)
-  -- Celery's own queues have names at random, so there is no end of sources either.
+  -- Celery's own queues have random names, so the number of sources is bounded too.
   local counts = S .. 'buried'
   local known = call('HEXISTS', counts, source) == 1 or call('HLEN', counts) < DEAD
   call('HINCRBY', counts, known and source or 'others', 1)
@@ -117,7 +123,7 @@ local function displace(key, got, kind, source)
   call('UNLINK', key)
 end
 
--- Who put another type under a queue's name must not end a script in its middle.
+-- A value of another type under a queue's name must not stop a script halfway.
 local function push(list, queue, ...)
   local got = redis.pcall('LPUSH', list, ...)
   if type(got) ~= 'table' then return end
@@ -154,15 +160,18 @@ local function hold(R, a, queue) call('SADD', S .. 'r:' .. R .. ':h', a .. '|' .
 local function results_key(R, k) return S .. 'r:' .. R .. ':k:' .. k end
 local function log_key(R, a) return S .. 'r:' .. R .. ':l:' .. a end
 
--- Who holds a chain or a batch, and till when at most.
+-- The chord and the span of a batch; nil for a chain.
+local function batch_of(a) return string.match(a, '^(.*):(%d+%-%d+)$') end
+
+-- The owner of a chain or a batch, and the end of its lease at the latest.
 local function owner_of(R, a, run)
-  local k, span = string.match(a, '^(.*):(%d+%-%d+)$')
+  local k, span = batch_of(a)
   if k then
     local mine = call('HGET', results_key(R, k), 'b:' .. span)
     return mine and sub(mine, 1, 12)
   end
   local c = run.raw and unpack_record(run.raw)
-  -- Past that an expiry takes it at once, whoever holds it: none may go on with it.
+  -- After that an expiry takes the chain from its owner.
   if c and c.state == 'r' and now < c.deadline + GRACE then return c.owner, c.deadline + GRACE end
 end
 
@@ -171,20 +180,20 @@ local function chord_of(a)
   return k, tonumber(i)
 end
 
--- More lanes are not looked at in one call, lest others wait: what is left goes away with
--- its run.
-local LOOKS, looks = 10000, 0
+-- One call deletes at most this many lanes, so that other calls do not wait long. The rest
+-- is deleted with the run.
+local MAX_LANES, lanes_read = 10000, 0
 local forget_chord
 
 local function forget_opened(key, opened, within)
   for k in string.gmatch(opened or '', '[^\n]+') do forget_chord(key, k, within) end
 end
 
--- Drops lanes that settled or lost, with the chords they opened, except one. `closed`: a
--- decision that stays tells all that is inside them.
+-- Deletes the lanes lo to hi that settled or lost, except one, with the chords they opened.
+-- `closed`: a decision outside that stays closes everything inside them.
 local function forget_lanes(key, k, lo, hi, closed, except)
   for first = lo, hi, 500 do
-    if looks >= LOOKS then return end
+    if lanes_read >= MAX_LANES then return end
     local names = {}
     for i = first, math.min(first + 499, hi) do
       if i ~= except then
@@ -192,7 +201,7 @@ local function forget_lanes(key, k, lo, hi, closed, except)
         names[#names + 1] = 'q:' .. k .. '.' .. num(i)
       end
     end
-    looks = looks + #names / 2
+    lanes_read = lanes_read + #names / 2
     local got = #names > 0 and call('HMGET', key, unpack(names)) or {}
     for j = 1, #got, 2 do
       local a = sub(names[j], 3)
@@ -210,15 +219,15 @@ local function forget_lanes(key, k, lo, hi, closed, except)
   end
 end
 
--- Drops a chord that nothing refers to. That a single lane decided stays: it tells losers,
--- unless they are `within` one that tells them.
+-- Deletes a chord that nothing refers to. The decision of a single lane stays, since it
+-- stops the losers, unless another decision around them (`within`) does.
 forget_chord = function(key, k, within)
   local got = call('HMGET', key, 'k:' .. k, 'x:' .. k, 'n:' .. k, 'q:' .. k)
   if within and got[2] then call('HDEL', key, 'x:' .. k) end
   if not got[1] then return end
   local one = got[2] ~= 'all' and tonumber(got[2] or '')
   if one and not got[3] then
-    -- All others went away when its join was consumed.
+    -- The other lanes were deleted when its join was consumed.
     forget_lanes(key, k, one, one, true)
   elseif got[3] or got[4] then
     forget_lanes(key, k, 0, tonumber(got[3] or string.match(got[1], '^%d+')) - 1, within or one)
@@ -232,8 +241,8 @@ forget_chord = function(key, k, within)
   call('UNLINK', key .. ':i:' .. k, key .. ':k:' .. k)
 end
 
--- Drops what chords needed: of the first line's until its join was consumed, which are
--- also the lanes that lost; of all others everything, for nothing refers to them any more.
+-- Deletes data of chords. The first line names a chord whose join is consumed: its counters
+-- and losing lanes. The other lines name chords that nothing refers to: all their data.
 local function forget_joins(key, lines)
   for at, k in ipairs(split(lines)) do
     if at > 1 then
@@ -250,8 +259,8 @@ local function forget_joins(key, lines)
   end
 end
 
--- Answers of a fence: nil lets the script write, 'again' means this very call has run
--- before (its nonce owns or last owned the chain and the chain has moved on).
+-- Whether a call may write: nil if it may, 'again' if the same call has run before (its
+-- nonce owns or last owned the chain, and the chain has moved on), else why not.
 local function fence(run, gen, seq, nonce)
   if not run.status then return 'gone' end
   if run.gen ~= gen then return 'stale' end
@@ -264,14 +273,14 @@ local function fence(run, gen, seq, nonce)
   return nil, c
 end
 
--- The answer to a resend of a transition: the claim goes on, or the chain was released.
+-- The reply to a resend of a transition: the claim continues, or the chain was released.
 local function moved_again(c, nonce, what)
   if c.owner == nonce then return {'ok', num(c.deadline), 0} end
   return {'ok', 0, (what == 'c' or (what ~= 'w' and c.state == 'h')) and 1 or 0}
 end
 
--- Gives a chain a new base. Nobody reads the one before it any more: lanes do that start
--- from it, and a chain that moves has no open chord.
+-- Gives a chain a new base and deletes the one before. Only lanes of an open chord would
+-- still read that, and a chain that moves has no open chord.
 local function write_base(R, c, id, base)
   if id == '' then return end
   if c.base ~= '' and c.base ~= id then call('HDEL', S .. 'r:' .. R .. ':b', c.base) end
@@ -283,8 +292,8 @@ local function write_edits(R, a, offset, edits)
   if #edits > 0 then call('SETRANGE', log_key(R, a), offset, edits) end
 end
 
--- Sends lanes from `first` on while no more than `window` are dispatched and unsettled.
--- Returns the new `next`.
+-- Dispatches lanes from `first` on while fewer than `window` are dispatched and unsettled.
+-- Returns the first lane that is not dispatched.
 local function send_lanes(tpl, R, gen, k, chord, first, settled)
   local key, members, texts, prefix = S .. 'd:' .. chord.queue, {}, {}, nil
   local at = first
@@ -307,14 +316,14 @@ local function send_lanes(tpl, R, gen, k, chord, first, settled)
   return at
 end
 
--- A batch is marked by its owner and cursor, or: `=` and the nonce that did it all,
--- `-` and the nonce that gave all of it back (free again), `x` (and who) broken up.
--- Nonces are hex, so the first character tells.
+-- The mark of a batch is its owner's nonce and its cursor, or `=` and the nonce that settled
+-- all of it, `-` and the nonce that released all of it (it can be claimed again), or `x` and
+-- a nonce or nothing (its worker died). Nonces are hex, so the first character is enough.
 local function batch_free(mark) return not mark or sub(mark, 1, 1) == '-' end
 local function batch_over(mark) return sub(mark, 1, 1) == '=' or sub(mark, 1, 1) == 'x' end
 
--- Closes a chord and hands its parent's pending join to `nonce` (or parks it).
--- Returns the answer for the caller and the field values to write.
+-- Closes a chord, and claims its parent's join for `nonce` or parks it in a paused run.
+-- Appends to the field values that the caller `writes`; returns the reply.
 local function close_chord(run, R, k, chord, why, nonce, lease_ms, writes)
   local raw = call('HGET', S .. 'r:' .. R, 'c:' .. chord.parent)
   local p = unpack_record(raw)
@@ -337,7 +346,7 @@ local function close_chord(run, R, k, chord, why, nonce, lease_ms, writes)
   return {'join', chord.parent, packed}
 end
 
--- The answer to a resend of the call that decided a chord.
+-- The reply to a resend of the call that decided a chord.
 local function join_again(R, k, nonce)
   local got = call('HMGET', S .. 'r:' .. R, 'x:' .. k, 'k:' .. k)
   if not (got[1] and got[2]) then return {'ok', 0, 0} end

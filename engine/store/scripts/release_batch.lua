@@ -1,5 +1,5 @@
 -- R gen k lo hi nonce cursor tpl
--- What is not started goes back: the lanes from the cursor on are a batch of their own.
+-- Releases a batch: its lanes from the cursor on are dispatched as a batch of their own.
 local R, gen, k, nonce, cursor = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6], tonumber(ARGV[7])
 local span, hi = ARGV[4] .. '-' .. ARGV[5], tonumber(ARGV[5])
 local a = k .. ':' .. span
@@ -18,7 +18,7 @@ unlease(R, a)
 if FINAL[run.status] then return {'over'} end
 if run.closed then return {'closed'} end
 local chord = unpack_chord(run.extra[1])
--- Given back whole, it keeps its address and is free to be claimed again.
+-- A batch without a settled lane keeps its address and can be claimed again.
 call('HSET', results, 'b:' .. span, (ARGV[4] == num(cursor) and '-' or '=') .. nonce)
 if cursor < hi then
   local rest = k .. ':' .. num(cursor) .. '-' .. num(hi)

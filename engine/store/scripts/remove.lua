@@ -1,7 +1,7 @@
--- R ttl n cursor portion: what stays of a removed run, so that a late start does not
--- begin it again. With n only if it is over and that is the number of its last journal
--- entry. All else goes a portion of its fields a call, beginning at `cursor`; answers the
--- next one.
+-- R ttl n cursor portion: removes a run; with n only if the run is final and n is the
+-- number of its last journal entry. A short hash stays for ttl, so that a late start does
+-- not begin the run again. Each call removes the keys of a portion of its fields, from
+-- `cursor` on, and returns the next cursor.
 local key = S .. 'r:' .. ARGV[1]
 local old = key .. ':old'
 if ARGV[4] == '0' then
@@ -34,6 +34,6 @@ if got[1] == '0' then
   end
   call('SREM', S .. 'removing', ARGV[1])
 end
--- Unlinked, not deleted: what is large is freed beside what Redis does.
+-- UNLINK frees large values in another thread.
 for i = 1, #names, 1000 do call('UNLINK', unpack(names, i, math.min(i + 999, #names))) end
 return {'ok', got[1]}

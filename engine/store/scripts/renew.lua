@@ -1,4 +1,5 @@
--- lease, then R member nonce ... ; answers k kept, c cancelled, s not ours
+-- lease, then R member nonce ...: renews leases. Returns for each of them k (kept), c
+-- (cancelled) or s (stale).
 local lease_ms, out = tonumber(ARGV[1]), {}
 for i = 2, #ARGV, 3 do
   local R, a, nonce = ARGV[i], ARGV[i + 1], ARGV[i + 2]

@@ -1,13 +1,14 @@
--- queue floor age limit tpl before
--- Dispatched, older than `age` and below the smallest ticket at the consuming end of
--- its queue: kombu popped the message and lost it. Each repeat doubles the wait.
+-- queue floor age limit tpl before: dispatches lost messages again.
+-- A message is lost if its ticket is older than `age` and below `floor`, the smallest
+-- ticket at the consuming end of its queue: kombu popped it and lost it. The wait doubles
+-- with each repetition.
 local queue, floor, age, limit, tpl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
--- Past `before` the clock was set forward: nothing is as old as it looks.
+-- After `before` the clock was set forward: tickets seem older than they are.
 if ARGV[6] ~= '0' and now > tonumber(ARGV[6]) then return {0} end
 local old = math.min(floor - 1, now_us - age * 1000)
 local due = call('ZRANGEBYSCORE', S .. 'd:' .. queue, '-inf', num(old), 'WITHSCORES', 'LIMIT', 0, limit)
--- Dispatched while the clock was set forward. How long ago nobody knows, and a double does
--- no harm: with its new ticket it is one like all others.
+-- Tickets of the future were made while the clock was set forward. Their age is unknown,
+-- so these are dispatched again: a duplicate message does no harm.
 for _, v in ipairs(call('ZRANGEBYSCORE', S .. 'd:' .. queue, num(now_us + 60000000), '+inf', 'WITHSCORES', 'LIMIT', 0, limit)) do
   due[#due + 1] = v
 end
@@ -19,13 +20,13 @@ for i = 1, #due, 2 do
     local bar = find(member, '|', 1, true)
     local R, a = sub(member, 1, bar - 1), sub(member, bar + 1)
     local k, lane = chord_of(a)
-    local kb = string.match(a, '^(.*):%d+%-%d+$')
+    local kb, span = batch_of(a)
     local around = k or kb
     local run = around and fetch(R, a, 'k:' .. around) or fetch(R, a)
     local c = run.raw and unpack_record(run.raw)
     local waiting = run.status and not FINAL[run.status] and not run.closed
       and ((c and (c.state == 'p' or c.state == 's')) or (not c and around and run.extra[1]))
-    if waiting and kb then waiting = batch_free(call('HGET', results_key(R, kb), 'b:' .. sub(a, #kb + 2))) end
+    if waiting and kb then waiting = batch_free(call('HGET', results_key(R, kb), 'b:' .. span)) end
     if waiting and k and not c then waiting = call('HEXISTS', results_key(R, k), lane) == 0 end
     if waiting then
       local timeout = c and c.timeout or unpack_chord(run.extra[1]).timeout

@@ -1,7 +1,7 @@
--- R entry limit tpl
--- Paged: the status becomes running first, then repeated calls drain what was held. They
--- bring no entry, for a pause that came in between holds what is left. Until all is
--- drained the run is in a set, so that a steward can go on where a resumer died.
+-- R entry limit tpl: resumes a paused run.
+-- The first call sets the status; each call dispatches up to `limit` parked chains. The
+-- later calls have no entry and end when another pause came in between. Until no chain is
+-- parked the run is in a set, so that a steward can finish an interrupted resume.
 local R = ARGV[1]
 local key = S .. 'r:' .. R
 local run = fetch(R, '0')
@@ -23,9 +23,9 @@ for _, member in ipairs(held) do
   local a, queue = sub(member, 1, bar - 1), sub(member, bar + 1)
   local raw = call('HGET', key, 'c:' .. a)
   -- A lane or batch without a record has the timeout of its chord.
-  local k = chord_of(a) or string.match(a, '^(.*):%d+%-%d+$')
+  local k = chord_of(a) or batch_of(a)
   local spec = not raw and k and call('HGET', key, 'k:' .. k)
-  local timeout = spec and unpack_chord(spec).timeout or 60000
+  local timeout = spec and unpack_chord(spec).timeout or $ENGINE_TIMEOUT_MS
   if raw then
     local c = unpack_record(raw)
     timeout = c.timeout

@@ -1,6 +1,7 @@
--- noted offset now shift lease: the steward notes that the time is `now` by an offset to
--- TIME, if nobody else has since it read `noted`. `shift` (not above 0) is by how much the
--- clock was set forward: what was timed by that is set right.
+-- stored offset now shift lease: writes the clock: the time is `now`, and TIME plus
+-- `offset` counts on from there. Does nothing if another steward wrote the clock since it
+-- was read as `stored`. `shift` (0 or less) is how far the wall clock was set forward:
+-- leases and timers that were set meanwhile are moved back by it.
 if (call('GET', S .. 'clock') or '') ~= ARGV[1] then return {0} end
 local till, shift = ARGV[3] + ARGV[5], tonumber(ARGV[4])
 call('SET', S .. 'clock', ARGV[2] .. ' ' .. ARGV[3])

@@ -1,4 +1,5 @@
 -- R gen a seq nonce offset edits failure entry decides lease had_signal frames tpl consumed
+-- Ends a lane that has its own record.
 local R, gen, a, seq, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local offset, edits, failure = tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local key = S .. 'r:' .. R
@@ -11,7 +12,7 @@ if run.status and run.gen == gen and not run.raw then
 end
 local no, c = fence(run, gen, seq, nonce)
 if no == 'again' then
-  -- Only what a pause parked still has a record.
+  -- A settled lane has no record, so a pause has parked this one.
   if c.last == nonce then return {'ok', 0, 1} end
   return {'stale'}
 end

@@ -1,4 +1,4 @@
--- R gen a seq nonce outcome tpl
+-- R gen a seq nonce outcome tpl: records the outcome of an attempt.
 local R, gen, a, seq, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local key = S .. 'r:' .. R
 local run = fetch(R, a, 's:' .. a)
@@ -12,13 +12,14 @@ if c.seq ~= seq then return {'over'} end
 if not (c.state == 'w' or (c.state == 'r' and nonce ~= '' and c.owner == nonce)) then return {'over'} end
 unlease(R, a)
 call('ZREM', RETRIES, R .. '|' .. gen .. '|' .. a .. '|' .. num(seq) .. '|retry')
--- Who released it waiting may still resend that; who is cut short here may not go on.
+-- The worker that released a waiting chain may resend that call; one whose attempt ends
+-- here may not continue.
 if c.state == 'r' then c.last = '' end
 c.state, c.owner, c.queue = 's', '', ENGINE
 call('HSET', key, 'c:' .. a, pack_record(c), 's:' .. a, ARGV[6])
 if run.status == 'paused' then
   hold(R, a, ENGINE)
 else
-  dispatch(ARGV[7], R, gen, a, ENGINE, 60000)
+  dispatch(ARGV[7], R, gen, a, ENGINE, $ENGINE_TIMEOUT_MS)
 end
 return {'ok'}

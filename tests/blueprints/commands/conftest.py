@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import flow_documents
 import pytest
 from django.core.management import call_command
+from flow_documents import lit
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a verb told and how it ended."""
+    """The output of a verb and its exit code."""
 
     code: int
     out: str
@@ -34,17 +36,16 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
     def run(*words: object) -> Told:
         with pytest.raises(SystemExit) as ended:
             call_command("blueprint", *map(str, words))
-        told = capsys.readouterr()
-        assert "Traceback" not in told.err + told.out
-        return Told(int(ended.value.code or 0), told.out, told.err)
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err + printed.out
+        return Told(int(ended.value.code or 0), printed.out, printed.err)
 
     return run
 
 
 def step(ref: str, value: object = 1, out: str = "$.x") -> dict[str, Any]:
     """Returns a step with a literal input."""
-    lit = {"op": "lit", "value": value}
-    return {"kind": "step", "ref": ref, "in": lit, "out": {"op": "path", "at": out}}
+    return flow_documents.step(ref, lit(value), out)
 
 
 @pytest.fixture

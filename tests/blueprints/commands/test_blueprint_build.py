@@ -44,14 +44,14 @@ def folder(base: Path) -> Path:
 def test_the_document_is_complete_and_gives_the_same_program(say: Any, tmp_path: Path):
     source, out = folder(tmp_path / "parts"), tmp_path / "far" / "out.json"
     out.parent.mkdir()
-    told = say("build", source, "-o", out)
-    assert (told.code, told.out) == (0, "")
+    printed = say("build", source, "-o", out)
+    assert (printed.code, printed.out) == (0, "")
 
     whole = load_blueprint(source).document
     assert load_blueprint(out).document == whole
     program = compile_here(whole).program_id
-    assert f"program {program}\n" in told.err
-    assert f"document {document_hash(whole)}\n" in told.err
+    assert f"program {program}\n" in printed.err
+    assert f"document {document_hash(whole)}\n" in printed.err
     assert compile_here(load_blueprint(out).document).program_id == program
     assert stat.S_IMODE(out.stat().st_mode) & 0o600 == 0o600
     assert [path.name for path in out.parent.iterdir()] == ["out.json"]
@@ -66,7 +66,7 @@ def test_the_same_blueprint_gives_the_same_bytes(say: Any, tmp_path: Path):
     assert say("build", tmp_path / "again.json").out == first.out
 
 
-def test_json_tells_the_ids_and_the_document(say: Any, tmp_path: Path):
+def test_json_has_the_ids_and_the_document(say: Any, tmp_path: Path):
     source = folder(tmp_path / "parts")
     got = say("build", source, "--json").json
     text = say("build", source).out
@@ -81,10 +81,12 @@ def test_with_an_error_nothing_is_written(say: Any, write: Any, tmp_path: Path):
     out = tmp_path / "out.json"
     out.write_text("before")
     bad = write(agents=[{"name": "a", "kind": "pyton_fn"}])
-    told = say("build", bad, "-o", out)
-    assert (told.code, told.out) == (1, "")
-    assert f"{bad}:$.agents[0].kind: error: unknown kind 'pyton_fn'" in told.err
-    assert "did you mean 'python_fn'?" in told.err
+    printed = say("build", bad, "-o", out)
+    assert (printed.code, printed.out) == (1, "")
+    assert f"{bad}:1:" in printed.err
+    assert " error: unknown kind 'pyton_fn'" in printed.err
+    assert "^ $.agents[0].kind\n" in printed.err
+    assert "did you mean 'python_fn'?" in printed.err
     assert out.read_text() == "before"
     got = say("build", bad, "--json").json
     assert got["error"]["diagnostics"][0]["kind"] == "unknown-agent-kind"
@@ -100,19 +102,19 @@ def test_b26_one_reference_that_leads_nowhere_is_no_warning(
         {"name": "a", "kind": "python_fn", "spec": {"fn_id": "identity"}},
     ]
     bad = write(agents=agents)
-    told = say(verb, bad, *(["-o", out] if verb == "build" else []))
-    assert told.code == 2
-    assert "$.agents[0].$agent_md: " in told.out + told.err
-    assert "no file 'gone.md'" in told.out + told.err
+    printed = say(verb, bad, *(["-o", out] if verb == "build" else []))
+    assert printed.code == 2
+    assert "^ $.agents[0].$agent_md\n" in printed.out + printed.err
+    assert "no file 'gone.md'" in printed.out + printed.err
     assert not out.exists()
 
 
 def test_a_lint_that_is_denied_is_an_error(say: Any, write: Any, make_step: Any):
     agent = {"name": "s", "kind": "subprocess", "spec": {"program": "true"}}
     path = write(agents=[agent], flow=make_step("s"))
-    told = say("build", path)
-    assert told.code == 0
-    assert "warning: subprocess agent 's' has no timeout" in told.err
+    printed = say("build", path)
+    assert printed.code == 0
+    assert "warning: subprocess agent 's' has no timeout" in printed.err
     assert say("build", path, "--deny", "missing-timeout").code == 1
 
 
@@ -133,19 +135,19 @@ def test_an_out_that_makes_no_sense_is_refused(say: Any, write: Any, tmp_path: P
     path = write()
     for out, why in (
         (path, "that is the Blueprint itself"),
-        (tmp_path / "o.yaml", "end it in .json"),
+        (tmp_path / "o.yaml", "end the name in .json"),
         (tmp_path / "no" / "o.json", "can't be written: No such file"),
-        (tmp_path, "end it in .json"),
+        (tmp_path, "end the name in .json"),
     ):
-        told = say("build", path, "-o", out)
-        assert (told.code, why in told.err) == (2, True), told.err
+        printed = say("build", path, "-o", out)
+        assert (printed.code, why in printed.err) == (2, True), printed.err
     assert json.loads(path.read_text())["id"] == "b"
 
 
 def test_a_file_that_is_missing_or_torn_is_exit_2(say: Any, tmp_path: Path):
-    told = say("build", tmp_path / "none.json")
-    assert (told.code, "No such file" in told.err) == (2, True)
+    printed = say("build", tmp_path / "none.json")
+    assert (printed.code, "No such file" in printed.err) == (2, True)
     (tmp_path / "torn.json").write_text('{"id": ')
-    told = say("build", tmp_path / "torn.json", "--json")
-    assert told.code == 2
-    assert told.json["error"]["code"] == "json"
+    printed = say("build", tmp_path / "torn.json", "--json")
+    assert printed.code == 2
+    assert printed.json["error"]["code"] == "json"

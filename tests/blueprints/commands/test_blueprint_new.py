@@ -16,10 +16,10 @@ from engine.flow.grammar import DIALECTS
 def test_a_scaffold_is_clean_complete_and_of_its_dialect(
     say: Any, tmp_path: Path, shape: str, dialect: str
 ):
-    told = say("new", shape, "my-flow", "--dir", tmp_path, "--dialect", dialect)
+    printed = say("new", shape, "my-flow", "--dir", tmp_path, "--dialect", dialect)
     folder = tmp_path / "my-flow"
-    assert told.code == 0
-    assert told.out.endswith(f"try it: python manage.py run {folder}\n")
+    assert printed.code == 0
+    assert printed.out.endswith(f"try it: python manage.py run {folder}\n")
     assert [one.name for one in tmp_path.iterdir()] == ["my-flow"]
     linted = say("lint", "--strict", folder)
     assert (linted.code, linted.out) == (0, "")
@@ -46,9 +46,9 @@ def test_what_is_there_stays_as_it_is(say: Any, tmp_path: Path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("nowhere")
     for name in ("file", "folder", "link"):
-        told = say("new", "single", name, "--dir", tmp_path)
-        assert (told.code, told.out) == (2, "")
-        assert "is there already and stays as it is" in told.err
+        printed = say("new", "single", name, "--dir", tmp_path)
+        assert (printed.code, printed.out) == (2, "")
+        assert "exists already and stays unchanged" in printed.err
     assert (tmp_path / "file").read_text() == "mine"
     assert list((tmp_path / "folder").iterdir()) == []
     assert (tmp_path / "link").is_symlink()
@@ -66,14 +66,16 @@ def test_what_is_there_stays_as_it_is(say: Any, tmp_path: Path):
     ],
 )
 def test_a_name_that_is_none_is_refused(say: Any, tmp_path: Path, name: str, says: str):
-    told = say("new", "single", name, "--dir", tmp_path)
-    assert (told.code, says in told.err) == (2, True)
+    printed = say("new", "single", name, "--dir", tmp_path)
+    assert (printed.code, says in printed.err) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_missing_or_an_unknown_shape_is_told(say: Any, tmp_path: Path):
-    told = say("new", "single", "x", "--dir", tmp_path / "no")
-    assert (told.code, "there is no such folder" in told.err) == (2, True)
+def test_a_folder_that_is_missing_or_an_unknown_shape_is_reported(
+    say: Any, tmp_path: Path
+):
+    printed = say("new", "single", "x", "--dir", tmp_path / "no")
+    assert (printed.code, "there is no such folder" in printed.err) == (2, True)
     with pytest.raises(CommandError, match="invalid choice: 'singel'"):
         say("new", "singel", "x", "--dir", tmp_path)
     got = say("new", "single", "a b", "--json").json

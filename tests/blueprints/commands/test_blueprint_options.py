@@ -1,4 +1,4 @@
-"""Options of `manage.py blueprint` that its guide tells of in a table."""
+"""Options of `manage.py blueprint` that its guide lists in a table."""
 
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,9 @@ def test_sizes_of_prompts_are_counted_in_bytes(say: Any, write: Any):
         (["--warn-bytes", "1", "--block-bytes", "601", "--block"], "WARN", 0),
         (["--warn-bytes", "1", "--block-bytes", "600", "--block"], "BLOCK", 1),
     ):
-        told = say("doctor", path, *words, "--json")
-        [one] = told.json["agents"]
-        assert (one["severity"], told.code) == (severity, code), words
+        printed = say("doctor", path, *words, "--json")
+        [one] = printed.json["agents"]
+        assert (one["severity"], printed.code) == (severity, code), words
 
 
 @pytest.mark.parametrize("verb", ["lint", "build", "explain", "doctor"])
@@ -44,9 +44,9 @@ def test_a_folder_of_the_caller_is_searched(
     path = write(agents=[agent])
     assert say(verb, path).code == 2
     assert say(verb, path, "--include", more).code == 0
-    told = say(verb, path, "--include", tmp_path / "none")
-    assert told.code == 2
-    assert "the folder to be searched is not there" in told.out + told.err
+    printed = say(verb, path, "--include", tmp_path / "none")
+    assert printed.code == 2
+    assert "the folder of --include does not exist" in printed.out + printed.err
 
 
 @pytest.mark.parametrize("verb", ["lint", "build", "doctor"])
@@ -57,6 +57,6 @@ def test_a_finding_can_be_made_a_warning(
     lints = {"lints": {"missing-timeout": "deny"}}
     path = write(agents=[agent], flow=make_step("s"), metadata=lints)
     assert say(verb, path).code == 1
-    told = say(verb, path, "--warn", "missing-timeout")
-    assert told.code == 0
-    assert "warning: subprocess agent" in told.out + told.err
+    printed = say(verb, path, "--warn", "missing-timeout")
+    assert printed.code == 0
+    assert "warning: subprocess agent" in printed.out + printed.err

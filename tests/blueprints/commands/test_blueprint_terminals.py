@@ -28,6 +28,7 @@ def piped(encoding: str, *words: object) -> subprocess.CompletedProcess[bytes]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("verb", ["build", "upgrade"])
 def test_what_an_encoding_lacks_is_escaped_as_json_does(
@@ -47,6 +48,7 @@ def test_what_an_encoding_lacks_is_escaped_as_json_does(
         assert document["metadata"]["description"] == WORDS
 
 
+@pytest.mark.slow
 def test_where_the_encoding_has_all_letters_nothing_is_escaped(
     write: Callable[..., Path],
 ):
@@ -70,9 +72,9 @@ def test_parameters_come_from_a_file_that_ends(
         (tmp_path / "none", "can't be read: No such file or directory"),
     ):
         began = time.monotonic()
-        told = say(verb, write(), "--ctx", f"@{name}")
-        assert (told.code, told.err) == (2, f"--ctx @{name}: {why}\n")
+        printed = say(verb, write(), "--ctx", f"@{name}")
+        assert (printed.code, printed.err) == (2, f"--ctx @{name}: {why}\n")
         assert time.monotonic() - began < 5
-    told = say(verb, write(), "--ctx", f"@{binary}")
-    assert told.code == 2
-    assert told.err.startswith(f"{binary}: no JSON: ")
+    printed = say(verb, write(), "--ctx", f"@{binary}")
+    assert printed.code == 2
+    assert printed.err.startswith(f"{binary}: no JSON: ")

@@ -1,6 +1,7 @@
 """Ways to load a script in the Lua DSL."""
 
 import pytest
+from blueprint_files import AGENT
 
 from blueprints.conf import lua_host
 from blueprints.loaders.blueprint import load_blueprint
@@ -35,9 +36,11 @@ def fault(run, tmp_path):
     def load(text, params=None):
         with pytest.raises(DocumentInvalid) as caught:
             run(text, params)
-        start = f"{tmp_path / 'a.bp.lua'}: "
-        assert str(caught.value).startswith(start)
-        return str(caught.value).removeprefix(start)
+        # With a line, the name of the file stays before it.
+        start, folder = f"{tmp_path / 'a.bp.lua'}: ", f"{tmp_path}/"
+        text = str(caught.value)
+        assert text.startswith(folder)
+        return text.removeprefix(start).removeprefix(folder)
 
     return load
 
@@ -57,3 +60,14 @@ def flow(run):
 def pipeline_fault(fault):
     """Why a pipeline is refused; its first member is on line 3."""
     return lambda text: fault("return B.pipeline {\n" + text + "\n}")
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A folder with a text and an agent, and a secret outside of it."""
+    folder = tmp_path / "base"
+    (folder / "agents").mkdir(parents=True)
+    (folder / "text.txt").write_text("a text\n")
+    (folder / "agents" / "critic.md").write_text(AGENT)
+    (tmp_path / "secret.txt").write_text("secret")
+    return folder

@@ -162,20 +162,20 @@ def test_a_folder_of_agents_is_read_in_order(tmp_path):
     (tmp_path / "README.md").write_text("# About\n")
     (tmp_path / "c.txt").write_text("---\nname: no\n---\n")
 
-    assert [agent["name"] for agent in load_agents(tmp_path, "lua")] == [
+    assert [agent["name"] for agent in load_agents(tmp_path)] == [
         "first",
         "second",
     ]
 
 
-def test_one_bad_agent_of_a_folder_is_told_with_its_file(tmp_path):
+def test_one_bad_agent_of_a_folder_is_reported_with_its_file(tmp_path):
     (tmp_path / "a.md").write_text("---\nname: first\n---\n")
     (tmp_path / "b.md").write_text("---\nmodel: x\n---\n")
 
     with pytest.raises(AgentMdInvalid, match=re.escape(f"{tmp_path / 'b.md'}: ")):
-        load_agents(tmp_path, "lua")
+        load_agents(tmp_path)
 
     (tmp_path / "b.md").unlink()
     (tmp_path / "d.md").mkdir()
     with pytest.raises(AgentMdInvalid, match=r"d\.md: not a regular file"):
-        load_agents(tmp_path, "lua")
+        load_agents(tmp_path)

@@ -33,7 +33,7 @@ def test_references_of_a_folder_are_below_it(tmp_path):
 
 
 def test_a_folder_without_a_blueprint_or_with_two_is_refused(tmp_path):
-    with pytest.raises(DocumentInvalid, match="holds no Blueprint; expected one of"):
+    with pytest.raises(DocumentInvalid, match="has no Blueprint; expected one of"):
         load_blueprint(tmp_path)
     (tmp_path / "blueprint.json").write_text("{}")
     (tmp_path / "blueprint.yml").symlink_to("nothing")
@@ -58,12 +58,12 @@ def test_a_file_of_50_mb_is_refused(tmp_path):
         ("a.json", "[" * 2_000_000, "nested deeper than 127"),
         ("a.json", '{"a":' * 200 + "1" + "}" * 200, "nested deeper than 127"),
         ("a.yaml", "{a: " * 200 + "1" + "}" * 200, "nested deeper than 127"),
-        ("a.json", '{"a": 1e999}', "at $.a: a number must be finite"),
-        ("a.yaml", "a: 1e999", "line 1 column 4: not a number JSON can hold"),
+        ("a.json", '{"a": 1e999}', "$.a: a number must be finite"),
+        ("a.yaml", "a: 1e999", ":1:4: JSON has no such number"),
         ("a.json", '{"a": {"$file": "x", "$file": "y"}}', "duplicate key '$file'"),
         ("a.yaml", "a: {$file: x, $file: y}", "duplicate key '$file'"),
-        ("a.txt", "", "ends in .json, .yaml, .yml or .bp.lua"),
-        ("lua", "", "ends in .json, .yaml, .yml or .bp.lua"),
+        ("a.txt", "", "ends in .json, .yaml, .yml, .bp.lua or .py"),
+        ("lua", "", "ends in .json, .yaml, .yml, .bp.lua or .py"),
     ],
 )
 def test_bombs_and_bad_numbers_and_keys_are_refused_with_a_place(
@@ -73,7 +73,7 @@ def test_bombs_and_bad_numbers_and_keys_are_refused_with_a_place(
     with pytest.raises(DocumentInvalid) as caught:
         load_blueprint(tmp_path / name)
 
-    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert str(caught.value).startswith(f"{tmp_path / name}:")
     assert reason in str(caught.value)
 
 

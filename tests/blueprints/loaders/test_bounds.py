@@ -1,38 +1,19 @@
-"""What loading may cost: bounded before work is done, and no swapped folder leads out."""
+"""The cost of loading is bounded before work is done, and no replaced folder leads out."""
 
 import cProfile
-import json
 import os
 import pstats
 import signal
 
 import pytest
+from blueprint_files import AGENT, loaded
 
 from blueprints.loaders.agent_md import AgentMdInvalid, load_agents
-from blueprints.loaders.blueprint import load_blueprint
-from blueprints.loaders.cascade import MOST_INCLUDES, ReferenceRefused, cascade_of
-from blueprints.loaders.documents import MAX_BYTES, DocumentInvalid
-from blueprints.loaders.files import Unreadable, read_file
+from blueprints.loaders.cascade import MOST_INCLUDES, cascade_of
+from blueprints.loaders.documents import DocumentInvalid
+from blueprints.loaders.files import MAX_BYTES, FileUnreadable, read_file
 from blueprints.loaders.references import MOST_FILES
 from engine.blueprint.upgrade import upgrade
-
-AGENT = "---\nname: critic\nmodel: small\n---\nBe short.\n"
-
-
-@pytest.fixture
-def base(tmp_path):
-    """A folder with a text and an agent."""
-    folder = tmp_path / "base"
-    (folder / "agents").mkdir(parents=True)
-    (folder / "text.txt").write_text("a text\n")
-    (folder / "agents" / "critic.md").write_text(AGENT)
-    return folder
-
-
-def loaded(base, document):
-    path = base / "a.json"
-    path.write_text(json.dumps(document))
-    return load_blueprint(path).document
 
 
 def refused(base, document):
@@ -52,7 +33,7 @@ def test_a_file_that_is_mentioned_often_is_read_and_parsed_once(base):
     assert calls["read_agent_md"] == 1
 
 
-def test_what_says_nothing_counts_as_it_is_read(base):
+def test_comments_count_as_bytes_that_are_read(base):
     for name in "abc":
         comments = "#" * (MAX_BYTES // 2 - 100)
         (base / f"{name}.md").write_text(f"---\nname: a\n{comments}\n---\n")
@@ -89,7 +70,7 @@ def test_a_folder_of_agents_is_bounded_as_a_whole(base):
         (base / f"{name}.md").write_text(f"---\nname: a\n---\n{text}")
 
     with pytest.raises(AgentMdInvalid, match=r"c\.md: the folder's files have more"):
-        load_agents(base, "operator")
+        load_agents(base)
 
 
 def test_a_folder_that_became_a_link_is_not_followed(base):
@@ -97,10 +78,12 @@ def test_a_folder_that_became_a_link_is_not_followed(base):
     inside = os.path.realpath(base)
 
     assert read_file(f"{inside}/agents/critic.md", follow=False) == AGENT.encode()
-    with pytest.raises(Unreadable, match="a file or symbolic link is where a folder"):
+    with pytest.raises(
+        FileUnreadable, match="a file or symbolic link is where a folder"
+    ):
         read_file(f"{inside}/link/critic.md", follow=False)
     os.symlink(base / "text.txt", base / "other.txt")
-    with pytest.raises(Unreadable, match="a symbolic link is in its way"):
+    with pytest.raises(FileUnreadable, match="a symbolic link is in its path"):
         read_file(f"{inside}/other.txt", follow=False)
 
 
@@ -124,7 +107,7 @@ def test_no_swap_of_a_folder_for_a_link_leads_out(base, tmp_path):
         for _ in range(15_000):
             try:
                 seen.add(cascade.read("agents/critic.md"))
-            except ReferenceRefused:
+            except FileUnreadable:
                 seen.add(b"refused")
     finally:
         os.kill(swapper, signal.SIGKILL)
@@ -136,6 +119,6 @@ def test_agents_of_one_file_share_nothing_that_can_be_changed(base):
     text = "---\nname: a\nworker_binding: coder\ntools: [Read]\n---\nBe short.\n"
     (base / "agents" / "critic.md").write_text(text)
     named = [{"$agent_md": "agents/critic.md", "name": name} for name in ("a", "b")]
-    upgraded = upgrade(loaded(base, {"agents": named}))
+    upgraded = upgrade(loaded(base, {"agents": named}))[0]
     runners = [agent["runner"]["variant"] for agent in upgraded["agents"]]
     assert runners == ["coder", "coder"]

@@ -9,7 +9,7 @@ from blueprints.loaders.documents import DocumentInvalid
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             "local x = F.p(5)",
@@ -72,6 +72,7 @@ from blueprints.loaders.documents import DocumentInvalid
             "F.fanout: unknown join 'each'; known: all, any, race, all_settled",
         ),
         ("local x = F.try_ {body=F.seq{}}", "F.try_: missing field 'catch'"),
+        ("local x = F.delete {at='x'}", "F.delete: at: expected a path such as"),
         ("local x = F.assign {at='$.x'}", "F.assign: missing field 'value'"),
         (
             "local x = F.p '$.x':any('$.i', F.p '$.i' == 1)",
@@ -96,12 +97,12 @@ from blueprints.loaders.documents import DocumentInvalid
         ("local x = B.from(5)", "B.from: the stage must be a text"),
     ],
 )
-def test_what_makes_no_document_is_refused_on_its_line(fault, text, said):
-    assert said in fault(text)
+def test_what_makes_no_document_is_refused_on_its_line(fault, text, message):
+    assert message in fault(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("return {flow = {1, nil, 3}}", "$.flow[1]: an array has a hole here"),
         ("return {a = {[1]=1, b=2}}", "$.a: an array has the key"),
@@ -123,11 +124,11 @@ def test_what_makes_no_document_is_refused_on_its_line(fault, text, said):
         ("return {a = {['$file'] = 'nowhere'}}", "$.a.$file: no file 'nowhere' in any"),
     ],
 )
-def test_what_the_script_returns_is_a_document(fault, text, said):
-    assert said in fault(text)
+def test_what_the_script_returns_is_a_document(fault, text, message):
+    assert message in fault(text)
 
 
-def test_b21_empty_tables_are_objects_and_arrays_are_said(run):
+def test_b21_empty_tables_are_objects_and_arrays_are_explicit(run):
     document = run("return {a = {}, b = F.obj(), c = F.arr(), d = {{}}}").document
 
     assert document == {"a": {}, "b": {}, "c": [], "d": [{}]}
@@ -156,7 +157,7 @@ def test_what_is_printed_is_kept_for_the_author(run):
     assert run('print("one", 2)\nreturn {}').log == ("one\t2",)
 
 
-def test_what_a_script_says_moves_no_cursor(run, fault):
+def test_events_of_a_script_move_no_cursor(run, fault):
     assert run('print("a\\27[2Jb\\tü")\nreturn {}').log == ("a\\x1b[2Jb\tü",)
     assert fault('error("\\27]0;x\\7")') == "a.bp.lua:2: \\x1b]0;x\\x07"
 
@@ -174,9 +175,7 @@ def test_b24_only_the_modules_of_the_dsl_can_be_required(fault, tmp_path, name):
     (tmp_path / "other.lua").write_text("return {}")
     text = fault(f'local x = require "{name}"')
 
-    assert (
-        f"no Lua module is named '{name}'; a Blueprint has bp_dsl and flow_dsl" in text
-    )
+    assert f"no Lua module is named '{name}'; a script has bp_dsl and flow_dsl" in text
 
 
 @pytest.mark.parametrize(

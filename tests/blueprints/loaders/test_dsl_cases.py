@@ -1,4 +1,4 @@
-"""Scripts in the DSL give exactly the documents beside them (Shown by 3)."""
+"""Scripts in the DSL give exactly the documents beside them."""
 
 import json
 from pathlib import Path

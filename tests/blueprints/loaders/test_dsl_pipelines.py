@@ -9,17 +9,17 @@ from engine.flow import evaluate, parse_node
 
 
 @pytest.mark.parametrize(
-    ("stages", "said"),
+    ("stages", "message"),
     [
         pytest.param(
             'B.stage "a" {agent="x"},\nB.stage "a" {agent="y"}',
-            "a.bp.lua:4: stage 'a': the id is taken by another stage",
+            "a.bp.lua:4: stage 'a': another stage has the same id",
             id="b23-duplicate",
         ),
         pytest.param(
             'B.stage "a" {agent="x", halt_on={"N"},'
             ' retry={max=1, fix=B.stage "a" {agent="y"}}}',
-            "stage 'a': the id is taken by another stage",
+            "stage 'a': another stage has the same id",
             id="b23-duplicate-fix",
         ),
         pytest.param(
@@ -56,8 +56,10 @@ from engine.flow import evaluate, parse_node
         ),
     ],
 )
-def test_stages_the_reference_takes_in_silence_are_errors(pipeline_fault, stages, said):
-    assert said in pipeline_fault(stages)
+def test_stages_the_reference_takes_in_silence_are_errors(
+    pipeline_fault, stages, message
+):
+    assert message in pipeline_fault(stages)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_max_of_a_retry_is_a_whole_number(pipeline_fault, value, shown):
 
 
 @pytest.mark.parametrize(
-    ("stages", "said"),
+    ("stages", "message"),
     [
         (
             'B.stage "a" {agent="x", halt_on={"N"}, retry={max=1}}',
@@ -144,13 +146,13 @@ def test_max_of_a_retry_is_a_whole_number(pipeline_fault, value, shown):
     ],
 )
 def test_what_is_no_stage_or_option_is_refused_with_its_place(
-    pipeline_fault, stages, said
+    pipeline_fault, stages, message
 ):
-    assert said in pipeline_fault(stages)
+    assert message in pipeline_fault(stages)
 
 
 @pytest.mark.parametrize(
-    ("stages", "said"),
+    ("stages", "message"),
     [
         (
             'B.stage "judge" {agent="x", input=B.from "drafft"},'
@@ -183,12 +185,12 @@ def test_what_is_no_stage_or_option_is_refused_with_its_place(
         ),
     ],
 )
-def test_from_leads_to_a_stage_and_not_in_a_circle(pipeline_fault, stages, said):
-    assert said in pipeline_fault(stages)
+def test_from_leads_to_a_stage_and_not_in_a_circle(pipeline_fault, stages, message):
+    assert message in pipeline_fault(stages)
 
 
 @pytest.mark.parametrize(
-    ("fanout", "said"),
+    ("fanout", "message"),
     [
         ('{agent="x", lanes={"a"}}', "fanout has both agent and lanes"),
         ("{}", "fanout has neither agent nor lanes"),
@@ -212,10 +214,10 @@ def test_from_leads_to_a_stage_and_not_in_a_circle(pipeline_fault, stages, said)
         ('"x"', "stage 'f': fanout: expected a table"),
     ],
 )
-def test_a_fanout_stage_is_refused_with_its_stage(pipeline_fault, fanout, said):
+def test_a_fanout_stage_is_refused_with_its_stage(pipeline_fault, fanout, message):
     text = pipeline_fault(f'B.stage "f" {{fanout={fanout}}}')
 
-    assert said in text
+    assert message in text
     assert "a.bp.lua:3: stage 'f'" in text
 
 
@@ -265,14 +267,17 @@ def test_b13_a_gate_of_a_skipped_stage_halts_nothing(flow, verdict, halted):
         ' B.stage "b" {agent="b", input=B.from "a", skip_on={"NO"}, halt_on={"STOP"}},'
         ' B.stage "c" {agent="c", input="$.a"}, done="$.done"'
     )
-    said = {"a": {"parts": {"verdict": verdict}}, "b": {"parts": {"verdict": "STOP"}}}
+    replies = {
+        "a": {"parts": {"verdict": verdict}},
+        "b": {"parts": {"verdict": "STOP"}},
+    }
     if verdict is None:
-        said["a"] = {"parts": {}}
+        replies["a"] = {"parts": {}}
     called = []
 
     def dispatch(ref, _):
         called.append(ref)
-        return said.get(ref)
+        return replies.get(ref)
 
     ctx = evaluate(parse_node(node), {"d": {"a": 1}}, dispatch)
     assert ctx.get("halted_at") == halted
@@ -342,7 +347,7 @@ def test_a_fanout_stage_has_the_words_of_the_dialect_swarm(run):
 def test_a_stage_may_not_stand_twice(fault):
     text = fault('local a = B.stage "a" {agent="x"}\nreturn B.pipeline {a, a}')
 
-    assert "a.bp.lua:2: stage 'a': it stands twice in the pipeline" in text
+    assert "a.bp.lua:2: stage 'a': it is in the pipeline twice" in text
 
 
 def test_halt_values_without_a_gate_are_warned_of(flow):

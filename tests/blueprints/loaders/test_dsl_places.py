@@ -6,7 +6,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("stages", "said"),
+    ("stages", "message"),
     [
         (
             'B.stage "d" {agent="x"}',
@@ -42,12 +42,12 @@ import pytest
         ),
     ],
 )
-def test_an_id_is_no_key_the_pipeline_needs_itself(pipeline_fault, stages, said):
-    assert f"a.bp.lua:3: {said}: give it another" in pipeline_fault(stages)
+def test_an_id_is_no_key_the_pipeline_needs_itself(pipeline_fault, stages, message):
+    assert f"a.bp.lua:3: {message}: give it another" in pipeline_fault(stages)
 
 
 @pytest.mark.parametrize(
-    ("stage", "said"),
+    ("stage", "message"),
     [
         ('out="$.d"', "the default inputs ($.d.ID)"),
         ('out="$.halted_at"', "halted_at ($.halted_at)"),
@@ -62,15 +62,15 @@ def test_an_id_is_no_key_the_pipeline_needs_itself(pipeline_fault, stages, said)
         ),
     ],
 )
-def test_nobody_writes_where_the_pipeline_writes_itself(pipeline_fault, stage, said):
+def test_no_stage_writes_where_the_pipeline_writes(pipeline_fault, stage, message):
     own, _, option = stage.partition(", done")
     rest = f", done{option}" if option else ""
     text = pipeline_fault(f'B.stage "a" {{agent="x", {own}}}{rest}')
-    assert f": its out is the place of {said}: give it another" in text
+    assert f": its out is the place of {message}: give it another" in text
 
 
 @pytest.mark.parametrize(
-    ("stages", "said"),
+    ("stages", "message"),
     [
         ('out="$.halted_at.x"}', "below the place of halted_at ($.halted_at)"),
         ('out="$.s"}, halted_at="$.s.at"', "above the place of halted_at ($.s.at)"),
@@ -82,9 +82,9 @@ def test_nobody_writes_where_the_pipeline_writes_itself(pipeline_fault, stage, s
         ),
     ],
 )
-def test_nobody_writes_into_or_over_such_a_place(pipeline_fault, stages, said):
+def test_no_stage_writes_into_or_over_such_a_place(pipeline_fault, stages, message):
     text = pipeline_fault(f'B.stage "a" {{agent="x", {stages}')
-    assert f": its out is {said}: give it another" in text
+    assert f": its out is {message}: give it another" in text
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from blueprints.models import Attempt, RunEvent, Step
-from blueprints.services.runs import run_create
+from blueprints.services.runs import Launch, run_create
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def run(program):
-    return run_create(program=program, ctx={})
+    return run_create(Launch(program=program, ctx={}))
 
 
 @pytest.fixture

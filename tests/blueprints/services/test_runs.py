@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from blueprints.models import Run, Task
-from blueprints.services.runs import run_create
+from blueprints.services.runs import Launch, run_create
 from engine.blueprint import Program
 from engine.ids import check_id
 
@@ -14,14 +14,16 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_new_run_is_pending_and_complete(program):
-    made = run_create(program=program, ctx={"name": "Ada"}, title="Hi", epoch="e1")
+    made = run_create(
+        Launch(program=program, ctx={"name": "Ada"}, title="Hi"), epoch="e1"
+    )
 
     run = Run.objects.get(pk=check_id("R", made.id))
     assert (run.status, run.generation, run.archived_number) == ("pending", 1, 0)
     assert run.ctx == {"name": "Ada", "loud": False}
     assert (run.result, run.error, run.started_at) == (None, None, None)
     assert run.epoch == "e1"
-    assert Program.from_json(run.program) == program
+    assert Program.from_json(run.program.document) == program
     assert run.program_id == program.program_id
     assert check_id("T", run.task.id)
     assert (run.task.blueprint_id, run.task.title) == ("hello", "Hi")
@@ -37,7 +39,7 @@ def test_the_deadline_is_the_launchers_then_the_blueprints_then_the_default(
     settings.SWARM_RUN_DEADLINE = 77
     program = dataclasses.replace(program, run_deadline_s=blueprint)
 
-    run = run_create(program=program, ctx=None, deadline_s=launch)
+    run = run_create(Launch(program=program, ctx=None, deadline_s=launch))
 
     assert run.deadline_at - run.created_at == timedelta(seconds=seconds)
 
@@ -45,14 +47,14 @@ def test_the_deadline_is_the_launchers_then_the_blueprints_then_the_default(
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
 def test_a_deadline_that_is_not_positive_writes_nothing(program, seconds):
     with pytest.raises(ValueError, match="must be more than 0 s"):
-        run_create(program=program, ctx={}, deadline_s=seconds)
+        run_create(Launch(program=program, ctx={}, deadline_s=seconds))
 
     assert not Task.objects.exists()
 
 
 def test_a_ctx_that_is_no_json_is_refused_with_its_place(program):
     with pytest.raises(ValueError, match=r"ctx at \$\.a\[0\]: not a JSON value"):
-        run_create(program=program, ctx={"a": [object()]})
+        run_create(Launch(program=program, ctx={"a": [object()]}))
 
 
 def test_task_and_run_are_written_together_or_not_at_all(program, monkeypatch):
@@ -61,6 +63,6 @@ def test_task_and_run_are_written_together_or_not_at_all(program, monkeypatch):
 
     monkeypatch.setattr(Run.objects, "create", fail)
     with pytest.raises(RuntimeError):
-        run_create(program=program, ctx={})
+        run_create(Launch(program=program, ctx={}))
 
     assert not Task.objects.exists()

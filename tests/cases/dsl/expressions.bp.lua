@@ -1,4 +1,4 @@
--- Every constructor of expressions, in the order of reference-language 6.1.
+-- Every constructor of expressions.
 local F = require "flow_dsl"
 local x, y = F.p "$.x", F.p "$.y"
 

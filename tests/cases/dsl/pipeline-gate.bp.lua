@@ -1,4 +1,4 @@
--- reference-language 6.2, its own example, as a whole Blueprint.
+-- A pipeline of two stages with a gate, as a whole Blueprint.
 local B = require "bp_dsl"
 
 return B.bp {

@@ -1,4 +1,4 @@
-"""An array where an expression belongs: refused in a Blueprint, whatever it holds."""
+"""An array where an expression belongs: refused in a Blueprint, whatever its elements."""
 
 import pytest
 

@@ -16,15 +16,16 @@ from engine.blueprint import (
     compile_blueprint,
     lint_blueprint,
 )
-from engine.blueprint.diagnostics import resolve_place
+from engine.blueprint.analysis.input_fit import InputForm, Taken
+from engine.blueprint.findings.diagnostics import resolve_place
 from engine.blueprint.lints import OUTSIDE, REGISTRY
 
 CASES = Path(__file__).resolve().parents[2] / "cases" / "blueprints"
 DOCUMENTS = sorted(
     path for path in CASES.rglob("*.json") if not path.stem.endswith(".expected")
 )
-# The kinds of reference-language 5.2 but removed-spawner-hint, whose key is known
-# here (design.md §13), and those that are ours.
+# The kinds that the reference has too, but removed-spawner-hint, whose key is known here,
+# and those that are ours.
 PROMISED = [
     "bound-agent-resolution",
     "unknown-agent-kind",
@@ -66,10 +67,10 @@ OURS = [
     "fanout-collects-documents",
     "missing-timeout",
 ]
-# It stands beside every other kind, and each release tells less of it: its own cases
+# It stands beside every other kind, and each release reports less of it: its own cases
 # show it, and the others leave it out.
 NOT_YET = "not-in-effect-yet"
-# The error variants of reference-language 3.2, with a case of each.
+# The error variants of the compiler in the reference, with a case of each.
 VARIANTS = {
     "BoundAgent(UnknownRunnerRef)": "bound-agent-resolution/fail-unknown-runner-ref",
     "BoundAgent(UnknownDefaultRunner)": (
@@ -128,19 +129,24 @@ def report_of(path: Path) -> LintReport:
     options = dict(expected_of(path).get("options", {}))
     where = installation(options)
     rest = {name: value for name, value in options.items() if name not in where}
+    if "inputs" in rest:
+        rest["inputs"] = {
+            agent: InputForm(keys={key: Taken(frozenset(t)) for key, t in keys.items()})
+            for agent, keys in rest["inputs"].items()
+        }
     return lint_blueprint(read(path), options=LintOptions(**rest), **where)
 
 
-def test_every_case_is_told_as_expected(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_case_is_reported_as_expected(capsys: pytest.CaptureFixture[str]) -> None:
     counts: Counter[str] = Counter()
     for path in DOCUMENTS:
         expected, report, kind = expected_of(path), report_of(path), path.parent.name
-        told = [
+        reported = [
             f"{found.level} {found}"
             for found in report.diagnostics
             if kind == NOT_YET or found.kind != NOT_YET
         ]
-        assert told == expected["diagnostics"], path
+        assert reported == expected["diagnostics"], path
         kept = [
             f"{one.source}: {one.diagnostic}"
             for one in report.suppressed

@@ -1,10 +1,10 @@
-"""A Program carries everything a run needs; nothing of it is looked up again."""
+"""A Program contains everything that a run needs; nothing is looked up again."""
 
 import json
 from typing import Any
 
 from engine.blueprint import Program, compile_blueprint
-from engine.run.layout import Layout
+from engine.run.chain.layout import Layout
 
 ESSAY: Any = {
     "schema_version": "0.1.0",
@@ -130,7 +130,7 @@ def test_references_of_agents_are_resolved() -> None:
     assert critic.binding_digest.startswith("sha256:")
 
 
-def test_what_holds_for_the_whole_run_is_there() -> None:
+def test_values_of_the_whole_run_are_there() -> None:
     program = compiled()
     assert program.layers == ("main_ai",)
     assert program.operators["editor"]["kind"] == "main_ai"

@@ -1,4 +1,4 @@
-"""The sharp edges of reference-language 9 that schema and compiler mend, by their ids.
+"""The edges of docs/sharp-edges.md that schema and compiler remove, by their ids.
 
 Those of loaders, DSL and stores have their tests where those are.
 """
@@ -8,6 +8,8 @@ import json
 from typing import Any
 
 import pytest
+from blueprint_findings import refused
+from flow_documents import at, lit, seq
 
 from engine.blueprint import (
     BlueprintInvalid,
@@ -22,29 +24,17 @@ EMPTY = {"kind": "seq", "children": []}
 FN = {"name": "f", "kind": "python_fn", "spec": {"fn_id": "identity"}}
 
 
-def path(at: str) -> Any:
-    return {"op": "path", "at": at}
-
-
-def lit(value: Any) -> Any:
-    return {"op": "lit", "value": value}
-
-
 def step(ref: str = "f", given: Any = None, out: str = "$.x") -> Any:
-    given = path("$.a") if given is None else given
-    return {"kind": "step", "ref": ref, "in": given, "out": path(out)}
-
-
-def seq(*children: Any) -> Any:
-    return {"kind": "seq", "children": list(children)}
+    given = at("$.a") if given is None else given
+    return {"kind": "step", "ref": ref, "in": given, "out": at(out)}
 
 
 def branch(cond: Any, then: Any = EMPTY, other: Any = EMPTY) -> Any:
     return {"kind": "branch", "cond": cond, "then": then, "else": other}
 
 
-def eq(at: str, value: Any) -> Any:
-    return {"op": "eq", "lhs": path(at), "rhs": lit(value)}
+def eq(place: str, value: Any) -> Any:
+    return {"op": "eq", "lhs": at(place), "rhs": lit(value)}
 
 
 def document(flow: Any = None, **more: Any) -> Any:
@@ -59,65 +49,65 @@ def kinds_of(value: Any, level: Level | None = None) -> list[str]:
 
 
 def errors(value: Any) -> list[str]:
-    with pytest.raises(BlueprintInvalid) as caught:
-        compile_blueprint(value)
-    return [str(found) for found in caught.value.diagnostics]
+    return [str(found) for found in refused(value)]
 
 
 # 9.1: flow.ir
 
 
-def test_f3_a_branch_that_can_never_be_boolean_is_told() -> None:
+def test_f3_a_branch_that_can_never_be_boolean_is_reported() -> None:
     assert "branch-cond-not-boolean" in kinds_of(document(branch(lit(0))))
-    # A path may hold a boolean: nothing is said before it is known.
-    assert "branch-cond-not-boolean" not in kinds_of(document(branch(path("$.a"))))
+    # A path may have a boolean: no finding before it is known.
+    assert "branch-cond-not-boolean" not in kinds_of(document(branch(at("$.a"))))
 
 
-def test_f6_a_loop_that_may_run_out_in_silence_is_told_once_someone_asks() -> None:
+def test_f6_a_loop_that_may_run_out_in_silence_is_reported_where_its_counter_is_read() -> (
+    None
+):
     loop = {
-        "kind": "loop", "counter": path("$.n"), "cond": eq("$.x", 1), "body": step(),
+        "kind": "loop", "counter": at("$.n"), "cond": eq("$.x", 1), "body": step(),
         "max": 3,
     }  # fmt: skip
-    asked = branch({"op": "gte", "lhs": path("$.n"), "rhs": lit(3)}, step())
-    assert "dialect-on-max" in kinds_of(document(seq(loop, asked)))
+    gate = branch({"op": "gte", "lhs": at("$.n"), "rhs": lit(3)}, step())
+    assert "dialect-on-max" in kinds_of(document(seq(loop, gate)))
 
 
-def test_f8_a_target_that_is_no_path_is_told_before_anything_runs() -> None:
+def test_f8_a_target_that_is_no_path_is_reported_before_anything_runs() -> None:
     bad = {**step(), "out": lit("$.x")}
     assert "write-target-is-no-path" in kinds_of(document(bad))
     compile_blueprint(document(bad))  # the language takes it; only its run fails
 
 
-def test_f9_a_fanout_of_whole_documents_is_told() -> None:
+def test_f9_a_fanout_of_whole_documents_is_reported() -> None:
     fan = {
-        "kind": "fanout", "items": path("$.a"), "bind": path("$.i"), "body": step(),
-        "join": "all", "out": path("$.out"),
+        "kind": "fanout", "items": at("$.a"), "bind": at("$.i"), "body": step(),
+        "join": "all", "out": at("$.out"),
     }  # fmt: skip
     assert "fanout-collects-documents" in kinds_of(document(fan))
 
 
-@pytest.mark.parametrize("at", ['$.a]"b', '$["x"].b]"c', 'ctx.a.b]"'])
-def test_f15_a_path_that_can_not_be_written_again_is_refused(at: str) -> None:
-    text = 'a key of the path holds both "]" and a quotation mark'
-    [told] = errors(document(step(given=path(at))))
-    assert told.startswith(f"$.flow.in.at: {text}")
-    limit = {"per_agent": {"f": {"limit": {"key": path(at), "max": 1}}}}
-    [told] = errors(document(hints=limit))
-    assert told.startswith(f"$.hints.per_agent.f.limit.key.at: {text}")
+@pytest.mark.parametrize("place", ['$.a]"b', '$["x"].b]"c', 'ctx.a.b]"'])
+def test_f15_a_path_that_can_not_be_written_again_is_refused(place: str) -> None:
+    text = 'a key of the path contains both "]" and a quotation mark'
+    [message] = errors(document(step(given=at(place))))
+    assert message.startswith(f"$.flow.in.at: {text}")
+    limit = {"per_agent": {"f": {"limit": {"key": at(place), "max": 1}}}}
+    [message] = errors(document(hints=limit))
+    assert message.startswith(f"$.hints.per_agent.f.limit.key.at: {text}")
 
 
-@pytest.mark.parametrize("at", ["$.a]b", '$.a"b', "$.a b"])
-def test_f15_other_odd_keys_reach_the_workers(at: str) -> None:
-    program = compile_blueprint(document(step(given=path(at))))
+@pytest.mark.parametrize("place", ["$.a]b", '$.a"b', "$.a b"])
+def test_f15_other_odd_keys_reach_the_workers(place: str) -> None:
+    program = compile_blueprint(document(step(given=at(place))))
     again = Program.from_json(json.loads(json.dumps(program.to_json())))
     assert again.flow == program.flow
 
 
-def test_f16_a_number_in_a_path_is_told_to_be_a_key() -> None:
-    assert "dialect-index-path" in kinds_of(document(step(given=path("$.a.0"))))
+def test_f16_a_number_in_a_path_is_reported_as_a_key() -> None:
+    assert "dialect-index-path" in kinds_of(document(step(given=at("$.a.0"))))
 
 
-def test_f17_a_call_of_an_extern_that_nobody_registered_is_told() -> None:
+def test_f17_a_call_of_an_extern_that_is_not_registered_is_reported() -> None:
     call = {"op": "call_extern", "ref": "slug", "args": []}
     assert "unregistered-extern" in kinds_of(document(step(given=call)))
 
@@ -142,7 +132,7 @@ def test_f18_forty_loops_in_each_other_are_checked_at_once() -> None:
     for n in range(40):
         body = seq(flow, branch(eq("$.v.parts.verdict", f"V{n}"), step()))
         flow = {
-            "kind": "loop", "counter": path(f"$.n{n}"), "cond": eq("$.v", n),
+            "kind": "loop", "counter": at(f"$.n{n}"), "cond": eq("$.v", n),
             "body": body, "max": 2,
         }  # fmt: skip
     value = document(flow)
@@ -156,8 +146,8 @@ def test_f18_forty_loops_in_each_other_are_checked_at_once() -> None:
 
 def test_b1_a_kind_may_come_from_the_documents_default() -> None:
     agent = {"name": "f", "spec": {"fn_id": "identity"}}
-    told = errors(document(agents=[agent]))
-    assert told[0].startswith("$.agents[0]: agent 'f' has no kind; write 'kind'")
+    messages = errors(document(agents=[agent]))
+    assert messages[0].startswith("$.agents[0]: agent 'f' has no kind; write 'kind'")
     value = document(agents=[agent], default_agent_kind="rust_fn")
     assert compile_blueprint(value).agents["f"].kind == "python_fn"
 
@@ -181,16 +171,16 @@ def test_b2_words_that_nothing_reads_are_refused_and_versions_are_compared() -> 
     ],
 )
 def test_b4_a_name_stands_for_one_thing(key: str, row: Any) -> None:
-    told = errors(document(**{key: [row, row]}))
-    assert told == [
+    messages = errors(document(**{key: [row, row]}))
+    assert messages == [
         f"$.{key}[1].name: the name 'n' is taken by $.{key}[0]; rename one"
         " [duplicate-name]"
     ]
 
 
-def test_b5_a_layer_that_nobody_knows_is_an_error() -> None:
-    told = errors(document(spawner_hints={"layers": ["main-ai"]}))
-    assert "did you mean 'main_ai'?" in told[0]
+def test_b5_an_unknown_layer_is_an_error() -> None:
+    messages = errors(document(spawner_hints={"layers": ["main-ai"]}))
+    assert "did you mean 'main_ai'?" in messages[0]
 
 
 def test_b6_a_template_comes_in_by_the_runner_only() -> None:
@@ -214,7 +204,7 @@ def judge(name: str, *values: str, channel: str = "part") -> Any:
     return {**FN, "name": name, "verdict": {"channel": channel, "values": list(values)}}
 
 
-def test_b8_a_condition_is_held_against_those_who_may_have_answered() -> None:
+def test_b8_a_condition_is_checked_against_all_possible_writers() -> None:
     agents = [judge("one", "A", "B"), judge("two", "C", "D")]
     verdict = "$.v.parts.verdict"
 
@@ -225,23 +215,23 @@ def test_b8_a_condition_is_held_against_those_who_may_have_answered() -> None:
     # The reference would hold the first against `two`, who comes later.
     flow = seq(one, asks("A"), two, asks("C"))
     assert compile_blueprint(document(flow, agents=agents))
-    told = errors(document(seq(one, asks("C"), two, asks("A")), agents=agents))
-    assert [text.split(": ")[0] for text in told] == [
+    messages = errors(document(seq(one, asks("C"), two, asks("A")), agents=agents))
+    assert [text.split(": ")[0] for text in messages] == [
         "$.flow.children[1].cond.rhs.value",
         "$.flow.children[3].cond.rhs.value",
     ]
-    either = seq(branch(path("$.a"), one, two), asks("A"), asks("D"))
+    either = seq(branch(at("$.a"), one, two), asks("A"), asks("D"))
     assert compile_blueprint(document(either, agents=agents))
     # Round two of the loop sees what its end wrote.
     body = seq(branch(eq(verdict, "D"), step("two", out="$.z")), two)
     loop = {
-        "kind": "loop", "counter": path("$.n"), "cond": path("$.a"), "body": body,
+        "kind": "loop", "counter": at("$.n"), "cond": at("$.a"), "body": body,
         "max": 3,
     }  # fmt: skip
     assert compile_blueprint(document(seq(one, loop), agents=agents))
     lane = {
-        "kind": "fanout", "items": lit([1]), "bind": path("$.i"),
-        "body": seq(two, asks("C")), "join": "all", "out": path("$.o"),
+        "kind": "fanout", "items": lit([1]), "bind": at("$.i"),
+        "body": seq(two, asks("C")), "join": "all", "out": at("$.o"),
     }  # fmt: skip
     # What a lane writes stays in the lane.
     assert compile_blueprint(document(seq(one, lane, asks("A")), agents=agents))
@@ -274,8 +264,8 @@ def test_b14_an_alias_is_the_first_key_and_not_text_up_to_a_dot() -> None:
 
 def test_b15_an_argument_that_is_no_string_is_refused() -> None:
     agent = {"name": "f", "kind": "subprocess", "spec": {"program": "a", "args": [1]}}
-    told = errors(document(agents=[agent]))
-    assert told[0].startswith("$.agents[0].spec.args[0]: expected a string, got 1")
+    messages = errors(document(agents=[agent]))
+    assert messages[0].startswith("$.agents[0].spec.args[0]: expected a string, got 1")
 
 
 def test_b16_a_default_runner_is_for_the_kinds_it_can_serve() -> None:
@@ -283,11 +273,11 @@ def test_b16_a_default_runner_is_for_the_kinds_it_can_serve() -> None:
     value = document(runners=runners, default_runner="r")
     assert compile_blueprint(value).agents["f"].runner is None
     assert not kinds_of(value, Level.WARN)
-    told = kinds_of(document(agents=[{**FN, "runner": runners[0]["runner"]}]))
-    assert "binding-resolution-error" in told
+    kinds = kinds_of(document(agents=[{**FN, "runner": runners[0]["runner"]}]))
+    assert "binding-resolution-error" in kinds
 
 
-def test_b16_a_default_template_is_not_for_who_says_its_spec() -> None:
+def test_b16_a_default_template_is_not_for_an_agent_with_a_spec() -> None:
     runner = {"backend": "subprocess", "template": "llm"}
     agents = [
         {"name": "f", "kind": "subprocess", "spec": {"program": "cat"}},
@@ -332,21 +322,21 @@ def test_b18_only_who_answers_in_words_owes_an_output_contract() -> None:
 
 def test_b19_only_a_gate_without_its_path_gets_the_advice() -> None:
     halt = {"kind": "assign", "value": lit("judge")}
-    told = errors(document(seq(step(), branch(eq("$.x", "NO"), halt))))
-    assert told[0].endswith("[halted-at-missing]")
+    messages = errors(document(seq(step(), branch(eq("$.x", "NO"), halt))))
+    assert messages[0].endswith("[halted-at-missing]")
     for flow in (
         seq(halt),
-        branch(eq("$.x", "NO"), {**halt, "value": path("$.a")}),
+        branch(eq("$.x", "NO"), {**halt, "value": at("$.a")}),
         step(given={"op": "path"}),
         branch(lit(True), {"kind": "step", "ref": "halted_at"}),
     ):
-        told = errors(document(flow))
-        assert told[0].endswith("[invalid-flow]")
+        messages = errors(document(flow))
+        assert messages[0].endswith("[invalid-flow]")
 
 
-def test_b21_an_empty_array_for_a_spec_says_what_is_expected() -> None:
-    told = errors(document(agents=[{**FN, "spec": []}]))
-    assert told == [
+def test_b21_an_empty_array_for_a_spec_names_what_is_expected() -> None:
+    messages = errors(document(agents=[{**FN, "spec": []}]))
+    assert messages == [
         "$.agents[0].spec: expected an object, got an array [invalid-agent-spec]"
     ]
 
@@ -361,7 +351,7 @@ def test_s3_an_id_can_name_no_path(name: str) -> None:
 
 def test_s6_a_word_left_out_keeps_the_hash_a_program_had() -> None:
     short = compile_blueprint(document())
-    told = document(
+    explicit = document(
         audits=[],
         metas=[],
         runners=[],
@@ -374,7 +364,7 @@ def test_s6_a_word_left_out_keeps_the_hash_a_program_had() -> None:
             {**FN, "meta": {"description": "other words"}, "lints": {"all": "warn"}}
         ],
     )
-    assert compile_blueprint(told).program_id == short.program_id
+    assert compile_blueprint(explicit).program_id == short.program_id
     assert "layers" not in short.to_json()
 
 
@@ -389,7 +379,7 @@ def test_s7_the_hash_does_not_depend_on_the_order_of_keys() -> None:
 
 
 @pytest.mark.parametrize("where", ["$file", "$agent_md"])
-def test_s14_a_reference_that_nobody_expanded_is_told(where: str) -> None:
+def test_s14_a_reference_that_was_not_expanded_is_reported(where: str) -> None:
     [found] = [
         text
         for text in errors(document(agents=[{**FN, where: "agents/a.md"}]))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from engine.flow import DIALECTS, Dialect
+from engine.flow.grammar import COLLECTING
 
 Json = Any
 KEYS = ["a", "b", "n", "k.v"]
@@ -72,14 +73,21 @@ class Programs:
         return st.one_of(exprs)
 
     def _simple_nodes(self) -> st.SearchStrategy[Json]:
+        below = self.paths.filter(lambda path: path not in ("$", "ctx"))
+        deletes = [record(kind=st.just("delete"), at=below)] if self.swarm else []
         return st.one_of(
+            *deletes,
             record(kind=st.just("let"), at=self.paths, value=self.exprs),
             record(kind=st.just("assign"), at=self.targets, value=self.exprs),
             record(
                 kind=st.just("step"),
-                ref=st.sampled_from(["echo", "fail", "same"]),
                 out=self.targets,
-                **{"in": self.exprs},
+                **{
+                    "in": self.exprs,
+                    "agent" if self.swarm else "ref": st.sampled_from(
+                        ["echo", "fail", "same"]
+                    ),
+                },
             ),
         )
 
@@ -122,8 +130,15 @@ class Programs:
                 optional=self.own(
                     select=self.exprs, max_parallel=st.integers(1, 2**32 - 1)
                 ),
-            ),
+            ).map(selecting if self.swarm else lambda node: node),
         )
+
+
+def selecting(fanout: Json) -> Json:
+    """Return a fanout that says what it collects, as the dialect swarm requires."""
+    if fanout["join"] in COLLECTING:
+        fanout.setdefault("select", {"op": "path", "at": "$"})
+    return fanout
 
 
 def record(**fields: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:

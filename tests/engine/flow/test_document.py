@@ -1,4 +1,4 @@
-"""The document: cheap writes that nobody who holds an earlier value can see."""
+"""The document: cheap writes that do not change earlier values."""
 
 import copy
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulation_oracle import without
 
 from engine.flow import Document, FlowError, parse_expr, parse_path
 from engine.flow.expr import PathExpr
@@ -124,9 +125,10 @@ def test_a_lent_value_may_be_written_back() -> None:
     assert document.value == {"a": {"b": 2}, "c": {"b": 1}}
 
 
-OPERATIONS = ["write", "move", "read", "snapshot", "restore"]
+OPERATIONS = ["write", "move", "delete", "read", "snapshot", "restore"]
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data())
 def test_a_document_is_what_deep_copies_would_make_it(
@@ -153,6 +155,11 @@ def test_a_document_is_what_deep_copies_would_make_it(
                 kept.append((value, moved))
                 model = at.write(copy.deepcopy(model), copy.deepcopy(moved))
                 document.write(at, value)
+            elif operation == "delete":
+                if at.keys:
+                    left = without(model, at.keys)
+                    assert document.delete(at) is (repr(left) != repr(model))
+                    model = left
             elif operation == "read":
                 kept.append((document.read(at), copy.deepcopy(at.read(model))))
             elif operation == "snapshot":

@@ -1,4 +1,4 @@
-"""Strict JSON text: what is refused and how it is said; compact text."""
+"""Strict JSON text: refusals and their texts; compact text."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ def refusal(text: str | bytes, **limits: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"a": {"b": [0, {"c": 1, "c": 2}]}}', "at $.a.b[1]: duplicate key 'c'"),
         ('{"a": {"x": 1, "x": 2}, "a": 3}', "at $: duplicate key 'a'"),
@@ -30,8 +30,8 @@ def refusal(text: str | bytes, **limits: Any) -> str:
         ("[1, -Infinity]", "at $[1]: a number must be finite"),
         ("[1e400]", "at $[0]: a number must be finite"),
         (f"[{'9' * 5000}]", "at $[0]: a number must be finite"),
-        ('["\\ud800"]', "at $[0]: a string must not hold half a surrogate pair"),
-        ('{"\\udc00": 1}', "at $: a string must not hold half a surrogate pair"),
+        ('["\\ud800"]', "at $[0]: a string must not contain half a surrogate pair"),
+        ('{"\\udc00": 1}', "at $: a string must not contain half a surrogate pair"),
         ("\ufeff1", "line 1 column 1: starts with a byte order mark"),
         (b"\xef\xbb\xbf1", "line 1 column 1: starts with a byte order mark"),
         (b'"\xff"', "byte 1: not UTF-8"),
@@ -44,8 +44,8 @@ def refusal(text: str | bytes, **limits: Any) -> str:
         ("1 2", "Extra data"),
     ],
 )
-def test_text_is_read_strictly(text: str | bytes, said: str) -> None:
-    assert said in refusal(text)
+def test_text_is_read_strictly(text: str | bytes, message: str) -> None:
+    assert message in refusal(text)
 
 
 @pytest.mark.parametrize("depth", [128, 1000, 100_000])
@@ -70,7 +70,7 @@ def test_integers_beyond_64_bits_become_floats() -> None:
     assert math.copysign(1, values[4]) == -1
 
 
-def test_a_literal_may_repeat_a_key_where_that_is_asked() -> None:
+def test_a_literal_may_repeat_a_key_if_that_is_allowed() -> None:
     text = '{"op": "lit", "value": {"a": [{"b": 1, "b": 2}], "a": {"c": 1, "c": 3}}}'
     assert "duplicate key" in refusal(text)
     value = load_json(text, literals_may_repeat=True)

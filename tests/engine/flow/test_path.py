@@ -3,18 +3,18 @@
 from typing import Any
 
 import pytest
+from flow_errors import flow_error
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.flow import Document, FlowError, parse_path
-from engine.flow.path import Path, path_of
+from engine.flow.path import Path, read_path
 
 
 def failure(text: str) -> str:
-    with pytest.raises(FlowError) as caught:
-        parse_path(text)
-    assert caught.value.kind == "InvalidPath"
-    return str(caught.value)
+    error = flow_error(parse_path, text)
+    assert error.kind == "InvalidPath"
+    return str(error)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_any_text_is_a_path_or_an_invalid_path(text: str) -> None:
 def test_a_path_with_indices_reads_back_from_its_keys() -> None:
     path = parse_path('$.a[0]["b.c"][-1]', "swarm")
     assert path.keys == ("a", 0, "b.c", -1)
-    assert path_of("$", path.keys) == path
+    assert Path("$", path.keys) == path
     assert parse_path(str(path), "swarm") == path
     assert type(parse_path("$.a", "swarm")) is Path
 
@@ -152,3 +152,56 @@ def test_an_array_of_another_class_becomes_a_plain_one_when_written_to() -> None
 
     after = parse_path("$[0]", "swarm").write(Shared([1, 2]), 5)
     assert (type(after), after) == (list, [5, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "printed"),
+    [
+        ("$.a.b", ("a", "b"), "$.a.b"),
+        ("ctx.a", ("a",), "$.a"),
+        ("$.größe._1", ("größe", "_1"), "$.größe._1"),
+        ('$["a b"][0]["c"]', ("a b", 0, "c"), '$["a b"][0].c'),
+        ('$["\\"\\\\\\n]"]', ('"\\\n]',), '$["\\"\\\\\\n]"]'),
+        ('$[""]', ("",), '$[""]'),
+        ('$["\\u2028"]', ("\u2028",), '$["\\u2028"]'),
+    ],
+)
+def test_the_dialect_has_escapes_and_any_key(
+    text: str, keys: tuple[str | int, ...], printed: str
+) -> None:
+    path = parse_path(text, "swarm")
+    assert (path.root, path.keys, str(path)) == ("$", keys, printed)
+    assert parse_path(printed, "swarm") == read_path(printed, "swarm") == path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("$.my-key", "write the key 'my-key' as [\"my-key\"]"),
+        ("$.a.0", "write the key '0' as [\"0\"], an element of an array as [0]"),
+        ("$.a b.c", "write the key 'a b' as [\"a b\"]"),
+        ("$['a']", "between double quotes"),
+        ('$["a\\q"]', 'key "a\\q": Invalid \\escape'),
+        ('$["\\ud800"]', "half a surrogate pair"),
+        ("$.a..b", "empty path segment"),
+        ("$.a[0]b", "expected '.' or '['"),
+    ],
+)
+def test_a_key_that_is_no_identifier_needs_brackets(text: str, said: str) -> None:
+    error = flow_error(parse_path, text, "swarm")
+    assert str(error).startswith("invalid path syntax: invalid path syntax '")
+    assert said in str(error)
+
+
+def test_stored_paths_of_the_dialect_may_have_older_keys() -> None:
+    for text, keys in (
+        ("$.my-key.0[1]", ("my-key", "0", 1)),
+        ('ctx["a.b"].c d', ("a.b", "c d")),
+        ("$.a", ("a",)),
+    ):
+        path = read_path(text, "swarm")
+        assert (path.root, path.keys) == ("$", keys)
+        assert parse_path(str(path), "swarm") == path
+    assert flow_error(read_path, "$..a", "swarm").kind == "InvalidPath"
+    assert flow_error(read_path, "$.a[0]").kind == "InvalidPath"
+    assert str(read_path("ctx.my-key")) == "ctx.my-key"

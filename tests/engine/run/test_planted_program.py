@@ -1,17 +1,17 @@
-"""What a process executes is what its run was started with, whatever the state holds."""
+"""A process runs only the program with which its run was started."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
-from programs import at, fanout, lit, program, seq, spawners, step
-from store_boxes import Box, MemoryBox, RedisBox
+from flow_documents import at, fanout, lit, seq, step
+from random_programs import program, spawners
+from store_boxes import Box
 
 from engine.blueprint import Program
-from engine.run.load import OTHER_PROGRAM
+from engine.run.drive.load import OTHER_PROGRAM
 from engine.store.redis import STATE
 from engine.testing import Simulator
 
@@ -20,22 +20,8 @@ GOOD = program(seq(INC, fanout(lit([1, 2]), seq(INC, INC)), INC))
 EVIL = program(seq(INC))
 
 
-@pytest.fixture(params=["memory", "redis"])
-def box(request: pytest.FixtureRequest) -> Iterator[Box]:
-    """An empty store of each kind."""
-    if request.param == "memory":
-        yield MemoryBox()
-        return
-    made = RedisBox(request.getfixturevalue("redis_socket"))
-    yield made
-    made.close()
-
-
 def plant(box: Box, name: str, data: bytes) -> None:
-    if not isinstance(box, MemoryBox):
-        box.store.wire.call("HSET", f"{STATE}r:R-1:b", name, data)
-    else:
-        box.inner.runs["R-1"].blobs[name] = data
+    box.store.wire.call("HSET", f"{STATE}r:R-1:b", name, data)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +37,7 @@ def test_a_program_that_was_put_into_the_state_ends_the_run(
         called.append(call)
         return call.input
 
-    made = Simulator(box.store, box.pop, box.pass_time, spawners(script))
+    made = Simulator(box.store, spawners(script))
     made.launch(GOOD, {"a": 1})
     plant(box, GOOD.program_id, planted)
     made.run()

@@ -1,37 +1,36 @@
-"""Sharp edges of reference-language 9.1 that show in a run, by their ids."""
+"""The edges of docs/sharp-edges.md that show in a run, by their ids."""
 
 from typing import Any
 
 import pytest
-from programs import at, fanout, let, lit, program, seq, spawners, step
+from flow_documents import at, fanout, let, lit, seq, step
+from random_programs import program, spawners
+from simulated_runs import ended
 
 from engine.flow import FlowError, evaluate, parse_node
-from engine.testing import Simulator
+from workers.pytest_plugin import MakeSimulator
 
 INC = step("inc", at("$.a"), "$.a")
 
 
-def ended(flow: Any, **ctx: Any) -> Simulator:
-    made = Simulator.over_memory(spawners())
-    assert made.launch(program(flow), ctx) == "ok"
-    made.run()
-    return made
-
-
-def test_f4_a_path_that_leads_nowhere_is_an_error_unless_it_is_guarded() -> None:
+def test_f4_a_path_that_leads_nowhere_is_an_error_unless_it_is_guarded(
+    swarm_simulator: MakeSimulator,
+) -> None:
     equal = {"op": "eq", "lhs": at("$.v"), "rhs": lit("redo")}
     guarded = {"op": "and", "args": [{"op": "exists", "arg": at("$.v")}, equal]}
     nobody = parse_node(let("$.x", equal))
     with pytest.raises(FlowError, match=r"path not found: \$\.v"):
         evaluate(nobody, {}, lambda *_: None)
-    assert ended(let("$.x", guarded)).final() == {"x": False}
+    assert ended(swarm_simulator, let("$.x", guarded), {}).final() == {"x": False}
     default = {"op": "default", "arg": at("$.v"), "fallback": lit("redo")}
     flow = let("$.x", {**equal, "lhs": default})
     assert evaluate(parse_node(flow, "swarm"), {}, lambda *_: None) == {"x": True}
 
 
-def test_f20_a_run_that_fails_keeps_what_its_steps_gave() -> None:
-    made = ended(seq(INC, INC, let("$.x", at("$.gone"))), a=1)
+def test_f20_a_run_that_fails_keeps_what_its_steps_gave(
+    swarm_simulator: MakeSimulator,
+) -> None:
+    made = ended(swarm_simulator, seq(INC, INC, let("$.x", at("$.gone"))))
     assert made.error() == ["PathNotFound", "path not found: $.gone"]
     passed = [event for event in made.events() if event[0] == "passed"]
     assert passed == [
@@ -42,14 +41,22 @@ def test_f20_a_run_that_fails_keeps_what_its_steps_gave() -> None:
     assert made.final() == {"a": 3}
 
 
-def test_f13_what_is_to_outlive_a_failure_is_caught_outside_of_it() -> None:
+def test_f13_what_is_to_outlive_a_failure_is_caught_outside_of_it(
+    swarm_simulator: MakeSimulator,
+) -> None:
     fails = let("$.x", at("$.gone"))
     inside = {
         "kind": "try", "body": seq(INC, fails), "catch": seq(), "err_at": at("$.e"),
     }  # fmt: skip
-    assert ended(inside, a=1).final() == {"a": 1, "e": "path not found: $.gone"}
+    assert ended(swarm_simulator, inside).final() == {
+        "a": 1,
+        "e": "path not found: $.gone",
+    }
     outside = seq(INC, {**inside, "body": fails})
-    assert ended(outside, a=1).final() == {"a": 2, "e": "path not found: $.gone"}
+    assert ended(swarm_simulator, outside).final() == {
+        "a": 2,
+        "e": "path not found: $.gone",
+    }
 
 
 @pytest.mark.parametrize(
@@ -57,14 +64,14 @@ def test_f13_what_is_to_outlive_a_failure_is_caught_outside_of_it() -> None:
     [("any", {"item": 1}), ("race", {"item": 1})],
 )
 def test_f10_a_lane_that_ends_first_decides_and_not_its_number(
-    join: str, out: Any
+    swarm_simulator: MakeSimulator, join: str, out: Any
 ) -> None:
     # The first lane waits for a retry, and the second has ended meanwhile.
     slow = {
         "kind": "branch", "cond": {"op": "lt", "lhs": at("$.item"), "rhs": lit(2)},
         "then": seq(), "else": step("later", at("$.item"), "$.x"),
     }  # fmt: skip
-    made = Simulator.over_memory(spawners())
+    made = swarm_simulator(spawners())
     made.launch(program(fanout(lit([3, 1]), slow, join)), {})
     made.run()
     assert made.final() == {"out": out}

@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import tracemalloc
 from typing import Any
 
 import pytest
-from programs import at, fanout, let, lit, program, seq, spawners, step
+import simulated_runs
+from flow_documents import at, fanout, let, lit, seq, step
+from random_programs import spawners
 
-from engine.flow import parse_node
+from engine.flow import read_node
 from engine.flow.nodes import Fanout
-from engine.run import chords, folding
-from engine.run.chords import lanes_at_once
-from engine.run.turn import Limits
+from engine.run.drive import chords, folding
+from engine.run.drive.chords import lanes_at_once
+from engine.run.limits import Limits
 from engine.testing import Simulator
+from workers.pytest_plugin import MakeSimulator
 
 INC = step("inc", at("$.item"), "$.r")
 BIG = let("$.big", lit(["x" * 100] * 50))
 
 
-def launched(flow: Any, ctx: Any = None, **options: Any) -> Simulator:
-    made = Simulator.over_memory(options.pop("spawners", None) or spawners(), **options)
-    made.launch(program(flow, dialect="swarm"), {"a": 1} if ctx is None else ctx)
-    return made
-
-
-def ended(flow: Any, ctx: Any = None, **options: Any) -> Simulator:
-    made = launched(flow, ctx, **options)
-    made.run()
-    return made
+launched = functools.partial(simulated_runs.launched, dialect="swarm")
+ended = functools.partial(simulated_runs.ended, dialect="swarm")
 
 
 def logs(made: Simulator) -> list[bytes]:
     results = made.store.results("R-1", "0.k0", 0, 10_000)
-    return [log for log, _ in results.lanes.values() if log is not None]
+    return [log for log, _ in results.values() if log is not None]
 
 
 @pytest.mark.parametrize("steps", [0, 100])
 @pytest.mark.parametrize("body", ["at once", "batched", "alone", "folded"])
 def test_of_a_lane_only_what_was_selected_is_stored(
-    monkeypatch: pytest.MonkeyPatch, body: str, steps: int
+    swarm_simulator: MakeSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    steps: int,
 ) -> None:
     monkeypatch.setattr(folding, "FOLD_AT", 1 if body == "folded" else 1 << 20)
     inner = {
@@ -50,46 +49,59 @@ def test_of_a_lane_only_what_was_selected_is_stored(
         "folded": seq(BIG, *[INC] * 6),
     }[body]
     flow = fanout(lit(list(range(30))), inner)
-    plain = ended(flow, limits=Limits(steps=steps))
+    plain = ended(swarm_simulator, flow, limits=Limits(steps=steps))
     assert body == "at once" or min(map(len, logs(plain))) > 5_000
-    made = ended({**flow, "select": at("$.r")}, limits=Limits(steps=steps))
+    want = [lane["r"] for lane in plain.final()["out"]]
+    made = ended(
+        swarm_simulator, {**flow, "select": at("$.r")}, limits=Limits(steps=steps)
+    )
     assert len(logs(made)) == 30
     assert max(map(len, logs(made))) < 12
-    assert list(made.final()["out"]) == [lane["r"] for lane in plain.final()["out"]]
+    assert list(made.final()["out"]) == want
 
 
-def test_a_select_of_a_join_is_stored_by_value() -> None:
+def test_a_select_of_a_join_is_stored_by_value(swarm_simulator: MakeSimulator) -> None:
     inner = fanout(lit([1, 2]), INC, out="$.inner") | {"select": at("$.r")}
     outer = fanout(lit([5, 6]), inner) | {"select": at("$.inner")}
-    made = ended(seq(outer, let("$.copy", at("$.out[0]")), INC), {"item": 0})
+    made = ended(
+        swarm_simulator, seq(outer, let("$.copy", at("$.out[0]")), INC), {"item": 0}
+    )
     assert list(made.final()["out"]) == [[2, 3], [2, 3]]
     assert made.final()["copy"] == [2, 3]
 
 
-def test_what_is_selected_is_bounded_as_any_result_of_a_lane() -> None:
+def test_what_is_selected_is_bounded_as_any_result_of_a_lane(
+    swarm_simulator: MakeSimulator,
+) -> None:
     twice = {
         "op": "map", "in": lit(list(range(50))), "as": "$.x", "value": at("$.big"),
     }  # fmt: skip
     flow = fanout(lit([1, 2]), BIG) | {"select": twice}
-    error = ended(flow, limits=Limits(input_bytes=100_000)).error()
+    error = ended(swarm_simulator, flow, limits=Limits(input_bytes=100_000)).error()
     assert error is not None
     assert error[0] == "InputLimit"
-    assert error[1].startswith("what `select` gives of a lane is larger than")
-    error = ended(flow, limits=Limits(ctx_bytes=100_000)).error()
+    assert error[1].startswith(
+        "the value that `select` gives for a lane is larger than"
+    )
+    error = ended(swarm_simulator, flow, limits=Limits(ctx_bytes=100_000)).error()
     assert error is not None
     assert error[0] == "CtxLimit"
 
 
-def test_a_select_may_make_a_lane_fit_that_would_be_too_large() -> None:
+def test_a_select_may_make_a_lane_fit_that_would_be_too_large(
+    swarm_simulator: MakeSimulator,
+) -> None:
     flow = fanout(lit([1, 2]), seq(BIG, let("$.r", lit(1))))
     limits = Limits(ctx_bytes=2_000)
-    assert ended(flow, limits=limits).error() is not None
-    assert list(ended({**flow, "select": at("$.r")}, limits=limits).final()["out"]) == [
+    assert ended(swarm_simulator, flow, limits=limits).error() is not None
+    assert list(ended(swarm_simulator, {**flow, "select": at("$.r")}, limits=limits).final()["out"]) == [
         1, 1,
     ]  # fmt: skip
 
 
-def test_what_json_text_can_not_hold_fails_the_lane() -> None:
+def test_what_is_not_json_fails_the_lane(
+    swarm_simulator: MakeSimulator,
+) -> None:
     deep: Any = 1
     for _ in range(240):
         deep = [deep]
@@ -97,14 +109,14 @@ def test_what_json_text_can_not_hold_fails_the_lane() -> None:
     for _ in range(20):
         select = {"op": "map", "in": lit([0]), "as": "$.x", "value": select}
     flow = fanout(lit([1]), seq(), "all_settled") | {"select": select}
-    [lane] = ended(flow, {"deep": deep}).final()["out"]
+    [lane] = ended(swarm_simulator, flow, {"deep": deep}).final()["out"]
     assert lane["status"] == "rejected"
-    assert "can't be held as JSON" in lane["reason"]
+    assert "can't be written as JSON" in lane["reason"]
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_pause_does_not_select_twice(
-    monkeypatch: pytest.MonkeyPatch, seed: int
+    swarm_simulator: MakeSimulator, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     dice = random.Random(seed)
     batch = dice.choice((1, 2))
@@ -114,7 +126,9 @@ def test_a_pause_does_not_select_twice(
         "max_parallel": dice.choice((1, 2, 9)),
     }
     agents = spawners()
-    made = launched(flow, spawners=agents, seed=seed, limits=Limits(steps=1))
+    made = launched(
+        swarm_simulator, flow, spawners=agents, seed=seed, limits=Limits(steps=1)
+    )
     store = made.store
     for attempt in ("settle", "commit_batch", "commit"):
         inner = getattr(store, attempt)
@@ -137,7 +151,7 @@ def test_a_pause_does_not_select_twice(
 
 def node(most: int | None) -> Fanout:
     own = {} if most is None else {"max_parallel": most}
-    made = parse_node({**fanout(lit([]), seq()), **own}, "swarm")
+    made = read_node({**fanout(lit([]), seq()), **own}, "swarm")
     assert isinstance(made, Fanout)
     return made
 
@@ -167,17 +181,22 @@ def test_few_lanes_at_once_each_have_a_message() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_never_more_lanes_are_under_way_than_allowed(most: int) -> None:
+def test_never_more_lanes_are_under_way_than_allowed(
+    swarm_simulator: MakeSimulator, most: int
+) -> None:
     flow = fanout(lit(list(range(40))), seq(INC, step("far", at("$.r"), "$.r")))
     agents = spawners()
     made = launched(
-        {**flow, "max_parallel": most}, spawners=agents, limits=Limits(steps=1)
+        swarm_simulator,
+        {**flow, "max_parallel": most},
+        spawners=agents,
+        limits=Limits(steps=1),
     )
     widest = 0
     while made.store.head("R-1").status == "running":  # type: ignore[union-attr]
         made.turn()
         begun = {call.place.split("/")[1] for call in agents["quick"].calls}
-        over = made.store.results("R-1", "0.k0", 0, 40).lanes
+        over = made.store.results("R-1", "0.k0", 0, 40)
         widest = max(widest, len(begun) - len(over))
     assert 1 <= widest <= most
     assert made.final()["out"][39]["r"]["far"] == 80
@@ -186,11 +205,13 @@ def test_never_more_lanes_are_under_way_than_allowed(most: int) -> None:
 DOUBLE = {"op": "map", "in": lit([0, 1]), "as": "$.x", "value": at("$.a")}
 
 
-def grown(flow: Any, **options: Any) -> tuple[list[str] | None, int]:
+def grown(
+    swarm_simulator: MakeSimulator, flow: Any, **options: Any
+) -> tuple[list[str] | None, int]:
     """Run a flow; its error, and the most memory that was taken meanwhile."""
     tracemalloc.start()
     try:
-        error = ended(flow, {"a": [1]}, **options).error()
+        error = ended(swarm_simulator, flow, {"a": [1]}, **options).error()
         return error, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -204,14 +225,17 @@ def maps(depth: int) -> Any:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lane", [False, True])
-def test_doubling_ends_the_chain_before_it_takes_gigabytes(lane: bool) -> None:
+def test_doubling_ends_the_chain_before_it_takes_gigabytes(
+    swarm_simulator: MakeSimulator, lane: bool
+) -> None:
     # Written out, 40 doublings of "[1]" are 3 TB.
     double = {
         "kind": "loop", "counter": at("$.n"), "cond": lit(True), "max": 40,
         "body": let("$.a", DOUBLE),
     }  # fmt: skip
-    error, peak = grown(fanout(lit([1]), double) if lane else double)
+    error, peak = grown(swarm_simulator, fanout(lit([1]), double) if lane else double)
     assert error is not None
     assert error[0] == "CtxLimit"
     assert "SWARM_CTX_LIMIT" in error[1]
@@ -222,6 +246,7 @@ def big_first(node: Any) -> Any:
     return seq(let("$.a", lit("x" * 100_000)), node)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flow", "kind"),
     [
@@ -232,15 +257,19 @@ def big_first(node: Any) -> Any:
     ],
     ids=["let", "input", "items", "select"],
 )
-def test_one_expression_can_not_take_gigabytes(flow: Any, kind: str) -> None:
+def test_one_expression_can_not_take_gigabytes(
+    swarm_simulator: MakeSimulator, flow: Any, kind: str
+) -> None:
     # 300 times 300 times 100 kB are 9 GB.
-    error, peak = grown(big_first(flow))
+    error, peak = grown(swarm_simulator, big_first(flow))
     assert error is not None
     assert error[0] == kind
     assert "LIMIT" in error[1]
     assert peak < 300 << 20
 
 
-def test_what_is_shared_may_be_written_out_while_it_fits() -> None:
-    made = ended(seq(*[let("$.a", DOUBLE)] * 10), {"a": [1]})
+def test_what_is_shared_may_be_written_out_while_it_fits(
+    swarm_simulator: MakeSimulator,
+) -> None:
+    made = ended(swarm_simulator, seq(*[let("$.a", DOUBLE)] * 10), {"a": [1]})
     assert len(str(made.final()["a"]).split("1")) == 1025

@@ -35,8 +35,8 @@ from engine.store.base import (
     Lease,
     Moved,
     Refused,
-    RunStore,
 )
+from engine.store.redis import RedisStore
 
 FIRST = batch(0, 4)
 LAST = batch(4, 6)
@@ -54,7 +54,7 @@ def commit(box: Box, made: Any) -> Any:
 
 @pytest.mark.parametrize("owner", OWNERS)
 def test_batches_settle_their_lanes_and_the_last_joins(
-    box: Box, store: RunStore, owner: str
+    box: Box, store: RedisStore, owner: str
 ) -> None:
     opened(box, IN_BATCHES)
     got = claim_batch(box, FIRST, owner)
@@ -69,11 +69,11 @@ def test_batches_settle_their_lanes_and_the_last_joins(
     assert isinstance(answer, Joined)
     assert answer.record.owner == C
     assert store.decided(RUN, CHORD) == "all"
-    lanes = store.results(RUN, CHORD, 0, 6).lanes
+    lanes = store.results(RUN, CHORD, 0, 6)
     assert lanes == {i: (b"r%d\n" % i, None) for i in range(6)}
 
 
-def test_a_batch_is_claimed_once(box: Box, store: RunStore) -> None:
+def test_a_batch_is_claimed_once(box: Box, store: RedisStore) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)
     assert twice(box, lambda: store.claim_batch(FIRST, C, LUA)) == Refused("taken")
@@ -83,7 +83,9 @@ def test_a_batch_is_claimed_once(box: Box, store: RunStore) -> None:
     check(box)
 
 
-def test_results_out_of_order_or_of_others_are_stale(box: Box, store: RunStore) -> None:
+def test_results_out_of_order_or_of_others_are_stale(
+    box: Box, store: RedisStore
+) -> None:
     opened(box, IN_BATCHES)
     assert store.commit_batch(results(FIRST, 0, 1)) == Refused("stale")
     claim_batch(box, FIRST)
@@ -94,7 +96,7 @@ def test_results_out_of_order_or_of_others_are_stale(box: Box, store: RunStore) 
     check(box)
 
 
-def test_batches_are_sent_within_the_window(box: Box, store: RunStore) -> None:
+def test_batches_are_sent_within_the_window(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=10, batch=2, window=4))
     sent = [m.addr for m in box.messages(LUA)]
     assert sent == ["0.k1:0-2", "0.k1:2-4"]
@@ -106,7 +108,7 @@ def test_batches_are_sent_within_the_window(box: Box, store: RunStore) -> None:
     assert sent == ["0.k1:2-4", "0.k1:4-6"]
 
 
-def test_a_failure_decides_an_all(box: Box, store: RunStore) -> None:
+def test_a_failure_decides_an_all(box: Box, store: RedisStore) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)
     failed = results(FIRST, 0, 2, decided_by=1)
@@ -114,19 +116,19 @@ def test_a_failure_decides_an_all(box: Box, store: RunStore) -> None:
     answer = commit(box, failed)
     assert isinstance(answer, Joined)
     assert store.decided(RUN, CHORD) == "1"
-    assert store.results(RUN, CHORD, 0, 9).lanes[1] == (None, b'"no"')
+    assert store.results(RUN, CHORD, 0, 9)[1] == (None, b'"no"')
     assert store.claim_batch(LAST, C, LUA) == Refused("closed")
     assert store.commit_batch(results(FIRST, 2, 1)) == Refused("closed")
     assert store.renew([Lease(RUN, "0.k1:0-4", B)]) == ["c"]
     check(box)
 
 
-def test_a_promoted_lane_goes_on_under_the_claim(box: Box, store: RunStore) -> None:
+def test_a_promoted_lane_continues_under_the_claim(box: Box, store: RedisStore) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)
     made = results(FIRST, 0, 1, promote=promote("c"))
     answer = commit(box, made)
-    assert answer.deadline_ms > store.now_ms()
+    assert answer.deadline_ms > box.clock.now
     record = store.record(RUN, "0.k1.1")
     assert record is not None
     assert (record.seq, record.state, record.owner, record.tries) == (1, "r", B, 1)
@@ -137,7 +139,7 @@ def test_a_promoted_lane_goes_on_under_the_claim(box: Box, store: RunStore) -> N
     assert store.renew(leases) == ["k", "s"]
 
 
-def test_a_promoted_lane_is_dispatched(box: Box, store: RunStore) -> None:
+def test_a_promoted_lane_is_dispatched(box: Box, store: RedisStore) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)
     assert commit(box, results(FIRST, 0, 3, promote=promote("p"))) == Moved()
@@ -146,7 +148,7 @@ def test_a_promoted_lane_is_dispatched(box: Box, store: RunStore) -> None:
     assert got.record.timeout_ms == 20_000
 
 
-def test_a_promoted_lane_waits(box: Box, store: RunStore) -> None:
+def test_a_promoted_lane_waits(box: Box, store: RedisStore) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)
     waits = promote("w", tries=1, delay_ms=5_000)
@@ -162,7 +164,7 @@ def test_a_promoted_lane_waits(box: Box, store: RunStore) -> None:
 
 @pytest.mark.parametrize("what", ["c", "p"])
 def test_a_lane_promoted_while_paused_is_held(
-    box: Box, store: RunStore, what: str
+    box: Box, store: RedisStore, what: str
 ) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)
@@ -179,7 +181,7 @@ def test_a_lane_promoted_while_paused_is_held(
 @pytest.mark.parametrize("owner", OWNERS)
 @pytest.mark.parametrize("cursor", [0, 1, 4])
 def test_what_is_given_back_is_dispatched_again(
-    box: Box, store: RunStore, cursor: int, owner: str
+    box: Box, store: RedisStore, cursor: int, owner: str
 ) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST, owner)
@@ -199,7 +201,7 @@ def test_what_is_given_back_is_dispatched_again(
     assert commit(box, results(rest, cursor, 4 - cursor, C)) == Moved()
 
 
-def test_a_batch_is_given_back_by_its_owner_only(box: Box, store: RunStore) -> None:
+def test_a_batch_is_given_back_by_its_owner_only(box: Box, store: RedisStore) -> None:
     opened(box, IN_BATCHES)
     assert store.release_batch(FIRST, B, 0) == Refused("stale")
     claim_batch(box, FIRST)
@@ -211,7 +213,7 @@ def test_a_batch_is_given_back_by_its_owner_only(box: Box, store: RunStore) -> N
 
 @pytest.mark.parametrize("owner", OWNERS)
 def test_a_lost_batch_goes_out_singly_and_none_is_charged(
-    box: Box, store: RunStore, owner: str
+    box: Box, store: RedisStore, owner: str
 ) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST, owner)
@@ -228,7 +230,7 @@ def test_a_lost_batch_goes_out_singly_and_none_is_charged(
     check(box)
 
 
-def test_a_broken_batch_charges_the_lane_that_ran(box: Box, store: RunStore) -> None:
+def test_a_broken_batch_charges_the_lane_that_ran(box: Box, store: RedisStore) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)
     commit(box, results(FIRST, 0, 1))
@@ -245,7 +247,7 @@ def test_a_broken_batch_charges_the_lane_that_ran(box: Box, store: RunStore) -> 
 
 
 def test_a_batch_broken_at_a_settled_lane_charges_none(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)
@@ -256,7 +258,7 @@ def test_a_batch_broken_at_a_settled_lane_charges_none(
         claim(box, f"0.k1.{lane}", C)
 
 
-def test_a_batch_that_meets_a_pause_is_held(box: Box, store: RunStore) -> None:
+def test_a_batch_that_meets_a_pause_is_held(box: Box, store: RedisStore) -> None:
     opened(box, IN_BATCHES)
     store.pause(RUN)
     box.take(LUA, "0.k1:0-4")
@@ -267,7 +269,7 @@ def test_a_batch_that_meets_a_pause_is_held(box: Box, store: RunStore) -> None:
     claim_batch(box, FIRST)
 
 
-def test_a_running_batch_ends_and_its_join_is_held(box: Box, store: RunStore) -> None:
+def test_a_running_batch_ends_and_its_join_is_held(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=4, batch=4))
     claim_batch(box, FIRST)
     store.pause(RUN)
@@ -279,7 +281,7 @@ def test_a_running_batch_ends_and_its_join_is_held(box: Box, store: RunStore) ->
 
 
 def test_a_batch_given_back_or_lost_while_paused_is_held(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)
@@ -298,8 +300,8 @@ def test_a_batch_given_back_or_lost_while_paused_is_held(
     claim_batch(box, FIRST, A)
 
 
-def test_a_batch_is_told_of_a_pause_with_its_next_commit(
-    box: Box, store: RunStore
+def test_a_batch_learns_of_a_pause_with_its_next_commit(
+    box: Box, store: RedisStore
 ) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)
@@ -316,8 +318,8 @@ def test_a_batch_is_told_of_a_pause_with_its_next_commit(
 
 
 @pytest.mark.parametrize("what", ["c", "p", "w"])
-def test_a_batch_is_told_of_a_pause_with_a_promoted_lane(
-    box: Box, store: RunStore, what: str
+def test_a_batch_learns_of_a_pause_with_a_promoted_lane(
+    box: Box, store: RedisStore, what: str
 ) -> None:
     opened(box, IN_BATCHES)
     claim_batch(box, FIRST)

@@ -29,7 +29,8 @@ from store_calls import (
     twice,
 )
 
-from engine.store.base import Joined, Lease, Moved, Refused, RunStore
+from engine.store.base import Joined, Lease, Moved, Refused
+from engine.store.redis import RedisStore
 
 
 def end(box: Box, lane: int, by: str = B) -> Moved | Joined | Refused:
@@ -40,7 +41,7 @@ def end(box: Box, lane: int, by: str = B) -> Moved | Joined | Refused:
     return answer
 
 
-def test_opening_dispatches_the_first_window(box: Box, store: RunStore) -> None:
+def test_opening_dispatches_the_first_window(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=5, window=2))
     assert [m.addr for m in box.messages(LUA)] == ["0.k1.0", "0.k1.1"]
     assert store.chord(RUN, CHORD) == spec(size=5, window=2)
@@ -53,13 +54,13 @@ def test_opening_dispatches_the_first_window(box: Box, store: RunStore) -> None:
     assert store.log(RUN, "0", record.loglen) == b"[]\nopen\n"
 
 
-def test_every_settled_lane_sends_the_next(box: Box, store: RunStore) -> None:
+def test_every_settled_lane_sends_the_next(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=4, window=2))
     assert end(box, 0) == Moved()
     assert [m.addr for m in box.messages(LUA)] == ["0.k1.1", "0.k1.2"]
 
 
-def test_items_may_be_uploaded_before_opening(box: Box, store: RunStore) -> None:
+def test_items_may_be_uploaded_before_opening(box: Box, store: RedisStore) -> None:
     pages = [b"[%d]" % n for n in range(40)]
     store.upload_items(RUN, CHORD, C, [b"[99]"])
     for _ in range(2):
@@ -69,7 +70,7 @@ def test_items_may_be_uploaded_before_opening(box: Box, store: RunStore) -> None
 
 
 def test_what_was_uploaded_and_is_not_opened_can_be_dropped(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     begin(box)
     store.upload_items(RUN, CHORD, A, [b"[1]", b"[2]"])
@@ -84,7 +85,7 @@ def test_what_was_uploaded_and_is_not_opened_can_be_dropped(
 
 
 def test_another_workers_late_upload_changes_no_open_chord(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     store.upload_items(RUN, CHORD, A, [b"[1]", b"[2]"])
     opened(box, pages=[])
@@ -92,14 +93,14 @@ def test_another_workers_late_upload_changes_no_open_chord(
     assert store.items(RUN, CHORD, 0) == b"[1]"
 
 
-def test_a_late_opening_is_stale(box: Box, store: RunStore) -> None:
+def test_a_late_opening_is_stale(box: Box, store: RedisStore) -> None:
     opened(box)
     assert store.open_chord(opening(by=C)) == Refused("stale")
     assert store.open_chord(opening(seq=1)) == Refused("stale")
 
 
 def test_a_lane_is_claimed_with_the_constants_of_its_chord(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     opened(box)
     got = claim(box, "0.k1.2", B)
@@ -110,7 +111,7 @@ def test_a_lane_is_claimed_with_the_constants_of_its_chord(
     assert store.claim(ref("0.k1.4"), C, LUA) == Refused("gone")
 
 
-def test_a_lane_moves_like_any_chain(box: Box, store: RunStore) -> None:
+def test_a_lane_moves_like_any_chain(box: Box, store: RedisStore) -> None:
     opened(box)
     lane = ref("0.k1.1")
     claim(box, lane.addr, B)
@@ -120,12 +121,12 @@ def test_a_lane_moves_like_any_chain(box: Box, store: RunStore) -> None:
     assert claim(box, lane.addr, C).log == b"one\n"
     last = replace(settling(1, C), seq=1, offset=4, edits=b"two\n")
     assert twice(box, lambda: store.settle(last)) == Moved()
-    assert store.results(RUN, CHORD, 0, 4).lanes == {1: (b"one\ntwo\n", None)}
+    assert store.results(RUN, CHORD, 0, 4) == {1: (b"one\ntwo\n", None)}
     assert store.record(RUN, lane.addr) is None
     assert store.claim(lane, C, LUA) == Refused("over")
 
 
-def test_the_last_lane_gets_the_join(box: Box, store: RunStore) -> None:
+def test_the_last_lane_gets_the_join(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=2))
     assert end(box, 1) == Moved()
     answer = end(box, 0, C)
@@ -134,9 +135,9 @@ def test_the_last_lane_gets_the_join(box: Box, store: RunStore) -> None:
     assert (answer.record.state, answer.record.frames) == ("r", b"j[1]")
     assert answer.record == store.record(RUN, "0")
     assert store.decided(RUN, CHORD) == "all"
-    lanes = store.results(RUN, CHORD, 0, 9).lanes
+    lanes = store.results(RUN, CHORD, 0, 9)
     assert lanes == {0: (b"r0\n", None), 1: (b"r1\n", None)}
-    assert store.results(RUN, CHORD, 1, 2).lanes == {1: (b"r1\n", None)}
+    assert store.results(RUN, CHORD, 1, 2) == {1: (b"r1\n", None)}
     joined = move("c", seq=2, by=C, offset=8, consumed=CHORD)
     twice(box, lambda: store.commit(joined))
     check(box)
@@ -145,7 +146,7 @@ def test_the_last_lane_gets_the_join(box: Box, store: RunStore) -> None:
     assert store.claim(ref("0.k1.0"), D, LUA) == Refused("over")
 
 
-def test_a_join_whose_owner_dies_is_claimed_again(box: Box, store: RunStore) -> None:
+def test_a_join_whose_owner_dies_is_claimed_again(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=1))
     assert isinstance(end(box, 0), Joined)
     box.pass_time(11_000)
@@ -157,7 +158,9 @@ def test_a_join_whose_owner_dies_is_claimed_again(box: Box, store: RunStore) -> 
 
 
 @pytest.mark.parametrize("mode", ["any", "race", "all"])
-def test_a_deciding_lane_closes_the_chord(box: Box, store: RunStore, mode: str) -> None:
+def test_a_deciding_lane_closes_the_chord(
+    box: Box, store: RedisStore, mode: str
+) -> None:
     opened(box, spec(size=3, mode=mode))
     claim(box, "0.k1.0", B)
     claim(box, "0.k1.1", C)
@@ -177,18 +180,18 @@ def test_a_deciding_lane_closes_the_chord(box: Box, store: RunStore, mode: str) 
     check(box)
 
 
-def test_any_is_decided_by_the_last_failure(box: Box, store: RunStore) -> None:
+def test_any_is_decided_by_the_last_failure(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=2, mode="any"))
     claim(box, "0.k1.0", B)
     claim(box, "0.k1.1", C)
     assert store.settle(settling(0, failure=b'"a"')) == Moved()
     assert isinstance(store.settle(settling(1, C, failure=b'"b"')), Joined)
     assert store.decided(RUN, CHORD) == "1"
-    lanes = store.results(RUN, CHORD, 0, 2).lanes
+    lanes = store.results(RUN, CHORD, 0, 2)
     assert lanes == {0: (None, b'"a"'), 1: (None, b'"b"')}
 
 
-def test_a_late_settler_is_refused(box: Box, store: RunStore) -> None:
+def test_a_late_settler_is_refused(box: Box, store: RedisStore) -> None:
     opened(box)
     claim(box, "0.k1.0", B)
     box.pass_time(11_000)
@@ -221,7 +224,7 @@ def nested(box: Box) -> list[str]:
     return [*parents, "0.k1.0.k1.1.k1.0"]
 
 
-def test_a_closed_chord_stops_every_depth_inside(box: Box, store: RunStore) -> None:
+def test_a_closed_chord_stops_every_depth_inside(box: Box, store: RedisStore) -> None:
     deep = nested(box)[-1]
     claim(box, deep, C)
     claim(box, "0.k1.1", D)
@@ -243,10 +246,10 @@ def test_a_closed_chord_stops_every_depth_inside(box: Box, store: RunStore) -> N
     check(box)
     view = box.view(RUN)
     assert view is not None
-    assert (view.leases, view.dispatched) == (set(), {("0", ENGINE)})
+    assert (view.leases, set(view.dispatched)) == ({}, {("0", ENGINE)})
 
 
-def test_an_inner_chord_joins_its_lane(box: Box, store: RunStore) -> None:
+def test_an_inner_chord_joins_its_lane(box: Box, store: RedisStore) -> None:
     deep = nested(box)[-1]
     claim(box, deep, C)
     assert store.settle(replace(settling(0, C), ref=ref(deep))) == Moved()
@@ -263,7 +266,7 @@ def test_an_inner_chord_joins_its_lane(box: Box, store: RunStore) -> None:
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_a_lane_that_ends_with_a_join_leaves_nothing_of_that_chord(
-    box: Box, store: RunStore, paused: bool
+    box: Box, store: RedisStore, paused: bool
 ) -> None:
     opened(box, spec(size=2))
     claim(box, "0.k1.0", B)
@@ -282,10 +285,10 @@ def test_a_lane_that_ends_with_a_join_leaves_nothing_of_that_chord(
     assert not {name for name in box.fields(RUN) if ".k0" in name}
     # What the lane's edits may refer to stays until the run goes.
     assert store.chord(RUN, "0.k1.0.k0") == inner.spec
-    assert store.results(RUN, "0.k1.0.k0", 0, 1).lanes == {0: (b"r0\n", None)}
+    assert store.results(RUN, "0.k1.0.k0", 0, 1) == {0: (b"r0\n", None)}
 
 
-def test_a_join_may_open_the_next_chord(box: Box, store: RunStore) -> None:
+def test_a_join_may_open_the_next_chord(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=1))
     assert isinstance(end(box, 0), Joined)
     again = replace(
@@ -301,7 +304,7 @@ def test_a_join_may_open_the_next_chord(box: Box, store: RunStore) -> None:
 
 
 def test_a_signalled_lane_settles_and_its_signal_goes(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     opened(box)
     lane = ref("0.k1.0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from store_boxes import Box, RedisBox
+from store_boxes import Box
 from store_calls import (
     ENGINE,
     LUA,
@@ -23,17 +23,18 @@ from store_calls import (
     twice,
 )
 
-from engine.store.base import Ref, Refused, RunStore
+from engine.store.base import Ref, Refused
+from engine.store.redis import RedisStore
 
 LONG = 10**9
 
 
-def start(store: RunStore, *runs: str) -> None:
+def start(store: RedisStore, *runs: str) -> None:
     for run in runs:
         assert store.start(starting(run=run)) == "ok"
 
 
-def test_messages_are_taken_in_their_order(box: Box, store: RunStore) -> None:
+def test_messages_are_taken_in_their_order(box: Box, store: RedisStore) -> None:
     start(store, "R-1", "R-2", "R-3")
     for nonce, run in ((A, "R-1"), (B, "R-2"), (C, "R-3")):
         got = store.claim_next([LUA], nonce, LONG)
@@ -49,7 +50,7 @@ def test_messages_are_taken_in_their_order(box: Box, store: RunStore) -> None:
 
 
 def test_a_resend_gets_the_same_chain_and_takes_nothing_else(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     start(store, "R-1", "R-2")
     got = twice(box, lambda: store.claim_next([LUA], A, LONG))
@@ -58,7 +59,7 @@ def test_a_resend_gets_the_same_chain_and_takes_nothing_else(
     assert [message.run for message in box.messages(LUA)] == ["R-2"]
 
 
-def test_what_was_taken_is_claimed_for_all_others(box: Box, store: RunStore) -> None:
+def test_what_was_taken_is_claimed_for_all_others(box: Box, store: RedisStore) -> None:
     start(store, "R-1")
     store.claim_next([LUA], A, LONG)
     assert store.claim(ref(), B, LUA) == Refused("taken")
@@ -68,7 +69,7 @@ def test_what_was_taken_is_claimed_for_all_others(box: Box, store: RunStore) -> 
 
 
 def test_a_message_of_a_chain_that_is_over_is_dropped_on_the_way(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     start(store, "R-1", "R-2")
     store.finish("R-1", "cancelled", "no more")
@@ -79,7 +80,7 @@ def test_a_message_of_a_chain_that_is_over_is_dropped_on_the_way(
 
 
 def test_one_that_may_take_too_long_stays_where_it_is(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     start(store, "R-1")
     assert STEP.timeout_ms == 60_000
@@ -89,7 +90,7 @@ def test_one_that_may_take_too_long_stays_where_it_is(
 
 
 def test_a_batch_stays_where_it_is_and_a_lane_is_taken(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     begin(box)
     store.open_chord(opening(spec(4, batch=2)))
@@ -97,7 +98,7 @@ def test_a_batch_stays_where_it_is_and_a_lane_is_taken(
     assert len(box.messages(LUA)) == 2
 
 
-def test_a_lane_is_taken_by_its_address(box: Box, store: RunStore) -> None:
+def test_a_lane_is_taken_by_its_address(box: Box, store: RedisStore) -> None:
     begin(box)
     store.open_chord(opening(spec(2)))
     got = store.claim_next([LUA], B, LONG)
@@ -107,7 +108,7 @@ def test_a_lane_is_taken_by_its_address(box: Box, store: RunStore) -> None:
     check(box)
 
 
-def test_a_paused_run_is_held_and_not_taken(box: Box, store: RunStore) -> None:
+def test_a_paused_run_is_held_and_not_taken(box: Box, store: RedisStore) -> None:
     start(store, "R-1")
     store.pause("R-1")
     assert store.claim_next([LUA], A, LONG) is None
@@ -115,7 +116,9 @@ def test_a_paused_run_is_held_and_not_taken(box: Box, store: RunStore) -> None:
     assert store.claim_next([LUA], A, LONG) is not None
 
 
-def test_a_chain_at_the_engines_queue_is_taken_there(box: Box, store: RunStore) -> None:
+def test_a_chain_at_the_engines_queue_is_taken_there(
+    box: Box, store: RedisStore
+) -> None:
     begin(box)
     store.commit(move("p", pending=replace(STEP, frames=b"c", queue=ENGINE)))
     assert store.claim_next([LUA], B, LONG) is None
@@ -126,19 +129,15 @@ def test_a_chain_at_the_engines_queue_is_taken_there(box: Box, store: RunStore) 
 
 
 @pytest.mark.parametrize("text", [b"no message", b'{"headers": {"task": "theirs"}}'])
-def test_a_message_that_is_not_ours_is_left_to_celery(
-    text: bytes, redis_socket: str
-) -> None:
-    box = RedisBox(redis_socket)
+def test_a_message_that_is_not_ours_is_left_to_celery(text: bytes, box: Box) -> None:
     box.client.lpush(f"swarm:q:{LUA}", text)
     start(box.store, "R-1")
     assert box.store.claim_next([LUA], A, LONG) is None
     assert box.client.llen(f"swarm:q:{LUA}") == 2
-    box.close()
 
 
 def test_the_first_queue_that_has_a_message_is_taken_from(
-    box: Box, store: RunStore
+    box: Box, store: RedisStore
 ) -> None:
     begin(box)
     store.commit(move("p", pending=replace(STEP, frames=b"c", queue=ENGINE)))

@@ -1,4 +1,4 @@
-"""What a keeper tells of a worker that died: its lease ends, and a lost step says how."""
+"""A keeper's report of a dead worker: its leases end, and a lost step names the cause."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from store_calls import (
     spec,
 )
 
-from engine.store.base import Lease, RunStore
+from engine.store.base import Lease, Renewal
+from engine.store.redis import RedisStore
 
 
-def test_who_knows_how_a_worker_died_tells_it_and_the_lease_is_over(
-    box: Box, store: RunStore
+def test_a_keeper_that_knows_how_a_worker_died_reports_it_and_the_lease_is_over(
+    box: Box, store: RedisStore
 ) -> None:
     begin(box)
     how = 'the last worker was ended by "signal 9"'
@@ -41,8 +42,32 @@ def test_who_knows_how_a_worker_died_tells_it_and_the_lease_is_over(
     assert got.signal == '{"lost":2,"how":"\u2026"}'.encode()
 
 
-def test_how_an_earlier_worker_died_is_not_said_of_the_last(
-    box: Box, store: RunStore
+def test_where_no_worker_lives_every_lease_ends_at_once(
+    box: Box, store: RedisStore
+) -> None:
+    begin(box)
+    assert store.leased(RUN) == 1
+    # A steward that has not watched yet takes back those alone that were ended.
+    assert store.expire(1, only_ended=True) == 0
+    assert store.end_leases() == 1
+    assert store.expire(1, only_ended=True) == 1
+    assert (store.leased(RUN), store.end_leases()) == (0, 0)
+    assert claim(box, "0", B).record.lost == 1
+    check(box)
+
+
+def test_a_lease_that_was_ended_by_mistake_is_renewed(
+    box: Box, store: RedisStore
+) -> None:
+    begin(box)
+    assert store.end_leases() == 1
+    assert store.renew([Lease(RUN, "0", A)]) == [Renewal.KEPT]
+    assert store.expire(1, only_ended=True) == 0
+    check(box)
+
+
+def test_how_an_earlier_worker_died_is_not_reported_for_the_last(
+    box: Box, store: RedisStore
 ) -> None:
     begin(box)
     assert store.died(Lease(RUN, "0", A), "by a signal")
@@ -56,7 +81,9 @@ def test_how_an_earlier_worker_died_is_not_said_of_the_last(
     assert claim(box, "0", C, ENGINE).signal == b'{"lost":2}'
 
 
-def test_a_batch_whose_worker_died_goes_out_at_once(box: Box, store: RunStore) -> None:
+def test_a_batch_whose_worker_died_goes_out_at_once(
+    box: Box, store: RedisStore
+) -> None:
     opened(box, spec(size=4, batch=4))
     claim_batch(box, batch(0, 4), B)
     dead = Lease(RUN, f"{CHORD}:0-4", B)

@@ -1,10 +1,10 @@
-"""What a running attempt says: appended under its fence, once, and nothing else changes."""
+"""Output events of a running attempt are appended under its fence, once, and change nothing else."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from store_boxes import Box, RedisBox
+from store_boxes import Box
 from store_calls import (
     CHORD,
     RUN,
@@ -25,7 +25,7 @@ from store_calls import (
     twice,
 )
 
-from engine.store.base import RunStore
+from engine.store.redis import RedisStore
 
 SAID = b'{"e":[["output","/children/0",1,1,[]]]}'
 FIRST = batch(0, 4)
@@ -36,12 +36,12 @@ def emit(box: Box, mark: int = 1, by: str = A, seq: int = 0) -> str:
     return twice(box, lambda: box.store.emit(ref(), seq, by, mark, SAID))
 
 
-def last(store: RunStore) -> bytes:
+def last(store: RedisStore) -> bytes:
     return store.journal("0", 1000)[-1].data
 
 
-def test_what_the_owner_says_is_in_the_journal_at_once(
-    box: Box, store: RunStore
+def test_events_of_the_owner_are_in_the_journal_at_once(
+    box: Box, store: RedisStore
 ) -> None:
     begin(box)
     before = box.view(RUN)
@@ -52,7 +52,7 @@ def test_what_the_owner_says_is_in_the_journal_at_once(
     check(box)
 
 
-def test_each_mark_is_an_entry_of_its_own(box: Box, store: RunStore) -> None:
+def test_each_mark_is_an_entry_of_its_own(box: Box, store: RedisStore) -> None:
     begin(box)
     number = len(store.journal("0", 100))
     assert [emit(box, mark) for mark in (1, 2, 3)] == ["ok"] * 3
@@ -60,7 +60,7 @@ def test_each_mark_is_an_entry_of_its_own(box: Box, store: RunStore) -> None:
     check(box)
 
 
-def test_the_attempt_goes_on_after_it_spoke(box: Box, store: RunStore) -> None:
+def test_the_attempt_continues_after_it_emitted(box: Box, store: RedisStore) -> None:
     begin(box)
     emit(box)
     twice(box, lambda: store.commit(move("c")))
@@ -68,7 +68,7 @@ def test_the_attempt_goes_on_after_it_spoke(box: Box, store: RunStore) -> None:
     check(box)
 
 
-def test_a_stale_attempt_says_nothing(box: Box, store: RunStore) -> None:
+def test_a_stale_attempt_emits_nothing(box: Box, store: RedisStore) -> None:
     begin(box)
     written = len(store.journal("0", 100))
     assert emit(box, by=B) == "stale"
@@ -80,22 +80,22 @@ def test_a_stale_attempt_says_nothing(box: Box, store: RunStore) -> None:
     assert emit(box, 2) == "stale"
 
 
-def test_nothing_is_said_after_the_run_is_over(box: Box, store: RunStore) -> None:
+def test_nothing_is_printed_after_the_run_is_over(box: Box, store: RedisStore) -> None:
     begin(box)
     store.finish(RUN, "cancelled", "enough")
     assert store.emit(ref(), 0, A, 1, SAID) == "over"
     assert last(store) != SAID
 
 
-def test_an_attempt_goes_on_speaking_while_its_run_is_paused(
-    box: Box, store: RunStore
+def test_an_attempt_continues_to_emit_while_its_run_is_paused(
+    box: Box, store: RedisStore
 ) -> None:
     begin(box)
     store.pause(RUN)
     assert emit(box) == "ok"
 
 
-def test_the_owner_of_a_batch_speaks_for_its_lanes(box: Box, store: RunStore) -> None:
+def test_the_owner_of_a_batch_speaks_for_its_lanes(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=6, batch=4))
     claim_batch(box, FIRST)
     assert twice(box, lambda: store.emit(FIRST, 0, B, 1, SAID)) == "ok"
@@ -109,7 +109,7 @@ def test_the_owner_of_a_batch_speaks_for_its_lanes(box: Box, store: RunStore) ->
     assert store.emit(FIRST, 0, B, 4, SAID) == "stale"
 
 
-def test_a_lane_of_a_decided_chord_says_nothing(box: Box, store: RunStore) -> None:
+def test_a_lane_of_a_decided_chord_emits_nothing(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=6, mode="race"))
     claim(box, f"{CHORD}.0", B)
     claim(box, f"{CHORD}.1", C)
@@ -119,11 +119,10 @@ def test_a_lane_of_a_decided_chord_says_nothing(box: Box, store: RunStore) -> No
     assert store.emit(lane, 0, C, 2, SAID) == "closed"
 
 
-def test_a_settled_lane_leaves_no_mark_behind(box: Box, store: RunStore) -> None:
+def test_a_settled_lane_leaves_no_mark_behind(box: Box, store: RedisStore) -> None:
     opened(box)
     claim(box, f"{CHORD}.0", B)
     store.emit(ref(f"{CHORD}.0"), 0, B, 1, SAID)
     store.settle(settling(0, B))
-    if isinstance(box, RedisBox):
-        assert not box.client.hexists(f"swarm:s:r:{RUN}", f"e:{CHORD}.0")
+    assert not box.client.hexists(f"swarm:s:r:{RUN}", f"e:{CHORD}.0")
     assert store.emit(ref(f"{CHORD}.0"), 0, B, 2, SAID) in ("gone", "stale")

@@ -1,11 +1,11 @@
-"""What a Redis without room does: runs under way end, which makes room; new ones wait."""
+"""A Redis without room: live runs end, which makes room; new ones wait."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from store_boxes import RedisBox, audit
+from store_boxes import Box, audit
 from store_calls import (
     CHORD,
     ENTRY,
@@ -29,30 +29,29 @@ from store_calls import (
 )
 
 from engine.store.base import Joined, Lease, Moved, StoreFull
-from engine.store.wire import ADDS_WORK, Scripts
+from engine.store.redis import SCRIPTS
+from engine.store.wire import ADDS_WORK
 
 
 @pytest.fixture
-def full(redis_socket: str) -> Iterator[RedisBox]:
+def full(box: Box) -> Iterator[Box]:
     """A store whose server a test can fill; it has room again afterwards."""
-    box = RedisBox(redis_socket)
     yield box
     box.make_room()
-    box.close()
 
 
-def test_what_adds_to_the_work_is_refused_and_says_why(full: RedisBox) -> None:
+def test_what_adds_to_the_work_is_refused_and_gives_the_reason(full: Box) -> None:
     begin(full)
     written = len(full.store.journal("0", 100))
     full.fill()
-    said = r"Redis is full \(maxmemory\) .* or give Redis more memory"
+    text = r"Redis is full \(maxmemory\): .* or give Redis more memory"
     for call in (
         lambda: full.store.start(starting(run="R-2")),
         lambda: full.store.open_chord(opening()),
         lambda: full.store.upload_items(RUN, CHORD, A, [b"[1]"]),
         lambda: full.store.emit(ref(), 0, A, 1, ENTRY),
     ):
-        with pytest.raises(StoreFull, match=said):
+        with pytest.raises(StoreFull, match=text):
             call()
     full.store.drop_upload(RUN, CHORD, A)
     assert full.store.head("R-2") is None
@@ -63,15 +62,15 @@ def test_what_adds_to_the_work_is_refused_and_says_why(full: RedisBox) -> None:
     check(full)
 
 
-def test_nothing_but_new_work_is_refused(full: RedisBox) -> None:
-    texts = Scripts().text
+def test_nothing_but_new_work_is_refused(full: Box) -> None:
+    texts = SCRIPTS.text
     assert set(texts) > ADDS_WORK
     may = {name for name, text in texts.items() if b"allow-oom" in text.split(b"\n")[0]}
     assert may == set(texts) - ADDS_WORK
 
 
-def test_a_run_under_way_ends_and_makes_room(full: RedisBox) -> None:
-    store = full.inner
+def test_a_run_under_way_ends_and_makes_room(full: Box) -> None:
+    store = full.store
     opened(full, spec(size=6, batch=2))
     claim_batch(full, batch(0, 2))
     full.fill()
@@ -110,7 +109,7 @@ def test_a_run_under_way_ends_and_makes_room(full: RedisBox) -> None:
     assert store.finish("R-3", "cancelled", "by a test") == "ok"
 
 
-def test_a_message_lost_by_a_full_server_is_sent_again(full: RedisBox) -> None:
+def test_a_message_lost_by_a_full_server_is_sent_again(full: Box) -> None:
     full.store.start(starting())
     full.fill()
     assert full.pop(LUA) is not None

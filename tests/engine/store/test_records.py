@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from importlib import resources
-from typing import Any
 
 import pytest
-import redis
+from store_boxes import Box
 
-from engine.store.record import FIXED, NO_NONCE, Record, unpack
+from engine.store.record import FIXED, Record, unpack
+from engine.store.wire import CONSTANT
 
 PLAIN = Record(
     0, "", "", "p", 0, 0, 0, 60_000, 0, "", "swarm.lua", "/children/0", b"s[1]"
@@ -19,36 +20,28 @@ FULL = Record(
 )  # fmt: skip
 
 LUA_ROUND_TRIP = """
-local c = unpack_record(ARGV[1])
-return {pack_record(c), num(c.seq), c.owner, c.last, c.state, num(c.tries), num(c.lost),
-  num(c.deadline), num(c.timeout), num(c.loglen), c.base, c.queue, c.place, c.frames}
+local names = {'seq', 'owner', 'last', 'state', 'tries', 'lost', 'deadline', 'timeout',
+  'loglen', 'base', 'queue', 'place', 'frames'}
+local c, parts = {}, {}
+for i, name in ipairs(names) do c[name] = ARGV[i] end
+local packed = pack_record(c)
+for i, v in ipairs(names) do parts[i] = unpack_record(packed)[v] end
+for i, v in ipairs(parts) do parts[i] = type(v) == 'number' and num(v) or v end
+return {packed, unpack(parts)}
 """
 
 
 @pytest.mark.parametrize("record", [PLAIN, FULL])
-def test_a_record_is_unpacked_to_what_was_packed(record: Record) -> None:
-    packed = record.pack()
+def test_lua_packs_what_both_sides_cut_at_the_same_offsets(
+    record: Record, box: Box
+) -> None:
+    folder = resources.files("engine.store").joinpath("scripts")
+    prelude = CONSTANT.sub("99", folder.joinpath("prelude.lua").read_text())
+    given = astuple(record)
+    packed, *parts = box.client.eval(prelude + LUA_ROUND_TRIP, 0, *given)
     assert unpack(packed) == record
     assert packed[FIXED:].startswith(record.queue.encode() + b"\n")
-    assert len(NO_NONCE) == 12
-
-
-@pytest.mark.parametrize("record", [PLAIN, FULL])
-def test_lua_cuts_the_same_offsets(record: Record, redis_socket: str) -> None:
-    client: Any = redis.Redis(unix_socket_path=redis_socket)
-    folder = resources.files("engine.store").joinpath("scripts")
-    prelude = folder.joinpath("prelude.lua").read_text()
-    packed = record.pack()
-    back, *parts = client.eval(prelude + LUA_ROUND_TRIP, 0, packed)
-    client.close()
-    assert back == packed
-    assert unpack(back) == record
-    got = [part.decode().rstrip(" ") for part in parts[:-1]]
-    assert got == [
-        str(record.seq), record.owner, record.last, record.state, str(record.tries),
-        str(record.lost), str(record.deadline_ms), str(record.timeout_ms),
-        str(record.loglen), record.base_id, record.queue, record.place,
-    ]  # fmt: skip
+    assert [part.decode().rstrip(" ") for part in parts[:-1]] == [*map(str, given[:-1])]
     assert parts[-1] == record.frames
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from store_boxes import Box, RedisBox
+from store_boxes import Box
 from store_calls import LUA, RUN, B, check, opened, ref, spec
 
-from engine.store.base import Refused, RunStore
+from engine.store.base import Refused
+from engine.store.redis import RedisStore
 
 HELD = 230
 
 
 def paused(box: Box) -> None:
-    """Pause a run with more lanes held than one page of a resume has."""
+    """Pause a run with more held lanes than one call of resume dispatches."""
     opened(box, spec(size=HELD))
     box.store.pause(RUN)
     while (message := box.pop(LUA)) is not None:
@@ -25,7 +26,7 @@ def sent(box: Box) -> list[str]:
 ALL = sorted(f"0.k1.{i}" for i in range(HELD))
 
 
-def test_a_resume_that_was_cut_short_is_finished(box: Box, store: RunStore) -> None:
+def test_a_resume_that_was_cut_short_is_finished(box: Box, store: RedisStore) -> None:
     paused(box)
     box.resume_cut_short(RUN)
     store.finish_resumes()
@@ -35,14 +36,14 @@ def test_a_resume_that_was_cut_short_is_finished(box: Box, store: RunStore) -> N
     assert sent(box) == ALL
 
 
-def test_a_whole_resume_leaves_nothing_to_finish(box: Box, store: RunStore) -> None:
+def test_a_whole_resume_leaves_nothing_to_finish(box: Box, store: RedisStore) -> None:
     paused(box)
     assert store.resume(RUN) == "ok"
     assert store.finish_resumes() == 0
     assert sent(box) == ALL
 
 
-def test_a_pause_meanwhile_holds_what_is_left(box: Box, store: RunStore) -> None:
+def test_a_pause_meanwhile_holds_what_is_left(box: Box, store: RedisStore) -> None:
     paused(box)
     box.resume_cut_short(RUN)
     store.pause(RUN)
@@ -56,7 +57,9 @@ def test_a_pause_meanwhile_holds_what_is_left(box: Box, store: RunStore) -> None
     check(box)
 
 
-def test_a_run_that_is_over_has_no_resume_to_finish(box: Box, store: RunStore) -> None:
+def test_a_run_that_is_over_has_no_resume_to_finish(
+    box: Box, store: RedisStore
+) -> None:
     paused(box)
     box.resume_cut_short(RUN)
     before = sent(box)
@@ -67,10 +70,9 @@ def test_a_run_that_is_over_has_no_resume_to_finish(box: Box, store: RunStore) -
     assert store.finish_resumes() == 0
 
 
-def test_no_page_of_a_resume_undoes_a_later_pause(redis_socket: str) -> None:
-    box = RedisBox(redis_socket)
+def test_no_page_of_a_resume_undoes_a_later_pause(box: Box) -> None:
     paused(box)
-    inner, calls = box.inner.wire.script, []
+    inner, calls = box.store.wire.script, []
 
     def script(name: str, *args: object) -> list[object]:
         answer = inner(name, *args)
@@ -79,10 +81,9 @@ def test_no_page_of_a_resume_undoes_a_later_pause(redis_socket: str) -> None:
             inner("pause", RUN, b'{"e":[["run_paused"]]}')
         return answer
 
-    box.inner.wire.script = script  # type: ignore[method-assign]
+    box.store.wire.script = script  # type: ignore[method-assign]
     assert box.store.resume(RUN) == "ok"
     assert box.store.head(RUN).status == "paused"  # type: ignore[union-attr]
     assert len(sent(box)) == 100
     assert box.client.keys("swarm:s:resuming") == []
     check(box)
-    box.close()

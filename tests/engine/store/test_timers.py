@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from store_boxes import Box
-from store_calls import LUA, A, move, starting
+from store_calls import LUA, RUN, A, begin, move, starting
 
-from engine.store.base import Ref, RunStore
+from engine.store.base import Ref
+from engine.store.redis import RedisStore
 
 
-def test_the_end_of_a_run_waits_behind_no_retries(box: Box, store: RunStore) -> None:
+def test_the_end_of_a_run_waits_behind_no_retries(box: Box, store: RedisStore) -> None:
     for number in range(150):
         run = f"R-{number}"
         assert store.start(starting(run=run)) == "ok"
@@ -21,3 +22,19 @@ def test_the_end_of_a_run_waits_behind_no_retries(box: Box, store: RunStore) -> 
     assert store.head("R-late").status == "failed"  # type: ignore[union-attr]
     assert first == (101, True)
     assert store.fire() == (50, False)
+
+
+def test_a_run_that_is_over_has_no_deadline(box: Box, store: RedisStore) -> None:
+    for how in ("finished", "ended by its last transition"):
+        box.empty()
+        begin(box, deadline_ms=60_000)
+        view = box.view(RUN)
+        assert view is not None
+        assert view.timers == {("0", 0, "deadline"): box.clock.now + 60_000}
+        if how == "finished":
+            store.finish(RUN, "cancelled", "no")
+        else:
+            store.commit(move("d"))
+        view = box.view(RUN)
+        assert view is not None
+        assert view.timers == {}, how

@@ -1,4 +1,4 @@
-"""Each escape that was measured on a naive runtime is shown there, and refused here."""
+"""Each escape works on a naive runtime, and is refused here."""
 
 from collections.abc import Callable
 from typing import Any
@@ -91,8 +91,8 @@ def test_a_text_with_braces_is_no_template(lua: Lua, fault: Any) -> None:
     def refuse(text: str) -> None:
         raise ValueError(text)
 
-    said = fault(f"host.refuse('{template}')", functions={"refuse": refuse}).text
-    assert said == f"host.refuse: ValueError: {template}"
+    message = fault(f"host.refuse('{template}')", functions={"refuse": refuse}).text
+    assert message == f"host.refuse: ValueError: {template}"
 
 
 def test_bytecode_is_no_source(fault: Any) -> None:
@@ -212,10 +212,10 @@ def test_modules_use_metatables_of_tables_only(lua: Lua, fault: Any) -> None:
 
 
 def test_a_module_is_loaded_once_whatever_the_spelling_of_its_name(lua: Lua) -> None:
-    asked: list[str] = []
+    calls: list[str] = []
 
     def find(name: str) -> str:
-        asked.append(name)
+        calls.append(name)
         return "return {}"
 
     source = """
@@ -226,7 +226,7 @@ def test_a_module_is_loaded_once_whatever_the_spelling_of_its_name(lua: Lua) -> 
     return require('/lib/words') ~= first and require('lib/words.lua.lua') ~= first
     """
     assert lua(source, find_module=find) is True
-    assert asked == ["lib/words", "/lib/words", "lib/words.lua.lua"]
+    assert calls == ["lib/words", "/lib/words", "lib/words.lua.lua"]
 
 
 def test_host_functions_get_and_give_json_only(lua: Lua, fault: Any) -> None:
@@ -241,12 +241,12 @@ def test_host_functions_get_and_give_json_only(lua: Lua, fault: Any) -> None:
     }
     assert lua("return host.keep()", functions={"keep": keep}) == {"back": None}
     assert got == [{"a": [1, None]}, None]
-    for function, said in (
+    for function, message in (
         (generator, "generator"),
         (lambda _: 2**60, "is beyond 2^53"),
-        (lambda _: {"a": float("nan")}, "NaN or Infinity in it"),
+        (lambda _: {"a": float("nan")}, "$.a is nan; JSON has no such number"),
     ):
-        assert said in fault("host.f(1)", functions={"f": function}).text
+        assert message in fault("host.f(1)", functions={"f": function}).text
     here = {"keep": keep}
     text = fault("host.keep(print)", functions=here).text
     assert text == "s.lua:1: host.keep: its argument: $: a function is no JSON value"

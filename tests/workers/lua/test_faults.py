@@ -1,4 +1,4 @@
-"""A script can't break how its faults are told, whatever it makes of them."""
+"""A script cannot break the reports of its faults, whatever it does with them."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.ports import LuaFault
-from engine.run.outputs import Artifact, OutputEvent, name_fault
+from engine.run.journal.outputs import Artifact, OutputEvent, name_fault
 
 
 def boom(_: Any) -> None:
@@ -29,7 +29,7 @@ def boom(_: Any) -> None:
         "for name in pairs(e) do e[name] = nil end",
     ],
 )
-def test_an_error_of_a_host_function_is_told_as_it_was(
+def test_an_error_of_a_host_function_is_reported_as_it_was(
     change: str, lua: Callable[..., Any], fault: Callable[..., LuaFault]
 ) -> None:
     begun = time.monotonic()
@@ -61,7 +61,7 @@ def test_an_error_of_any_form_is_a_text(
     assert (found.kind, found.text, found.place) == ("error", text, "")
 
 
-def test_an_error_of_control_characters_is_told_whole(
+def test_an_error_of_control_characters_is_reported_whole(
     fault: Callable[..., LuaFault],
 ) -> None:
     assert fault(r"error(('\1'):rep(5000), 0)").text == "\x01" * 4000

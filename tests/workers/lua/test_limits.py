@@ -1,4 +1,4 @@
-"""What a script may use: each excess ends in time, says why, and costs nobody else."""
+"""Limits of scripts: each excess ends in time, with a reason, and affects no other script."""
 
 import signal
 import time
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.ports import LuaFault, LuaLimits
-from engine.run.outputs import Artifact, Log, OutputEvent, Partial, Progress
+from engine.run.journal.outputs import Artifact, Log, OutputEvent, Partial, Progress
 from workers.lua.host import MAX_MODULES
 
 MIB = 1024 * 1024
@@ -159,11 +159,13 @@ def test_the_smallest_events_count_as_output(fault: Callable[..., LuaFault]) -> 
     assert len(got) < MIB / 16
 
 
-def test_a_script_asks_for_a_bounded_number_of_modules(lua: Callable[..., Any]) -> None:
-    asked: list[str] = []
+def test_a_script_may_require_a_bounded_number_of_modules(
+    lua: Callable[..., Any],
+) -> None:
+    calls: list[str] = []
 
     def find(name: str) -> str:
-        asked.append(name)
+        calls.append(name)
         raise LookupError("not here")
 
     source = """
@@ -172,10 +174,10 @@ def test_a_script_asks_for_a_bounded_number_of_modules(lua: Callable[..., Any]) 
     return fault
     """.replace("MORE", str(MAX_MODULES))
     assert lua(source, find_module=find) == "a script requires at most 200 modules"
-    assert len(asked) == MAX_MODULES
+    assert len(calls) == MAX_MODULES
 
 
-def test_what_a_script_says_comes_in_order(lua: Callable[..., Any]) -> None:
+def test_events_of_a_script_come_in_order(lua: Callable[..., Any]) -> None:
     got: list[OutputEvent] = []
     source = """
     print("one", 2, nil, json.null, true)
@@ -209,7 +211,7 @@ def test_a_log_beyond_its_limit_is_dropped_and_counted(
     assert f"({1000 - len(lines) + 1} more" in lines[-1]
 
 
-def test_a_line_that_is_not_utf_8_is_told_so(lua: Callable[..., Any]) -> None:
+def test_a_line_that_is_not_utf_8_is_reported(lua: Callable[..., Any]) -> None:
     got: list[OutputEvent] = []
     lua(r"print('\xff')", emit=got.append)
     assert got == [Log("(a line that is not UTF-8)")]
@@ -226,7 +228,7 @@ def test_a_host_function_that_hangs_is_interrupted(
     assert lua("return 2") == 2
 
 
-def test_a_host_function_that_asks_to_exit_is_an_error(
+def test_a_host_function_that_calls_exit_is_an_error(
     fault: Callable[..., LuaFault],
 ) -> None:
     def leave(value: Any) -> None:
@@ -261,7 +263,7 @@ def test_work_in_vain_is_ended_though_the_script_keeps_talking(
     assert lua("return 2") == 2
 
 
-def test_errors_say_where_and_what(fault: Callable[..., LuaFault]) -> None:
+def test_errors_name_place_and_fault(fault: Callable[..., LuaFault]) -> None:
     found = fault("local t\nreturn t.x")
     assert (found.kind, found.permanent) == ("error", False)
     assert found.text == "s.lua:2: attempt to index a nil value (local 't')"
@@ -302,7 +304,7 @@ def test_an_alarm_of_the_caller_outlives_a_script(lua: Callable[..., Any]) -> No
         lua("host.nap(0.05)", functions=nap, limits=SHORT)
         left, _ = signal.getitimer(signal.ITIMER_REAL)
         assert 0 < left < 60.0
-        # The caller's comes first: it rings, and the script goes on.
+        # The caller's comes first: it rings, and the script continues.
         signal.setitimer(signal.ITIMER_REAL, 0.1)
         assert lua("host.nap(0.2) return 1", functions=nap) == 1
         assert len(rung) == 1

@@ -1,4 +1,4 @@
-"""What comes into a script from outside counts as its memory, and never breaks it."""
+"""Values that enter a script count as its memory, and never break it."""
 
 import time
 from collections.abc import Callable
@@ -96,7 +96,7 @@ def test_an_answer_has_a_largest_size(
     ],
     ids=["text", "value", "defaults"],
 )
-def test_an_input_larger_than_the_memory_is_told_so(
+def test_an_input_larger_than_the_memory_is_reported(
     given: Any,
     limits: LuaLimits,
     lua: Callable[..., Any],
@@ -104,8 +104,8 @@ def test_an_input_larger_than_the_memory_is_told_so(
 ) -> None:
     found = fault("return 1", given, limits)
     assert (found.kind, found.permanent) == ("memory", True)
-    assert found.text.startswith("what it is given, ")
-    assert found.text.endswith(f" does not fit in {limits.memory} bytes of memory")
+    assert found.text.startswith("its source and input, ")
+    assert found.text.endswith(f" do not fit in {limits.memory} bytes of memory")
     assert lua("return 2") == 2
 
 

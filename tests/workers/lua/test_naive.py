@@ -1,4 +1,4 @@
-"""Limits and the JSON contract: what a naive runtime does wrong is held or refused here.
+"""Limits and the JSON contract: mistakes of a naive runtime are prevented or refused here.
 
 For the escapes, test_escapes.py does the same.
 """
@@ -65,7 +65,7 @@ def naive_process(source: str) -> Iterator[subprocess.Popen[str]]:
         made.communicate()
 
 
-def test_loops_hold_a_naive_runtime_for_ever_and_end_here(fault: Fault) -> None:
+def test_loops_block_a_naive_runtime_for_ever_and_end_here(fault: Fault) -> None:
     with contextlib.ExitStack() as stack:
         naive = {
             name: stack.enter_context(naive_process(source))

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from living_processes import alive
 
 from engine.ports import LuaFault, LuaLimits, LuaScript
-from workers.kin import children
 from workers.lua import SandboxHost
 from workers.lua.host import address_space
+from workers.process.posix import children
 
 REPO = Path(__file__).resolve().parents[3]
 LIMITS = LuaLimits(seconds=20.0, memory=32 << 20, output=1 << 20)
@@ -60,17 +61,9 @@ def processes(pid: int) -> list[int]:
     return found
 
 
-def gone(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-    return stat.rpartition(") ")[2][:1] == "Z"
-
-
 def wait_for_end(pids: list[int]) -> list[int]:
     until = time.monotonic() + 10
-    while (left := [pid for pid in pids if not gone(pid)]) and time.monotonic() < until:
+    while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < until:
         time.sleep(0.02)
     return left
 
@@ -262,7 +255,7 @@ def test_close_ends_all_and_a_later_script_starts_anew(own: SandboxHost) -> None
     assert value(own, "return 2") == 2
 
 
-def test_a_sandbox_that_cannot_start_says_why(
+def test_a_sandbox_that_cannot_start_gives_the_reason(
     own: SandboxHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("workers.lua.link.lupa_folder", lambda: str(tmp_path))

@@ -1,4 +1,4 @@
-"""The doctor's self-test passes here, and fails where the sandbox does not hold."""
+"""The doctor's self-test passes here, and fails if the sandbox has a hole."""
 
 import subprocess
 import sys
@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from blueprints.conf import lua_host
 from engine.ports import LuaFault, LuaLimits, LuaScript, never
-from engine.run.outputs import OutputEvent, no_output
-from workers.doctor import examine
+from engine.run.journal.outputs import OutputEvent, no_output
+from workers.doctor.checks import examine
 from workers.lua import SandboxHost, link
 from workers.lua.selftest import self_test
 
@@ -41,11 +42,11 @@ class Leaky:
         self.host.close()
 
 
-def test_the_sandbox_holds(host: SandboxHost) -> None:
+def test_the_sandbox_has_no_hole(host: SandboxHost) -> None:
     assert self_test(host) == ("Lua 5.4", [])
 
 
-def test_a_sandbox_that_does_not_hold_is_told(host: SandboxHost) -> None:
+def test_a_sandbox_with_a_hole_is_reported(host: SandboxHost) -> None:
     assert self_test(Leaky(host)) == (
         "Lua 5.4",
         ["a script reaches os", "a loop is not ended", "a large result is not refused"],
@@ -62,7 +63,9 @@ def root_may_fork() -> bool:
     return subprocess.run(argv, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def test_the_limits_that_do_not_hold_are_known_by_trying(host: SandboxHost) -> None:
+def test_the_limits_that_are_not_enforced_are_known_by_trying(
+    host: SandboxHost,
+) -> None:
     assert host.unenforced() == (["processes"] if root_may_fork() else [])
     # A sandbox that is under way is not disturbed.
     assert host.run(LuaScript("return 1"), LuaLimits(10.0, 1 << 25, 1 << 20)) == 1
@@ -80,21 +83,24 @@ def without_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         f"runpy.run_path({link.PROGRAM!r}, run_name='__main__')\n"
     )
     monkeypatch.setattr(link, "PROGRAM", str(program))
+    # The host of this process may have a sandbox with limits, from another test.
+    lua_host().close()
 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("without_limits")
-def test_the_doctor_tells_which_limits_the_host_does_not_enforce() -> None:
+def test_the_doctor_reports_which_limits_the_host_does_not_enforce() -> None:
     found = {finding.name: finding for finding in examine()}
     assert found["lua"].level == "warn"
     assert found["lua"].text.endswith(
-        "these are not enforced on this host: memory, open files, processes, file size"
+        "this host does not enforce these process limits: memory, open files, processes,"
+        " file size"
     )
     assert found["lua"].hint
 
 
 @pytest.mark.django_db
-def test_the_doctor_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_reports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {finding.name: finding for finding in examine()}
     assert found["lua"].level == ("warn" if root_may_fork() else "ok")
     assert "Lua 5.4 in a sandbox" in found["lua"].text
@@ -102,7 +108,7 @@ def test_the_doctor_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Any) -> Any:
         raise LuaFault("sandbox", "no sandbox can be started: no memory")
 
-    monkeypatch.setattr("workers.doctor.self_test", broken)
+    monkeypatch.setattr("workers.doctor.checks.self_test", broken)
     found = {finding.name: finding for finding in examine()}
     assert found["lua"].level == "fail"
     assert "no sandbox can be started" in found["lua"].text

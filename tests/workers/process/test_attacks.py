@@ -1,4 +1,4 @@
-"""Jobs that attack who looks after them: launchers killed, stopped, or impersonated."""
+"""Jobs that attack their guards: launchers killed, stopped, or impersonated."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from living_processes import alive
 
-from workers.kin import descendants
+from workers.process.posix import descendants
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="needs a subreaper and /proc"
@@ -47,16 +48,17 @@ ATTACKS = {
 # A pool's child that runs such a job, and then ends its step or is killed itself.
 OWNER = """
 import os, signal, sys, threading, time
-from workers.process import Limits, ProcessRunner, environment
-from workers.process.offspring import adopt_orphans, end_own_offspring
+from workers.process.job import ChildLimits, environment
+from workers.process.runner import ProcessRunner
+from workers.process.orphans import adopt_orphans, end_offspring
 if sys.argv[3] != 'plain':
     adopt_orphans()
 runner = ProcessRunner()
 done = runner.run([sys.executable, '-I', '-S', '-c', sys.argv[1], sys.argv[2]],
-    stdin=None, env=environment(), cwd=None, timeout=1.0, max_output=10, limits=Limits())
+    stdin=None, env=environment(), cwd=None, timeout=1.0, max_output=10, limits=ChildLimits())
 if sys.argv[3] == 'killed':
     os.kill(os.getpid(), signal.SIGKILL)
-end_own_offspring() if sys.argv[3] == 'ends' else None
+end_offspring() if sys.argv[3] == 'ends' else None
 print('over', flush=True)
 sys.stdin.read()
 """
@@ -71,14 +73,6 @@ def owner(attack: str, folder: Path, how: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-
-
-def alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def gone(pids: list[int], seconds: float) -> bool:
@@ -104,11 +98,12 @@ def test_nothing_outlives_the_step(attack: str, tmp_path: Path) -> None:
     assert gone(left, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ["stops both", "stops the guard"])
-def test_a_stopped_launcher_goes_on_when_its_worker_is_killed(
+def test_a_stopped_launcher_continues_when_its_worker_is_killed(
     attack: str, tmp_path: Path
 ) -> None:
-    """Nobody else is there to end what is below it."""
+    """No other process ends its descendants."""
     process = owner(ATTACKS[attack], tmp_path, "killed")
     below: set[int] = set()
     while process.poll() is None:
@@ -125,6 +120,7 @@ def test_a_stopped_launcher_goes_on_when_its_worker_is_killed(
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_launcher_that_stays_stopped_is_ended_by_who_started_it(
     tmp_path: Path,
 ) -> None:

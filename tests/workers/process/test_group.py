@@ -24,7 +24,7 @@ while not made._ended(job):
     time.sleep(0.01)
 killed, killpg = [], os.killpg
 def noted(group, number):
-    # Its leader is dead and not reaped: nobody else can have got its number.
+    # Its leader is dead and not reaped: no other process can have its number.
     killed.append((group == job, open(f"/proc/{group}/stat").read().split()[2]))
     killpg(group, number)
 os.killpg = noted

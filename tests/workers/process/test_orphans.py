@@ -8,12 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from living_processes import alive
+from waiting import until
 
-from workers.process import Finished, Limits, ProcessRunner, environment
+from workers.process.job import ChildLimits, environment
+from workers.process.runner import Finished, ProcessRunner
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="needs a subreaper and /proc"
@@ -39,10 +42,11 @@ time.sleep(120)
 OWNER = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from workers.process import Limits, ProcessRunner
+from workers.process.job import ChildLimits
+from workers.process.runner import ProcessRunner
 ProcessRunner().run([sys.executable, '-I', '-S', '-c', sys.argv[2], sys.argv[3]],
     stdin=b'x' * 1000000, env={}, cwd=None, timeout=100, max_output=10,
-    limits=Limits())
+    limits=ChildLimits())
 """
 TREE_SIZE = 7
 
@@ -55,17 +59,8 @@ def run(runner: ProcessRunner, *argv: str, timeout: float = 30) -> Finished:
         cwd=None,
         timeout=timeout,
         max_output=1000,
-        limits=Limits(),
+        limits=ChildLimits(),
     )
-
-
-def state(pid: int) -> str:
-    """Gives the state letter of a process, "" when it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return stat.rpartition(")")[2].split()[0]
 
 
 def below(pid: int) -> list[int]:
@@ -81,21 +76,13 @@ def below(pid: int) -> list[int]:
     return found
 
 
-def until(condition: Callable[[], bool], seconds: float) -> float:
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, "did not happen in time"
-        time.sleep(0.005)
-    return time.monotonic() - begun
-
-
 def pids(folder: Path) -> list[int]:
     return [int(path.name) for path in folder.iterdir()]
 
 
 def gone(those: list[int]) -> bool:
     # A zombie is dead; who reaps it is PID 1's business.
-    return all(state(pid) in ("", "Z") for pid in those)
+    return not any(map(alive, those))
 
 
 @pytest.fixture
@@ -109,7 +96,7 @@ def runner() -> Iterator[ProcessRunner]:
 
 
 def guard_of(runner: ProcessRunner) -> int:
-    (launcher,) = runner._all
+    (launcher,) = runner.launchers.all
     return launcher.process.pid
 
 
@@ -129,7 +116,7 @@ def test_kill_of_the_owner(tmp_path: Path, round_: int) -> None:
         stderr=subprocess.DEVNULL,
     )
     until(lambda: len(pids(tmp_path)) == TREE_SIZE, 15)
-    everyone = [pid for pid in below(owner.pid) if state(pid) != "Z"]
+    everyone = [pid for pid in below(owner.pid) if alive(pid)]
     assert len(everyone) == TREE_SIZE + 2
     owner.kill()
     took = until(lambda: gone(everyone + pids(tmp_path)), 3)
@@ -167,7 +154,8 @@ def children(pid: int) -> list[int]:
     ]
 
 
-def test_a_stopped_launcher_does_not_hold_the_caller(
+@pytest.mark.slow
+def test_a_stopped_launcher_does_not_block_the_caller(
     runner: ProcessRunner, tmp_path: Path
 ) -> None:
     run(runner, "true")
@@ -192,7 +180,7 @@ def test_a_launcher_killed_in_between_is_replaced(
         victim = guard if who == "guard" else children(guard)[0]
         os.kill(victim, signal.SIGKILL)
         assert run(runner, "echo", "b").stdout == b"b\n"
-    assert len(runner._all) == 1
+    assert len(runner.launchers.all) == 1
 
 
 def test_polite_signals_do_not_end_a_launcher(runner: ProcessRunner) -> None:

@@ -1,4 +1,4 @@
-"""What a worker was started with, looked for by a child process; with real processes."""
+"""A child process that searches for its worker's environment; with real processes."""
 
 import json
 import os
@@ -13,13 +13,12 @@ import pytest
 
 import workers.process
 from blueprints import child_programs
-from workers import kin
-from workers.process import privacy
+from workers.process import posix
 
 CANARY = "canary-of-the-worker"
 NOBODY = 65534
 
-# Climbs up its parents; tells of each its pid and whether it showed the secret.
+# Climbs up its parents; prints the pid of each and whether it showed the secret.
 CLIMBER = f"""
 import json, os
 def sees(path, start=None):
@@ -50,8 +49,9 @@ print(json.dumps(told))
 # A worker as its child processes see it: a main process, and a pool's child below it.
 WORKER = """
 import os, sys
-from workers.process import Limits, ProcessRunner, environment
-from workers.process.privacy import hide
+from workers.process.job import ChildLimits, environment
+from workers.process.posix import hide
+from workers.process.runner import ProcessRunner
 if sys.argv[1] == "hidden":
     hide()
 assert "KEY" in os.environ
@@ -62,7 +62,7 @@ if pid:
 runner = ProcessRunner()
 done = runner.run(
     [sys.executable, "-I", "-S", "-c", sys.argv[2]], stdin=None, env=environment(),
-    cwd=None, timeout=20.0, max_output=1 << 20, limits=Limits(),
+    cwd=None, timeout=20.0, max_output=1 << 20, limits=ChildLimits(),
 )
 runner.close()
 sys.stdout.buffer.write(b"%d %d %s" % (os.getppid(), os.getpid(), done.stdout))
@@ -77,7 +77,6 @@ def house() -> Iterator[Path]:
     source = Path(workers.process.__file__).parent
     shutil.copytree(source, place / "workers" / "process")
     (place / "workers" / "__init__.py").touch()
-    shutil.copy(kin.__file__, place / "workers")
     (place / "blueprints").mkdir()
     (place / "blueprints" / "__init__.py").touch()
     shutil.copy(child_programs.__file__, place / "blueprints")
@@ -143,5 +142,5 @@ def test_a_proc_that_hides_processes_is_known(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mounts: str, hides: bool
 ) -> None:
     (tmp_path / "mounts").write_text(mounts)
-    monkeypatch.setattr(privacy, "MOUNTS", tmp_path / "mounts")
-    assert privacy.proc_hides() is hides
+    monkeypatch.setattr(posix, "MOUNTS", tmp_path / "mounts")
+    assert posix.proc_hides() is hides

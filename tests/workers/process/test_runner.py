@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from workers.process import Finished, Limits, ProcessRunner, environment
+from workers.process.job import ChildLimits, environment
+from workers.process.runner import Finished, ProcessRunner
 
 PY = sys.executable
 
@@ -34,7 +35,7 @@ def run(runner: ProcessRunner) -> Callable[..., Finished]:
             "cwd": None,
             "timeout": 20.0,
             "max_output": 1 << 20,
-            "limits": Limits(),
+            "limits": ChildLimits(),
         }
         return runner.run(list(argv), **given | changes)
 
@@ -223,7 +224,7 @@ def test_callback_error_kills_and_is_raised(
     assert run("true").exit_code == 0
 
 
-def test_environment_holds_only_what_is_allowed(
+def test_environment_has_only_what_is_allowed(
     run: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "hunter2")
@@ -263,9 +264,9 @@ def test_signals_are_at_their_defaults(run: Callable[..., Finished]) -> None:
 def test_limits(run: Callable[..., Finished], tmp_path: Path) -> None:
     code = (
         "import resource as r; print([r.getrlimit(x) for x in "
-        "(r.RLIMIT_CORE, r.RLIMIT_CPU, r.RLIMIT_NOFILE, r.RLIMIT_FSIZE, r.RLIMIT_AS)])"
+        "(r.RLIMIT_CORE, r.RLIMIT_CPU, r.RLIMIT_NOFILE, r.RLIMIT_FSIZE, r.RLIMIT_DATA)])"
     )
-    limits = Limits(cpu_s=5, open_files=32, file_size=1000, address_space=512 << 20)
+    limits = ChildLimits(cpu_s=5, open_files=32, file_size=1000, memory=512 << 20)
     done = run(*python(code), limits=limits)
     assert eval(done.stdout) == [
         (0, 0),
@@ -280,11 +281,9 @@ def test_limits(run: Callable[..., Finished], tmp_path: Path) -> None:
     )
     assert done.signal == signal.SIGXFSZ
     assert target.stat().st_size == 1000
-    done = run(*python("while True: pass"), limits=Limits(cpu_s=1))
+    done = run(*python("while True: pass"), limits=ChildLimits(cpu_s=1))
     assert done.signal == signal.SIGXCPU
-    done = run(
-        *python("b = bytearray(1 << 30)"), limits=Limits(address_space=300 << 20)
-    )
+    done = run(*python("b = bytearray(1 << 30)"), limits=ChildLimits(memory=300 << 20))
     assert b"MemoryError" in done.stderr
 
 
@@ -337,7 +336,7 @@ def test_refused(runner: ProcessRunner, changes: dict[str, Any], message: str) -
         "cwd": None,
         "timeout": 1,
         "max_output": 1,
-        "limits": Limits(),
+        "limits": ChildLimits(),
     }
     with pytest.raises(ValueError, match=message):
         runner.run(**given | changes)
@@ -363,8 +362,8 @@ def test_what_a_program_forks_at_once_is_limited_too(
 ) -> None:
     """Also under limits that its launcher could not live with itself."""
     code = "(sleep 0.05; ulimit -t; ulimit -S -n; ulimit -d) & wait"
-    generous = Limits(cpu_s=3000, memory=1 << 30, open_files=100)
-    tight = Limits(cpu_s=2, memory=32 << 20, open_files=50)
+    generous = ChildLimits(cpu_s=3000, memory=1 << 30, open_files=100)
+    tight = ChildLimits(cpu_s=2, memory=32 << 20, open_files=50)
     for limits, shown in ((generous, "3000 100 1048576"), (tight, "2 50 32768")):
         for _ in range(20):
             done = run("sh", "-c", code, limits=limits)

@@ -1,4 +1,4 @@
-"""Runs agents of the kind subprocess as their Blueprint says, through the compiler."""
+"""Runs agents of the kind subprocess from their Blueprint, through the compiler."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,8 +8,8 @@ import pytest
 
 from engine.blueprint import Program, compile_blueprint
 from engine.ports import StepCall
-from engine.run.outcomes import Outcome
-from engine.run.outputs import OutputEvent
+from engine.run.attempt.outcomes import Outcome
+from engine.run.journal.outputs import OutputEvent
 from workers.spawners.subprocess import SubprocessSpawner
 
 PYTHON = [sys.executable, "-I", "-S", "-B", "-c"]
@@ -24,7 +24,7 @@ def program_of(agents: list[dict[str, Any]], **more: Any) -> Program:
 
 
 class Children:
-    """Makes attempts of agents and keeps what they said meanwhile."""
+    """Makes attempts of agents and keeps their output events."""
 
     def __init__(self) -> None:
         self.spawner = SubprocessSpawner()
@@ -35,7 +35,7 @@ class Children:
     ) -> Outcome:
         """Make one attempt of an agent of a program."""
         given = {
-            "run": "R-1", "gen": 1, "place": "/children/0", "step_id": "ST-1",
+            "run": "R-1", "gen": 1, "place": "/children/0",
             "agent": program.agents[name], "attempt": 2, "input": value,
             "timeout_s": 20.0, "emit": self.events.append,
         }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Attackers that fill what a worker holds for an agent: how much of its memory they get."""
+"""Attackers that fill the buffers of a worker: how much of its memory they get."""
 
 import json
 import os
@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
+from attempt_owner import Owner
 
-from blueprints.agents import agent_function
+from engine.agents import agent_function
 from engine.blueprint.program import Agent
-from engine.run.attempts import make_attempt
-from engine.run.emitter import Emitter, Outlet
-from engine.run.turn import Limits
+from engine.run.attempt.attempts import make_attempt
+from engine.run.attempt.emitter import Emitter, Outlet
+from engine.run.limits import Limits
 from engine.store.base import Ref
 from workers.spawners.lua import LuaSpawner
 from workers.spawners.python_fn import PythonFunctionSpawner
@@ -21,7 +23,7 @@ from workers.spawners.subprocess import SubprocessSpawner
 
 MIB = 1024 * 1024
 MOST = 128 * MIB
-"""Sixteen times what may be printed, which is held as it came, as text and as a value."""
+"""Sixteen times the allowed output, which is kept as bytes, as text and as a value."""
 TIMEOUT_MS = 4000
 
 pytestmark = pytest.mark.slow
@@ -152,18 +154,6 @@ class Nowhere:
         return "ok"
 
 
-class Owner:
-    """Who makes an attempt."""
-
-    owned_at = 0.0
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-
-    def claim(self) -> Any:
-        return Ref("R-1", 1, ""), 0, "nonce"
-
-
 def attempt(agent: Agent) -> Any:
     """Make an attempt as a worker does; its outcome and what its end adds to the journal."""
     made = {
@@ -205,7 +195,7 @@ def in_a_process(work: Callable[[], Any]) -> dict[str, Any]:
                 "text": len(outcome.text),
                 "type": len(outcome.error_type),
                 "stats": len(json.dumps(outcome.stats)),
-                "events": len(json.dumps(events)),
+                "events": len(orjson.dumps(events)),
             }
             os.write(writer, json.dumps(told).encode())
         finally:

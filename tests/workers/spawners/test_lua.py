@@ -1,4 +1,4 @@
-"""The kind lua: what a script is given, and what its end means for the step."""
+"""The kind lua: the names of a script, and how its end becomes the step's."""
 
 import time
 from collections.abc import Iterator
@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from first_step import STEP_ID
 
-from blueprints.agents import AgentFailed, Step
+from engine.agents import AgentFailed, AgentStep
 from engine.blueprint import BlueprintInvalid, Program, compile_blueprint
 from engine.flow import evaluate
 from engine.ports import StepCall
-from engine.run.outcomes import Outcome
-from engine.run.outputs import Artifact, Log, OutputEvent, Progress
+from engine.run.attempt.outcomes import Outcome
+from engine.run.journal.outputs import Artifact, Log, OutputEvent, Progress
 from workers.spawners.lua import LuaSpawner
 
 STEP = {
@@ -23,7 +24,7 @@ STEP = {
 }
 
 
-def lookup(value: Any, *, step: Step) -> Any:
+def lookup(value: Any, *, step: AgentStep) -> Any:
     """A host function, found by its dotted path."""
     if value == "nobody":
         raise LookupError("no such order")
@@ -32,7 +33,7 @@ def lookup(value: Any, *, step: Step) -> Any:
     return {"asked": value, "by": step.agent, "id": step.step_id}
 
 
-def verbose(value: Any, *, step: Step) -> Any:
+def verbose(value: Any, *, step: AgentStep) -> Any:
     """A host function whose error has a long text."""
     raise ValueError("x" * 3000)
 
@@ -57,7 +58,7 @@ def program(**spec: Any) -> Program:
 def call(value: Any, timeout_s: float = 10.0, **spec: Any) -> StepCall:
     """A call of an agent as the compiler makes it."""
     agent = program(**spec).agents["grade"]
-    return StepCall("R-1", 1, "/children/0", "ST-1", agent, 2, value, timeout_s)
+    return StepCall("R-1", 1, "/children/0", agent, 2, value, timeout_s)
 
 
 def run(spawner: LuaSpawner, source: str, value: Any = None, **spec: Any) -> Outcome:
@@ -66,26 +67,23 @@ def run(spawner: LuaSpawner, source: str, value: Any = None, **spec: Any) -> Out
 
 def listening(step: StepCall, got: list[OutputEvent]) -> StepCall:
     return StepCall(
-        step.run, step.gen, step.place, step.step_id, step.agent, step.attempt,
+        step.run, step.gen, step.place, step.agent, step.attempt,
         step.input, step.timeout_s, step.cancelled, got.append,
     )  # fmt: skip
 
 
-# What the reference's tests ask of an in-process script (reference-surfaces §9).
-
-
-def test_ab1_a_scripts_value_lands_at_out(spawner: LuaSpawner) -> None:
+def test_a_scripts_value_lands_at_out(spawner: LuaSpawner) -> None:
     made = program(source="return {words = #_CTX.text, verdict = 'PASS'}")
 
     def dispatch(ref: str, value: Any) -> Any:
-        step = StepCall("R-1", 1, "/", "ST-1", made.agents[ref], 1, value, 10.0)
+        step = StepCall("R-1", 1, "/", made.agents[ref], 1, value, 10.0)
         return spawner.run(step).value
 
     end = evaluate(made.flow, {"d": {"text": "abc"}}, dispatch)
     assert end["d"]["grade"] == {"words": 3, "verdict": "PASS"}
 
 
-def test_ab4_the_last_part_of_a_name_comes_last(spawner: LuaSpawner) -> None:
+def test_the_last_part_of_a_name_comes_last(spawner: LuaSpawner) -> None:
     got: list[OutputEvent] = []
     source = (
         "emit.artifact('verdict', 'REDO') emit.artifact('notes', {1})"
@@ -97,11 +95,11 @@ def test_ab4_the_last_part_of_a_name_comes_last(spawner: LuaSpawner) -> None:
     ]  # fmt: skip
 
 
-def test_ab7_without_parts_the_value_is_plain(spawner: LuaSpawner) -> None:
+def test_without_parts_the_value_is_plain(spawner: LuaSpawner) -> None:
     assert run(spawner, "return {1, 'two'}") == Outcome("passed", [1, "two"])
 
 
-IDS = {"task_id": "ST-1", "agent": "grade", "attempt": 2, "run_id": "R-1"}
+IDS = {"task_id": STEP_ID, "agent": "grade", "attempt": 2, "run_id": "R-1"}
 BOTH = "return {_TASK_METADATA, _AGENT_CTX}"
 
 
@@ -110,10 +108,10 @@ def declared(source: str, meta: Any = None, **more: Any) -> StepCall:
     agent = {"name": "grade", "kind": "lua", "spec": {"source": source}, "meta": meta}
     document = {"id": "t", "flow": STEP, "agents": [agent], **more}
     made = compile_blueprint(document, kinds=["lua"]).agents["grade"]
-    return StepCall("R-1", 1, "/children/0", "ST-1", made, 2, None, 10.0)
+    return StepCall("R-1", 1, "/children/0", made, 2, None, 10.0)
 
 
-def test_ab13_task_metadata_reaches_the_script(spawner: LuaSpawner) -> None:
+def test_task_metadata_reaches_the_script(spawner: LuaSpawner) -> None:
     metadata = {"issue": 7, "labels": ["a", None], "more": {}}
     step = declared(BOTH, default_agent_ctx={"task_metadata": metadata})
     assert spawner.run(step).value == [metadata, {**IDS, "task_metadata": metadata}]
@@ -123,7 +121,7 @@ def test_ab13_task_metadata_reaches_the_script(spawner: LuaSpawner) -> None:
     assert spawner.run(step).value[0] == {}
 
 
-def test_ab14_declared_context_reaches_the_script(spawner: LuaSpawner) -> None:
+def test_declared_context_reaches_the_script(spawner: LuaSpawner) -> None:
     tiers = {
         "default_agent_ctx": {"lang": "fr", "unit": "m", "task_id": "forged"},
         "metas": [{"name": "house", "ctx": {"unit": "km", "tone": "dry"}}],
@@ -147,7 +145,7 @@ def test_ab14_declared_context_reaches_the_script(spawner: LuaSpawner) -> None:
         ({"exclude": ["task_metadata"]}, {*IDS, "lang"}),
     ],
 )
-def test_a_context_policy_holds_for_scripts(
+def test_a_context_policy_applies_to_scripts(
     policy: dict[str, Any], seen: set[str], spawner: LuaSpawner
 ) -> None:
     context = {"lang": "fr", "task_metadata": {"issue": 7}}
@@ -157,7 +155,7 @@ def test_a_context_policy_holds_for_scripts(
     assert metadata == ({"issue": 7} if "task_metadata" in seen else {})
 
 
-def test_ab15_sibling_modules_load(
+def test_sibling_modules_load(
     spawner: LuaSpawner, settings: Any, tmp_path: Path
 ) -> None:
     settings.SWARM_LUA_DIRS = [str(tmp_path)]
@@ -175,7 +173,7 @@ def test_ab15_sibling_modules_load(
 def test_a_script_has_its_globals(spawner: LuaSpawner) -> None:
     source = "return {_PROMPT, _AGENT, _TASK_ID, _ATTEMPT, _CTX}"
     assert run(spawner, source, {"a": []}).value == [
-        '{"a":[]}', "grade", "ST-1", 2, {"a": []},
+        '{"a":[]}', "grade", STEP_ID, 2, {"a": []},
     ]  # fmt: skip
     assert run(spawner, "return _PROMPT .. tostring(_CTX)", "hi").value == "hinil"
 
@@ -263,9 +261,9 @@ def test_an_input_beyond_the_memory_limit_names_what_to_change(
     outcome = run(spawner, "return 1", "x" * 2_000_000, limits=less)
     assert (outcome.kind, outcome.permanent) == ("failed", True)
     assert outcome.error_type == "LuaMemory"
-    assert outcome.text.startswith("what it is given, 2000")
+    assert outcome.text.startswith("its source and input, 2000")
     assert outcome.text.endswith(
-        " bytes, does not fit in 1048576 bytes of memory;"
+        " bytes, do not fit in 1048576 bytes of memory;"
         " spec.limits.memory_bytes or SWARM_LUA_MEMORY allows more"
     )
 
@@ -324,7 +322,7 @@ def test_host_functions_are_wired_in_the_settings(
         "LUA_FUNCTIONS": {"lookup": f"{__name__}.lookup"},
     }
     assert run(spawner, "return host.lookup('o-7')").value == {
-        "asked": "o-7", "by": "grade", "id": "ST-1",
+        "asked": "o-7", "by": "grade", "id": STEP_ID,
     }  # fmt: skip
     caught = (
         "local ok, e = pcall(host.lookup, 'nobody') return {e.kind, e.text, e.name}"
@@ -354,16 +352,14 @@ def test_the_text_of_a_scripts_error_is_cut(spawner: LuaSpawner) -> None:
     assert len(outcome.text) == 4000
 
 
-def test_without_host_functions_a_script_is_told_so(spawner: LuaSpawner) -> None:
+def test_without_host_functions_a_call_is_an_error(spawner: LuaSpawner) -> None:
     text = run(spawner, "return host.lookup(1)").text
     assert 'no host function is named "lookup"; none is registered' in text
 
 
 def test_work_in_vain_is_ended(spawner: LuaSpawner) -> None:
     step = call(None, source="while true do end")
-    vain = StepCall(
-        step.run, 1, step.place, step.step_id, step.agent, 1, None, 10.0, lambda: True
-    )
+    vain = StepCall(step.run, 1, step.place, step.agent, 1, None, 10.0, lambda: True)
     outcome = spawner.run(vain)
     assert (outcome.kind, outcome.text, outcome.permanent) == (
         "failed",
@@ -430,9 +426,7 @@ def test_a_name_does_not_lead_out_of_the_folder(
     agent = program(fn_id="x").agents["grade"]
     spec = {**agent.spec, "fn_id": name}
     agent = type(agent)(agent.name, agent.kind, agent.queue, 1000, spec=spec)
-    outcome = spawner.run(
-        StepCall(step.run, 1, step.place, step.step_id, agent, 1, None, 10.0)
-    )
+    outcome = spawner.run(StepCall(step.run, 1, step.place, agent, 1, None, 10.0))
     assert (outcome.kind, outcome.permanent) == ("failed", True)
     assert "is no name of a script" in outcome.text
 
@@ -448,7 +442,7 @@ def test_a_link_does_not_lead_out_of_the_folder(
         assert "leads out of" in outcome.text
 
 
-def test_a_script_that_becomes_a_link_is_looked_at_again(
+def test_a_script_that_becomes_a_link_is_checked_again(
     folder: Path, spawner: LuaSpawner
 ) -> None:
     (folder / "grade.lua").write_text("return 'inside'")
@@ -458,7 +452,7 @@ def test_a_script_that_becomes_a_link_is_looked_at_again(
     assert "leads out of" in spawner.run(call(1, fn_id="grade")).text
 
 
-def test_an_unknown_script_is_told_with_the_nearest(
+def test_an_unknown_script_is_reported_with_the_nearest(
     folder: Path, spawner: LuaSpawner
 ) -> None:
     (folder / "grade.lua").write_text("return 1")
@@ -468,14 +462,14 @@ def test_an_unknown_script_is_told_with_the_nearest(
         "no Lua script is registered as 'graed'; did you mean 'grade'?"
     )
     (folder / "latin.lua").write_bytes(b"return '\xff'")
-    assert "byte 8 is not UTF-8" in spawner.run(call(1, fn_id="latin")).text
+    assert "byte 8: not UTF-8" in spawner.run(call(1, fn_id="latin")).text
 
 
 # The spec
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ({}, "$.agents[0].spec: expected 'source' or 'fn_id'"),
         ({"label": "x"}, "expected 'source' or 'fn_id'"),
@@ -492,7 +486,9 @@ def test_an_unknown_script_is_told_with_the_nearest(
         ({"source": "x", "big_integers": "txt"}, "did you mean 'text'?"),
     ],
 )
-def test_a_bad_spec_is_refused_with_its_place(spec: dict[str, Any], said: str) -> None:
+def test_a_bad_spec_is_refused_with_its_place(
+    spec: dict[str, Any], message: str
+) -> None:
     with pytest.raises(BlueprintInvalid) as caught:
         program(**spec)
-    assert said in str(caught.value)
+    assert message in str(caught.value)

@@ -4,24 +4,23 @@ import signal
 import sys
 import threading
 import time
+from bdb import BdbQuit
 from typing import Any
 
 import pytest
+from first_step import STEP_ID
 
-from blueprints.agents import (
+from blueprints.agent_modules import broken_modules
+from engine.agents import (
     AgentFailed,
-    AgentModuleBroken,
+    AgentResult,
     agent_function,
     blocked,
-    load_modules,
     registered,
-)
-from blueprints.agents import (
-    Outcome as Answer,
 )
 from engine.blueprint.program import Agent
 from engine.ports import StepCall
-from engine.run.outcomes import Outcome
+from engine.run.attempt.outcomes import Outcome
 from workers.spawners.python_fn import PythonFunctionSpawner
 
 ANSWERS: dict[str, Any] = {}
@@ -37,7 +36,7 @@ def run(do: Any = None, *, fn: str = "test-any", timeout_s: float = 10.0) -> Out
     """Call a function as an agent."""
     ANSWERS["do"] = do
     agent = Agent("grader", "python_fn", "swarm.python_fn", 10_000, spec={"fn_id": fn})
-    call = StepCall("R-1", 1, "/children/0", "ST-1", agent, 2, {"n": 1}, timeout_s)
+    call = StepCall("R-1", 1, "/children/0", agent, 2, {"n": 1}, timeout_s)
     return PythonFunctionSpawner().run(call)
 
 
@@ -53,7 +52,7 @@ def fail(error: BaseException) -> Any:
 def test_what_a_function_returns_is_the_result() -> None:
     outcome = run(lambda value, step: [value, step.attempt, step.step_id, step.agent])
     assert outcome.kind == "passed"
-    assert outcome.value == [{"n": 1}, 2, "ST-1", "grader"]
+    assert outcome.value == [{"n": 1}, 2, STEP_ID, "grader"]
 
 
 def test_an_exception_fails_with_its_type_and_text() -> None:
@@ -63,7 +62,7 @@ def test_an_exception_fails_with_its_type_and_text() -> None:
     assert not outcome.permanent
 
 
-def test_agent_failed_says_whether_to_try_again() -> None:
+def test_agent_failed_decides_about_a_retry() -> None:
     assert run(fail(AgentFailed("no such order", permanent=True))).permanent
     outcome = run(fail(AgentFailed("try later")))
     assert (outcome.text, outcome.permanent) == ("try later", False)
@@ -71,12 +70,12 @@ def test_agent_failed_says_whether_to_try_again() -> None:
 
 def test_ok_false_is_blocked_and_carries_its_value() -> None:
     assert run(lambda value, step: blocked("REDO")).kind == "blocked"
-    outcome = run(lambda value, step: Answer({"why": "thin"}, ok=False))
+    outcome = run(lambda value, step: AgentResult({"why": "thin"}, ok=False))
     assert (outcome.kind, outcome.value) == ("blocked", {"why": "thin"})
-    assert run(lambda value, step: Answer(5)).value == 5
+    assert run(lambda value, step: AgentResult(5)).value == 5
 
 
-def test_a_function_that_asks_python_to_exit_fails_like_any_other() -> None:
+def test_a_function_that_calls_exit_fails_like_any_other() -> None:
     assert run(fail(SystemExit(3))).text == "SystemExit: 3"
 
 
@@ -124,7 +123,7 @@ def test_an_error_without_a_text_still_fails() -> None:
 def test_a_call_costs_little() -> None:
     ANSWERS["do"] = lambda value, step: None
     agent = Agent("a", "python_fn", "q", 10_000, spec={"fn_id": "test-any"})
-    call = StepCall("R-1", 1, "/x", "ST-1", agent, 1, None, 10.0)
+    call = StepCall("R-1", 1, "/x", agent, 1, None, 10.0)
     spawner = PythonFunctionSpawner()
     best = 1.0
     for _ in range(20):
@@ -165,17 +164,18 @@ def test_two_functions_of_one_name_are_refused_with_both_places() -> None:
         def other(value: Any, *, step: Any) -> Any:
             return value
 
-    assert "blueprints.agents.identity" in str(caught.value)
+    assert "engine.agents.identity" in str(caught.value)
 
 
 def test_a_broken_module_is_named_with_its_error(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     (tmp_path / "broken_agents.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(AgentModuleBroken, match="ZeroDivisionError") as caught:
-        load_modules(["broken_agents"])
-    assert "broken_agents" in str(caught.value)
+    settings.SWARM_AGENT_MODULES = ["broken_agents"]
+    fault = broken_modules()["broken_agents"]
+    assert "'broken_agents' (SWARM_AGENT_MODULES)" in fault
+    assert "ZeroDivisionError" in fault
     assert "broken_agents" not in sys.modules
 
 
@@ -184,7 +184,7 @@ def test_a_broken_module_does_not_hide_the_others(
 ) -> None:
     (tmp_path / "leaving_agents.py").write_text("raise SystemExit(3)\n")
     (tmp_path / "sound_agents.py").write_text(
-        "from blueprints.agents import agent_function\n"
+        "from engine.agents import agent_function\n"
         "@agent_function('test-sound')\n"
         "def sound(value, *, step):\n"
         "    return 'sound'\n"
@@ -198,7 +198,7 @@ def test_a_broken_module_does_not_hide_the_others(
     assert "SystemExit: 3; the agent module 'no_agents'" in outcome.text
 
 
-HALF = """from blueprints.agents import agent_function
+HALF = """from engine.agents import agent_function
 import test_half_imported
 
 @agent_function("test-half")
@@ -207,7 +207,7 @@ def half(value, *, step):
 
 import nothere
 """
-IMPORTED = """from blueprints.agents import agent_function
+IMPORTED = """from engine.agents import agent_function
 
 @agent_function("test-imported")
 def whole(value, *, step):
@@ -235,10 +235,10 @@ def test_no_function_of_a_broken_module_is_served(
 
 
 def test_a_name_taken_within_a_module_breaks_it_with_both_places(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     (tmp_path / "test_twice_agents.py").write_text(
-        "from blueprints.agents import agent_function\n"
+        "from engine.agents import agent_function\n"
         "@agent_function('test-twice')\n"
         "def one(value, *, step): ...\n"
         "@agent_function('test-twice')\n"
@@ -246,10 +246,26 @@ def test_a_name_taken_within_a_module_breaks_it_with_both_places(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(AgentModuleBroken) as caught:
-        load_modules(["test_twice_agents"])
+    settings.SWARM_AGENT_MODULES = ["test_twice_agents"]
+    fault = broken_modules()["test_twice_agents"]
     assert (
         "'test-twice' is defined twice: test_twice_agents.one at test_twice_agents.py:2"
-        " and test_twice_agents.one at test_twice_agents.py:4" in str(caught.value)
+        " and test_twice_agents.one at test_twice_agents.py:4" in fault
     )
     assert "test-twice" not in registered()
+
+
+def test_an_interrupt_of_the_process_is_no_failure_where_a_debugger_may_stop_it() -> (
+    None
+):
+    spawner = PythonFunctionSpawner()
+    spawner.interrupts = (KeyboardInterrupt, BdbQuit)
+    agent = Agent("g", "python_fn", "swarm.python_fn", 10, spec={"fn_id": "test-any"})
+    call = StepCall("R-1", 1, "/children/0", agent, 2, {"n": 1}, 10.0)
+    for error in (KeyboardInterrupt(), BdbQuit()):
+        ANSWERS["do"] = fail(error)
+        with pytest.raises(KeyboardInterrupt):
+            spawner.run(call)
+        assert run(fail(error)).kind == "failed"
+    ANSWERS["do"] = fail(ValueError("no"))
+    assert spawner.run(call).text == "ValueError: no"

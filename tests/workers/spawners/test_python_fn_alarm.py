@@ -1,4 +1,4 @@
-"""The kind python_fn: a timeout leaves none of logging's locks held."""
+"""The kind python_fn: a timeout leaves no lock of logging locked."""
 
 import logging
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blueprints.agents import agent_function
+from engine.agents import agent_function
 from engine.blueprint.program import Agent
 from engine.ports import StepCall
 from workers.spawners.python_fn import PythonFunctionSpawner
@@ -60,12 +60,12 @@ def logs(value: Any, *, step: Any) -> Any:
 def attempt() -> Any:
     spec = {"fn_id": "alarm-logs"}
     agent = Agent("a", "python_fn", "swarm.python_fn", 1000, spec=spec)
-    call = StepCall("R-1", 1, "/x", "ST-1", agent, 1, None, TIMEOUT_S)
+    call = StepCall("R-1", 1, "/x", agent, 1, None, TIMEOUT_S)
     return PythonFunctionSpawner().run(call)
 
 
 def is_free(lock: SlowLock) -> bool:
-    """Tell whether another thread gets the lock."""
+    """Return whether another thread gets the lock."""
     got: list[bool] = []
 
     def take() -> None:

@@ -1,4 +1,4 @@
-"""Functions that fork or close what is not theirs: only who was called comes back."""
+"""Functions that fork or close foreign descriptors: only the called process comes back."""
 
 import os
 import subprocess
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[3]
-# A process of its own: without the guard two test runs would go on from the fork.
+# A process of its own: without the guard two test runs would continue after the fork.
 SETUP = """
 import asyncio, multiprocessing, os, sys, threading, time
 import django
 django.setup()
-from blueprints.agents import agent_function
+from engine.agents import agent_function
 from engine.blueprint.program import Agent
 from engine.ports import StepCall
 from workers.spawners.python_fn import PythonFunctionSpawner
@@ -21,7 +21,7 @@ from workers.spawners.python_fn import PythonFunctionSpawner
 def call(fn, do, emit=lambda event: None):
     spec = {"fn_id": fn}
     agent = Agent("a", "python_fn", "swarm.python_fn", 10_000, spec=spec)
-    args = ("R-1", 1, "/", "ST-1", agent, 1, do, 10.0)
+    args = ("R-1", 1, "/", agent, 1, do, 10.0)
     outcome = PythonFunctionSpawner().run(StepCall(*args, emit=emit))
     print(outcome.kind, outcome.value, outcome.text)
 """

@@ -1,9 +1,9 @@
-"""The kind python_fn: checked inputs, async functions, logs, and what steps say."""
+"""The kind python_fn: checked inputs, async functions, logs, and output events."""
 
 import asyncio
 import functools
-import json
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,29 +12,29 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 import pytest
+from attempt_owner import Owner
+from called_functions import DO, bad_part, deep, in_time, no_agent, run
 from django.core.management import call_command
 from pydantic import BaseModel, Field
 
-from blueprints.agent_inputs import AnnotationUnusable, input_check
-from blueprints.agents import (
-    AgentFailed,
-    Step,
+from engine.agent_inputs import AnnotationUnusable, input_check
+from engine.agents import (
+    AgentFunction,
+    AgentStep,
     agent_function,
     blocked,
-    find_prepared,
+    code_place,
+    find_function,
 )
-from blueprints.code_places import code_place
 from engine.blueprint.program import Agent
 from engine.ports import StepCall
-from engine.run.emitter import Emitter, Outlet
-from engine.run.outcomes import Outcome
-from engine.run.outputs import Artifact, Log, OutputEvent, Partial, Progress
-from engine.run.turn import Limits
-from engine.store.base import Ref
+from engine.run.attempt.emitter import Emitter, Outlet
+from engine.run.journal.outputs import Artifact, Log, OutputEvent, Partial, Progress
+from engine.run.limits import Limits
+from workers.spawners import PRINTED
 from workers.spawners.python_fn import PythonFunctionSpawner
 from workers.spawners.step_log import running
 
-DO: dict[str, Any] = {}
 agent_logger = logging.getLogger("test_io_agents")
 
 
@@ -89,33 +89,10 @@ def opaque(value: Opaque, *, step: Any) -> Any:
     return 1
 
 
-@agent_function("io-any")
-def anything(value: Any, *, step: Any) -> Any:
-    return DO["do"](value, step)
-
-
-@agent_function("io-async")
-async def in_time(value: Any, *, step: Any) -> Any:
-    return await DO["do"](value, step)
-
-
-def run(
-    fn: str, value: Any = None, do: Any = None, *, timeout_s: float = 10.0
-) -> tuple[Outcome, list[OutputEvent]]:
-    """Call a function as an agent; its outcome and what it emitted."""
-    DO["do"] = do
-    said: list[OutputEvent] = []
-    agent = Agent("grader", "python_fn", "q", 10_000, spec={"fn_id": fn})
-    call = StepCall(
-        "R-1", 1, "/a", "ST-1", agent, 1, value, timeout_s, emit=said.append
-    )
-    return PythonFunctionSpawner().run(call), said
-
-
 ORDER = {"customer": "x", "due": "2026-03-01", "lanes": [{"words": 3}]}
 
 
-def test_an_input_becomes_what_its_annotation_says() -> None:
+def test_an_input_becomes_a_value_of_its_annotation() -> None:
     assert run("io-order", ORDER)[0].value == ["Order", 2026, ["untitled"]]
     assert run("io-words", [1, 2])[0].value == 3
     assert run("io-mode", None)[0].value is None
@@ -123,7 +100,7 @@ def test_an_input_becomes_what_its_annotation_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fn", "value", "told"),
+    ("fn", "value", "message"),
     [
         ("io-order", {**ORDER, "lanes": [{"words": -1}]}, "$.lanes[0].words: Input"),
         ("io-order", {**ORDER, "due": "soon"}, "$.due: "),
@@ -135,13 +112,13 @@ def test_an_input_becomes_what_its_annotation_says() -> None:
     ],
 )
 def test_an_input_that_does_not_fit_fails_for_good_and_names_the_field(
-    fn: str, value: Any, told: str
+    fn: str, value: Any, message: str
 ) -> None:
     outcome, _ = run(fn, value)
     assert (outcome.kind, outcome.permanent) == ("failed", True)
     assert outcome.error_type == "InputRefused"
     assert outcome.text.startswith(f"the input does not fit {fn!r}: ")
-    assert told in outcome.text
+    assert message in outcome.text
 
 
 def test_a_refusal_does_not_repeat_what_was_given() -> None:
@@ -160,17 +137,17 @@ def test_an_annotation_that_can_not_be_checked_is_named() -> None:
     assert "the annotation of 'value' of" in outcome.text
     assert "Opaque" in outcome.text
     with pytest.raises(AnnotationUnusable):
-        input_check(opaque)
+        input_check(AgentFunction(opaque, __name__, "here"))
 
 
 @pytest.mark.parametrize("fn", ["io-any", "identity"])
 def test_without_an_annotation_every_input_is_taken(fn: str) -> None:
-    found = find_prepared(fn)
+    found = find_function(fn)
     assert found is not None
-    assert found.check is None
+    assert input_check(found) is None
 
 
-async def _answers(value: Any, step: Step) -> Any:
+async def _answers(value: Any, step: AgentStep) -> Any:
     await asyncio.sleep(0.01)
     return blocked([value, step.place]) if value == "no" else value
 
@@ -181,14 +158,14 @@ def test_an_async_function_runs_to_its_end() -> None:
     assert (outcome.kind, outcome.value) == ("blocked", ["no", "/a"])
 
 
-async def _sleeps(value: Any, step: Step) -> Any:
+async def _sleeps(value: Any, step: AgentStep) -> Any:
     try:
         await asyncio.sleep(30)
     finally:
         DO["cleaned"] = True
 
 
-async def _blocks(value: Any, step: Step) -> Any:
+async def _blocks(value: Any, step: AgentStep) -> Any:
     time.sleep(30)
 
 
@@ -203,7 +180,7 @@ def _through(function: Any) -> Any:
 class _Callable:
     """An object that is called like an async function."""
 
-    async def __call__(self, value: Any, *, step: Step) -> Any:
+    async def __call__(self, value: Any, *, step: AgentStep) -> Any:
         await asyncio.sleep(0.01)
         return blocked(value)
 
@@ -240,7 +217,7 @@ def test_an_async_function_may_clean_up_at_its_timeout() -> None:
 
 
 def test_a_timeout_of_an_async_functions_own_is_a_failure() -> None:
-    async def do(value: Any, step: Step) -> Any:
+    async def do(value: Any, step: AgentStep) -> Any:
         raise TimeoutError("the shop does not answer")
 
     outcome, _ = run("io-async", None, do)
@@ -248,17 +225,17 @@ def test_a_timeout_of_an_async_functions_own_is_a_failure() -> None:
     assert outcome.kind == "failed"
 
 
-def test_a_step_says_how_far_it_is() -> None:
-    def do(value: Any, step: Step) -> Any:
+def test_a_step_emits_its_progress() -> None:
+    def do(value: Any, step: AgentStep) -> Any:
         step.progress("reading", "3 of 7")
         step.progress("writing")
         step.partial({"line": 1})
         step.artifact("plan.md", "# Plan")
         return "done"
 
-    outcome, said = run("io-any", None, do)
+    outcome, emitted = run("io-any", None, do)
     assert outcome.value == "done"
-    assert said == [
+    assert emitted == [
         Progress("reading", "3 of 7"),
         Progress("writing"),
         Partial({"line": 1}),
@@ -267,7 +244,7 @@ def test_a_step_says_how_far_it_is() -> None:
 
 
 def test_what_a_step_showed_does_not_change_afterwards() -> None:
-    def do(value: Any, step: Step) -> Any:
+    def do(value: Any, step: AgentStep) -> Any:
         chunk = [1]
         step.partial(chunk)
         chunk.append(2)
@@ -276,17 +253,17 @@ def test_what_a_step_showed_does_not_change_afterwards() -> None:
 
 
 @pytest.mark.parametrize(
-    ("say", "told"),
+    ("say", "message"),
     [
         (lambda step: step.artifact("", 1), "the name of a part must not be blank"),
         (lambda step: step.artifact("plan", {1}), "artifact 'plan': "),
         (lambda step: step.partial(float("nan")), "a partial: "),
     ],
 )
-def test_what_can_not_be_said_is_an_error_where_it_is_said(say: Any, told: str) -> None:
-    outcome, said = run("io-any", None, lambda value, step: say(step))
-    assert outcome.text.startswith(f"ValueError: {told}")
-    assert all(isinstance(event, Log) for event in said)
+def test_an_invalid_event_is_an_error_at_its_call(say: Any, message: str) -> None:
+    outcome, emitted = run("io-any", None, lambda value, step: say(step))
+    assert outcome.text.startswith(f"ValueError: {message}")
+    assert all(isinstance(event, Log) for event in emitted)
 
 
 @pytest.fixture
@@ -299,7 +276,7 @@ def loud() -> Iterator[None]:
 
 @pytest.mark.usefixtures("loud")
 def test_what_a_function_logs_goes_into_its_steps_log() -> None:
-    def do(value: Any, step: Step) -> Any:
+    def do(value: Any, step: AgentStep) -> Any:
         agent_logger.info("read %d files", 3)
         agent_logger.debug("not this")
         agent_logger.warning("slow")
@@ -320,7 +297,7 @@ def test_an_async_functions_tasks_log_too() -> None:
     async def child() -> None:
         agent_logger.info("from a task")
 
-    async def do(value: Any, step: Step) -> Any:
+    async def do(value: Any, step: AgentStep) -> Any:
         await asyncio.gather(child(), asyncio.to_thread(agent_logger.info, "a thread"))
 
     assert set(run("io-async", None, do)[1]) == {Log("from a task"), Log("a thread")}
@@ -328,7 +305,7 @@ def test_an_async_functions_tasks_log_too() -> None:
 
 @pytest.mark.usefixtures("loud")
 def test_what_a_functions_threads_log_goes_into_its_steps_log() -> None:
-    def do(value: Any, step: Step) -> None:
+    def do(value: Any, step: AgentStep) -> None:
         # The worker's own threads work for no step.
         for logger in (agent_logger, logging.getLogger("celery.worker")):
             work = threading.Thread(target=logger.warning, args=["from a thread"])
@@ -340,9 +317,9 @@ def test_what_a_functions_threads_log_goes_into_its_steps_log() -> None:
 
 @pytest.mark.usefixtures("loud")
 def test_nothing_is_captured_outside_a_call() -> None:
-    _, said = run("io-any", None, lambda value, step: agent_logger.info("in"))
+    _, emitted = run("io-any", None, lambda value, step: agent_logger.info("in"))
     agent_logger.info("out")
-    assert said == [Log("in")]
+    assert emitted == [Log("in")]
     assert running.emit is None
     run("io-any", None, lambda value, step: 1 / 0)
     assert running.emit is None
@@ -353,7 +330,7 @@ def test_a_log_line_that_can_not_be_formatted_fails_nothing(
 ) -> None:
     monkeypatch.setattr(logging, "raiseExceptions", False)
 
-    def do(value: Any, step: Step) -> Any:
+    def do(value: Any, step: AgentStep) -> Any:
         agent_logger.error("%d files", "three")
         return "done"
 
@@ -367,22 +344,22 @@ def test_the_loggers_of_agent_modules_are_as_loud_as_our_own(settings: Any) -> N
 
 def test_the_sample_modules_log_reaches_the_step() -> None:
     sample = logging.getLogger("blueprints.samples.functions")
-    _, said = run("io-any", None, lambda value, step: sample.error("x"))
-    assert said == [Log("ERROR x")]
+    _, emitted = run("io-any", None, lambda value, step: sample.error("x"))
+    assert emitted == [Log("ERROR x")]
 
 
 @pytest.mark.django_db
-def test_check_deploy_tells_a_broken_agent_module(
+def test_check_deploy_reports_a_broken_agent_module(
     settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     (tmp_path / "check_broken.py").write_text("raise RuntimeError('no licence')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     settings.SWARM_AGENT_MODULES = ["check_broken"]
     call_command("check", deploy=True)
-    told = capsys.readouterr().err
-    assert "swarm.W002" in told
-    assert "'check_broken' (SWARM_AGENT_MODULES) can't be imported" in told
-    assert "RuntimeError: no licence" in told
+    printed = capsys.readouterr().err
+    assert "swarm.W002" in printed
+    assert "'check_broken' (SWARM_AGENT_MODULES) can't be imported" in printed
+    assert "RuntimeError: no licence" in printed
     call_command("check")
     assert "swarm.W002" not in capsys.readouterr().err
 
@@ -394,24 +371,15 @@ class Silent:
         return "ok"
 
 
-class Owner:
-    """A turn as an emitter sees it."""
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-
-    def claim(self) -> tuple[Ref, int, str]:
-        return Ref("R-1", 1, "0"), 0, "a" * 12
-
-
 # Other tests may have left a callback with the collector: one that is cut short swallows
 # the alarm, which rings again.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_alarm_in_the_midst_of_speaking_leaves_no_lock_behind() -> None:
     outlet = Outlet(Silent(), Limits(), "w")  # type: ignore[arg-type]
     spawner = PythonFunctionSpawner()
 
-    def do(value: Any, step: Step) -> Any:
+    def do(value: Any, step: AgentStep) -> Any:
         while True:
             step.progress("round and round")
             agent_logger.error("round")
@@ -422,45 +390,79 @@ def test_an_alarm_in_the_midst_of_speaking_leaves_no_lock_behind() -> None:
     for number in range(50):
         emit = Emitter(outlet, Owner(), "/a", 1, "grader")
         timeout_s = 0.005 + number / 10_000
-        call = StepCall("R-1", 1, "/a", "ST", agent, 1, 1, timeout_s, emit=emit)
+        call = StepCall("R-1", 1, "/a", agent, 1, 1, timeout_s, emit=emit)
         outcome = spawner.run(call)
         assert outcome.kind == "timed_out"
-        # On a busy machine the alarm may ring before anything is said.
+        # On a busy machine the alarm may ring before any event is emitted.
         if emit.tail is not None:
             spoke += 1
             assert emit.tail.end(outcome) is outcome
     assert spoke > 10
 
 
-def _here(line: int, name: str) -> list[OutputEvent]:
-    place = code_place(__file__, line)
-    return [Log(f"raised at {place} in {name}")]
+def _raised_in(function: Any) -> list[OutputEvent]:
+    code = function.__code__
+    place = code_place(code.co_filename, code.co_firstlineno + 1)
+    return [Log(f"raised at {place} in {code.co_name}")]
 
 
-def _deep(text: str) -> Any:
-    return json.loads(text)
-
-
-def _bad_part(value: Any, step: Step) -> None:
-    step.artifact("", value)
-
-
-def _no_agent(value: Any, step: Step) -> None:
-    raise AgentFailed("no, thanks")
-
-
-def test_an_exception_says_in_the_steps_log_which_line_of_ours_it_came_from() -> None:
-    async def later(value: Any, step: Step) -> Any:
+def test_an_exception_has_its_line_of_ours_in_the_steps_log() -> None:
+    async def later(value: Any, step: AgentStep) -> Any:
         await asyncio.sleep(0)
-        return _deep("{")
+        return deep("{")
 
-    line = _deep.__code__.co_firstlineno + 1
-    # Not the line of json that raised it: that is nobody's mistake.
-    outcome, told = run("io-any", None, lambda value, step: _deep("{"))
+    # Not the line of json that raised it: the mistake is not there.
+    outcome, emitted = run("io-any", None, lambda value, step: deep("{"))
     assert outcome.text.startswith("JSONDecodeError: ")
-    assert told == _here(line, "_deep")
-    assert run("io-async", None, later)[1] == _here(line, "_deep")
-    line = _bad_part.__code__.co_firstlineno + 1
-    assert run("io-any", None, _bad_part)[1] == _here(line, "_bad_part")
+    assert emitted == _raised_in(deep)
+    assert run("io-async", None, later)[1] == _raised_in(deep)
+    assert run("io-any", None, bad_part)[1] == _raised_in(bad_part)
     # Its text is meant to say all.
-    assert run("io-any", None, _no_agent)[1] == []
+    assert run("io-any", None, no_agent)[1] == []
+
+
+def _printing(value: Any, step: AgentStep) -> Any:
+    print("rows", 3)
+    print("a\nb", end="")
+    print("c")
+    print("no newline", end="")
+    return 1
+
+
+def test_what_an_agent_prints_is_logged_line_by_line(capsys: Any) -> None:
+    outcome, told = run("io-any", None, _printing)
+    assert outcome.value == 1
+    assert told == [Log("rows 3"), Log("a"), Log("bc"), Log("no newline")]
+    assert capsys.readouterr().out == ""
+    print("after")
+    assert capsys.readouterr().out == "after\n"
+
+
+def test_a_function_that_closes_standard_output_silences_no_later_step() -> None:
+    def closing(value: Any, step: AgentStep) -> Any:
+        print("begun", end="")
+        sys.stdout.close()
+        print("after")
+
+    outcome, told = run("io-any", None, closing)
+    assert (outcome.kind, told) == ("passed", [Log("begun"), Log("after")])
+    assert run("io-any", None, lambda value, step: print("later"))[1] == [Log("later")]
+
+
+def test_a_handler_that_writes_to_standard_output_logs_no_line_of_itself() -> None:
+    def do(value: Any, step: AgentStep) -> Any:
+        handler = logging.StreamHandler(sys.stdout)
+        logging.getLogger(PRINTED).addHandler(handler)
+        try:
+            print("once")
+        finally:
+            logging.getLogger(PRINTED).removeHandler(handler)
+        return "done"
+
+    outcome, told = run("io-any", None, do)
+    assert (outcome.value, told) == ("done", [Log("once")])
+
+
+def test_printed_lines_are_as_loud_as_our_own(settings: Any) -> None:
+    loggers = settings.LOGGING["loggers"]
+    assert loggers[PRINTED]["level"] == loggers["engine"]["level"]

@@ -1,4 +1,4 @@
-"""A child's text as a result, and its parts: the AB ids of reference-surfaces 9."""
+"""A child's text as a result, and its parts."""
 
 import json
 import sys
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine.blueprint import BlueprintInvalid, compile_blueprint
-from engine.run.outputs import Final, to_wire
-from engine.testing import Simulator
+from engine.run.journal.outputs import Final, to_wire
+from workers.pytest_plugin import MakeSimulator
 from workers.spawners.subprocess import SubprocessSpawner
 
 STEP = {
@@ -38,11 +38,11 @@ def compiled(code: str = CAT, **spec: Any) -> Any:
 
 
 @pytest.fixture
-def out(spawner: SubprocessSpawner) -> Any:
+def out(spawner: SubprocessSpawner, swarm_simulator: MakeSimulator) -> Any:
     """A function that runs a step to its end; what is at `$.out`, or the failure."""
 
     def run(given: Any, code: str = CAT, **spec: Any) -> Any:
-        made = Simulator.over_memory({"subprocess": spawner})
+        made = swarm_simulator({"subprocess": spawner})
         made.launch(compiled(code, **spec), {"in": given})
         made.run()
         error = made.error()
@@ -66,7 +66,7 @@ def final(value: Any, *, ok: bool = True) -> dict[str, Any]:
     return {key: part for key, part in wire.items() if key != "by"}
 
 
-def test_ab4_parts_fold_by_name_and_the_last_one_wins(out: Any) -> None:
+def test_parts_fold_by_name_and_the_last_one_wins(out: Any) -> None:
     code = saying(
         artifact("a", 1), artifact("b", {"x": []}), artifact("a", 2), final("done")
     )
@@ -76,8 +76,8 @@ def test_ab4_parts_fold_by_name_and_the_last_one_wins(out: Any) -> None:
     }
 
 
-def test_ab5_containers_become_structure_and_scalars_stay_text(out: Any) -> None:
-    # Where nobody says otherwise, a plain child's output is JSON or raw text.
+def test_containers_become_structure_and_scalars_stay_text(out: Any) -> None:
+    # By default, a plain child's output is JSON or raw text.
     assert out('{"a": [1]}') == {"a": [1]}
     assert out("prose") == {"raw": "prose", "stderr": ""}
     # The text of a stream's final folds: containers to structure, also in a fence.
@@ -91,13 +91,13 @@ def test_ab5_containers_become_structure_and_scalars_stay_text(out: Any) -> None
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "12", "```json\n[1]\n```", "prose"])
-def test_ab6_text_is_never_parsed(text: str, out: Any) -> None:
+def test_text_is_never_parsed(text: str, out: Any) -> None:
     assert out(text + " \n", submit_format="text") == text
     stream = {"stream_mode": "ndjson_lines", "submit_format": "text"}
     assert out(None, saying(final(text)), **stream) == text
 
 
-def test_ab7_without_parts_the_value_is_plain(out: Any) -> None:
+def test_without_parts_the_value_is_plain(out: Any) -> None:
     assert out(None, saying(final({"a": 1})), stream_mode="ndjson_lines") == {"a": 1}
     assert out("plain", submit_format="text") == "plain"
 
@@ -119,23 +119,23 @@ def test_what_is_no_json_fails_for_good_with_its_beginning(
     text = "I am sorry, " + "x" * 200
     spec: Any = {"submit_format": "json"}
     if stream:
-        said = out(None, saying(final(text)), stream_mode="ndjson_lines", **spec)
+        result = out(None, saying(final(text)), stream_mode="ndjson_lines", **spec)
     else:
-        said = out(text, **spec)
-    assert "submit_format is json, but the result is no JSON" in said
-    assert said.endswith(text[:80] + "…")
+        result = out(text, **spec)
+    assert "submit_format is json, but the result is no JSON" in result
+    assert result.endswith(text[:80] + "…")
 
 
 def test_a_no_stays_a_no_also_as_json(out: Any) -> None:
     code = saying(final('{"why": 1}', ok=False))
-    said = out(None, code, stream_mode="ndjson_lines", submit_format="json")
-    assert "blocked" in said
-    assert '{"why":1}' in said
+    result = out(None, code, stream_mode="ndjson_lines", submit_format="json")
+    assert "blocked" in result
+    assert '{"why":1}' in result
 
 
 def test_a_failure_of_the_program_outranks_its_text(out: Any) -> None:
-    said = out("x", CAT + "; sys.exit(3)", submit_format="json")
-    assert said.endswith("exited with 3")
+    result = out("x", CAT + "; sys.exit(3)", submit_format="json")
+    assert result.endswith("exited with 3")
 
 
 def test_an_output_that_is_declared_has_no_submit_format() -> None:
@@ -146,17 +146,17 @@ def test_an_output_that_is_declared_has_no_submit_format() -> None:
 
 
 def test_the_last_final_wins_and_the_journal_names_who_wrote_each(
-    spawner: SubprocessSpawner,
+    spawner: SubprocessSpawner, swarm_simulator: MakeSimulator
 ) -> None:
     code = saying(final("draft"), {**final('{"n": 2}'), "by": "critic"})
-    made = Simulator.over_memory({"subprocess": spawner})
+    made = swarm_simulator({"subprocess": spawner})
     made.launch(compiled(code, stream_mode="ndjson_lines"), {"in": None})
     made.run()
     assert made.final()["out"] == {"n": 2}
-    told = [
+    codes = [
         wire for event in made.events() if event[0] == "output" for wire in event[4]
     ]
-    assert told == [
+    assert codes == [
         to_wire(Final("draft", by="child")),
         to_wire(Final({"n": 2}, by="critic")),
     ]

@@ -1,4 +1,4 @@
-"""The kind subprocess: real programs, what they print and how they end."""
+"""The kind subprocess: real programs, their output and their ends."""
 
 import sys
 import time
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from first_step import STEP_ID
 
 from engine.blueprint.program import Agent
 from engine.ports import StepCall, never
-from engine.run.outcomes import Outcome
-from engine.run.outputs import Log, no_output
+from engine.run.attempt.outcomes import Outcome
+from engine.run.journal.outputs import Log, no_output
 from workers.spawners.subprocess import SubprocessSpawner
 
 
@@ -35,9 +36,7 @@ def run(
     """Run Python code as the agent's program."""
     given = {"program": sys.executable, "args": ["-S", "-c", code], **spec}
     agent = Agent("child", "subprocess", "swarm.subprocess", 10_000, spec=given)
-    call = StepCall(
-        "R-1", 1, "/children/0", "ST-1", agent, 2, value, timeout_s, never, emit
-    )
+    call = StepCall("R-1", 1, "/children/0", agent, 2, value, timeout_s, never, emit)
     return spawner.run(call)
 
 
@@ -158,7 +157,7 @@ def test_the_child_knows_its_step_and_no_secret(
     code = "import os, json; print(json.dumps(dict(os.environ)))"
     got = run(spawner, code).value
     assert "canary" not in str(got)
-    assert got["SWARM_STEP_ID"] == "ST-1"
+    assert got["SWARM_STEP_ID"] == STEP_ID
     assert got["SWARM_ATTEMPT"] == "2"
 
 
@@ -168,7 +167,7 @@ def test_work_in_vain_is_ended(spawner: SubprocessSpawner) -> None:
         "args": ["-S", "-c", "import time; time.sleep(60)"],
     }
     agent = Agent("child", "subprocess", "swarm.subprocess", 10_000, spec=spec)
-    call = StepCall("R-1", 1, "/x", "ST-1", agent, 1, None, 10.0, lambda: True)
+    call = StepCall("R-1", 1, "/x", agent, 1, None, 10.0, lambda: True)
     outcome = spawner.run(call)
     assert (outcome.kind, outcome.text) == ("failed", "cancelled")
 
@@ -232,17 +231,17 @@ def test_standard_error_is_in_the_text_of_a_timeout(
 def test_standard_error_is_in_the_log_where_nothing_else_has_it(
     spawner: SubprocessSpawner,
 ) -> None:
-    said: list[Any] = []
+    emitted: list[Any] = []
     code = (
         "import sys; sys.stderr.write('deprecated\\nslow\\n'); sys.stderr.flush();"
         "print(sys.argv[1])"
     )
 
     def events(printed: str, **more: Any) -> list[Any]:
-        said.clear()
+        emitted.clear()
         args = ["-S", "-c", code + more.pop("then", ""), printed]
-        run(spawner, "", args=args, emit=said.append, **more)
-        return list(said)
+        run(spawner, "", args=args, emit=emitted.append, **more)
+        return list(emitted)
 
     lines = [Log("deprecated"), Log("slow")]
     assert events("[1]") == lines
@@ -250,7 +249,7 @@ def test_standard_error_is_in_the_log_where_nothing_else_has_it(
     assert events("{}", output={"ok_from": "/ok"}) == lines
     assert events("prose") == []
     assert events("[1]", then="; sys.exit(2)") == []
-    # A failure that is told without it.
+    # The failure has no such line.
     assert events("prose", submit_format="json") == lines
     assert events("x" * 500, limits={"output_bytes": 100}) == lines
 
@@ -258,16 +257,16 @@ def test_standard_error_is_in_the_log_where_nothing_else_has_it(
 def test_of_much_standard_error_the_end_is_in_the_log(
     spawner: SubprocessSpawner,
 ) -> None:
-    said: list[Any] = []
+    emitted: list[Any] = []
     code = (
         "import sys\nfor n in range(100): print('line', n, file=sys.stderr)\nprint(1)"
     )
-    assert run(spawner, code, emit=said.append).value == 1
-    told = [Log("(standard error: 80 earlier lines)")]
-    assert said == told + [Log(f"line {n}") for n in range(80, 100)]
+    assert run(spawner, code, emit=emitted.append).value == 1
+    notice = [Log("(standard error: 80 earlier lines)")]
+    assert emitted == notice + [Log(f"line {n}") for n in range(80, 100)]
 
 
-def test_who_ignores_the_signal_of_the_cpu_limit_is_told_of_it_too(
+def test_a_program_that_ignores_the_signal_of_the_cpu_limit_is_reported_for_it_too(
     spawner: SubprocessSpawner,
 ) -> None:
     code = (

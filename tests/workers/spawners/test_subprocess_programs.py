@@ -1,4 +1,4 @@
-"""No input chooses the program: it is found before the input is looked at."""
+"""No input chooses the program: it is found before the input is read."""
 
 import os
 import sys
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from first_step import STEP_ID
 
 from engine.blueprint import Program
-from engine.run.outcomes import Outcome
+from engine.run.attempt.outcomes import Outcome
 
 Attempt = Callable[..., Outcome]
 
@@ -40,7 +41,7 @@ def folder_with(place: Path, **files: str) -> Path:
 
 @pytest.fixture
 def trap(tmp_path: Path) -> Path:
-    """A folder that an input names, with programs that nobody asked for."""
+    """A folder that an input names, with programs that no Blueprint names."""
     says = "#!/bin/sh\necho '\"stolen\"'\n"
     return folder_with(tmp_path / "trap", tool=says, env=says, json_py="print(666)")
 
@@ -70,7 +71,7 @@ def test_a_word_is_not_looked_up_in_the_folder_of_the_input(
     outcome = attempt(given, argv=["tool"], env={"PATH": "{work_dir}"})
     assert "cannot run 'tool'" in outcome.text
     outcome = attempt(given, argv=["env"], env={"PATH": "{work_dir}:."})
-    assert "SWARM_STEP_ID=ST-1" in outcome.value["raw"]
+    assert f"SWARM_STEP_ID={STEP_ID}" in outcome.value["raw"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.run.outputs import Artifact, Final, Log, Partial, Progress
+from engine.run.journal.outputs import Artifact, Final, Log, Partial, Progress
 
 FINAL = {"type": "final", "content": {"kind": "inline", "value": "end"}, "ok": True}
 NO = {"type": "final", "content": {"kind": "inline", "value": "no"}, "ok": False}
@@ -170,7 +170,7 @@ def test_a_part_whose_name_can_not_be_fails_the_step_for_good(
     assert [type(event) for event in child.events] == [Progress, Log]
 
 
-def test_what_was_skipped_is_told_where_no_final_came(child: Any) -> None:
+def test_what_was_skipped_is_reported_where_no_final_came(child: Any) -> None:
     outcome = child("print('hello')", stream_mode="ndjson_lines")
     assert outcome.text == (
         "ended without a final event; events read: 0, skipped: 1 (line 1 is no output"
@@ -178,19 +178,19 @@ def test_what_was_skipped_is_told_where_no_final_came(child: Any) -> None:
     )
 
 
-def test_many_broken_lines_are_told_only_at_first(child: Any) -> None:
+def test_many_broken_lines_are_reported_only_at_first(child: Any) -> None:
     code = printing(b"nonsense\n" * 1000 + lines(FINAL))
     assert child(code, stream_mode="ndjson_lines").value == "end"
     assert sum(isinstance(event, Log) for event in child.events) == 20
 
 
-def test_of_many_finals_the_last_ones_are_told(child: Any) -> None:
+def test_of_many_finals_the_last_ones_are_reported(child: Any) -> None:
     finals = [{**FINAL, "content": {"kind": "inline", "value": n}} for n in range(50)]
     assert child(printing(lines(*finals)), stream_mode="ndjson_lines").value == 49
     assert child.events == [Final(n) for n in range(30, 50)]
 
 
-def test_a_final_names_its_author_and_the_exit_code_decides_whether_it_is_told(
+def test_a_final_names_its_author_and_the_exit_code_decides_whether_it_counts(
     child: Any,
 ) -> None:
     data = lines({**NO, "by": "critic"}, {**FINAL, "by": "author", "ok": None})

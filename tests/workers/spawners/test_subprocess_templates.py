@@ -1,4 +1,4 @@
-"""Templates: placeholders, stdin, cwd, environment; the SE ids of reference-surfaces 9."""
+"""Templates: placeholders, stdin, cwd, environment."""
 
 import json
 import os
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from first_step import STEP_ID
 
 PYTHON = [sys.executable, "-I", "-S", "-B", "-c"]
 SHOW = "import sys, json; print(json.dumps(sys.argv[1:]))"
 CAT = "import sys; sys.stdout.write(sys.stdin.read())"
 
 
-def test_se1_prompt_on_stdin_system_prompt_in_a_file_result_by_pointer(
+def test_prompt_on_stdin_system_prompt_in_a_file_result_by_pointer(
     child: Any, settings: Any, tmp_path: Path
 ) -> None:
     settings.VAR_DIR = tmp_path
@@ -38,7 +39,7 @@ def test_se1_prompt_on_stdin_system_prompt_in_a_file_result_by_pointer(
     assert list((tmp_path / "system").iterdir()) == []
 
 
-def test_se2_two_templates_serve_two_agents(child: Any, compiled: Any) -> None:
+def test_two_templates_serve_two_agents(child: Any, compiled: Any) -> None:
     runner = {"backend": "subprocess"}
     program = compiled(
         [
@@ -78,12 +79,12 @@ def test_se2_two_templates_serve_two_agents(child: Any, compiled: Any) -> None:
     assert child.attempt(program, "quiet").value == ["m2", "b,c", "/"]
 
 
-def test_se3_a_non_zero_exit_fails_the_step(child: Any) -> None:
+def test_a_non_zero_exit_fails_the_step(child: Any) -> None:
     outcome = child("import sys; print('{\"ok\": true}'); sys.exit(3)")
     assert (outcome.kind, outcome.text) == ("failed", "exited with 3")
 
 
-def test_se4_declared_json_that_does_not_parse_fails_the_step(child: Any) -> None:
+def test_declared_json_that_does_not_parse_fails_the_step(child: Any) -> None:
     code = "import sys; print('Hello, I am'); sys.stderr.write('warned')"
     outcome = child(code, output={"format": "json"})
     assert outcome.kind == "failed"
@@ -94,7 +95,7 @@ def test_se4_declared_json_that_does_not_parse_fails_the_step(child: Any) -> Non
     )
 
 
-def test_se5_cwd_work_dir_runs_the_child_in_the_task_directory(
+def test_cwd_work_dir_runs_the_child_in_the_task_directory(
     child: Any, tmp_path: Path
 ) -> None:
     code = "import os, json; print(json.dumps(os.getcwd()))"
@@ -102,7 +103,7 @@ def test_se5_cwd_work_dir_runs_the_child_in_the_task_directory(
     assert outcome.value == str(tmp_path)
 
 
-def test_se6_the_older_program_and_args_form_behaves_as_before(
+def test_the_older_program_and_args_form_behaves_as_before(
     child: Any, compiled: Any
 ) -> None:
     plain = {"program": PYTHON[0], "args": [*PYTHON[1:], SHOW, "{prompt}", "{nobody}"]}
@@ -121,12 +122,12 @@ def test_se6_the_older_program_and_args_form_behaves_as_before(
     assert child.attempt(program, "last", "in").value == ["{prompt}", "{nobody}", "in"]
 
 
-def test_values_are_not_looked_at_again(child: Any) -> None:
+def test_values_are_not_searched_again(child: Any) -> None:
     outcome = child(SHOW, "{model}{task_id}", "<{prompt}|{attempt}|{task_id}>")
-    assert outcome.value == ["<{model}{task_id}|2|ST-1>"]
+    assert outcome.value == [f"<{{model}}{{task_id}}|2|{STEP_ID}>"]
 
 
-def test_braces_that_hold_anything_else_are_text(child: Any) -> None:
+def test_braces_with_anything_else_are_text(child: Any) -> None:
     words = ['{"a":{prompt}}', "{A}", "{}", "{ prompt }", "{{print}}", "{{prompt}}"]
     assert child(SHOW, 7, *words).value == [
         '{"a":7}', "{A}", "{}", "{ prompt }", "{print}", "{prompt}",
@@ -185,7 +186,7 @@ def test_a_secret_of_the_worker_does_not_reach_the_child(
         "SWARM_RUN_ID", "SWARM_STEP_ID", "SWARM_PLACE", "SWARM_ATTEMPT", "SWARM_AGENT",
         "MSE_TASK_ID", "MSE_ATTEMPT", "MSE_CTX_AGENT",
     }  # fmt: skip
-    assert (got["SWARM_STEP_ID"], got["MSE_TASK_ID"]) == ("ST-1", "ST-1")
+    assert (got["SWARM_STEP_ID"], got["MSE_TASK_ID"]) == (STEP_ID, STEP_ID)
 
 
 def test_the_environment_is_what_the_agent_and_the_fleet_allow(
@@ -266,7 +267,7 @@ def test_a_bad_exit_outranks_an_ok_in_the_output(child: Any) -> None:
     assert (outcome.kind, outcome.text) == ("failed", "exited with 4")
 
 
-def test_stats_are_what_the_output_tells_of_them(child: Any) -> None:
+def test_stats_are_what_the_output_has_of_them(child: Any) -> None:
     printed = {
         "text": "done",
         "m": {"name": "small-1"},
@@ -304,7 +305,7 @@ def test_a_stale_system_file_is_replaced_and_old_ones_are_removed(
     folder.mkdir()
     secret = tmp_path / "target"
     secret.write_text("kept")
-    (folder / "ST-1-2.md").symlink_to(secret)
+    (folder / f"{STEP_ID}-2.md").symlink_to(secret)
     (folder / "ST-0-1.md").write_text("of a killed worker")
     os.utime(folder / "ST-0-1.md", (0, 0))
     code = "import sys, json; print(json.dumps(open(sys.argv[1]).read()))"
@@ -314,7 +315,7 @@ def test_a_stale_system_file_is_replaced_and_old_ones_are_removed(
     assert list(folder.iterdir()) == []
 
 
-def test_a_prompt_too_long_for_an_argument_says_so(child: Any) -> None:
+def test_a_prompt_too_long_for_an_argument_fails_with_that_reason(child: Any) -> None:
     outcome = child(SHOW, "x" * (3 << 20), "{prompt}")
     assert (outcome.kind, outcome.permanent) == ("failed", True)
     assert "Argument list too long" in outcome.text

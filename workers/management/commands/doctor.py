@@ -1,4 +1,4 @@
-"""`manage.py doctor`: is this installation fit to run, and if not, what to do."""
+"""`manage.py doctor`: check this installation and print what to correct."""
 
 import contextlib
 import json
@@ -10,39 +10,48 @@ import redis
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
-from blueprints.command_line import SwarmCommand
-from workers.doctor import examine
-from workers.doctor_dead_letters import as_row
-from workers.fleets import SetupFailed, redis_place
-from workers.installation import take_over
-from workers.runtime import make_store
-from workers.session import REFUSED
-from workers.transport import state_address
+from blueprints.command_line import REFUSED, SwarmCommand, first_line
+from workers.broker.installation import take_over
+from workers.broker.transport import state_url
+from workers.doctor.checks import examine
+from workers.doctor.dead_letters import as_row
+from workers.fleet.prerequisites import SetupFailed, redis_place
+from workers.wiring import make_store
 
 SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
-def give_redis() -> None:
-    """Make the configured Redis that of this database; exit 2 when it can't be."""
+def take_redis() -> None:
+    """Assign the configured Redis to this database; exit 2 if that fails."""
     try:
-        # The embedded server is started for it: commands would have refused its data.
+        # The embedded server is started here: other commands refuse its data.
         with redis_place():
             store = make_store()
             with contextlib.closing(store.wire):
                 take_over(store)
     except (SetupFailed, redis.RedisError, DatabaseError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise CommandError(
-            f"Redis was not taken over: {reason}", returncode=REFUSED
+            f"Redis was not assigned to this database: {first_line(error)}",
+            returncode=REFUSED,
         ) from None
-    print(f"the Redis at {state_address()} is that of this database now")
+    print(f"The Redis at {state_url()} now belongs to this database.")
+
+
+def print_dead_letters() -> None:
+    """Print each dead letter as a line of JSON, so that its escapes are harmless."""
+    try:
+        letters = make_store(timeout=5.0).dead_letters()
+    except (redis.RedisError, OSError) as error:
+        raise CommandError(f"Redis does not answer: {error}") from None
+    for letter in letters:
+        print(json.dumps(as_row(letter)))
 
 
 class Command(SwarmCommand):
-    """Prints a line a finding; exit 1 if one is a failure."""
+    """Print the result of each check; exit 1 if one fails."""
 
-    help = "Check Redis, database, workers and queues; exit 1 if something fails."
-    # Broken wiring is to be told as a finding of its own, after everything else.
+    help = "Check Redis, database, workers and queues; exit 1 if a check fails."
+    # The doctor reports broken wiring itself.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -50,25 +59,23 @@ class Command(SwarmCommand):
         parser.add_argument(
             "--take-over",
             action="store_true",
-            help="instead, make a Redis of another installation that of this database;"
-            " stop all workers before",
+            help="instead, assign a Redis of another installation to this database;"
+            " stop all workers first",
         )
-        parser.add_argument("--json", action="store_true", help="JSON for programs")
+        parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument(
             "--dead-letters",
             action="store_true",
-            help="show what lay in a queue or the journal and could not be used: a line"
-            " of JSON each, the newest first",
+            help="instead, show the dead letters (messages and journal entries that"
+            " could not be read): a line of JSON each, the newest first",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Examine everything, then tell."""
+        """Make all checks and print their results."""
         if options["dead_letters"]:
-            self._dead_letters()
-            return
+            return print_dead_letters()
         if options["take_over"]:
-            give_redis()
-            return
+            return take_redis()
         findings = examine()
         failed = any(finding.level == "fail" for finding in findings)
         if options["json"]:
@@ -80,12 +87,3 @@ class Command(SwarmCommand):
                 if finding.hint:
                     print(f"{'':18} {finding.hint}")
         sys.exit(1 if failed else 0)
-
-    def _dead_letters(self) -> None:
-        try:
-            letters = make_store(timeout=5.0).dead_letters()
-        except (redis.RedisError, OSError) as error:
-            raise CommandError(f"Redis does not answer: {error}") from None
-        for letter in letters:
-            # In JSON, escaped: who wrote it must not reach the terminal.
-            print(json.dumps(as_row(letter)))

@@ -1,385 +1,403 @@
-"""`manage.py runs list|show|pause|cancel|resume|forget`: what was, and what is to be."""
+"""`manage.py runs list|show|logs|watch|...`: show, follow and control runs."""
 
 import json
+import shutil
 import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import redis
-from django.core.management.base import CommandError, CommandParser
-from django.db import DatabaseError, transaction
+from django.core.management.base import CommandParser
 from django.utils import timezone
 from rich.table import Table
 
-from blueprints.command_line import SwarmCommand, refuse_unknown_verb, typed
+from blueprints.agent_modules import add_folders
+from blueprints.agent_sources import source_hashes
+from blueprints.command_line import DONE, FAILED, SwarmCommand, typed
 from blueprints.conf import lua_host
-from blueprints.models import Run, Step
-from blueprints.models.readable_json import readable
-from blueprints.selectors.outputs import log_text, run_log
-from blueprints.selectors.runs import run_get, run_list, run_report, run_step_counts
-from engine.blueprint import BlueprintInvalid, Program
-from engine.run.outputs import shown_content
-from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
-from engine.store.redis import RedisStore
-from engine.visible import visible
-from workers.console import VisibleConsole
-from workers.fleets import SetupFailed, database_ready, queues_of, redis_place
-from workers.live_text import SHOWN_CONTENT, duration, one_line, stage_text
-from workers.management.commands.run import (
-    add_session_arguments,
-    look_for_parts,
-    refuse_blueprint,
+from blueprints.models import Run
+from blueprints.selectors.outputs import (
+    EmittedOutput,
+    is_log,
+    log_text,
+    run_log,
+    run_outputs,
 )
-from workers.runtime import epoch, make_store
-from workers.session import FAILED, REFUSED, Session, resume_line
+from blueprints.selectors.programs import run_program
+from blueprints.selectors.runs import (
+    run_find,
+    run_list,
+    run_report,
+    run_step_counts,
+    run_steps,
+)
+from blueprints.selectors.steps import run_names, step_list, step_report
+from engine.blueprint import BlueprintInvalid, Program
+from engine.flow.spelling import hint_at, listed
+from engine.run.place_names import PlaceNames
+from engine.run.states import FINAL_RUN, RunStatus
+from engine.visible import visible
+from workers.fleet.prerequisites import SetupFailed, database_ready, redis_place
+from workers.process.posix import is_locked
+from workers.runs.control import (
+    PAUSABLE,
+    StateLost,
+    cancel_run,
+    forget_run,
+    pause_run,
+)
+from workers.steward.candidate import steward_lock
+from workers.terminal.console import VisibleConsole
+from workers.terminal.reporter import resume_line
+from workers.terminal.run_pages import (
+    PIPE_WIDTH,
+    SHOWN_LINES,
+    LogTexts,
+    run_page,
+    step_page,
+    steps_page,
+)
+from workers.terminal.session import (
+    Follow,
+    Session,
+    add_session_arguments,
+    command_errors,
+)
+from workers.terminal.texts import duration
+from workers.wiring import make_store
 
-VERBS = ("list", "show", "pause", "cancel", "resume", "forget")
 NEWEST = 20
-SHOWN_STEPS = 200
-SHOWN_LINES = 20
-SHOWN_PARTS = 40
 JSON_LINES = 1000
-NOT_PAUSED = "; nothing was paused"
-WHY = "cancelled with `manage.py runs cancel`"
+FOLLOW_S = 0.5
+AGAIN = "`run FILE` starts a new one"
+WHY = "cancelled with `runs cancel`"
+VERBS = {
+    "list": f"list the newest {NEWEST} runs",
+    "show": "show a run with its steps, or one step with its attempts",
+    "logs": "show what the agents of a run have logged",
+    "watch": "follow a run that other workers drive, to its end",
+    "pause": "start no more steps until the run is resumed",
+    "cancel": "end a run and its steps",
+    "resume": "continue a run after Ctrl-C or pause",
+    "forget": "remove from Redis an ended run whose result was too large to archive",
+}
+
+
+WATCHING = {
+    "output": None,
+    "quiet": False,
+    "keep_workers": False,
+    "own_workers": False,
+    "in_process": False,
+    "no_workers": True,
+}
+RUN_HELP = "a run's id, the beginning of its id, or `latest`"
 
 
 class Command(SwarmCommand):
-    """Lists, shows, pauses, cancels, resumes and forgets runs."""
+    """Show and control runs."""
 
     help = (
-        "List the newest runs, show one, pause or cancel one, carry on one that was"
-        " interrupted or paused, or let Redis forget one that has ended."
+        "List the newest runs, show or follow one, pause or cancel one, resume one after"
+        " Ctrl-C or pause, or remove an ended one from Redis."
     )
 
-    def run_from_argv(self, argv: list[str]) -> None:
-        """Tell the nearest verb of a misspelt one, which the parser does not."""
-        refuse_unknown_verb(argv, VERBS)
-        super().run_from_argv(argv)
+    verbs = VERBS
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare a subcommand each."""
+        """Declare a subcommand for each verb."""
         verbs = parser.add_subparsers(dest="verb", required=True)
-        listing = verbs.add_parser("list", help=f"the newest {NEWEST} runs")
-        show = verbs.add_parser("show", help="one run with its steps")
-        cancel = verbs.add_parser("cancel", help="end a run")
-        pause = verbs.add_parser("pause", help="begin no more steps until resume")
-        forget = verbs.add_parser(
-            "forget", help="free what Redis keeps of a run whose result was too large"
-        )
-        for sub in (listing, show, cancel, pause, forget):
-            sub.add_argument("--json", action="store_true", help="JSON for programs")
-        resume = verbs.add_parser(
-            "resume", help="carry on a run that Ctrl-C or pause left"
-        )
-        add_session_arguments(resume)
-        for sub in (show, cancel, pause, forget, resume):
-            sub.add_argument("run", metavar="RUN", help="a run's id, R-...")
+        for name, text in VERBS.items():
+            sub = verbs.add_parser(name, help=text)
+            if name == "resume":
+                add_session_arguments(sub)
+            else:
+                sub.add_argument("--json", action="store_true", help="print JSON")
+            if name != "list":
+                sub.add_argument("run", metavar="RUN", help=RUN_HELP)
+            match name:
+                case "list":
+                    sub.add_argument(
+                        "--failed",
+                        action="store_true",
+                        help="only runs that have failed or were interrupted",
+                    )
+                    sub.add_argument(
+                        "--blueprint", metavar="ID", help="only runs of this Blueprint"
+                    )
+                case "show":
+                    sub.add_argument(
+                        "step",
+                        metavar="STEP|PLACE",
+                        nargs="?",
+                        help="a step's name, place, id or agent",
+                    )
+                case "logs":
+                    sub.add_argument(
+                        "-f",
+                        "--follow",
+                        action="store_true",
+                        help="go on until the run has ended",
+                    )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do one of them; errors are told in a line."""
-        try:
+        """Run the verb; an error that ends it is one line."""
+        with command_errors():
             database_ready()
             if options["verb"] == "list":
-                list_runs(as_json=options["json"])
+                list_runs(
+                    as_json=options["json"],
+                    only_failed=options["failed"],
+                    blueprint=options["blueprint"],
+                )
                 return
             run = find_run(options["run"])
             match options["verb"]:
+                case "show" if options["step"] is not None:
+                    show_step(run, options["step"], as_json=options["json"])
+                    return
                 case "show":
                     show_run(run, as_json=options["json"])
+                    return
+                case "logs":
+                    show_log(run, follow=options["follow"], as_json=options["json"])
+                    return
+                case "watch":
+                    sys.exit(watch(run, Session({**WATCHING, **options})))
                 case "cancel":
-                    sys.exit(cancel_run(run, as_json=options["json"]))
+                    done, text = cancel(run)
                 case "pause":
-                    sys.exit(pause_run(run, as_json=options["json"]))
+                    done, text = pause(run)
                 case "forget":
-                    sys.exit(forget_run(run, as_json=options["json"]))
+                    done, text = forget(run)
                 case _:
-                    sys.exit(resume_run(run, options))
-        except SetupFailed as error:
-            raise CommandError(str(error), returncode=REFUSED) from None
-        except redis.RedisError as error:
-            raise CommandError(f"Redis failed: {error}", returncode=REFUSED) from None
-        except DatabaseError as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise CommandError(
-                f"the database failed: {reason}", returncode=REFUSED
-            ) from None
+                    sys.exit(resume(run, Session(options)))
+            now = json.dumps({"run": run.pk, "status": run.status})
+            print(now if options["json"] else text)
+            sys.exit(DONE if done else FAILED)
 
 
 def find_run(text: str) -> Run:
-    """Return a run by its id; SetupFailed when there is none."""
+    """Return the run that a text names; raise SetupFailed if there is not exactly one."""
     try:
-        return run_get(text)
+        return run_find(text)
     except ValueError as error:
-        raise SetupFailed(str(error)) from None
-    except Run.DoesNotExist:
-        raise SetupFailed(
-            f"no run {text} in this database: `{typed('runs list')}` shows what there is"
-        ) from None
+        listed = typed("runs list")
+        raise SetupFailed(f"{error}; list the runs with: {listed}") from None
 
 
-def table(*columns: str) -> Table:
-    """Return an empty table without lines."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        made.add_column(name, overflow="fold" if name == "says" else "ignore")
-    return made
+def print_table(columns: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table; in a pipe it is as wide as its rows need."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns.split():
+        table.add_column(name, overflow="fold" if name == "message" else "ignore")
+    for row in rows:
+        # Made visible here, since that changes the width of the columns.
+        table.add_row(*(visible(str(cell)) for cell in row))
+    width = None if sys.stdout.isatty() else 220
+    VisibleConsole(sys.stdout, width=width, markup=False).print(table)
 
 
-def console() -> VisibleConsole:
-    """Return where tables go; a pipe is as wide as it needs to be."""
-    wide = None if sys.stdout.isatty() else 220
-    return VisibleConsole(sys.stdout, width=wide, markup=False)
-
-
-def list_runs(*, as_json: bool) -> None:
-    """Print the newest runs."""
-    now = timezone.now()
-    rows = []
-    newest = list(run_list()[:NEWEST])
+def list_runs(*, as_json: bool, only_failed: bool, blueprint: str | None) -> None:
+    """Print the newest runs, all of them or those that the options choose."""
+    now, found = timezone.now(), run_list()
+    if only_failed:
+        found = found.filter(status__in=(RunStatus.FAILED, RunStatus.INTERRUPTED))
+    if blueprint is not None:
+        found = found.filter(task__blueprint_id=blueprint)
+    newest = list(found[:NEWEST])
     counts = run_step_counts(newest)
-    for run in newest:
-        rows.append(
-            {
-                "run": run.pk,
-                "status": run.status,
-                "blueprint": run.task.blueprint_id,
-                "age_s": round((now - run.created_at).total_seconds(), 1),
-                "steps": counts[run.pk],
-            }
-        )
+    rows: list[dict[str, Any]] = [
+        {
+            "run": run.pk,
+            "status": run.status,
+            "blueprint": run.task.blueprint_id,
+            "age_s": round((now - run.created_at).total_seconds(), 1),
+            "steps": counts[run.pk],
+        }
+        for run in newest
+    ]
     if as_json:
         print(json.dumps({"items": rows}))
-        return
-    if not rows:
-        print(f"no runs yet: {typed('run FILE')} starts one")
-        return
-    made = table("run", "status", "blueprint", "age", "steps")
-    for row in rows:
-        made.add_row(
-            row["run"],
-            row["status"],
-            visible(row["blueprint"]),
-            duration(row["age_s"]),
-            str(row["steps"]),
-        )
-    console().print(made)
+    elif rows:
+        shown = ([*{**row, "age_s": duration(row["age_s"])}.values()] for row in rows)
+        print_table("run status blueprint age steps", shown)
+    elif only_failed or blueprint is not None:
+        print(f"No run matches. List all runs with: {typed('runs list')}")
+    else:
+        print(f"There are no runs yet. Start one with: {typed('run FILE')}")
 
 
 def show_run(run: Run, *, as_json: bool) -> None:
-    """Print a run, its steps, what they say and how it ended."""
-    report = run_report(run)
+    """Print a run, its steps, their output and its result."""
+    report, names = run_report(run), run_names(run)
+    newest, total = run_log(run, newest=JSON_LINES if as_json else SHOWN_LINES)
+    log = [log_line(one, names) for one in newest]
     if as_json:
-        log, total = run_log(run, newest=JSON_LINES)
-        lines = [
-            {"at": s.at.isoformat(), "place": s.place, "text": log_text(s)} for s in log
-        ]
-        report |= {"log": lines, "log_total": total}
+        report |= {"log": log, "log_total": total}
         print(json.dumps(report, ensure_ascii=False))
         return
-    print(f"run {run.pk}  {run.status}  {run.task.blueprint_id}")
-    made = table("place", "agent", "kind", "status", "attempts", "time", "says")
-    for step in report["steps"][:SHOWN_STEPS]:
-        taken = step["seconds"]
-        made.add_row(
-            # As it is shown, so that the columns are as wide as that.
-            visible(step["place"]),
-            visible(step["agent"]),
-            step["kind"],
-            step["status"],
-            str(step["attempts"]),
-            "" if taken is None else duration(taken),
-            _says(step),
+    print(*run_page(report, log, total, names, width()), sep="\n")
+    # A worker of this host has a steward; what other hosts do is not known here.
+    if run.status == RunStatus.RUNNING and not is_locked(steward_lock()):
+        print(
+            "no worker is running on this host; if no other host has one, carry the run on"
+            f" with: {resume_line(run.pk)}"
         )
-    if report["steps"]:
-        console().print(made)
-    more = len(report["steps"]) - SHOWN_STEPS
-    if more > 0:
-        print(f"... and {more} more steps: --json has them all")
-    show_parts(report["steps"][:SHOWN_STEPS])
-    show_log(run)
-    if report["usage"]:
-        used = ", ".join(f"{name} {n}" for name, n in sorted(report["usage"].items()))
-        print(f"used by all attempts: {used}")
-    if report["ctx"] is not None:
-        print(json.dumps(report["ctx"], indent=2, ensure_ascii=False))
-    if error := report["error"]:
-        print(f"{error.get('kind')}: {error.get('text')}")
 
 
-def _says(step: dict[str, Any]) -> str:
-    """Return a step's error, or the stage and note of one that is under way."""
-    if step["error"] or step["status"] not in OPEN_STEP:
-        return one_line(step["error"], 200)
-    return one_line(stage_text(step["stage"], step["note"]), 200)
+def show_step(run: Run, text: str, *, as_json: bool) -> None:
+    """Print the step that a text names, or a list of the steps if there are several."""
+    names = run_names(run)
+    steps = step_list(run, text, names)
+    if not steps:
+        show, hint = typed(f"runs show {run.pk}"), not_begun(run, text, names)
+        raise SetupFailed(
+            f"run {run.pk} has no step {text!r} that has begun{hint}; list its steps with:"
+            f" {show}"
+        )
+    if len(steps) == 1:
+        report = step_report(run, steps[0], names)
+        if as_json:
+            print(json.dumps(report, ensure_ascii=False))
+        else:
+            print(*step_page(report, width()), sep="\n")
+        return
+    by_place = {one["place"]: one for one in run_report(run)["steps"]}
+    found = [by_place[step.place] for step in steps]
+    if as_json:
+        print(json.dumps({"run": run.pk, "steps": found}, ensure_ascii=False))
+    else:
+        print(*steps_page(found, run.pk, width()), sep="\n")
 
 
-def show_parts(steps: list[dict[str, Any]]) -> None:
-    """Print the parts that steps staged, and who wrote their finals."""
-    lines = [
-        f"  part   {step['place']}  {name}: {shown_content(content, SHOWN_CONTENT)}"
-        for step in steps
-        for name, content in step["parts"].items()
-    ]
-    lines += [
-        f"  final  {step['place']}  by {step['final_by']}"
-        for step in steps
-        if step["final_by"]
-    ]
-    for line in lines[:SHOWN_PARTS]:
-        print(line)
-    if len(lines) > SHOWN_PARTS:
-        print(f"... and {len(lines) - SHOWN_PARTS} more: --json has them all")
+def not_begun(run: Run, text: str, names: PlaceNames) -> str:
+    """Return what is wrong with a text that names no step that has begun, if known."""
+    name = text.partition("[")[0]
+    if name in names.places:
+        yet = "" if run.status in FINAL_RUN else " yet"
+        return "" if name == text else f"; the step {name!r} has no such visit{yet}"
+    agents = {step.agent for step in run_steps(run).only("agent")}
+    hint = hint_at(name, {*names.places, *agents})
+    return f"; {hint}" if hint else ""
 
 
-def show_log(run: Run) -> None:
-    """Print the newest log lines of a run's steps."""
-    lines, total = run_log(run, newest=SHOWN_LINES)
-    if total > len(lines):
-        print(f"the last {len(lines)} of {total} log lines (--json has more):")
-    for said in lines:
-        text = one_line(log_text(said), 300)
-        print(f"  {said.at:%H:%M:%S}  {said.place}  {text}")
+def width() -> int:
+    """Return the width of the terminal; in a pipe, room for whole lines."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
 
 
-def tell(run: Run, text: str, *, as_json: bool) -> None:
-    """Print how a run stands now, for a person or a program."""
-    print(json.dumps({"run": run.pk, "status": run.status}) if as_json else text)
+def log_line(output: EmittedOutput, names: PlaceNames) -> dict[str, Any]:
+    """Return a log line as a JSON object."""
+    return {
+        "at": output.at.isoformat(),
+        "place": output.place,
+        "name": names.name(output.place),
+        "attempt": output.attempt,
+        "text": log_text(output),
+    }
 
 
-def pause_run(run: Run, *, as_json: bool) -> int:
-    """Let a run begin no more steps; those under way end and their results count."""
+def show_log(run: Run, *, follow: bool, as_json: bool) -> None:
+    """Print the log of a run's steps; with `follow` until the run has ended."""
+    names, after = run_names(run), 0
+    texts = LogTexts(repeat=not sys.stdout.isatty())
+    while True:
+        # Read before the lines: an ended run gets no more.
+        run.refresh_from_db(fields=["status"])
+        over = not follow or run.status in {*FINAL_RUN, RunStatus.INTERRUPTED}
+        for output in run_outputs(run, after):
+            after = output.number
+            if is_log(output):
+                line = log_line(output, names)
+                text = texts.of(line, line["name"])
+                print(json.dumps(line, ensure_ascii=False) if as_json else text)
+        sys.stdout.flush()
+        # A reader that has left (`| head`) needs no more lines.
+        if over or getattr(sys.stdout, "error", None) is not None:
+            return
+        time.sleep(FOLLOW_S)
+
+
+def pause(run: Run) -> tuple[bool, str]:
+    """Pause a run; return whether it is paused, and the text to print."""
     done = False
-    if run.status in (RunStatus.RUNNING, RunStatus.PAUSED):
+    if run.status in PAUSABLE:
         with redis_place():
-            store = make_store()
-            head = store.head(run.pk)
-            answer = store.pause(run.pk)
-        if answer == "gone" or head is None:
-            raise SetupFailed(lost_text(run))
-        done = answer == "ok"
-        if done:
-            note_pause(run, head.number)
-        run.refresh_from_db()
-    if done:
-        # The archive may have yet to write so.
-        run.status = RunStatus.PAUSED
-    text = f"run {run.pk} is {run.status}"
-    text += f"; carry it on with: {resume_line(run.pk)}" if done else NOT_PAUSED
-    tell(run, text, as_json=as_json)
-    return 0 if done else FAILED
+            done = pause_run(make_store(), run)
+    more = f"resume it with: {resume_line(run.pk)}" if done else "nothing was paused"
+    return done, f"run {run.pk} is {run.status}; {more}"
 
 
-def note_pause(run: Run, before: int) -> None:
-    """Write a pause into a run's row, where no steward may be there to archive it.
-
-    `before` is the number of a journal entry before the pause. What is archived beyond
-    it may be the resume that followed: then the row is the archive's.
-    """
-    Run.objects.filter(
-        pk=run.pk, status=RunStatus.RUNNING, archived_number__lte=before
-    ).update(status=RunStatus.PAUSED)
-
-
-def forget_run(run: Run, *, as_json: bool) -> int:
-    """Remove the keys of a run that has ended and is archived to its end."""
-    if run.status not in FINAL_RUN:
-        text = (
-            f"run {run.pk} is {run.status}; only a run that has ended can be forgotten"
-        )
-        tell(run, text, as_json=as_json)
-        return FAILED
-    with redis_place():
-        store = make_store()
-        store.remove_all([(run.pk, run.archived_number)])
-        kept = store.head(run.pk) is not None
-    text = f"Redis keeps nothing of run {run.pk}; its history stays in the database"
-    if kept:
-        text = f"run {run.pk} is not archived to its end yet; nothing was removed"
-    tell(run, text, as_json=as_json)
-    return FAILED if kept else 0
-
-
-def cancel_run(run: Run, *, as_json: bool) -> int:
-    """End a run: first where it lives, then in the database."""
+def cancel(run: Run) -> tuple[bool, str]:
+    """Cancel a run; return whether it is cancelled, and the text to print."""
     if run.status not in FINAL_RUN:
         with redis_place():
-            answer = make_store().finish(run.pk, RunStatus.CANCELLED, WHY)
-        if answer in ("ok", RunStatus.CANCELLED):
-            note_cancelled(run)
-        run.refresh_from_db()
+            cancel_run(make_store(), run, WHY)
     done = run.status == RunStatus.CANCELLED
-    text = f"run {run.pk} is {run.status}"
+    more = "" if done else "; nothing was cancelled"
+    return done, f"run {run.pk} is {run.status}{more}"
+
+
+def forget(run: Run) -> tuple[bool, str]:
+    """Remove a run from Redis; return whether it is removed, and the text to print."""
+    if run.status not in FINAL_RUN:
+        text = f"is {run.status}; only an ended run can be removed from Redis"
+        return False, f"run {run.pk} {text}"
+    with redis_place():
+        done = forget_run(make_store(), run)
     if not done:
-        text += "; nothing was cancelled" if run.status in FINAL_RUN else " no more"
-    tell(run, text, as_json=as_json)
-    return 0 if done else FAILED
-
-
-def note_cancelled(run: Run) -> None:
-    """Write the end of a run that no steward may be there to archive."""
-    now = timezone.now()
-    with transaction.atomic():
-        changed = Run.objects.filter(pk=run.pk, status__in=OPEN_RUN).update(
-            status=RunStatus.CANCELLED,
-            finished_at=now,
-            error={"kind": "Cancelled", "text": WHY},
-        )
-        if changed:
-            Step.objects.filter(run_id=run.pk, status__in=OPEN_STEP).update(
-                status=StepStatus.CANCELLED, finished_at=now
-            )
-
-
-def resume_run(run: Run, options: dict[str, Any]) -> int:
-    """Carry on a run whose state Redis still has."""
-    session = Session(
-        out=sys.stdout,
-        err=sys.stderr,
-        as_json=options["json"],
-        keep=options["keep"],
-        concurrency=options["concurrency"],
+        text = "is not archived to its end yet; nothing was removed"
+        return False, f"run {run.pk} {text}"
+    return (
+        True,
+        f"run {run.pk} is removed from Redis; its history stays in the database",
     )
+
+
+def watch(run: Run, session: Session) -> int:
+    """Follow an open run; return the exit code."""
     if run.status in FINAL_RUN:
-        return session.settled(run, f"run {run.pk} is {run.status} already")
-    if run.status == RunStatus.INTERRUPTED:
-        return session.settled(run, lost_text(run))
+        return session.reporter.ended(run, "it has ended already")
+    return session.drive(Follow(run, program_of(run), only_watches=True))
 
-    def begin(store: RedisStore) -> Run:
-        return take_up(store, run)
 
+def program_of(run: Run) -> Program:
+    """Return the program of a run; raise SetupFailed for one that can't be read."""
     try:
-        program = Program.from_json(readable(run.program))
-        look_for_parts(session, program)
-    except BlueprintInvalid as error:
-        # Workers of this shell would fail it for good.
-        session.run_id = run.pk
-        return refuse_blueprint(session, f"run {run.pk}", error)
+        return run_program(run)
     except ValueError as error:
         raise SetupFailed(
-            f"run {run.pk} can't be carried on, its program is {error}: cancel it"
+            f"the program of run {run.pk} is {error}: cancel the run"
         ) from None
+
+
+def changed_functions(run: Run, program: Program) -> Iterator[str]:
+    """Yield a line if functions have another source than at the launch of a run."""
+    then = run.sources.get("functions", {})
+    now = source_hashes(program.agents.values())
+    changed = [name for name, one in now.items() if then.get(name, one) != one]
+    if changed:
+        yield f"since the run was launched, the source has changed of {listed(changed)}"
+
+
+def resume(run: Run, session: Session) -> int:
+    """Resume a run whose state Redis still has; return the exit code."""
+    reporter = session.reporter
+    if run.status in FINAL_RUN:
+        more = "" if run.status == RunStatus.DONE else f" and is not continued; {AGAIN}"
+        return reporter.ended(run, f"it has ended already{more}")
+    if run.status == RunStatus.INTERRUPTED:
+        return reporter.settled(run, str(StateLost(run)))
+    program = program_of(run)
+    add_folders(run.sources.get("folders", ()))
+    try:
+        session.require_parts(program)
+        reporter.err.print(*changed_functions(run, program))
+    except BlueprintInvalid as error:
+        # Own workers would fail the run permanently.
+        reporter.run_id = run.pk
+        return reporter.refuse_blueprint(f"run {run.pk}", error.diagnostics)
     finally:
         lua_host().close()
-    return session.drive("resume", queues_of(program), begin, run_id=run.pk)
-
-
-def take_up(store: RedisStore, run: Run) -> Run:
-    """Make sure that a run's state is there and moves; SetupFailed if it is lost."""
-    here = store.head(run.pk)
-    if here is None and not (
-        run.status == RunStatus.PENDING and run.epoch == epoch(store)
-    ):
-        run.refresh_from_db()
-        if run.status not in FINAL_RUN:
-            raise SetupFailed(lost_text(run))
-    if here is not None and here.status == RunStatus.PAUSED:
-        store.resume(run.pk)
-    return run
-
-
-def lost_text(run: Run) -> str:
-    """Say that a run can't be carried on."""
-    return (
-        f"Redis has lost the state of run {run.pk}. Rebuilding it from the journal is"
-        " not there yet, so it can't be resumed: start it anew with"
-        f" `{typed('run FILE')}`"
-    )
+    return session.drive(Follow(run, program))

@@ -1,139 +1,168 @@
-"""`manage.py up`: server and workers for all queues, until Ctrl-C."""
+"""`manage.py up`: run web server, Redis and workers for all queues until Ctrl-C."""
 
 import contextlib
 import os
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from blueprints.command_line import SwarmCommand, typed
-from workers.fleets import (
-    Fleet,
-    Place,
-    SetupFailed,
-    all_queues,
-    kept_fleets,
-    migrate,
-    redis_place,
-    stop_kept,
-    watch_server,
+from blueprints.command_line import (
+    DONE,
+    INTERRUPTED,
+    SwarmCommand,
+    counted_as,
+    typed,
 )
-from workers.management.commands.run import process_count_or_none
-from workers.runtime import make_store
-from workers.server import acquire, read_server_info, release_server
-from workers.session import INTERRUPTED, REFUSED, Interrupts, ours
+from blueprints.conf import spawner_kinds
+from blueprints.login_links import login_path
+from workers.embedded_server.files import read_server_info
+from workers.embedded_server.server import stop_kept_server
+from workers.fleet.fleet import (
+    Fleet,
+    end_dead_leases,
+    queues_of_kinds,
+)
+from workers.fleet.in_process_lock import refuse_beside_in_process
+from workers.fleet.prerequisites import Place, migrate, redis_place, watch_server
+from workers.fleet.records import Record, shared_fleets, stop_shared
+from workers.fleet.web_server import (
+    await_web,
+    free_address,
+    start_web,
+    url_of,
+)
+from workers.terminal.session import (
+    Interrupts,
+    add_worker_arguments,
+    command_errors,
+    require_own_redis,
+)
+from workers.wiring import make_store
 
-EVERY_S = 1.0
+CHECK_INTERVAL_S = 1.0
 
 
 class Command(SwarmCommand):
-    """Serves every queue of this installation."""
+    """Serve every queue of this installation."""
 
     help = (
-        "Start or adopt the server and serve all queues until Ctrl-C; workers that"
-        " exit are restarted. `--keep` leaves both up afterwards, `--stop` ends them."
+        "Start the embedded server, or use the running one, and serve pages, API and all"
+        " queues until Ctrl-C; what exits is restarted. `--keep-workers` leaves everything"
+        " running afterwards, `--stop` ends it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
+        add_worker_arguments(parser, "worker processes (2)", "further queues to serve")
         parser.add_argument(
-            "--concurrency",
-            type=process_count_or_none,
-            default=2,
-            metavar="N",
-            help="worker processes (2); 0 starts the server only",
+            "--no-workers", action="store_true", help="start no workers"
         )
         parser.add_argument(
-            "--queues", default="", metavar="a,b", help="further queues to serve"
+            "--no-web", action="store_true", help="start no web server (SWARM_BIND)"
         )
         parser.add_argument(
-            "--keep", action="store_true", help="leave server and workers up at Ctrl-C"
+            "--keep-workers",
+            action="store_true",
+            help="leave server and workers running at Ctrl-C",
         )
         parser.add_argument(
             "--stop",
             action="store_true",
-            help="end server and workers that a --keep left, and nothing else",
+            help="only end server and workers that --keep-workers left running",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve, or end what still serves."""
-        try:
+        """Serve the queues, or end what --keep-workers left running."""
+        with command_errors():
             if options["stop"]:
                 stop_all()
                 return
-            extra = [name for name in options["queues"].split(",") if name]
-            sys.exit(serve([*all_queues(), *extra], options))
-        except SetupFailed as error:
-            raise CommandError(str(error), returncode=REFUSED) from None
+            if not options["no_workers"]:
+                refuse_beside_in_process()
+            queues = [*queues_of_kinds(spawner_kinds()), *options["queues"]]
+            sys.exit(serve(queues, options))
 
 
 def stop_all() -> None:
-    """End the fleets and the server that were left up."""
-    fleets = stop_kept()
-    told = "no embedded server was running"
+    """End the fleets and the server that --keep-workers left running."""
+    fleets = stop_shared()
+    server = "no embedded server was running"
     if read_server_info(settings.VAR_DIR) is not None:
-        # Whoever else holds it goes on; the last to let go stops it.
-        acquire(settings.VAR_DIR)
-        (Path(settings.VAR_DIR) / "redis.keep").unlink(missing_ok=True)
-        stopped = release_server(settings.VAR_DIR)
-        told = "the embedded server is " + ("stopped" if stopped else "still in use")
-    print(f"ended {fleets} fleet{'' if fleets == 1 else 's'}; {told}")
+        # Other users keep it; the last one stops it.
+        stopped = stop_kept_server(settings.VAR_DIR)
+        server = "the embedded server is " + ("stopped" if stopped else "still in use")
+    print(f"{counted_as(fleets, 'fleet')} ended; {server}")
 
 
 def serve(queues: list[str], options: dict[str, Any]) -> int:
-    """Keep one fleet for all queues until interrupted."""
+    """Run one fleet for all queues until Ctrl-C; return the exit code."""
     fleet = Fleet()
-    with Interrupts(fleet.hurry) as interrupts:
+    with Interrupts(fleet) as interrupts:
         try:
             migrate()
-            with redis_place(keep=options["keep"]) as place:
+            others = shared_fleets()
+            if not options["no_workers"]:
+                pid, who = os.getpid(), f"`{typed('up')}`"
+                fleet.enter(Record(f"up-{pid}", who, pid, tuple(queues), shared=True))
+            with redis_place(keep=options["keep_workers"]) as place:
                 try:
-                    _serve(fleet, place, queues, options)
+                    _serve(fleet, place, others, options)
                 except KeyboardInterrupt:
                     print("stopping")
                 finally:
                     interrupts.closing = True
-                    if options["keep"]:
+                    if options["keep_workers"]:
                         fleet.leave()
-                        print(f"left up; end with: {typed('up --stop')}")
+                        print(
+                            f"Server and workers keep running. Stop them with: {typed('up --stop')}"
+                        )
                     else:
                         fleet.stop()
         except KeyboardInterrupt:
             return INTERRUPTED
-    return 0
+    return DONE
 
 
 def _serve(
-    fleet: Fleet, place: Place, queues: list[str], options: dict[str, Any]
+    fleet: Fleet, place: Place, others: list[Record], options: dict[str, Any]
 ) -> None:
     store = make_store()
     with contextlib.closing(store.wire):
-        ours(store)
-    others = [kept.name for kept in kept_fleets()]
-    count = options["concurrency"]
-    print(f"Redis    {place.address}")
-    if count:
-        log = fleet.start(
-            place,
-            queues,
-            name=f"up-{os.getpid()}",
-            concurrency=count,
-            keep=options["keep"],
-            # It is restarted for as long as this command stands.
-            tries=0,
-            recorded=True,
-        )
-        print(f"queues   {', '.join(queues)}")
+        require_own_redis(store)
+        end_dead_leases(store, place)
+    # A web server, which serves no queues, of an earlier `up --keep-workers` goes on.
+    wants_web = not options["no_web"] and all(one.queues for one in others)
+    bind = free_address(settings.SWARM_BIND) if wants_web else ""
+    # Restarted as often as needed while this command runs.
+    common = {"keep": options["keep_workers"], "tries": 0}
+    print(f"Redis    {place.server_url}")
+    if wants_web:
+        start_web(fleet, place, bind, **common)
+    if fleet.held is not None:
+        count = options["concurrency"]
+        log = fleet.start(place, concurrency=count, **common)
+        print(f"queues   {', '.join(fleet.held.record.queues)}")
         print(f"workers  {count} processes, log {log}")
     if others:
-        print(f"also up  {', '.join(others)}")
-    launch = typed("run FILE --keep")
+        print(f"also up  {', '.join(one.name for one in others)}")
+    if wants_web:
+        await_web(bind, fleet)
+        print("\n".join(login_lines(url_of(bind), link=sys.stdout.isatty())))
+    launch = typed("run FILE")
     print(f"launch   {launch}    (Ctrl-C stops)", flush=True)
     while True:
-        time.sleep(EVERY_S)
+        time.sleep(CHECK_INTERVAL_S)
         watch_server(place)
         fleet.check()
+
+
+def login_lines(url: str, *, link: bool) -> Iterator[str]:
+    """Yield where the pages are and how to log in; a `link` is for a person's eyes."""
+    yield f"web      {url}"
+    if link:
+        yield f"log in   {url}{login_path()}    (once, within 10 minutes)"
+    yield f"log in   {url}/login/    (`{typed('createsuperuser')}` makes a user)"

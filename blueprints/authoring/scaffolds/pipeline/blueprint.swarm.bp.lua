@@ -1,16 +1,15 @@
--- Stages one after another. A review that says REVISE sends the draft back, twice at most;
--- if it still says so then, the pipeline halts there and $.halted_at names the stage.
+-- Stages in sequence. The verdict REVISE of the review repeats the draft, at most twice;
+-- after that it halts the pipeline, and $.halted_at names the stage.
 local B = require "bp_dsl"
 local F = require "flow_dsl"
 
-local function agent(name, more)
-  local made = B.agent {
+local function agent(name, verdict)
+  return B.agent {
     md = "agents/" .. name .. ".md",
     kind = "lua",
     spec = { source = { ["$file"] = "agents/" .. name .. ".lua" } },
+    verdict = verdict,
   }
-  for key, value in pairs(more or {}) do made[key] = value end
-  return made
 end
 
 local again = B.stage "again" { agent = "writer", input = "$", out = B.from "draft" }
@@ -38,7 +37,7 @@ return B.bp {
   },
   agents = {
     agent "writer",
-    agent("judge", { verdict = { channel = "part", values = { "PASS", "REVISE" } } }),
+    agent("judge", { channel = "part", values = { "PASS", "REVISE" } }),
     agent "publisher",
   },
 }

@@ -1,0 +1,89 @@
+"""`blueprint register FILE`: keep a Blueprint under its id, as its newest version."""
+
+import os
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any, Final
+
+from blueprints.authoring.answer import FINE, Answer, lines
+from blueprints.authoring.kept import (
+    actor_of,
+    add_change,
+    add_expect,
+    change_lines,
+    expectation_of,
+    version_json,
+)
+from blueprints.authoring.source import add_source, load
+from blueprints.loaders.blueprint import Loaded
+from blueprints.loaders.documents import DocumentInvalid
+from blueprints.loaders.files import FileUnreadable, read_text
+from blueprints.loaders.posted import FORMS, build_source
+from blueprints.services.blueprints import blueprint_register
+from engine.blueprint import BlueprintInvalid
+from engine.blueprint_store import Content, Source, version_of
+
+HELP: Final = (
+    "Keep a Blueprint under its id, as its newest version. Exit 1 with errors; then"
+    " nothing is kept."
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_source(parser)
+    add_change(parser)
+    add_expect(parser)
+    parser.add_argument(
+        "--label", metavar="SEMVER", help="such as 1.2.0, to find the version by"
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="keep it with its errors; it can't be launched",
+    )
+
+
+def answer(options: Mapping[str, Any]) -> Answer:
+    """Return the version that is the head now; raises BlueprintInvalid."""
+    loaded = load(options["file"], options)
+    document = loaded.document
+    id = document.get("id") if isinstance(document, dict) else None
+    name = id if isinstance(id, str) else ""
+    source, note = _source_of(loaded)
+    try:
+        done = blueprint_register(
+            name,
+            Content(document, source),
+            actor=actor_of(options),
+            message=options["message"],
+            label=options["label"],
+            expected=expectation_of(name, options),
+            force=options["force"],
+        )
+    except BlueprintInvalid as error:
+        raise type(error)(loaded.placed(error.diagnostics)) from None
+    data = {
+        "ok": True,
+        **version_json(done.version),
+        "seeded": done.is_new,
+        "diagnostics": done.version.findings,
+    }
+    return Answer(FINE, data, lines(*change_lines(done)), (*loaded.log, *note))
+
+
+def _source_of(loaded: Loaded) -> tuple[Source | None, tuple[str, ...]]:
+    """Return the source of a file that is kept with its document, and a note if not."""
+    form = next((one for one in FORMS if loaded.path.name.lower().endswith(one)), None)
+    if form is None or not os.path.isfile(loaded.path):
+        return None, ()
+    params = loaded.params if isinstance(loaded.params, dict) else {}
+    try:
+        source = Source(form, read_text(loaded.path), params)
+        built = build_source(source).document
+    except (DocumentInvalid, FileUnreadable):
+        built, source = None, None
+    if source is None or version_of(built) != version_of(loaded.document):
+        note = f"{loaded.path}: its text is not kept, since it needs other files"
+        return None, (note,)
+    return source, ()

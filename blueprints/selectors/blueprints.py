@@ -1,0 +1,79 @@
+"""Read Blueprints, their versions and what was done to them."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from blueprints.conf import blueprint_store
+from blueprints.index.notes import settle, settle_old
+from blueprints.models import Blueprint, BlueprintEvent, BlueprintVersion
+from blueprints.models.blueprint_versions import tags_text
+from engine.blueprint_store import BlueprintUnknown, Content
+
+LARGE = ("findings", "identities")
+"""The columns of a version that lists leave out."""
+
+
+def blueprint_get(id: str) -> Blueprint:
+    """Return a Blueprint with its head; an archived one is found, too.
+
+    Raise BlueprintUnknown. A change that a process left when it died is settled first.
+    """
+    settle(id)
+    rows = Blueprint.objects.select_related("head")
+    row = rows.filter(pk=id).first()
+    if row is None:
+        raise BlueprintUnknown(id)
+    return row
+
+
+def blueprint_list(
+    *,
+    archived: bool | None = False,
+    label: str | None = None,
+    tag: str | None = None,
+    lint: str | None = None,
+    text: str | None = None,
+) -> QuerySet[Blueprint]:
+    """Return the Blueprints that all filters fit, with their heads, by id.
+
+    `archived` None stands for both. `label`, `tag` and `lint` are those of the head; the
+    `text` is searched in id, description, tags and message of the head, without case.
+    """
+    settle_old()
+    rows = Blueprint.objects.select_related("head")
+    rows = rows.defer(*(f"head__{name}" for name in LARGE))
+    if archived is not None:
+        rows = rows.filter(archived_at__isnull=not archived)
+    if label is not None:
+        rows = rows.filter(head__label=label)
+    if tag is not None:
+        rows = rows.filter(head__tags__contains=tags_text([tag]))
+    if lint is not None:
+        rows = rows.filter(head__verdict=lint)
+    for word in (text or "").split():
+        places = ("id", "head__description", "head__tags", "head__message")
+        fits = Q()
+        for place in places:
+            fits |= Q(**{f"{place}__icontains": word})
+        rows = rows.filter(fits)
+    return rows.order_by("id")
+
+
+def version_list(id: str) -> QuerySet[BlueprintVersion]:
+    """Return the history of a Blueprint, the newest first, without the large columns.
+
+    Raise BlueprintUnknown.
+    """
+    return blueprint_get(id).versions.defer(*LARGE).order_by("-number")
+
+
+def version_content(version: BlueprintVersion) -> Content:
+    """Return the document and source of a version; raise CommitUnreadable."""
+    return blueprint_store().read(version.blueprint_id, version.commit)
+
+
+def event_list(id: str) -> QuerySet[BlueprintEvent]:
+    """Return what was done to a Blueprint, the newest first; raise BlueprintUnknown."""
+    blueprint_get(id)
+    return BlueprintEvent.objects.filter(blueprint_id=id).order_by("-id")

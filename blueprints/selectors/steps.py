@@ -1,0 +1,139 @@
+"""Read one step of a run: its attempts, what they got, what they gave and why they failed."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Final
+
+from blueprints.models import Attempt, Run, RunEvent, Step
+from blueprints.models.readable_json import Unreadable
+from blueprints.selectors.outputs import is_log, log_text, run_outputs
+from blueprints.selectors.programs import run_program
+from engine.flow.json_text import load_json
+from engine.flow.nodes import Seq
+from engine.run.place_names import ANY, PlaceNames
+from engine.run.states import FAILED_STEP
+
+ENDS = " passed ", " blocked ", " details "
+"""Kinds of journal entries with the output or the input of an attempt."""
+
+_NUMBER: Final = re.compile(r"\[(\d+)\]")
+
+
+def run_names(run: Run) -> PlaceNames:
+    """Return the names of a run's steps; none for a program that can't be read."""
+    try:
+        return PlaceNames(run_program(run).flow)
+    except ValueError:
+        return PlaceNames(Seq(()))
+
+
+def step_list(run: Run, text: str, names: PlaceNames) -> list[Step]:
+    """Return the steps that a text names: failed and lost ones, repeated ones, others.
+
+    The text is a name with or without its visit (`draft[2]`, `draft`), a place, a step id
+    or an agent.
+    """
+    steps = Step.objects.filter(run=run, generation=run.generation).order_by("id")
+    place = names.find(text)
+    if place is not None and ANY in place:
+        start = place.partition(ANY)[0]
+        found = [
+            step
+            for step in steps.filter(place__startswith=start)
+            if names.name(step.place).partition("[")[0] == text
+        ]
+    else:
+        found = list(steps.filter(place=text if place is None else place))
+    if not found and text.startswith("ST-"):
+        found = list(steps.filter(key__startswith=text))
+    if not found:
+        found = list(steps.filter(agent=text))
+    return sorted(found, key=_urgency)
+
+
+def _urgency(step: Step) -> tuple[bool, bool, list[int]]:
+    """Return a sort key: failed steps, repeated ones, then all by lane and iteration."""
+    numbers = [int(number) for number in _NUMBER.findall(step.place)]
+    return step.status not in FAILED_STEP, step.attempts < 2, numbers
+
+
+def step_report(run: Run, step: Step, names: PlaceNames) -> dict[str, Any]:
+    """Return a step with its attempts and its log as one JSON object.
+
+    The `input` of an attempt is its JSON value, or a text that is its beginning where
+    `input_size` is larger than what is kept; `input_size` is None where none is kept.
+    """
+    attempts = list(Attempt.objects.filter(step=step).order_by("number"))
+    kept = _kept(run, step, [one.finished_at for one in attempts if one.finished_at])
+    return {
+        "run": run.pk,
+        "name": names.name(step.place),
+        "place": step.place,
+        "step_id": step.key,
+        "agent": step.agent,
+        "kind": step.kind,
+        "status": step.status,
+        "seconds": seconds_of(step),
+        "attempts": [
+            {
+                "number": one.number,
+                "status": one.status,
+                "started_at": _iso(one.started_at),
+                "seconds": seconds_of(one),
+                "worker": one.worker,
+                "error": one.error,
+                "stats": one.stats,
+                "input": None,
+                "input_size": None,
+                "traceback": "",
+                "output": None,
+                **kept.get(one.number, {}),
+            }
+            for one in attempts
+        ],
+        "log": [
+            {"at": one.at.isoformat(), "attempt": one.attempt, "text": log_text(one)}
+            for one in run_outputs(run)
+            if one.place == step.place and is_log(one)
+        ],
+    }
+
+
+def seconds_of(row: Run | Step | Attempt) -> float | None:
+    """Return how long a run, a step or an attempt took, None before its end."""
+    if row.started_at is None or row.finished_at is None:
+        return None
+    return round((row.finished_at - row.started_at).total_seconds(), 6)
+
+
+def _kept(run: Run, step: Step, ends: list[datetime]) -> dict[int, dict[str, Any]]:
+    """Return by number what the journal keeps of attempts that ended at these times."""
+    entries = RunEvent.objects.filter(
+        run=run, generation=run.generation, at__in=ends
+    ).order_by("number")
+    found: dict[int, dict[str, Any]] = {}
+    for kinds, data in entries.values_list("kinds", "data"):
+        if isinstance(data, Unreadable) or not any(kind in kinds for kind in ENDS):
+            continue
+        for event in data["e"]:
+            match event:
+                case ["passed" | "blocked", step.place, number, _, value, *_]:
+                    found.setdefault(number, {})["output"] = value
+                case ["details", step.place, number, given, size, shown, *_]:
+                    found.setdefault(number, {}).update(
+                        input=_value(given, size),
+                        input_size=None if size < 0 else size,
+                        traceback=shown,
+                    )
+    return found
+
+
+def _value(given: str, size: int) -> Any:
+    """Return a kept input as a value, or as a text where a part of it is missing."""
+    return load_json(given) if 0 <= size == len(given.encode()) else given
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()

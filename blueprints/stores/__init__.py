@@ -1,0 +1,1 @@
+"""Where Blueprints are kept for long."""

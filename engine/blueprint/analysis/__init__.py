@@ -1,0 +1,1 @@
+"""Analysis of a flow before it runs."""

@@ -1,0 +1,259 @@
+"""The nodes and expressions of a program's flow with their places in it.
+
+The walk reads the JSON that is stored instead of parsed nodes: places follow from it,
+and a new node kind or operator of the language needs no change here.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from engine.flow import FlowError, evaluate_expr, read_expr
+from engine.flow.errors import place_step
+from engine.flow.functions import FUNCTIONS
+from engine.flow.grammar import NODES, OPS, FieldType
+from engine.flow.json_text import Json
+from engine.flow.path import read_path, swarm_path
+
+Keys: TypeAlias = tuple[str | int, ...]
+
+START: Final = "$.flow"
+CHILD_KEYS: Final = ("body", "catch", "then", "else")
+# The fields that a node writes to; it reads every other expression.
+TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
+    word.name: tuple(
+        field.name for field in word.fields if field.type in ("path", "path expression")
+    )
+    for word in NODES
+}
+BINDING: Final = frozenset(
+    word.name for word in OPS if any(field.name == "as" for field in word.fields)
+)
+"""The operators that bind each element of an array to a path."""
+# The fields with the path that a node removes.
+_DELETED: Final[Mapping[str, tuple[str, ...]]] = {
+    word.name: tuple(f.name for f in word.fields if f.type == "path below $")
+    for word in NODES
+}
+UNKNOWN: Final = object()
+"""The value `constant_of` returns for an expression that depends on the run."""
+# Loops and functions may be constant as well, but evaluating them may take long.
+_VARIABLE: Final = frozenset({"path", "call_extern", *BINDING, *FUNCTIONS})
+_TYPES: Final[Mapping[str, Mapping[str, FieldType]]] = {
+    word.name: {field.name: field.type for field in word.fields} for word in OPS
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spot:
+    """A node at its place; `arm` is the field of the parent that has it."""
+
+    place: str
+    node: dict[str, Json]
+    parent: "Spot | None" = None
+    arm: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The node's kind."""
+        return str(self.node["kind"])
+
+    def ancestors(self) -> Iterator["Spot"]:
+        """Yield this spot and those above it, the root last."""
+        spot: Spot | None = self
+        while spot is not None:
+            yield spot
+            spot = spot.parent
+
+
+def walk_nodes(flow: Json) -> list[Spot]:
+    """Return every node of a well-formed flow in the order of the document."""
+    found: list[Spot] = []
+    waiting = [Spot(START, flow)]
+    while waiting:
+        spot = waiting.pop()
+        found.append(spot)
+        waiting.extend(reversed(children_of(spot)))
+    return found
+
+
+def agents_named_in(flow: Json, field: str) -> Iterator[tuple[str, str]]:
+    """Yield each agent that a step of a flow names in a field, with its place.
+
+    The flow may have faults: what can't be read is passed over.
+    """
+    waiting: list[tuple[str, Json]] = [(START, flow)]
+    while waiting:
+        place, node = waiting.pop()
+        if not isinstance(node, dict):
+            continue
+        named, children = node.get(field), node.get("children")
+        if node.get("kind") == "step" and isinstance(named, str):
+            yield f"{place}.{field}", named
+        below = [(f"{place}.{key}", node.get(key)) for key in CHILD_KEYS]
+        if isinstance(children, list):
+            below += [(f"{place}.children[{n}]", one) for n, one in enumerate(children)]
+        waiting.extend(reversed(below))
+
+
+def children_of(spot: Spot) -> list[Spot]:
+    """Return the child nodes of a node."""
+    node, place = spot.node, spot.place
+    below = [
+        Spot(f"{place}.{key}", node[key], spot, key)
+        for key in CHILD_KEYS
+        if key in node
+    ]
+    for number, child in enumerate(node.get("children", [])):
+        below.append(Spot(f"{place}.children[{number}]", child, spot, "children"))
+    return below
+
+
+def is_empty(node: Json) -> bool:
+    """Return whether a node does nothing."""
+    return bool(node["kind"] == "seq" and all(map(is_empty, node["children"])))
+
+
+def reads_of(spot: Spot) -> Iterator[tuple[str, Json]]:
+    """Yield the place and the expression of each field that is read."""
+    targets = TARGETS.get(spot.kind, ())
+    for field, value in spot.node.items():
+        if field not in targets and isinstance(value, dict) and "op" in value:
+            yield f"{spot.place}.{field}", value
+
+
+def targets_of(spot: Spot) -> Iterator[tuple[str, Json]]:
+    """Yield the place and the expression of each field that is written to."""
+    for field in TARGETS.get(spot.kind, ()):
+        value = spot.node.get(field)
+        if isinstance(value, str):
+            # A `let` names its path without an expression around it.
+            yield f"{spot.place}.{field}", {"op": "path", "at": value}
+        elif value is not None:
+            yield f"{spot.place}.{field}", value
+
+
+def writes_of(spot: Spot) -> Iterator[tuple[str, Keys]]:
+    """Yield the place and the keys of each path a node writes to."""
+    for place, target in targets_of(spot):
+        if target["op"] == "path":
+            yield place, keys_of(target["at"])
+
+
+def deletes_of(spot: Spot) -> Iterator[tuple[str, Keys]]:
+    """Yield the place and the keys of each path that a node removes."""
+    for field in _DELETED.get(spot.kind, ()):
+        yield f"{spot.place}.{field}", keys_of(spot.node[field])
+
+
+def walk_expr(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
+    """Yield an expression and those inside it, the outer first."""
+    waiting = [(place, expr)]
+    while waiting:
+        place, expr = waiting.pop()
+        yield place, expr
+        if expr["op"] != "lit":
+            waiting.extend(reversed(list(parts_of(place, expr))))
+
+
+def parts_of(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
+    """Yield the direct arguments of an expression other than a literal."""
+    types = _TYPES[expr["op"]]
+    for field, value in expr.items():
+        at = f"{place}.{field}"
+        match types.get(field):
+            case "expression":
+                yield at, value
+            case "expressions":
+                yield from ((f"{at}[{n}]", part) for n, part in enumerate(value))
+            case "object of expressions":
+                yield from ((at + place_step(key), value[key]) for key in value)
+            case _:
+                # Texts, paths and values are no arguments.
+                pass
+
+
+def path_texts(spot: Spot) -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each path in a node's own fields."""
+    for place, target in targets_of(spot):
+        if isinstance(spot.node[place.removeprefix(f"{spot.place}.")], str):
+            yield place, target["at"]
+        else:
+            yield from paths_written_in(place, target)
+    for place, _ in deletes_of(spot):
+        yield place, spot.node[place.removeprefix(f"{spot.place}.")]
+    for place, expr in reads_of(spot):
+        yield from paths_written_in(place, expr)
+
+
+def paths_written_in(place: str, expr: Json) -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each path in an expression."""
+    for at, part in walk_expr(place, expr):
+        for field in ("at", "as"):
+            if part["op"] != "lit" and isinstance(part.get(field), str):
+                yield f"{at}.{field}", part[field]
+
+
+@dataclass(frozen=True, slots=True)
+class PathRead:
+    """A path that an expression reads; `optional` if it may be absent."""
+
+    place: str
+    keys: Keys
+    optional: bool
+
+
+def paths_in(place: str, expr: Json) -> Iterator[PathRead]:
+    """Yield each path of the Ctx that an expression reads.
+
+    Paths below the element that a loop such as `map` binds are no paths of the Ctx. A
+    path inside the argument of `exists` or `default` is optional.
+    """
+    optional: list[str] = []
+    bound: list[tuple[str, Keys]] = []
+    for at, part in walk_expr(place, expr):
+        match part["op"]:
+            case "exists" | "default":
+                optional.append(f"{at}.arg")
+            case op if op in BINDING:
+                own = keys_of(part["as"])
+                bound += [(f"{at}.{field}", own) for field in ("cond", "value")]
+            case "path":
+                keys = keys_of(part["at"])
+                if not any(
+                    at.startswith(scope) and keys[: len(own)] == own
+                    for scope, own in bound
+                ):
+                    yield PathRead(at, keys, any(map(at.startswith, optional)))
+
+
+def prefixes_of(keys: Keys) -> Iterator[Keys]:
+    """Yield every path above a path, from the root, and the path itself."""
+    return (keys[:size] for size in range(len(keys) + 1))
+
+
+def is_at_or_below(keys: Keys, paths: Collection[Keys]) -> bool:
+    """Return whether a path is one of some paths, or below one of them."""
+    return any(above in paths for above in prefixes_of(keys))
+
+
+def keys_of(path: str) -> Keys:
+    """Return the keys of a well-formed path text."""
+    # Every path of flow.ir is a stored path of the dialect 'swarm' as well.
+    return read_path(path, "swarm").keys
+
+
+def show_keys(keys: Keys) -> str:
+    """Return the canonical text of a path with these keys."""
+    return str(swarm_path(keys))
+
+
+def constant_of(expr: Json) -> Json:
+    """Return the value of a constant expression, UNKNOWN for any other."""
+    if any(part["op"] in _VARIABLE for _, part in walk_expr("$", expr)):
+        return UNKNOWN
+    try:
+        return evaluate_expr(read_expr(expr, "swarm"), None)
+    except FlowError:
+        # The expression fails in every run, so it has no value.
+        return UNKNOWN

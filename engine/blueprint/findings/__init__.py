@@ -1,0 +1,1 @@
+"""The findings about a document, with their places and texts."""

@@ -1,0 +1,1 @@
+"""The shape of a Blueprint document: its parts and their fields."""

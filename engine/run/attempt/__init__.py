@@ -1,0 +1,1 @@
+"""One attempt at a step: its outcome, its output, its lease and its retry."""

@@ -1,0 +1,1 @@
+"""Driving a run: claims, commits, chords, lanes and joins."""

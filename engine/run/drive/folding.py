@@ -1,0 +1,36 @@
+"""Folding: a Ctx becomes a new base when its edit log is too long."""
+
+from __future__ import annotations
+
+import orjson
+
+from engine.flow.document import Document
+from engine.flow.json_text import text_depth
+from engine.run.chain.ctx import FOLD_AT, TooLarge, base_id, dump_expanded
+from engine.run.drive.turn import Turn
+from engine.store.addresses import is_opened_within
+from engine.store.base import ROOT
+
+
+def fold_outgrown(turn: Turn) -> None:
+    """Replace base and log of a turn's Ctx by a new base if the log is too long."""
+    chain = turn.chain
+    size = chain.offset
+    if size <= FOLD_AT or size <= chain.origin_size // 2 or chain.in_try():
+        return
+    most = 4 * (chain.origin_size + chain.offset) + FOLD_AT
+    try:
+        text = dump_expanded(chain.doc.value, most)
+        plain = orjson.loads(text)
+    except (TooLarge, orjson.JSONEncodeError, orjson.JSONDecodeError):
+        # A Ctx that is too large or too deep for a base keeps its log.
+        return
+    turn.base_id = base_id(turn.ref.addr, text)
+    turn.new_base = (turn.base_id, text)
+    chain.start, chain.origin_size = 0, len(text)
+    chain.edits.clear()
+    # Without the log nothing refers to the chain's chords, nor to those in their lanes.
+    turn.unreferenced += [k for k in chain.known if is_opened_within(turn.ref.addr, k)]
+    # The new base has no references to joins, so the Ctx in memory must have none.
+    chain.doc, chain.known = Document(plain, text_depth(text)), {}
+    chain.folded = turn.ref.addr != ROOT

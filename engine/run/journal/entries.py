@@ -1,0 +1,159 @@
+"""Journal entries: the closed set of events, how an entry is packed, and how it is read.
+
+An entry is a JSON object: `a` chain address, `s` sequence number, `w` worker, `e` events.
+An event is an array that starts with its kind; FIELDS names the rest of each.
+
+Every writer to Redis can write an entry, so all readers use `read_entry`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from engine.run.journal.outputs import is_wire
+from engine.store.base import JournalEntry
+
+FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "run_started": ("program_id", "deadline_ms"),
+    "run_paused": (),
+    "run_resumed": (),
+    "run_done": (),
+    # `at` is the place of the error, `ctx` what the Ctx had at the paths it was about.
+    "run_failed": ("kind", "text", "at", "ctx"),
+    "run_cancelled": ("text",),
+    # Steps and attempts; `attempt` counts from 1. A lane of a batch has no `started`
+    # event; its outcome has `took_ms` instead.
+    "pending": ("place", "agent"),
+    "started": ("place", "attempt"),
+    "passed": ("place", "attempt", "agent", "value", "took_ms"),
+    "blocked": ("place", "attempt", "agent", "value", "took_ms"),
+    "failed": ("place", "attempt", "agent", "text", "took_ms"),
+    "timed_out": ("place", "attempt", "agent", "text", "took_ms"),
+    "retry": ("place", "attempt", "agent", "text", "delay_ms", "reason", "took_ms"),
+    "lost": ("place", "attempt", "lost"),
+    "step_lost": ("place", "attempt", "agent", "text"),
+    # Follows the outcome of an attempt that has failed: its input as JSON text, cut after
+    # MOST_INPUT bytes of `size`, and the traceback of the agent's own code.
+    "details": ("place", "attempt", "input", "size", "traceback"),
+    # The cost of an attempt, whatever its outcome: model, usage, num_turns.
+    "stats": ("place", "attempt", "stats"),
+    # Chords. `lane` of `joined` is the lane that decided, -1 when all settled.
+    "opened": ("place", "mode", "size"),
+    "joined": ("place", "lane"),
+    "lane_ended": ("place", "error"),
+    "batch_broken": ("lo", "hi", "lane"),
+    "checkpoint": ("place",),
+    # An error of the runtime in a flow, such as a join that kills its workers.
+    "raised": ("place", "kind", "text"),
+    "discarded": ("place", "attempt", "outcome"),
+    # Output events of an attempt in wire form (engine/run/journal/outputs.py); `first` is
+    # the number of the first of them in the attempt.
+    "output": ("place", "attempt", "first", "events"),
+}
+
+OPTIONAL: Final = frozenset({"at", "ctx", "took_ms"})
+"""The optional fields of events; they come last."""
+
+OUTCOMES: Final = frozenset({"passed", "blocked", "failed", "timed_out", "retry"})
+
+MOST_INPUT: Final = 16 * 1024
+"""The bytes of a failed attempt's input that the journal keeps."""
+LARGEST_ENTRY: Final = 64 << 20
+LAST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999, the latest time of Python and of databases."""
+LARGEST_NUMBER: Final = (1 << 31) - 1
+
+_NUMBERS: Final = frozenset({"attempt", "first", "hi", "lane", "lo", "lost", "size"})
+_TIMES: Final = frozenset({"deadline_ms", "delay_ms", "took_ms"})
+# The `run_failed` of a run that was ended from outside has only a text.
+_LEAST: Final = {kind: len(set(names) - OPTIONAL) for kind, names in FIELDS.items()} | {
+    "run_failed": 1
+}
+
+Event = list[Any]
+
+
+class BadEntry(ValueError):
+    """A journal entry is invalid; the text says why."""
+
+
+class Content(NamedTuple):
+    """The content of an entry: its events, and the worker that wrote them."""
+
+    events: list[Event]
+    worker: str = ""
+
+
+def pack_entry(addr: str, seq: int, who: str, events: list[Event]) -> bytes:
+    """Return a journal entry."""
+    return orjson.dumps({"a": addr, "s": seq, "w": who, "e": events})
+
+
+def read_entry(entry: JournalEntry) -> Content:
+    """Return the content of an entry, or raise BadEntry."""
+    if not entry.run:
+        raise BadEntry("it has no run, generation, number and content")
+    if not (
+        entry.at_ms <= LAST_MS
+        and 0 <= entry.gen <= LARGEST_NUMBER
+        and 0 <= entry.number <= LARGEST_NUMBER
+    ):
+        raise BadEntry("its time, generation or number is out of range")
+    if len(entry.data) > LARGEST_ENTRY:
+        raise BadEntry(f"larger than {LARGEST_ENTRY} bytes")
+    try:
+        data = orjson.loads(entry.data)
+    except orjson.JSONDecodeError as error:
+        raise BadEntry(f"not JSON: {ascii(str(error))[:80]}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("e"), list):
+        raise BadEntry("not an object with a list of events")
+    worker = data.get("w", "")
+    if not isinstance(worker, str):
+        raise BadEntry("its worker is no text")
+    for event in data["e"]:
+        _check(event)
+    return Content(data["e"], worker)
+
+
+def _check(event: Any) -> None:
+    kind = event[0] if isinstance(event, list) and event else None
+    if not isinstance(kind, str) or kind not in FIELDS:
+        raise BadEntry(f"an event of unknown kind: {ascii(kind)[:40]}")
+    if len(event) <= _LEAST[kind]:
+        raise BadEntry(f"an event {kind!r} that lacks fields")
+    for name, value in zip(FIELDS[kind], event[1:], strict=False):
+        if not _fits(name, value):
+            raise BadEntry(f"an event {kind!r} whose {name} is {ascii(value)[:40]}")
+
+
+def _fits(name: str, value: Any) -> bool:
+    if name in _NUMBERS:
+        return type(value) is int and -1 <= value <= LARGEST_NUMBER
+    if name in _TIMES:
+        return type(value) is int and -1 <= value <= LAST_MS
+    match name:
+        case "value":
+            return True
+        case "stats":
+            return isinstance(value, dict)
+        case "events":
+            return isinstance(value, list) and all(map(is_wire, value))
+    return isinstance(value, str)
+
+
+def discards(events: list[Event]) -> list[Event]:
+    """Return the `discarded` events for the outcomes among these events."""
+    return [
+        ["discarded", event[1], event[2], event[0]]
+        for event in events
+        if event[0] in OUTCOMES
+    ]
+
+
+def took_ms(event: Event) -> int:
+    """Return the `took_ms` of an outcome, 0 where it has none."""
+    fields = FIELDS.get(event[0], ())
+    has_time = len(event) > len(fields) and fields[-1:] == ("took_ms",)
+    return max(0, event[-1]) if has_time else 0

@@ -1,0 +1,110 @@
+"""Whatever is asked, the answer is one that the description of the API has.
+
+SWARM_API_EXAMPLES says how many requests each route gets: 200 of them for a search by hand.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from api_documents import a_document
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from drf_spectacular.generators import SchemaGenerator
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from blueprints.models.api_keys import Right
+from blueprints.services.api_keys import api_key_create
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+EXAMPLES = int(os.environ.get("SWARM_API_EXAMPLES", "25"))
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@schemathesis.serializer("text/x-lua", "application/zip")
+def text_of(_: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+schema = schemathesis.openapi.from_dict(
+    SchemaGenerator().get_schema(request=None, public=True)
+)
+schema.app = WSGIHandler()
+known = itertools.cycle((True, False, True))
+steps = itertools.cycle((1, 2, 3))
+
+
+@pytest.fixture(autouse=True)
+def one_transaction(db: None) -> Iterator[None]:
+    """Requests leave the connection open that has the test's transaction."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def key(db: None) -> str:
+    """A key with all rights, in an installation that has a Blueprint."""
+    _, text = api_key_create("search", list(Right), user=None)
+    return text
+
+
+def aimed(case: Any) -> Any:
+    """Return a request, two of three with names that exist and a Blueprint that is one."""
+    if next(known):
+        names = {"id": "demo", "version": "latest", "alias": "prod", "agent": "greet"}
+        given = case.path_parameters or {}
+        given.update({name: names[name] for name in given})
+        if case.method == "POST" and case.path.endswith(("{id}", "build", "lint")):
+            case.media_type, case.body = (
+                "application/json",
+                a_document(steps=next(steps)),
+            )
+        if "{" not in case.path.removeprefix("/v1/blueprints/{id}"):
+            case.query = {k: v for k, v in (case.query or {}).items() if k != "cursor"}
+    return case
+
+
+@schema.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+def test_with_a_key_every_answer_is_described(case: Any, key: str) -> None:
+    headers = {"Authorization": f"Bearer {key}", "Host": "localhost"}
+    aimed(case).call_and_validate(headers=headers, checks=CHECKS)
+
+
+@schema.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+def test_without_credentials_every_answer_is_described(case: Any, db: None) -> None:
+    answer = aimed(case).call_and_validate(headers={"Host": "localhost"}, checks=CHECKS)
+    if case.path != "/v1/healthz":
+        assert answer.status_code in (401, 404, 405), answer.content

@@ -1,0 +1,58 @@
+"""Rows written by prepared statements, on whichever database the tests run on."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from blueprints.models import Run, RunEvent
+from blueprints.services.runs import Launch, run_create
+from engine.blueprint import Program
+from workers.archive.upsert import update_rows, upsert
+
+pytestmark = pytest.mark.django_db
+
+COLUMNS = ["run_id", "generation", "number", "at", "kind", "kinds", "data", "says"]
+UNIQUE = COLUMNS[:3]
+FLOW = {"kind": "seq", "children": []}
+
+
+@pytest.fixture
+def run() -> Run:
+    return run_create(Launch(program=Program("b", FLOW, {}), ctx={}))
+
+
+def event(run: Run, number: int, kind: str = "moved") -> tuple[Any, ...]:
+    data = {"e": [[kind, "a\0b"]], "w": None}
+    return run.pk, 1, number, timezone.now(), kind, "", data, False
+
+
+def test_rows_that_are_there_already_are_left_as_they_are(run: Run):
+    upsert(RunEvent, COLUMNS, [event(run, 1), event(run, 2)], unique=UNIQUE)
+    again = [event(run, 2, "later"), event(run, 3)]
+    upsert(RunEvent, COLUMNS, again, unique=UNIQUE)
+
+    found = RunEvent.objects.order_by("number").values_list("number", "kind")
+    assert list(found) == [(1, "moved"), (2, "moved"), (3, "moved")]
+
+
+def test_rows_that_are_there_already_take_what_is_to_be_updated(run: Run):
+    upsert(RunEvent, COLUMNS, [event(run, 1)], unique=UNIQUE)
+    changed = [event(run, 1, "later")]
+    upsert(RunEvent, COLUMNS, changed, unique=UNIQUE, update=["kind"])
+
+    [found] = RunEvent.objects.all()
+    assert found.kind == "later"
+    assert found.data["e"][0][0] == "moved"
+
+
+def test_a_nul_is_kept_or_replaced_but_never_an_error(run: Run):
+    upsert(RunEvent, COLUMNS, [event(run, 1)], unique=UNIQUE)
+    error = {"kind": "Failed", "text": "x\0y"}
+    update_rows(Run, ["status", "error"], [("failed", error, run.pk)])
+
+    nul = "\ufffd" if connection.vendor == "postgresql" else "\0"
+    assert RunEvent.objects.get().data["e"][0][1] == f"a{nul}b"
+    found = Run.objects.get()
+    assert (found.status, found.error["text"]) == ("failed", f"x{nul}y")

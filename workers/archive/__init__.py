@@ -1,0 +1,1 @@
+"""The archive: the journal's way from Redis into the database."""

@@ -1,0 +1,235 @@
+"""The archiver: copies the journal from Redis into the database.
+
+An entry is unique by run, generation and number, so archiving it again changes nothing.
+Archived entries stay in the stream for a while, for live followers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from dataclasses import replace
+from typing import Any, Final
+
+import redis
+from django.conf import settings
+from django.db import ProgrammingError, transaction
+
+from blueprints.models import Run
+from engine.blueprint import Program
+from engine.flow.json_text import MAX_DEPTH, text_depth
+from engine.run.attempt.outcomes import as_text
+from engine.run.chain.ctx import TooLarge, dump_expanded
+from engine.run.drive.load import Loader
+from engine.run.journal.entries import (
+    LAST_MS,
+    BadEntry,
+    Content,
+    pack_entry,
+    read_entry,
+)
+from engine.run.journal.projection import ends_run
+from engine.run.states import FINAL_RUN, RunStatus
+from engine.store.base import ROOT, JournalEntry, Ref, RunEnd, Vanished
+from engine.store.dead_letters import JOURNAL
+from engine.store.redis import RedisStore
+from workers.archive.rows import ReadEntry, Result, RowChanges
+from workers.wiring import AWAY
+
+logger = logging.getLogger("workers.archive.archiver")
+
+BATCH: Final = 500
+PAGE_BYTES: Final = 8 << 20
+KEEP_MS: Final = 30_000
+TURN_S: Final = 0.5
+TOO_LARGE: Final = "ResultTooLarge"
+UNREADABLE: Final = (
+    "the journal's last entry of this run can't be read: doctor shows why"
+)
+
+
+class Archiver:
+    """Moves journal entries into the database, in order."""
+
+    def __init__(self, store: RedisStore) -> None:
+        """Bind a store; the watermark is read at the first turn."""
+        self._store = store
+        self._loader = Loader(
+            store,
+            cache_bytes=settings.SWARM_CACHE_LIMIT,
+            most_joined=2 * settings.SWARM_INPUT_LIMIT,
+        )
+        self._after: str | None = None
+        self._trimmed = self._measured = float("-inf")
+        self._keep_ms = KEEP_MS
+
+    def turn(self) -> int:
+        """Archive the entries of the stream; return how many they were."""
+        if self._after is None:
+            self._after = self._store.archived()
+        done, until = 0, time.monotonic() + TURN_S
+        entries = self._store.journal_page(self._after, BATCH, PAGE_BYTES)
+        while entries:
+            self._write_all(self._read(entries))
+            self._after = entries[-1].id
+            self._trim(self._after)
+            done += len(entries)
+            # The bookkeeper has other duties.
+            if time.monotonic() > until:
+                break
+            entries = self._store.journal_page(self._after, BATCH, PAGE_BYTES)
+        # Entries that were kept for live followers expire without new entries, too.
+        if self._after != "0" and time.monotonic() - self._trimmed >= 1.0:
+            self._trim(self._after)
+        return done
+
+    def may_find(self, run: str) -> bool:
+        """Return whether the journal may still have entries of a run to archive."""
+        after, until = self._after or "0", time.monotonic() + TURN_S
+        while entries := self._store.journal_page(after, BATCH, PAGE_BYTES):
+            if any(entry.run == run for entry in entries):
+                return True
+            after = entries[-1].id
+            if time.monotonic() > until:
+                return True
+        return False
+
+    def _trim(self, upto: str) -> None:
+        now = time.monotonic()
+        if now - self._measured >= 1.0:
+            self._measured = now
+            # Archived entries must leave room for new ones.
+            crowded = self._store.journal_bytes() > settings.SWARM_JOURNAL_LIMIT // 2
+            self._keep_ms = 0 if crowded else KEEP_MS
+        self._store.trim(upto, self._keep_ms)
+        self._trimmed = now
+
+    def _read(self, entries: list[JournalEntry]) -> list[ReadEntry]:
+        """Return entries with their contents; set aside bad ones."""
+        read: list[ReadEntry] = []
+        for entry in entries:
+            try:
+                read.append((entry, read_entry(entry)))
+            except BadEntry as fault:
+                read += self._set_aside(entry, str(fault))
+        return read
+
+    def _set_aside(self, entry: JournalEntry, why: str) -> list[ReadEntry]:
+        """Make an entry a dead letter; return the entries to archive in its place.
+
+        Only the last entry of an ended run is replaced: otherwise the run's row would
+        have no end, and its keys would stay.
+        """
+        logger.error("journal entry %s is set aside: %s", entry.id, why)
+        self._store.bury(JOURNAL, why, entry.data)
+        head = self._store.head(entry.run) if entry.run else None
+        if head is None or (head.gen, head.number) != (entry.gen, entry.number):
+            return []
+        if head.status not in FINAL_RUN:
+            return []
+        end = [f"run_{head.status}"] + [UNREADABLE] * (head.status != RunStatus.DONE)
+        data = pack_entry(ROOT, 0, "", [end])
+        at_ms = min(entry.at_ms, LAST_MS)
+        return [(replace(entry, at_ms=at_ms, data=data), Content([end]))]
+
+    def _write_all(self, read: list[ReadEntry]) -> None:
+        """Write entries; one that can't be written must not stop the others."""
+        try:
+            self._write(read)
+        except (*AWAY, redis.RedisError, ProgrammingError):
+            raise
+        except Exception as error:
+            if len(read) > 1:
+                for one in read:
+                    self._write_all([one])
+                return
+            text = ascii(as_text(str(error)))[1:200]
+            instead = self._set_aside(read[0][0], f"{type(error).__name__}: {text}")
+            if instead and instead != read:
+                self._write_all(instead)
+
+    def _write(self, read: list[ReadEntry]) -> None:
+        """Write entries in order; read from Redis only between transactions.
+
+        A transaction delays launches, so it only writes rows. The results in memory have
+        at most PAGE_BYTES, or are one.
+        """
+        ending = [entry.run for entry, content in read if ends_run(content.events)]
+        ends = self._store.ends(ending)
+        part: list[ReadEntry] = []
+        results: dict[str, Result] = {}
+        size = 0
+        for entry, content in read:
+            part.append((entry, content))
+            if not ends_run(content.events):
+                continue
+            result = results[entry.run] = self._result(entry, next(ends))
+            size += len(result[0] or b"")
+            if size >= PAGE_BYTES:
+                self._write_part(part, results)
+                part, results, size = [], {}, 0
+        if part:
+            self._write_part(part, results)
+
+    def _write_part(self, part: list[ReadEntry], results: dict[str, Result]) -> None:
+        programs = self._programs({entry.run for entry, _ in part})
+        with transaction.atomic():
+            changes = RowChanges(part, programs)
+            changes.save(results)
+        self._retire(changes, results)
+
+    def _programs(self, runs: set[str]) -> dict[str, Program]:
+        """Return the programs of runs, without those that Redis has lost."""
+        programs: dict[str, Program] = {}
+        rows = Run.objects.filter(pk__in=runs).values_list("pk", "program_id")
+        for pk, program_id in rows:
+            with contextlib.suppress(Vanished):
+                programs[pk] = self._loader.prepared(pk, program_id).program
+        return programs
+
+    def _result(self, entry: JournalEntry, end: RunEnd | None) -> Result:
+        """Return the final Ctx of the run that an entry ends."""
+        if end is None:
+            logger.info("run %s has no Ctx in Redis", entry.run)
+            return None, None
+        try:
+            prepared = self._loader.prepared(entry.run, end.head.program_id)
+            ref = Ref(entry.run, entry.gen, ROOT)
+            if end.base is not None:
+                self._loader.keep_base(entry.run, end.record.base_id, end.base)
+            chain = self._loader.chain(ref, prepared, end.record, end.log)
+            text = dump_expanded(chain.doc.value, settings.SWARM_INPUT_LIMIT)
+        except TooLarge:
+            return None, {
+                "kind": TOO_LARGE,
+                "text": "the final Ctx, written as JSON, is larger than"
+                f" SWARM_INPUT_LIMIT ({settings.SWARM_INPUT_LIMIT} bytes), so it stays in"
+                " Redis and has no copy in the database. Let the fanout `select` the part"
+                " you need, or `delete` large values before the flow ends, then start a"
+                " new run",
+            }
+        except Vanished:
+            logger.info("run %s has no Ctx in Redis", entry.run)
+            return None, None
+        except (TypeError, ValueError, RecursionError) as error:
+            return None, _unreadable(str(error))
+        finally:
+            self._loader.forget_base(entry.run, end.record.base_id)
+        if text_depth(text) > MAX_DEPTH:
+            return None, _unreadable(f"nested deeper than {MAX_DEPTH} containers")
+        return text, None
+
+    def _retire(self, changes: RowChanges, results: dict[str, Result]) -> None:
+        """Remove the keys of runs whose last entry is archived, and whose result is."""
+        self._store.remove_all(
+            (pk, changes.numbers[pk])
+            for pk in changes.retired | changes.ended
+            if (changes.runs[pk].run.error or {}).get("kind") != TOO_LARGE
+            or results.get(pk, (None, None))[0] is not None
+        )
+
+
+def _unreadable(why: str) -> dict[str, Any]:
+    text = as_text(f"the final Ctx can't be kept as JSON: {why}")
+    return {"kind": "ResultUnreadable", "text": text}

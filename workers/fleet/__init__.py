@@ -1,0 +1,1 @@
+"""What starts, guards and ends worker processes."""

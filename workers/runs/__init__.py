@@ -1,0 +1,1 @@
+"""Launch and control of runs, for commands and services."""

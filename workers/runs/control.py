@@ -1,0 +1,95 @@
+"""Pause, cancel, resume and forget runs: first in Redis, then in the database row.
+
+The row is written here too, since no steward may be running to archive the change.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from blueprints.command_line import typed
+from blueprints.models import Run, Step
+from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
+from engine.store.redis import RedisStore
+from workers.wiring import epoch
+
+PAUSABLE: Final = frozenset({RunStatus.RUNNING, RunStatus.PAUSED})
+
+
+class StateLost(Exception):
+    """Redis has lost the state of a run; the text says what to do."""
+
+    def __init__(self, run: Run) -> None:
+        """Name the run and the command that starts another."""
+        super().__init__(
+            f"Redis has lost the state of run {run.pk}, so it can't be resumed. Start a new"
+            f" run with: {typed('run FILE')}"
+        )
+
+
+def pause_run(store: RedisStore, run: Run) -> bool:
+    """Stop a PAUSABLE run from starting steps; return whether it is paused.
+
+    Running steps end, and their results are committed. Raise StateLost.
+    """
+    head = store.head(run.pk)
+    answer = store.pause(run.pk)
+    if answer == "gone" or head is None:
+        raise StateLost(run)
+    paused = answer == "ok"
+    if paused:
+        # A later archived entry may be the resume that followed: then the archive has
+        # written the row.
+        Run.objects.filter(
+            pk=run.pk, status=RunStatus.RUNNING, archived_number__lte=head.number
+        ).update(status=RunStatus.PAUSED)
+    run.refresh_from_db()
+    if paused:
+        run.status = RunStatus.PAUSED
+    return paused
+
+
+def resume_run(store: RedisStore, run: Run) -> Run:
+    """Resume an open run in Redis; raise StateLost if Redis does not have it."""
+    head = store.head(run.pk)
+    if head is not None:
+        if head.status == RunStatus.PAUSED:
+            store.resume(run.pk)
+    # The steward starts a pending run of this Redis.
+    elif run.status != RunStatus.PENDING or run.epoch != epoch(store):
+        run.refresh_from_db()
+        if run.status not in FINAL_RUN:
+            raise StateLost(run)
+    return run
+
+
+def cancel_run(store: RedisStore, run: Run, why: str) -> bool:
+    """End an open run and its steps; return whether it is cancelled."""
+    answer = store.finish(run.pk, RunStatus.CANCELLED, why)
+    if answer in ("ok", RunStatus.CANCELLED):
+        _cancel_row(run, why)
+    run.refresh_from_db()
+    return run.status == RunStatus.CANCELLED
+
+
+@transaction.atomic
+def _cancel_row(run: Run, why: str) -> None:
+    now = timezone.now()
+    changed = Run.objects.filter(pk=run.pk, status__in=OPEN_RUN).update(
+        status=RunStatus.CANCELLED,
+        finished_at=now,
+        error={"kind": "Cancelled", "text": why},
+    )
+    if changed:
+        Step.objects.filter(run_id=run.pk, status__in=OPEN_STEP).update(
+            status=StepStatus.CANCELLED, finished_at=now
+        )
+
+
+def forget_run(store: RedisStore, run: Run) -> bool:
+    """Remove the keys of an ended run; return False if its end is not archived."""
+    store.remove_all([(run.pk, run.archived_number)])
+    return store.head(run.pk) is None

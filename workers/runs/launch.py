@@ -1,0 +1,120 @@
+"""Launch a run: write its row, then its keys in Redis; both steps are idempotent."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from blueprints.models import Run
+from blueprints.models.readable_json import readable
+from blueprints.selectors.programs import run_program
+from blueprints.services.installations import installation_name
+from blueprints.services.runs import Launch, run_create
+from engine.blueprint import Program, merge_init_ctx
+from engine.run.drive.load import Loader
+from engine.run.drive.start import start_of
+from engine.run.states import RunStatus
+from engine.store.base import StoreFull
+from engine.store.redis import RedisStore
+from workers.broker.installation import ForeignRedis, ensure_owner
+from workers.wiring import epoch, limits
+
+
+class LaunchRefused(Exception):
+    """A run can't be started now; the text says why and what to do."""
+
+    def __str__(self) -> str:
+        """Return the whole sentence."""
+        return f"The run was not started: {self.args[0]}"
+
+
+def launch(store: RedisStore, request: Launch) -> Run:
+    """Create a run and start it; raise LaunchRefused if that is not possible.
+
+    If the launch is interrupted after the row is written, the steward starts the run.
+    """
+    waiting = unarchived_bytes(store)
+    if waiting > settings.SWARM_JOURNAL_LIMIT:
+        raise LaunchRefused(
+            f"{waiting} bytes of journal wait to be archived, more than"
+            f" SWARM_JOURNAL_LIMIT ({settings.SWARM_JOURNAL_LIMIT}): check that a worker"
+            " is running (its steward archives) and that the database answers"
+        )
+    request = _in_its_folder(request)
+    try:
+        ensure_owner(store, installation_name())
+        run = run_create(request, epoch=epoch(store))
+    except (StoreFull, ForeignRedis, ValueError) as error:
+        raise LaunchRefused(str(error)) from None
+    try:
+        _start(store, run, request.program)
+    except (StoreFull, ValueError) as error:
+        # The caller gets an error, so no steward may start the run later.
+        refused = LaunchRefused(str(error))
+        fail_unstarted_run(store, run, str(refused))
+        raise refused from None
+    return run
+
+
+def _in_its_folder(request: Launch) -> Launch:
+    """Fix the folder that the initial Ctx names; steps can't change it later."""
+    ctx = merge_init_ctx(request.program.default_init_ctx, request.ctx)
+    folder = ctx.get("work_dir") if isinstance(ctx, dict) else None
+    if not isinstance(folder, str) or not folder:
+        return request
+    # Workers may run in another directory, so the path is made absolute.
+    return replace(request, program=request.program.in_folder(os.path.abspath(folder)))
+
+
+def fail_unstarted_run(store: RedisStore, run: Run, text: str) -> bool:
+    """Mark a run that was never started as failed; return False if it has started."""
+    # Redis first: a run that is final there is never started.
+    store.finish(run.pk, "failed", text)
+    changed = Run.objects.filter(pk=run.pk, status=RunStatus.PENDING).update(
+        status=RunStatus.FAILED,
+        finished_at=timezone.now(),
+        error={"kind": "NotStarted", "text": text},
+    )
+    return bool(changed)
+
+
+def unarchived_bytes(store: RedisStore) -> int:
+    """Return how many bytes of memory the unarchived journal takes.
+
+    Up to SWARM_JOURNAL_LIMIT this includes archived entries that live views still read.
+    Beyond it, archived entries are trimmed first.
+    """
+    size = store.journal_bytes()
+    if size > settings.SWARM_JOURNAL_LIMIT:
+        mark = store.archived()
+        if mark != "0":
+            store.trim(mark)
+            size = store.journal_bytes()
+    return size
+
+
+def start_run(store: RedisStore, run: Run) -> str:
+    """Start a run from its row, idempotently; return `ok` or its status in Redis."""
+    return _start(store, run, run_program(run))
+
+
+def _start(store: RedisStore, run: Run, program: Program) -> str:
+    left = timedelta(hours=1)
+    if run.deadline_at is not None:
+        left = run.deadline_at - timezone.now()
+    deadline_ms = max(1, round(left.total_seconds() * 1000))
+    prepared = Loader(store).prepare(program)
+    ctx = readable(run.ctx)
+    answer = store.start(
+        start_of(run.pk, run.generation, prepared, ctx, deadline_ms, limits())
+    )
+    pending = Run.objects.filter(pk=run.pk, status=RunStatus.PENDING)
+    if answer == "ok":
+        pending.update(status=RunStatus.RUNNING, started_at=timezone.now())
+    elif answer in ("cancelled", "failed"):
+        pending.update(status=answer, finished_at=timezone.now())
+    return answer

@@ -1,0 +1,211 @@
+"""The steward's bookkeeper: a thread with the duties that need the database.
+
+A database that hangs delays this thread alone, not timers, leases and lost messages. It
+works only while its steward has the lock.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+import redis
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connections,
+)
+from django.utils import timezone
+
+from blueprints.models import Run
+from blueprints.services.installations import installation_name
+from engine.run.attempt.outcomes import as_text
+from engine.run.states import RunStatus
+from engine.store.base import StoreFull
+from engine.store.redis import STATE, RedisStore
+from workers.archive.archiver import Archiver
+from workers.broker.installation import ForeignRedis, ensure_owner
+from workers.runs.launch import fail_unstarted_run, start_run
+from workers.steward import logger
+from workers.steward.periodic import Duty, Failures, do_due
+from workers.wiring import epoch
+
+NEVER_STARTED_S = 2.0
+LOST_S = 10.0
+POLL_S = 0.1
+ARCHIVE_S = 0.5
+TURN_S = 0.5
+"""How long one search of open runs may take; the next one continues where it ended."""
+NICE = 15
+STARTS: Final = 50
+MOST_REFUSALS: Final = 5
+NOT_ITS_FAULT: Final = (
+    redis.RedisError,
+    ConnectionError,
+    TimeoutError,
+    OperationalError,
+    InterfaceError,
+)
+"""Errors at the start of a run when Redis or the database is away, or full.
+
+A plain OSError is not among them: the run itself may have caused it."""
+PAGE: Final = 500
+
+
+def lower_thread_priority() -> None:
+    """Lower the priority of this thread, so that archiving does not slow steps.
+
+    The steward's other thread, with timers and leases, keeps its priority. Only Linux
+    has a niceness for each thread (man 2 setpriority); elsewhere this does nothing.
+    """
+    if sys.platform.startswith("linux"):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+
+class Bookkeeper(threading.Thread):
+    """Archives the journal, starts launched runs, marks runs that Redis has lost."""
+
+    def __init__(self, store: RedisStore, leads: Callable[[], bool]) -> None:
+        """Prepare the thread; `leads` returns whether its steward has the lock now.
+
+        The thread is a daemon: a database that hangs keeps no process alive.
+        """
+        super().__init__(name="swarm-bookkeeper", daemon=True)
+        self.store = store
+        self.archiver = Archiver(store)
+        self._leads = leads
+        self._ending = threading.Event()
+        self._refusals: dict[str, int] = {}
+        """How often Redis refused to start a run, but not other commands."""
+        self._name = ""
+        self.refused = False
+        """Whether this Redis belongs to another installation: the steward then rests."""
+        self._searched = ""
+        """The last open run that was searched in Redis; ids are in order of time."""
+        self._duties = [
+            Duty(1.0, self.start_launched),
+            Duty(5.0, self.find_interrupted),
+            # In batches: a transaction for every entry would cost more than the step.
+            Duty(ARCHIVE_S, self.archiver.turn),
+        ]
+
+    def run(self) -> None:
+        """Do the duties until `end`; a failure is logged and tried again."""
+        lower_thread_priority()
+        failures = Failures()
+        while not self._ending.wait(failures.wait_s or POLL_S):
+            try:
+                self._check_owner()
+                if not do_due(self._duties, self._leads):
+                    # A statement that failed may have broken its connection.
+                    close_old_connections()
+                failures.clear()
+            except Exception as error:
+                failures.note(error)
+                close_old_connections()
+        try:
+            if self._leads() and not self.refused:
+                self.archiver.turn()
+        except Exception as error:
+            logger.info("steward: leaving without archiving once more: %s", error)
+        connections.close_all()
+
+    def _check_owner(self) -> None:
+        """Check that this Redis is still ours; an emptied one becomes ours again."""
+        self._name = self._name or installation_name()
+        try:
+            ensure_owner(self.store, self._name)
+        except ForeignRedis:
+            self.refused = True
+            raise
+        except StoreFull as error:
+            logger.info("steward: this Redis has no name yet: %s", error)
+        self.refused = False
+
+    def end(self, wait_s: float) -> None:
+        """Archive once more and end; wait at most `wait_s` seconds for that."""
+        self._ending.set()
+        self.join(wait_s)
+
+    def start_launched(self) -> None:
+        """Start runs whose launcher died between writing their row and their keys.
+
+        A run of another Redis is interrupted instead: it may have made steps there, and
+        a run never starts from zero again. A run that can't be started fails.
+        """
+        before = timezone.now() - timedelta(seconds=NEVER_STARTED_S)
+        here = epoch(self.store)
+        late = Run.objects.filter(status=RunStatus.PENDING, created_at__lt=before)
+        for run in late.order_by("pk")[:STARTS]:
+            if run.epoch != here:
+                self._interrupt(run)
+                continue
+            try:
+                start_run(self.store, run)
+            except NOT_ITS_FAULT as error:
+                self._postpone(run, error)
+            except Exception as error:
+                self._fail(run, error)
+            else:
+                self._refusals.pop(run.pk, None)
+
+    def find_interrupted(self) -> None:
+        """Interrupt open runs that Redis has lost, the oldest first, page by page."""
+        before = timezone.now() - timedelta(seconds=LOST_S)
+        here = epoch(self.store)
+        until = time.monotonic() + TURN_S
+        open_runs = Run.objects.filter(
+            status__in=(RunStatus.RUNNING, RunStatus.PAUSED), started_at__lt=before
+        ).only("id", "status", "epoch")
+        while True:
+            page = open_runs.filter(pk__gt=self._searched).order_by("pk")[:PAGE]
+            runs = list(page)
+            for run in runs:
+                lost = run.epoch != here or self.store.head(run.pk) is None
+                # The run may have ended, and its keys be removed, since the query.
+                if lost and not self.archiver.may_find(run.pk):
+                    self._interrupt(run)
+                if time.monotonic() > until:
+                    self._searched = run.pk
+                    return
+            self._searched = runs[-1].pk if len(runs) == PAGE else ""
+            if not self._searched or time.monotonic() > until:
+                return
+
+    def _postpone(self, run: Run, error: Exception) -> None:
+        """Start the other runs first; fail a run that Redis refuses repeatedly.
+
+        Raises `error` if Redis refuses other commands, too.
+        """
+        if isinstance(error, (StoreFull, OperationalError, InterfaceError)):
+            raise error
+        # This command writes, so that Redis refuses it like a start, but changes nothing.
+        # If it fails, its error ends this round.
+        self.store.wire.call("PERSIST", f"{STATE}epoch")
+        times = self._refusals.pop(run.pk, 0) + 1
+        if times >= MOST_REFUSALS:
+            self._fail(run, error)
+        else:
+            self._refusals[run.pk] = times
+
+    def _fail(self, run: Run, error: Exception) -> None:
+        text = as_text(f"the run can't be started: {error or type(error).__name__}")
+        if fail_unstarted_run(self.store, run, text):
+            logger.error("run %s: %s", run.pk, text)
+
+    def _interrupt(self, run: Run) -> None:
+        changed = Run.objects.filter(
+            pk=run.pk,
+            status__in=(RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED),
+        ).update(
+            status=RunStatus.INTERRUPTED,
+            error={"kind": "RedisLost", "text": "Redis lost this run's state"},
+        )
+        if changed:
+            logger.warning("run %s is interrupted: Redis lost its state", run.pk)

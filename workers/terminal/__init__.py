@@ -1,0 +1,1 @@
+"""What a terminal shows of a run, and the session that drives one."""

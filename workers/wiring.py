@@ -1,0 +1,120 @@
+"""The parts of a process: the store, the limits, the spawners, the engine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from bdb import BdbQuit
+from collections.abc import Iterable
+from functools import cache
+from typing import Final
+
+from celery import Celery, current_app
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from blueprints.conf import spawner_class, spawner_kinds
+from blueprints.spawner import KindSpawner
+from engine.ports import Spawner, Watch
+from engine.run.drive.engine import Engine
+from engine.run.limits import Limits
+from engine.store.redis import STATE, RedisStore
+from workers.broker.messages import message_template
+from workers.broker.transport import state_url
+
+AWAY: Final = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    OSError,
+    OperationalError,
+    InterfaceError,
+)
+"""The errors of a Redis or a database that is away: wait and try again."""
+PATIENCE_S = 20.0
+"""How long a worker waits for a Redis that is away before it abandons an attempt."""
+
+
+def make_store(
+    *,
+    patience_s: float = 0.0,
+    timeout: float = 15.0,
+    resend_silent: bool = True,
+    untimed: bool = False,
+) -> RedisStore:
+    """Return a store over the configured Redis; nothing is connected yet."""
+    app: Celery = current_app._get_current_object()
+    return RedisStore(
+        state_url(),
+        template=message_template(app),
+        lease_ms=round(settings.SWARM_LEASE * 1000),
+        timeout=timeout,
+        patience_s=patience_s,
+        resend_silent=resend_silent,
+        untimed=untimed,
+    )
+
+
+_debugged: set[str] = set()
+"""The kinds whose agents a debugger may stop in this process."""
+
+
+def debug_kinds(kinds: Iterable[str]) -> None:
+    """Let a debugger stop agents of these kinds: without timeout, and `q` ends the run.
+
+    It applies to all that this process does, and not to what others do later.
+    """
+    _debugged.update(kinds)
+    for kind in _debugged:
+        spawner = spawners()[kind]
+        assert isinstance(spawner, KindSpawner)  # noqa: S101 - as SWARM["SPAWNERS"] has
+        spawner.interrupts = (KeyboardInterrupt, BdbQuit)
+
+
+def limits() -> Limits:
+    """Return the limits of the settings."""
+    return Limits(
+        lease_s=settings.SWARM_LEASE,
+        attempt_ms=max(1, round(settings.SWARM_ATTEMPT_TIMEOUT * 1000)),
+        steps=settings.SWARM_STEP_BUDGET,
+        seconds=settings.SWARM_STEP_BUDGET_S,
+        lane_batch=settings.SWARM_LANE_BATCH,
+        window=settings.SWARM_CHORD_WINDOW,
+        consumers=settings.SWARM_CONSUMERS,
+        ctx_bytes=settings.SWARM_CTX_LIMIT,
+        input_bytes=settings.SWARM_INPUT_LIMIT,
+        events=settings.SWARM_EVENT_LIMIT,
+        event_bytes=settings.SWARM_EVENT_BYTES_LIMIT,
+        cache_bytes=settings.SWARM_CACHE_LIMIT,
+        untimed=frozenset(_debugged),
+    )
+
+
+@cache
+def spawners() -> dict[str, Spawner]:
+    """Return a spawner for each kind, made once per process."""
+    return {kind: spawner_class(kind)() for kind in spawner_kinds()}
+
+
+def make_engine(queues: frozenset[str], watch: Watch) -> Engine:
+    """Return the engine of a worker process that consumes these queues."""
+    store = make_store(patience_s=PATIENCE_S, untimed=bool(_debugged))
+    return Engine(
+        store,
+        spawners(),
+        serves=queues.__contains__,
+        limits=limits(),
+        watch=watch,
+        who=f"{socket.gethostname()}:{os.getpid()}",
+        queues=queues,
+    )
+
+
+def epoch(store: RedisStore) -> str:
+    """Return the id of this Redis's data, made at first contact with an empty Redis.
+
+    A run's row has it, so that a run whose Redis was lost never starts from zero again.
+    """
+    return store.text_of(f"{STATE}epoch", uuid.uuid4().hex)
