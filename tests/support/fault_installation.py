@@ -23,7 +23,7 @@ from engine.blueprint import Program
 from engine.blueprint.program import Agent, Retry
 from engine.run.drive.load import Loader
 from engine.run.drive.start import start_of
-from engine.store.base import ROOT, Ref
+from engine.store.base import ROOT, JournalEntry, Ref
 from engine.store.redis import STATE, RedisStore
 from swarm_project.celery import app
 from workers.broker.messages import message_template
@@ -43,6 +43,8 @@ class Installation:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.env: dict[str, str] = {}
         self.store = RedisStore(f"unix://{var}/none", template=message_template(app))
+        self._journaled: list[JournalEntry] = []
+        self._after = "0"
         self.pace(0.0)
 
     def pace(self, seconds: float) -> None:
@@ -182,11 +184,12 @@ class Installation:
 
     def wait(self, runs: list[str], seconds: float) -> dict[str, str]:
         """Wait until runs have ended; returns their statuses."""
-        return self.until(
-            lambda: {run: self.status(run) for run in runs},
-            lambda got: "running" not in got.values(),
-            seconds,
-        )
+
+        def look() -> dict[str, str]:
+            self._read_journal()
+            return {run: self.status(run) for run in runs}
+
+        return self.until(look, lambda got: "running" not in got.values(), seconds)
 
     def until(
         self, look: Callable[[], Any], good: Callable[[Any], bool], seconds: float
@@ -221,15 +224,19 @@ class Installation:
 
     def entries(self, runs: list[str]) -> list[tuple[str, list[Any]]]:
         """Return the journal entries of runs, in order: each its run and its events."""
-        wanted, found, after = set(runs), [], "0"
-        while entries := self.store.journal(after, 1000):
-            after = entries[-1].id
-            found += [
-                (entry.run, orjson.loads(entry.data)["e"])
-                for entry in entries
-                if entry.run in wanted
-            ]
-        return found
+        self._read_journal()
+        wanted = set(runs)
+        return [
+            (entry.run, orjson.loads(entry.data)["e"])
+            for entry in self._journaled
+            if entry.run in wanted
+        ]
+
+    def _read_journal(self) -> None:
+        """Keep the new entries: the steward trims those that it archived 30 s ago."""
+        while entries := self.store.journal(self._after, 1000):
+            self._after = entries[-1].id
+            self._journaled += entries
 
     def events(self, runs: list[str]) -> list[tuple[str, list[Any]]]:
         """Return the journal events of runs, in order, each with its run."""
