@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -33,6 +34,13 @@ def box(swarm_server: str) -> Iterator[Box]:
 def store(box: Box) -> RedisStore:
     """The store of `box`."""
     return box.store
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse tests of the same id, of which xdist would run only one."""
+    counts = Counter(item.nodeid for item in session.items)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise pytest.UsageError(f"Tests share an id; give each its own: {twice}")
 
 
 def pytest_unconfigure() -> None:

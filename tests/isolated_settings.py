@@ -16,12 +16,17 @@ os.environ.pop("UV", None)
 # tests/postgres runs suites once more on a database of its own.
 if _url := os.environ.pop("SWARM_TEST_DATABASE_URL", ""):
     os.environ["DATABASE_URL"] = _url
+# Hundreds of processes are started: each would compile the project's modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Processes that tests start are to use the real ones.
 os.environ["DJANGO_SETTINGS_MODULE"] = "swarm_project.settings"
 # Several of them may serve at the same time, each at a free port.
 os.environ["SWARM_BIND"] = "127.0.0.1:0"
 
 from swarm_project.settings import *  # noqa: E402, F403
+
+# Users log in by the dozen, and a hash that costs an attacker time costs it here.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # A file, since Django never closes connections to a database in memory: threads that
 # tests start would leave theirs to the garbage collector.

@@ -60,20 +60,24 @@ TEXTS = sorted(
 )
 
 
-def by_name(paths: list[Path]) -> pytest.MarkDecorator:
-    ids = [str(path.relative_to(ROOT)) for path in paths]
-    return pytest.mark.parametrize("path", paths, ids=ids)
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
-@by_name(ALL)
-def test_a_file_has_at_most_500_lines(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
-
-
-@by_name(ALL)
-def test_a_function_has_at_most_60_lines(path: Path) -> None:
+def test_a_file_has_at_most_500_lines() -> None:
     long = [
-        f"{node.name} has {lines}"
+        f"{shown(path)} has {lines}"
+        for path in ALL
+        if (lines := len(path.read_text(encoding="utf-8").splitlines()))
+        > MAX_FILE_LINES
+    ]
+    assert long == []
+
+
+def test_a_function_has_at_most_60_lines() -> None:
+    long = [
+        f"{shown(path)}: {node.name} has {lines}"
+        for path in ALL
         for node in functions_in(tree_of(path))
         if (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
     ]
@@ -90,13 +94,11 @@ def test_nothing_refers_to_documents_outside_the_repository() -> None:
     assert found == []
 
 
-@by_name(OWN)
-def test_no_module_is_called_by_what_it_is_not(path: Path) -> None:
-    assert NAMELESS.isdisjoint(name_of(path).split("."))
+def test_no_module_is_called_by_what_it_is_not() -> None:
+    assert [n for n in map(name_of, OWN) if NAMELESS.intersection(n.split("."))] == []
 
 
-@by_name(OWN)
-def test_only_appconfig_ready_imports_inside_a_function(path: Path) -> None:
+def imports_in_functions(path: Path) -> list[str]:
     tree = tree_of(path)
     ready = {
         method
@@ -105,26 +107,30 @@ def test_only_appconfig_ready_imports_inside_a_function(path: Path) -> None:
         for method in node.body
         if isinstance(method, Function) and method.name == "ready"
     }
-    inner = [
-        f"{function.name}, line {node.lineno}"
+    return [
+        f"{shown(path)}: {function.name}, line {node.lineno}"
         for function in functions_in(tree)
         if function not in ready
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
-    assert inner == []
 
 
-@by_name(OWN)
-def test_a_module_opens_with_a_docstring_of_one_to_four_lines(path: Path) -> None:
-    text = ast.get_docstring(tree_of(path))
-    assert text, "no docstring"
+def test_only_appconfig_ready_imports_inside_a_function() -> None:
+    assert [inner for path in OWN for inner in imports_in_functions(path)] == []
+
+
+def test_a_module_opens_with_a_docstring_of_one_to_four_lines() -> None:
+    texts = {shown(path): ast.get_docstring(tree_of(path)) or "" for path in OWN}
     # The blank line below the first sentence is not counted.
-    assert len([line for line in text.splitlines() if line]) <= 4
+    lines = {
+        name: len([line for line in text.splitlines() if line])
+        for name, text in texts.items()
+    }
+    assert {name: count for name, count in lines.items() if not 1 <= count <= 4} == {}
 
 
-@by_name(source_files("engine"))
-def test_a_public_function_of_the_engine_has_a_docstring(path: Path) -> None:
+def public_without_docstring(path: Path) -> list[str]:
     tree = tree_of(path)
     owners: list[ast.Module | ast.ClassDef] = [tree]
     owners += [node for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -137,12 +143,19 @@ def test_a_public_function_of_the_engine_has_a_docstring(path: Path) -> None:
     )
     # A body of `...` declares what another library defines and documents.
     defined = (node for node in public if ast.unparse(node.body) != "...")
-    assert [node.name for node in defined if not ast.get_docstring(node)] == []
+    return [
+        f"{shown(path)}: {node.name}" for node in defined if not ast.get_docstring(node)
+    ]
 
 
-@by_name([path for path in OWN if name_of(path) not in NOT_IMPORTED])
-def test_every_module_can_be_imported(path: Path) -> None:
-    importlib.import_module(name_of(path))
+def test_a_public_function_of_the_engine_has_a_docstring() -> None:
+    engine = source_files("engine")
+    assert [name for path in engine for name in public_without_docstring(path)] == []
+
+
+@pytest.mark.parametrize("name", sorted({*map(name_of, OWN)} - NOT_IMPORTED))
+def test_every_module_can_be_imported(name: str) -> None:
+    importlib.import_module(name)
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -172,10 +185,10 @@ def test_tests_are_no_package() -> None:
     assert list((ROOT / "tests").rglob("__init__.py")) == []
 
 
-@by_name(source_files("tests"))
-def test_a_test_changes_no_import_path(path: Path) -> None:
+def test_a_test_changes_no_import_path() -> None:
     changed = [
-        node.lineno
+        f"{shown(path)}, line {node.lineno}"
+        for path in source_files("tests")
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
     ]

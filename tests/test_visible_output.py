@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
 from django.utils.module_loading import import_string
@@ -61,9 +60,8 @@ def ways_around(path: Path) -> Iterator[str]:
             yield f"{name}:{node.lineno}: {called}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_nothing_is_printed_past_the_terminal_module(path: Path) -> None:
-    assert list(ways_around(path)) == []
+def test_nothing_is_printed_past_the_terminal_module() -> None:
+    assert [place for path in SOURCES for place in ways_around(path)] == []
 
 
 def test_every_command_of_ours_prints_through_outputs() -> None:

@@ -24,4 +24,4 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """The project's commands, in an installation without an embedded server."""
-    return Shell(tmp_path_factory.mktemp("v"), tmp_path_factory.mktemp("pyc"))
+    return Shell(tmp_path_factory.mktemp("v"))

@@ -3,30 +3,23 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from command_shell import Shell
 from server_commands import stop_server
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled modules, kept from one command to the next."""
-    return tmp_path_factory.mktemp("pyc")
-
-
 @pytest.fixture
-def shell(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Shell]:
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A shell over a fresh installation; whatever it started is ended."""
-    with closed_at_end(Shell(tmp_path_factory.mktemp("v"), cache)) as made:
+    with closed_at_end(Shell(tmp_path_factory.mktemp("v"))) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Shell]:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A shell over one installation for a module, whose workers do the steps of `run`."""
-    with closed_at_end(Shell(tmp_path_factory.mktemp("v"), cache)) as made:
+    with closed_at_end(Shell(tmp_path_factory.mktemp("v"))) as made:
         made.env["SWARM_AGENT_MODULES"] = "blueprints.samples.functions,e2e_agents"
         up = made.start("up", "--no-web", "--keep-workers", "--concurrency", "1")
         made.until(lambda: "launch" in made.out)

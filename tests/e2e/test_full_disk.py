@@ -18,7 +18,7 @@ class SmallDisk(Shell):
     """A shell whose installation lies on a file system of its own, in its own mounts."""
 
     def __init__(self, shell: Shell, holder: subprocess.Popen[str]) -> None:
-        super().__init__(shell.var, Path(shell.env["PYTHONPYCACHEPREFIX"]))
+        super().__init__(shell.var)
         self.env["SWARM_VAR"] = str(self.var / "disk")
         self.commands: list[subprocess.Popen[str]] = []
         self.before = ("nsenter", "-t", str(holder.pid), "-U", "-m")

@@ -113,6 +113,7 @@ def strike_server(installation: Installation) -> None:
         lambda: server_pid(installation.store), lambda pid: pid != before, 10
     )
     assert after != before
+    installation.forget_journal()
 
 
 @dataclass

@@ -41,7 +41,7 @@ def shell(
 ) -> Iterator[Shell]:
     """A fresh installation whose history goes to a database of its own."""
     var = tmp_path_factory.mktemp("v")
-    made = Shell(var, tmp_path_factory.mktemp("pyc"))
+    made = Shell(var)
     made.env["DATABASE_URL"] = cluster.database(var.name)
     try:
         yield made
@@ -122,11 +122,16 @@ def test_the_programs_of_runs_get_rows_of_their_own(shell: Shell):
 def test_the_suites_of_the_database_pass(cluster: Cluster):
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(sys.executable, "-m", "pytest", "-q", "-n", "0"),
+            *("-p", "no:cacheprovider", "-p", "database_tests"),
             *("--deselect", ONLY_SQLITE, *SUITES),
         ],
         cwd=REPO,
-        env={**os.environ, "SWARM_TEST_DATABASE_URL": cluster.database("suites")},
+        env={
+            **os.environ,
+            "SWARM_TEST_DATABASE_URL": cluster.database("suites"),
+            "PYTHONPATH": str(REPO / "tests" / "support"),
+        },
         capture_output=True,
         text=True,
         timeout=280,

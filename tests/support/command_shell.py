@@ -17,7 +17,7 @@ REPO = Path(__file__).resolve().parents[2]
 class Shell:
     """Runs `manage.py` with a `var` of its own and finds what it leaves behind."""
 
-    def __init__(self, var: Path, cache: Path) -> None:
+    def __init__(self, var: Path) -> None:
         self.var = var
         self.env = {
             **os.environ,
@@ -25,9 +25,7 @@ class Shell:
             "SWARM_AGENT_MODULES": "e2e_agents",
             "SWARM_LEASE": "3",
             "PYTHONPATH": str(Path(__file__).parent),
-            "PYTHONPYCACHEPREFIX": str(cache),
         }
-        self.env.pop("PYTHONDONTWRITEBYTECODE", None)
 
     before: Sequence[str] = ()
     """What a command is started by, where it is not Python itself."""

@@ -43,8 +43,7 @@ class Installation:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.env: dict[str, str] = {}
         self.store = RedisStore(f"unix://{var}/none", template=message_template(app))
-        self._journaled: list[JournalEntry] = []
-        self._after = "0"
+        self.forget_journal()
         self.pace(0.0)
 
     def pace(self, seconds: float) -> None:
@@ -231,6 +230,11 @@ class Installation:
             for entry in self._journaled
             if entry.run in wanted
         ]
+
+    def forget_journal(self) -> None:
+        """Drop the entries that were kept: a killed server may have lost some of them."""
+        self._journaled: list[JournalEntry] = []
+        self._after = "0"
 
     def _read_journal(self) -> None:
         """Keep the new entries: the steward trims those that it archived 30 s ago."""

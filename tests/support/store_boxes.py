@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import redis
@@ -94,8 +96,12 @@ class View:
 
     def closed(self, addr: str) -> bool:
         """Return whether a chord around an address is decided."""
+        return addr.startswith(self.inside())
+
+    def inside(self) -> tuple[str, ...]:
+        """Return how the addresses begin that a decided chord is around."""
         around = {k for k, chord in self.chords.items() if chord.why is not None}
-        return any(addr.startswith((f"{k}.", f"{k}:")) for k in around | self.decided)
+        return tuple(k + end for k in around | self.decided for end in ".:")
 
 
 class Box:
@@ -250,20 +256,24 @@ def _mark(text: str) -> tuple[str, str, int]:
 def _places_of_chains(view: View) -> dict[str, list[str]]:
     """Return every place where each live chain with a record is kept."""
     places: dict[str, list[str]] = {}
+    inside = view.inside()
+    held = Counter(addr for addr, _ in view.held)
+    dispatched = Counter(addr for addr, _ in view.dispatched)
+    joined = Counter(
+        chord.spec.parent
+        for chord in view.chords.values()
+        if chord.why is None and chord.outstanding
+    )
     for addr, chain in view.chains.items():
-        if view.closed(addr):
+        if addr.startswith(inside):
             continue
         here = ["lease"] * (addr in view.leases)
-        here += ["held"] * sum(a == addr for a, _ in view.held)
-        here += ["dispatched"] * sum(a == addr for a, _ in view.dispatched)
+        here += ["held"] * held[addr]
+        here += ["dispatched"] * dispatched[addr]
         if chain.state == ChainState.WAITING:
             here.append("waiting")
         if chain.state == ChainState.JOINING:
-            here += [
-                "chord"
-                for chord in view.chords.values()
-                if chord.spec.parent == addr and chord.why is None and chord.outstanding
-            ]
+            here += ["chord"] * joined[addr]
         places[addr] = here
     return places
 
@@ -288,29 +298,28 @@ def audit(box: Box, run: str) -> View | None:
             assert here == EXPECTED[chain.state], (addr, chain, here)
         if here == ["dispatched"]:
             assert (addr, chain.queue) in view.dispatched
+    inside, lanes = view.inside(), _places_of_lanes(view)
     for k, chord in view.chords.items():
         parent = view.chains.get(chord.spec.parent)
         if (
             parent
             and parent.state == ChainState.JOINING
             and chord.outstanding
-            and not view.closed(k + ".0")
+            and not f"{k}.".startswith(inside)
         ):
             _audit_window(k, chord)
-            _audit_lanes(view, k, chord)
+            _audit_lanes(view, k, chord, lanes[k])
     for addr, queue in view.held:
         assert addr not in view.chains or view.chains[addr].queue == queue, addr
     waiting = {a for a, _ in view.held | view.dispatched.keys()}
     for addr in view.leases.keys() | waiting:
-        known = addr in places or view.closed(addr) or _is_lane(view, addr)
+        known = addr in places or addr.startswith(inside) or _is_lane(view, addr)
         assert known, f"{addr} is leased, held or dispatched but not known"
     return view
 
 
 def _is_lane(view: View, addr: str) -> bool:
-    owner = owner_of("", 0, addr)
-    k = owner.chord if isinstance(owner, BatchRef) else split_lane(addr)[0]
-    return k in view.chords and addr not in view.chains
+    return _lanes_of(addr)[0] in view.chords and addr not in view.chains
 
 
 def _audit_window(k: str, chord: ChordView) -> None:
@@ -319,7 +328,24 @@ def _audit_window(k: str, chord: ChordView) -> None:
     assert sent < spec.window + spec.batch, k
 
 
-def _audit_lanes(view: View, k: str, chord: ChordView) -> None:
+Places = list[tuple[str, range]]
+"""Where lanes of one chord are."""
+
+
+def _places_of_lanes(view: View) -> dict[str, Places]:
+    """Return every place but running batches where lanes are, by their chords."""
+    places: dict[str, Places] = defaultdict(list)
+    for addr in view.chains:
+        chord, lanes = _lanes_of(addr)
+        places[chord].append(("own record", lanes))
+    for addr, _ in view.dispatched.keys() | view.held:
+        if addr not in view.chains:
+            chord, lanes = _lanes_of(addr)
+            places[chord].append(("waits", lanes))
+    return places
+
+
+def _audit_lanes(view: View, k: str, chord: ChordView, places: Places) -> None:
     """Check that every lane that is not settled is in one place."""
     assert chord.outstanding == chord.spec.size - len(chord.settled), k
     where: dict[int, list[str]] = {i: [] for i in range(chord.spec.size)}
@@ -327,26 +353,22 @@ def _audit_lanes(view: View, k: str, chord: ChordView) -> None:
         where[i].append("settled")
     for i in range(chord.next, chord.spec.size):
         where[i].append("not yet")
-    places = [("own record", addr) for addr in view.chains]
-    for addr, _ in view.dispatched.keys() | view.held:
-        if addr not in view.chains:
-            places.append(("waits", addr))
     for span, (state, _, cursor) in chord.marks.items():
         assert (f"{k}:{span}" in view.leases) == (state == "running"), span
         if state == "running":
-            hi = span.partition("-")[2]
-            places.append(("runs", f"{k}:{cursor}-{hi}"))
-    for place, addr in places:
-        for i in _lanes_of(k, addr):
+            places.append(("runs", range(cursor, int(span.partition("-")[2]))))
+    for place, lanes in places:
+        for i in lanes:
             where[i].append(place)
     for i, here in where.items():
         assert len(here) == 1, (k, i, here)
 
 
-def _lanes_of(k: str, addr: str) -> range:
-    """Return the lanes of a chord that an address names."""
+@lru_cache(maxsize=10_000)
+def _lanes_of(addr: str) -> tuple[str, range]:
+    """Return the chord and its lanes that an address names."""
     owner = owner_of("", 0, addr)
     if isinstance(owner, BatchRef):
-        return range(owner.lo, owner.hi) if owner.chord == k else range(0)
+        return owner.chord, range(owner.lo, owner.hi)
     chord, lane = split_lane(addr)
-    return range(lane, lane + 1) if chord == k else range(0)
+    return chord, range(lane, lane + 1)

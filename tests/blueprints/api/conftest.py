@@ -11,6 +11,12 @@ from django.apps import apps
 from blueprints.conf import lua_host
 
 
+def pytest_itemcollected(item: Any) -> None:
+    """Name the operation in the id of a test: xdist runs one test of each id."""
+    if not item.nodeid.endswith(item.name):
+        item._id = item.parent.id.child(item.name)
+
+
 @pytest.fixture(autouse=True)
 def repository(tmp_path: Path, settings: Any) -> None:
     """A repository of its own for each test."""

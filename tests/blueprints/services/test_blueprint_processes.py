@@ -4,16 +4,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forking_process import ForkingProcess, forking_process
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 SUPPORT = ROOT / "tests" / "support"
+# What the commands and changes below import.
+MODULES = ("dying_changes", "blueprints.management.commands.blueprint")
 WRITERS, EACH = 4, 15
 CHANGES = ("register", "rollback", "alias", "archive")
 POINTS = (
@@ -28,35 +31,19 @@ POINTS = (
 class Installation:
     """A database and a repository of their own, which only processes use."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, processes: ForkingProcess) -> None:
         self.repository = folder / "kept.git"
-        self.environ = {
-            **os.environ,
-            "SWARM_VAR": str(folder / "var"),
-            "SWARM_BLUEPRINTS": str(self.repository),
-            "DJANGO_SETTINGS_MODULE": "swarm_project.settings",
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)]),
-        }
-        self.environ.pop("DATABASE_URL", None)
+        self.start = processes.start
         self.manage("migrate", "-v", "0")
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, *words], cwd=ROOT, env=self.environ, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
 
     def manage(self, *words: str) -> str:
         process = self.start("manage.py", *words)
-        out, err = process.communicate(timeout=100)
-        assert process.returncode == 0, err
-        return out
+        assert process.wait() == 0, process.err
+        return process.out
 
     def end_of(self, *words: str) -> int:
         """Return how the process of a change ended."""
-        process = self.start(str(SUPPORT / "dying_changes.py"), *words)
-        process.communicate(timeout=100)
-        return process.returncode
+        return self.start(str(SUPPORT / "dying_changes.py"), *words).wait()
 
     def told(self, *words: str) -> Any:
         return json.loads(self.manage("blueprint", *words, "--json"))
@@ -77,9 +64,18 @@ class Installation:
         return [row["number"] for row in page["items"]]
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    return Installation(tmp_path_factory.mktemp("installation"))
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    environ = {
+        **os.environ,
+        "SWARM_VAR": str(tmp_path / "var"),
+        "SWARM_BLUEPRINTS": str(tmp_path / "kept.git"),
+        "DJANGO_SETTINGS_MODULE": "swarm_project.settings",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)]),
+    }
+    environ.pop("DATABASE_URL", None)
+    with forking_process(ROOT, environ, tmp_path, *MODULES) as processes:
+        yield Installation(tmp_path, processes)
 
 
 @pytest.mark.timeout(600)
@@ -94,8 +90,7 @@ def test_s9_processes_that_write_at_once_lose_nothing(
         for id in ("mail", "own")
     ]
     for writer in writers:
-        _, err = writer.communicate(timeout=280)
-        assert writer.returncode == 0, err
+        assert writer.wait() == 0, writer.err
 
     assert installation.check("mail") == list(range(WRITERS * EACH, 0, -1))
     for number in range(WRITERS):
@@ -110,9 +105,8 @@ def test_s9_processes_that_write_at_once_lose_nothing(
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_process_killed_at_any_point_leaves_a_sound_index(
-    tmp_path: Path, change: str
+    installation: Installation, change: str
 ) -> None:
-    installation = Installation(tmp_path)
     for number in range(2):
         assert installation.end_of("register", "never", f"first {number}") == 0
     before = installation.told("show", "mail")
