@@ -1,5 +1,6 @@
 """The admin pages: one file per noun."""
 
+from blueprints.admin.api_keys import ApiKeyAdmin
 from blueprints.admin.attempts import AttemptAdmin
 from blueprints.admin.blueprint_events import BlueprintEventAdmin
 from blueprints.admin.blueprint_versions import BlueprintVersionAdmin
@@ -11,6 +12,7 @@ from blueprints.admin.steps import StepAdmin
 from blueprints.admin.tasks import TaskAdmin
 
 __all__ = [
+    "ApiKeyAdmin",
     "AttemptAdmin",
     "BlueprintAdmin",
     "BlueprintEventAdmin",

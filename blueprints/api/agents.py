@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from blueprints.api.openapi import StrictSerializer, query_of, route
+from blueprints.api.openapi import COMPILED, route
 from blueprints.api.problems import Problem
-from blueprints.api.shapes import NullableText
-from blueprints.api.versions import READING
+from blueprints.api.shapes import NamedVersionSerializer
+from blueprints.api.versions import VersionQuery, VersionView
 from blueprints.authoring.explain import agent_facts, for_people
-from blueprints.models import BlueprintVersion
 from blueprints.models.api_keys import Right
 from blueprints.preflight import compile_here, known_kinds, legacy_bindings
 from blueprints.selectors.blueprints import version_content
-from blueprints.selectors.version_selector import VersionSelector
 from engine.blueprint import Program
 from engine.blueprint.analysis.binding import bind_agents, bind_requests
 from engine.blueprint.reading import read_blueprint
 from engine.flow.json_text import Json
 from engine.flow.spelling import did_you_mean
-
-COMPILED: Final = (*READING, "blueprint-invalid")
-
-
-class VersionQuery(StrictSerializer):
-    """Which version is explained."""
-
-    version = serializers.CharField(
-        default="latest", max_length=200, help_text="As in the path of a version."
-    )
-
-
-def selected(request: Request, id: str) -> BlueprintVersion:
-    """Return the version that the query names."""
-    return VersionSelector.parse(query_of(request, VersionQuery)["version"]).resolve(id)
-
-
-class ReferenceSerializer(serializers.Serializer[Any]):
-    """Which version was explained."""
-
-    id = serializers.CharField(source="blueprint_id")
-    commit = serializers.CharField()
-    version = serializers.CharField()
-    label = NullableText()
 
 
 class RunnerSerializer(serializers.Serializer[Any]):
@@ -93,13 +66,13 @@ class AgentSerializer(serializers.Serializer[Any]):
 class ExplainedAgentSerializer(AgentSerializer):
     """One agent of a version."""
 
-    blueprint = ReferenceSerializer()
+    blueprint = NamedVersionSerializer()
 
 
 class ExplainedSerializer(serializers.Serializer[Any]):
     """All agents of a version."""
 
-    blueprint = ReferenceSerializer()
+    blueprint = NamedVersionSerializer()
     program_id = serializers.CharField()
     agents = AgentSerializer(many=True)
 
@@ -138,7 +111,7 @@ def _agent(facts: dict[str, Json], about: Json) -> dict[str, Json]:
     }
 
 
-class ExplainAgents(APIView):
+class ExplainAgents(VersionView):
     """All agents of a version."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
@@ -151,18 +124,18 @@ class ExplainAgents(APIView):
     )
     def get(self, request: Request, id: str) -> Response:
         """Answer what the compiler makes of each agent."""
-        row = selected(request, id)
+        row = self.version_of(id)
         program, agents = explained(version_content(row).document)
         return Response(
             {
-                "blueprint": ReferenceSerializer(row).data,
+                "blueprint": NamedVersionSerializer(row).data,
                 "program_id": program.program_id,
                 "agents": list(agents.values()),
             }
         )
 
 
-class ExplainAgent(APIView):
+class ExplainAgent(VersionView):
     """One agent of a version."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
@@ -175,14 +148,14 @@ class ExplainAgent(APIView):
     )
     def get(self, request: Request, id: str, agent: str) -> Response:
         """Answer what the compiler makes of an agent."""
-        row = selected(request, id)
+        row = self.version_of(id)
         _, agents = explained(version_content(row).document)
         if agent not in agents:
             hint = did_you_mean(agent[:200], agents) or "It has no agents."
             text = f"Blueprint {id!r} has no agent {agent!r}."
             details = {"agents": sorted(agents)}
             raise Problem("agent-unknown", text, hint=hint, details=details)
-        body = {"blueprint": ReferenceSerializer(row).data, **agents[agent]}
+        body = {"blueprint": NamedVersionSerializer(row).data, **agents[agent]}
         return Response(body)
 
 
@@ -206,7 +179,7 @@ class RequirementsSerializer(serializers.Serializer[Any]):
     requirements = RequirementSerializer(many=True)
 
 
-class BindingRequirements(APIView):
+class BindingRequirements(VersionView):
     """What an operator's manifest must cover."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
@@ -219,7 +192,7 @@ class BindingRequirements(APIView):
     )
     def get(self, request: Request, id: str) -> Response:
         """Answer which bindings the agents request; 422 if a runner can't be resolved."""
-        document = version_content(selected(request, id)).document
+        document = version_content(self.version_of(id)).document
         program = compile_here(document, anywhere=True)
         view = read_blueprint(
             document, kinds=known_kinds(), legacy_bindings=legacy_bindings()

@@ -8,9 +8,8 @@ from typing import Any, Final
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from blueprints.api.openapi import StrictSerializer, query_of, route
+from blueprints.api.openapi import ONE, VERSIONED, ApiView, StrictSerializer, route
 from blueprints.api.preconditions import ReasonQuery, actor_of
 from blueprints.api.shapes import AliasSerializer
 from blueprints.models.api_keys import Right
@@ -19,10 +18,7 @@ from blueprints.selectors.version_selector import VersionSelector, VersionUnknow
 from blueprints.services.blueprints import alias_remove, alias_set
 from engine.blueprint_store import LONGEST_MESSAGE, Expectation, Expected
 
-MOVES: Final = (
-    "blueprint-unknown", "version-unknown", "alias-moved", "archived", "blueprint-busy",
-    "store-unusable",
-)  # fmt: skip
+MOVES: Final = (*VERSIONED, "alias-moved", "archived")
 
 
 class AliasesSerializer(serializers.Serializer[Any]):
@@ -31,12 +27,12 @@ class AliasesSerializer(serializers.Serializer[Any]):
     aliases = serializers.DictField(child=AliasSerializer())
 
 
-class Aliases(APIView):
+class Aliases(ApiView):
     """The aliases of a Blueprint."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
 
-    @route("List the aliases", {200: AliasesSerializer}, problems=["blueprint-unknown"])
+    @route("List the aliases", {200: AliasesSerializer}, problems=ONE)
     def get(self, request: Request, id: str) -> Response:
         """Answer all aliases."""
         return Response(AliasesSerializer(blueprint_get(id)).data)
@@ -55,7 +51,7 @@ class MoveSerializer(StrictSerializer):
     )
 
 
-class OneAlias(APIView):
+class OneAlias(ApiView):
     """One alias."""
 
     rights: Mapping[str, Right] = {"PUT": Right.PUBLISH, "DELETE": Right.PUBLISH}
@@ -89,8 +85,7 @@ class OneAlias(APIView):
     )
     def delete(self, request: Request, id: str, alias: str) -> Response:
         """Remove an alias; the version that it names stays."""
-        query = query_of(request, ReasonQuery)
-        reason = query.get("message", f"{alias} is no longer used")
+        reason = self.query.get("message", f"{alias} is no longer used")
         if not alias_remove(id, alias, actor=actor_of(request), message=reason):
             raise VersionUnknown(f"Blueprint {id!r} has no alias {alias!r}")
         return Response(status=204)

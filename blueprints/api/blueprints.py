@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from blueprints.api.bodies import DOCUMENTS, raw_body
-from blueprints.api.documents import SENT, ScriptQuery, content_of
+from blueprints.api.documents import SENT, ScriptQuery, built_of
 from blueprints.api.lists import PageQuery, page_of, page_shape
-from blueprints.api.openapi import IF_MATCH, StrictSerializer, query_of, route
+from blueprints.api.openapi import (
+    COMPILED,
+    ONE,
+    READING,
+    ApiView,
+    StrictSerializer,
+    route,
+)
 from blueprints.api.preconditions import (
+    PRECONDITIONS,
     ReasonQuery,
     actor_of,
     expected_of,
@@ -24,9 +31,8 @@ from blueprints.api.problems import Problem
 from blueprints.api.shapes import (
     BlueprintSerializer,
     DocumentField,
-    NullableText,
+    NamedVersionSerializer,
     RegisteredSerializer,
-    registered,
 )
 from blueprints.loaders.references import escape
 from blueprints.models.api_keys import Right
@@ -44,9 +50,13 @@ from blueprints.services.blueprints import (
     blueprint_rollback,
     blueprint_unarchive,
 )
-from engine.blueprint_store import LONGEST_MESSAGE
+from engine.blueprint_store import LONGEST_MESSAGE, Content
 
-CHANGES: Final = ("blueprint-busy", "store-unusable", "archived")
+CHANGES: Final = (*ONE, "archived")
+REGISTERS: Final = (
+    *CHANGES, "invalid-document", "reference-in-document", "invalid-source", "head-moved",
+    "id-taken", "blueprint-invalid",
+)  # fmt: skip
 Page: Final = page_shape(BlueprintSerializer, "BlueprintPage", serializers.CharField)
 
 
@@ -74,7 +84,7 @@ class ListQuery(PageQuery):
     )
 
 
-class Blueprints(APIView):
+class Blueprints(ApiView):
     """All Blueprints."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
@@ -82,7 +92,7 @@ class Blueprints(APIView):
     @route("List Blueprints", {200: Page}, query=ListQuery)
     def get(self, request: Request) -> Response:
         """Answer the Blueprints that all filters fit, by id."""
-        query = query_of(request, ListQuery)
+        query = self.query
         rows = blueprint_list(
             archived={"false": False, "true": True, "any": None}[query["archived"]],
             label=query.get("label"),
@@ -105,7 +115,7 @@ class RegisterQuery(ReasonQuery, ScriptQuery):
     )
 
 
-class OneBlueprint(APIView):
+class OneBlueprint(ApiView):
     """One Blueprint."""
 
     rights: Mapping[str, Right] = {
@@ -115,9 +125,7 @@ class OneBlueprint(APIView):
     }
     parser_classes = DOCUMENTS
 
-    @route(
-        "Get a Blueprint", {200: BlueprintSerializer}, problems=["blueprint-unknown"]
-    )
+    @route("Get a Blueprint", {200: BlueprintSerializer}, problems=ONE)
     def get(self, request: Request, id: str) -> Response:
         """Answer the Blueprint with head and aliases; archived ones, too."""
         return Response(BlueprintSerializer(blueprint_get(id)).data)
@@ -127,12 +135,8 @@ class OneBlueprint(APIView):
         {201: RegisteredSerializer, 200: RegisteredSerializer},
         request=SENT,
         query=RegisterQuery,
-        parameters=[IF_MATCH],
-        problems=[
-            *("invalid-document", "reference-in-document", "invalid-source"),
-            *("blueprint-unknown", "head-moved", "id-taken", "blueprint-invalid"),
-            *CHANGES,
-        ],
+        parameters=PRECONDITIONS,
+        problems=REGISTERS,
     )
     def post(self, request: Request, id: str) -> Response:
         """Make a document the head: 201 if that is a new commit, 200 if it was the head.
@@ -140,11 +144,12 @@ class OneBlueprint(APIView):
         The body is the document, or its source in YAML or in the Lua DSL, which is kept
         with what it builds to.
         """
-        query = query_of(request, RegisterQuery)
+        query = self.query
         expected = expected_of(request, id)
+        built, source = built_of(raw_body(request.data), query)
         done = blueprint_register(
             id,
-            content_of(raw_body(request.data), query),
+            Content(built.document, source),
             actor=actor_of(request),
             message=query.get("message", "Registered"),
             label=query.get("label"),
@@ -157,25 +162,27 @@ class OneBlueprint(APIView):
         "Archive a Blueprint",
         {204: None},
         query=ReasonQuery,
-        problems=["csrf-failed", "blueprint-unknown", *CHANGES[:2]],
+        problems=["csrf-failed", *ONE],
     )
     def delete(self, request: Request, id: str) -> Response:
         """Archive it: its history stays and can be read; it can't be changed or run."""
-        query = query_of(request, ReasonQuery)
-        reason = query.get("message", "Archived")
+        reason = self.query.get("message", "Archived")
         blueprint_archive(id, actor=actor_of(request), message=reason)
         return Response(status=204)
 
 
 def change_of(done: Registered) -> Response:
     """Return the response to a change of the head."""
-    body, status = registered(done), 201 if done.is_new else 200
-    return Response(
-        RegisteredSerializer(body).data, status, headers=tagged(done.version.commit)
-    )
+    row = done.version
+    body = {
+        **NamedVersionSerializer(row).data,
+        "seeded": done.is_new,
+        "findings": row.known_findings,
+    }
+    return Response(body, 201 if done.is_new else 200, headers=tagged(row.commit))
 
 
-class Unarchive(APIView):
+class Unarchive(ApiView):
     """The way back out of the archive."""
 
     rights: Mapping[str, Right] = {"POST": Right.ARCHIVE}
@@ -184,29 +191,22 @@ class Unarchive(APIView):
         "Unarchive a Blueprint",
         {204: None},
         query=ReasonQuery,
-        problems=["csrf-failed", "blueprint-unknown", *CHANGES[:2]],
+        problems=["csrf-failed", *ONE],
     )
     def post(self, request: Request, id: str) -> Response:
         """Take it out of the archive."""
-        query = query_of(request, ReasonQuery)
-        reason = query.get("message", "Unarchived")
+        reason = self.query.get("message", "Unarchived")
         blueprint_unarchive(id, actor=actor_of(request), message=reason)
         return Response(status=204)
 
 
-class HeadSerializer(serializers.Serializer[Any]):
+class HeadSerializer(NamedVersionSerializer):
     """The head of a Blueprint with its document."""
 
-    id = serializers.CharField()
-    version = serializers.CharField()
-    commit = serializers.CharField()
-    number = serializers.IntegerField()
-    label = NullableText()
-    forced = serializers.BooleanField()
     blueprint = DocumentField()
 
 
-class Head(APIView):
+class Head(ApiView):
     """The head of a Blueprint."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
@@ -214,10 +214,7 @@ class Head(APIView):
     @route(
         "Get the head",
         {200: HeadSerializer},
-        problems=[
-            *("blueprint-unknown", "version-unknown", "archived"),
-            *("version-unreadable", "store-unusable"),
-        ],
+        problems=[*READING, "archived"],
     )
     def get(self, request: Request, id: str) -> Response:
         """Answer the document that a launch would use; its ETag is for If-Match."""
@@ -227,15 +224,10 @@ class Head(APIView):
             raise Problem("archived", text)
         head = VersionSelector().resolve(id)
         body = {
-            "id": id,
-            "version": head.version,
-            "commit": head.commit,
-            "number": head.number,
-            "label": head.label,
-            "forced": head.forced,
+            **NamedVersionSerializer(head).data,
             "blueprint": escape(version_content(head).document),
         }
-        return Response(HeadSerializer(body).data, headers=tagged(head.commit))
+        return Response(body, headers=tagged(head.commit))
 
 
 class RollbackSerializer(StrictSerializer):
@@ -251,7 +243,7 @@ class RollbackSerializer(StrictSerializer):
     force = serializers.BooleanField(default=False)
 
 
-class Rollback(APIView):
+class Rollback(ApiView):
     """The way back to an older version."""
 
     rights: Mapping[str, Right] = {"POST": Right.EDIT}
@@ -260,11 +252,8 @@ class Rollback(APIView):
         "Roll back",
         {201: RegisteredSerializer, 200: RegisteredSerializer},
         request=RollbackSerializer,
-        parameters=[IF_MATCH],
-        problems=[
-            *("blueprint-unknown", "version-unknown", "head-moved"),
-            *("blueprint-invalid", "invalid-document", "version-unreadable", *CHANGES),
-        ],
+        parameters=PRECONDITIONS,
+        problems=[*COMPILED, "archived", "head-moved", "invalid-document"],
     )
     def post(self, request: Request, id: str) -> Response:
         """Make an older version the head again, as a new commit."""

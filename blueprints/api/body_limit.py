@@ -7,8 +7,11 @@ less than a bundle has check it themselves.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import IO, Any
+
+from django.core.handlers.asgi import ASGIHandler
 
 from blueprints.api.bodies import too_large
 from blueprints.api.problems import MEDIA_TYPE
@@ -18,6 +21,21 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
+
+
+class CountingHandler(ASGIHandler):
+    """Django's handler, for which a body is as long as what arrived.
+
+    A body that comes in chunks has no Content-Length, and is read as empty without.
+    """
+
+    def create_request(self, scope: Any, body_file: IO[bytes]) -> Any:
+        """Return the request, or None and what answers a malformed one."""
+        request, refused = super().create_request(scope, body_file)
+        if request is not None:
+            request.META["CONTENT_LENGTH"] = str(body_file.seek(0, os.SEEK_END))
+            body_file.seek(0)
+        return request, refused
 
 
 def bounded(application: Application, most: int = LARGEST) -> Application:

@@ -8,10 +8,9 @@ from typing import Any, Final
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from blueprints.api.bodies import DOCUMENTS, JSON, RawBody, raw_body
-from blueprints.api.openapi import StrictSerializer, query_of, route
+from blueprints.api.openapi import ApiView, StrictSerializer, route
 from blueprints.api.problems import Problem
 from blueprints.api.shapes import DocumentField, FindingsField
 from blueprints.loaders.posted import Built, build_source, posted_document
@@ -19,7 +18,7 @@ from blueprints.loaders.references import escape
 from blueprints.models.api_keys import Right
 from blueprints.preflight import compile_here, known_kinds, legacy_bindings
 from engine.blueprint import LintOptions, lint_blueprint
-from engine.blueprint_store import Content, Source, version_of
+from engine.blueprint_store import Source, version_of
 from engine.flow import JsonTextError, load_json
 from engine.flow.json_text import Json
 
@@ -41,22 +40,15 @@ class ScriptQuery(StrictSerializer):
     )
 
 
-def content_of(body: RawBody, query: Mapping[str, Json]) -> Content:
-    """Return what a body says, with its source; raises DocumentInvalid and Problem."""
+def built_of(body: RawBody, query: Mapping[str, Json]) -> tuple[Built, Source | None]:
+    """Return what a body builds to, and its source; raises DocumentInvalid and Problem."""
     if body.form == JSON:
-        return Content(posted_document(body.content))
-    source = source_of(body, query)
-    return Content(build_source(source).document, source)
+        return Built(posted_document(body.content)), None
+    source = _source_of(body, query)
+    return build_source(source), source
 
 
-def built_of(body: RawBody, query: Mapping[str, Json]) -> Built:
-    """Return what a body builds to; raises DocumentInvalid and Problem."""
-    if body.form == JSON:
-        return Built(posted_document(body.content))
-    return build_source(source_of(body, query))
-
-
-def source_of(body: RawBody, query: Mapping[str, Json]) -> Source:
+def _source_of(body: RawBody, query: Mapping[str, Json]) -> Source:
     """Return a body as a source; raises Problem."""
     try:
         text = body.content.decode()
@@ -83,7 +75,7 @@ class LintedSerializer(serializers.Serializer[Any]):
     suppressed = FindingsField()
 
 
-class Lint(APIView):
+class Lint(ApiView):
     """The lints."""
 
     rights: Mapping[str, Right] = {"POST": Right.VIEW}
@@ -98,7 +90,7 @@ class Lint(APIView):
     )
     def post(self, request: Request) -> Response:
         """Answer all findings about a document or its source; nothing is kept."""
-        built = built_of(raw_body(request.data), query_of(request, ScriptQuery))
+        built, _ = built_of(raw_body(request.data), self.query)
         report = lint_blueprint(
             built.document,
             kinds=known_kinds(),
@@ -124,7 +116,7 @@ class BuiltSerializer(serializers.Serializer[Any]):
     log = serializers.ListField(child=serializers.CharField())
 
 
-class Build(APIView):
+class Build(ApiView):
     """The builder."""
 
     rights: Mapping[str, Right] = {"POST": Right.VIEW}
@@ -139,7 +131,7 @@ class Build(APIView):
     )
     def post(self, request: Request) -> Response:
         """Answer the document that a source builds to; nothing is kept."""
-        built = built_of(raw_body(request.data), query_of(request, ScriptQuery))
+        built, _ = built_of(raw_body(request.data), self.query)
         program = compile_here(built.document, anywhere=True)
         return Response(
             {

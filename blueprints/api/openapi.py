@@ -1,4 +1,4 @@
-"""What the OpenAPI description says of a route, and what checks its parameters."""
+"""What every route is made of: what it takes, and what the description says of it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
-from blueprints.api.problems import CODES, MEDIA_TYPE
-from engine.flow.json_text import Json
-from engine.flow.spelling import hint_at
+from blueprints.api.problems import CODES, MEDIA_TYPE, Problem
+from engine.flow.spelling import did_you_mean
 
 LONGEST_WORD: Final = 64
-EVERYWHERE: Final = (
-    "not-authenticated", "key-refused", "no-right", "not-acceptable", "invalid-request",
-)  # fmt: skip
+ALWAYS: Final = ("invalid-request", "method-not-allowed")
+EVERYWHERE: Final = ("not-authenticated", "key-refused", "no-right", "not-acceptable")
 WRITES: Final = ("csrf-failed", "not-json", "media-type", "body-too-large")
-IF_MATCH: Final = OpenApiParameter(
-    "If-Match",
-    str,
-    OpenApiParameter.HEADER,
-    description="The commit that must be the head, as the ETag of a head has it; `*` for"
-    " any head. Without it the change follows whatever head there is.",
-)
+# What else a route answers that is about one Blueprint, or about one version: to read
+# one may be to settle what a process left that died.
+ONE: Final = ("blueprint-unknown", "blueprint-busy", "store-unusable")
+VERSIONED: Final = (*ONE, "version-unknown", "version-ambiguous")
+READING: Final = (*VERSIONED, "version-unreadable")
+COMPILED: Final = (*READING, "blueprint-invalid")
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -36,15 +35,18 @@ class StrictSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         """Return the checked values; raises ValidationError."""
         if isinstance(data, Mapping):
-            unknown = {
-                str(name): [
-                    f"There is no such field. {hint_at(str(name)[:LONGEST_WORD], self.fields)}"
-                ]
-                for name in data
-                if name not in self.fields
-            }
+            unknown = [str(name) for name in data if name not in self.fields]
             if unknown:
-                raise serializers.ValidationError(unknown)
+                hints = {
+                    name: did_you_mean(name[:LONGEST_WORD], self.fields)
+                    for name in unknown
+                }
+                raise serializers.ValidationError(
+                    {
+                        name: [f"There is no such field. {hint}".rstrip()]
+                        for name, hint in hints.items()
+                    }
+                )
         return super().to_internal_value(data)
 
 
@@ -64,30 +66,61 @@ def route(
     answers: Mapping[Any, Any],
     *,
     request: Any = None,
-    query: type[StrictSerializer] | None = None,
+    query: type[StrictSerializer] = StrictSerializer,
     parameters: Sequence[OpenApiParameter] = (),
     problems: Sequence[str] = (),
     public: bool = False,
-    **more: Any,
 ) -> Callable[[Any], Any]:
     """Return the decorator of a view's method that describes it.
 
     `problems` are the codes of its own, besides those that every route has.
     """
-    codes = [*problems, "method-not-allowed"]
+    codes = [*problems, *ALWAYS]
     if not public:
         codes += EVERYWHERE
     if request is not None:
         codes += WRITES
-    given: list[Any] = [*parameters, *([query] if query else [])]
-    return extend_schema(
+    given: list[Any] = list(parameters)
+    if query is not StrictSerializer:
+        given.append(query)
+    described = extend_schema(
         summary=summary,
         request=request,
-        parameters=given or None,
+        parameters=given,
         responses={**answers, **problem_answers(codes)},
         **({"auth": []} if public else {}),
-        **more,
     )
+    return lambda method: takes(query, body=request is not None)(described(method))
+
+
+def takes(query: type[StrictSerializer], *, body: bool = False) -> Callable[[Any], Any]:
+    """Return the decorator of a view's method that says what requests may have."""
+
+    def mark(method: Any) -> Any:
+        method.query, method.body = query, body
+        return method
+
+    return mark
+
+
+class ApiView(APIView):
+    """A view whose methods take what they declare and refuse everything else."""
+
+    query: dict[str, Any]
+    """The checked parameters of the query."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check who asks, then the query; raises ValidationError and Problem."""
+        super().initial(request, *args, **kwargs)
+        method: Any = getattr(self, str(request.method).lower(), None)
+        if not hasattr(method, "query"):
+            # The answer is 405.
+            return
+        self.query = checked_query(request, method.query)
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length != "0" and not method.body:
+            details = {"fields": {"body": ["The route takes none."]}}
+            raise Problem("invalid-request", details=details)
 
 
 def problem_answers(codes: Sequence[str]) -> dict[tuple[int, str], OpenApiResponse]:
@@ -103,9 +136,19 @@ def problem_answers(codes: Sequence[str]) -> dict[tuple[int, str], OpenApiRespon
     }
 
 
-def query_of(request: Request, serializer: type[StrictSerializer]) -> dict[str, Json]:
+def checked_query(
+    request: Request, serializer: type[StrictSerializer]
+) -> dict[str, Any]:
     """Return the checked parameters of a query; raises ValidationError."""
-    checked = serializer(data=request.query_params.dict())
+    sent = request.query_params
+    twice = {
+        name: ["It is given more than once."]
+        for name, values in sent.lists()
+        if len(values) > 1
+    }
+    if twice:
+        raise serializers.ValidationError(twice)
+    checked = serializer(data=sent.dict())
     checked.is_valid(raise_exception=True)
     return dict(checked.validated_data)
 
@@ -135,9 +178,6 @@ class _KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-cal
         }
 
 
-class _SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class _SessionScheme(SessionScheme):  # type: ignore[no-untyped-call]
     target_class = "blueprints.api.authentication.BrowserAuthentication"
     name = "session"
-
-    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
-        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -14,8 +15,23 @@ from blueprints.selectors.blueprints import blueprint_get
 from blueprints.services.blueprints import Actor
 from engine.blueprint_store import LONGEST_MESSAGE, Expectation, Expected
 
+PRECONDITIONS: Final = (
+    OpenApiParameter(
+        "If-Match",
+        str,
+        OpenApiParameter.HEADER,
+        description="The commit that must be the head, as the ETag of a head has it; `*`"
+        " for any head. Without it the change follows whatever head there is.",
+    ),
+    OpenApiParameter(
+        "If-None-Match",
+        str,
+        OpenApiParameter.HEADER,
+        enum=["*"],
+        description="`*`: there must be no head yet.",
+    ),
+)
 _TAG: Final = re.compile(r'(?:W/)?"?([0-9a-f]{40})"?')
-_RULE: Final = "expected the commit of a head, as its ETag has it, or *"
 
 
 class ReasonQuery(StrictSerializer):
@@ -39,19 +55,30 @@ def expected_of(request: Request, id: str) -> Expectation:
 
     `If-None-Match: *` expects none, `If-Match: *` any.
     """
-    if request.headers.get("If-None-Match", "").strip() == "*":
+    match, none = (request.headers.get(name) for name in ("If-Match", "If-None-Match"))
+    if none is not None:
+        if match is not None:
+            raise _refused("If-None-Match", "expected either this or If-Match")
+        if none.strip() != "*":
+            raise _refused(
+                "If-None-Match", "expected *, which says that there is no head"
+            )
         return Expected.NOTHING
-    text = request.headers.get("If-Match")
-    if text is None:
+    if match is None:
         return Expected.ANY
-    if text.strip() == "*":
+    if match.strip() == "*":
         blueprint_get(id)
         return Expected.ANY
-    found = _TAG.fullmatch(text.strip())
+    found = _TAG.fullmatch(match.strip())
     if found is None:
-        details = {"fields": {"If-Match": [_RULE]}}
-        raise Problem("invalid-request", f"If-Match: {_RULE}.", details=details)
+        rule = "expected the commit of a head, as its ETag has it, or *"
+        raise _refused("If-Match", rule)
     return found[1]
+
+
+def _refused(header: str, rule: str) -> Problem:
+    details = {"fields": {header: [rule]}}
+    return Problem("invalid-request", f"{header}: {rule}.", details=details)
 
 
 def tagged(commit: str) -> dict[str, str]:

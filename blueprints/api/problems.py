@@ -17,7 +17,7 @@ from rest_framework import exceptions
 from blueprints.index.examination import NoBlueprint
 from blueprints.loaders.documents import DocumentInvalid
 from blueprints.loaders.posted import TOO_LARGE
-from blueprints.selectors.version_selector import VersionUnknown
+from blueprints.selectors.version_selector import VersionAmbiguous, VersionUnknown
 from engine import blueprint_store as stored
 from engine.blueprint import BlueprintInvalid
 from engine.flow.json_text import Json
@@ -62,6 +62,7 @@ CODES: Final[Mapping[str, Code]] = {
     "id-taken": Code(409, "Another Blueprint has this id in other letter case; `details.other` is its id.", "Choose another id."),
     "body-too-large": Code(413, "The body is larger than the route takes. It was not read.", "A document has at most 4 MiB."),
     "media-type": Code(415, "The route does not take a body of this media type.", "Send application/json."),
+    "version-ambiguous": Code(422, "Several versions begin with these digits; `details.versions` has the first of them.", "Send more digits of the version."),
     "blueprint-invalid": Code(422, "The document is a Blueprint, but compiler or lints find errors; `details.findings` has all of them.", "Correct the places, or store it all the same with `?force=true`; it can't be launched then."),
     "version-unreadable": Code(422, "The commit exists, but its content can't be read; the history marks it.", "Choose another version, or restore the repository from a clone."),
     "blueprint-busy": Code(429, "Another process is changing this Blueprint.", "Try again after the seconds in the header Retry-After."),
@@ -142,6 +143,7 @@ def problem_of(error: Exception) -> Problem | None:
 # The code and the details of errors whose text says the rest. Subclasses come first.
 _STORED: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (stored.BlueprintUnknown, "blueprint-unknown", ""),
+    (VersionAmbiguous, "version-ambiguous", "versions"),
     (VersionUnknown, "version-unknown", ""),
     (stored.CommitUnknown, "version-unknown", ""),
     (stored.CommitUnreadable, "version-unreadable", ""),

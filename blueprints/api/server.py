@@ -16,12 +16,12 @@ from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException
 from rest_framework.permissions import BasePermission
-from rest_framework.renderers import BaseRenderer
+from rest_framework.renderers import BaseRenderer, StaticHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from blueprints.api.openapi import route
+from blueprints.api.openapi import ApiView, StrictSerializer, route, takes
 from blueprints.api.problems import Problem
 from blueprints.models.api_keys import Right
 from blueprints.selectors.blueprints import blueprint_list
@@ -29,23 +29,14 @@ from blueprints.selectors.blueprints import blueprint_list
 DISTRIBUTION: Final = "swarm-runtime"
 
 
-class PlainTextRenderer(BaseRenderer):
+class PlainTextRenderer(StaticHTMLRenderer):
     """Answers a text as it is."""
 
     media_type = "text/plain"
     format = "text"
 
-    def render(
-        self,
-        data: str,
-        accepted_media_type: str | None = None,
-        renderer_context: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        """Return the bytes of the text."""
-        return data.encode()
 
-
-class Health(APIView):
+class Health(ApiView):
     """Whether this process answers; open to all, and says nothing else."""
 
     authentication_classes: list[type[BaseAuthentication]] = []
@@ -83,7 +74,7 @@ class DoctorSerializer(serializers.Serializer[Any]):
     registered_blueprint_count = serializers.IntegerField()
 
 
-class Doctor(APIView):
+class Doctor(ApiView):
     """How this server is set up."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
@@ -110,25 +101,33 @@ class Doctor(APIView):
         )
 
 
-class Description(SpectacularAPIView):
+class Description(ApiView, SpectacularAPIView):
     """The description of the API."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
     renderer_classes = [OpenApiJsonRenderer, OpenApiJsonRenderer2]
 
+    @takes(StrictSerializer)
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Answer the OpenAPI 3 description of all routes."""
         return super().get(request, *args, **kwargs)
 
 
-class Explorer(SpectacularSwaggerSplitView):
+class ExplorerQuery(StrictSerializer):
+    """Whether the page itself is asked for, or its script."""
+
+    script = serializers.CharField(required=False, allow_blank=True)
+
+
+class Explorer(ApiView, SpectacularSwaggerSplitView):
     """The page on which people read the description and try routes."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
     url_name = "openapi"
     url_self = None
 
+    @takes(ExplorerQuery)
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Answer the page, or its script; nothing of it is from another site."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
 
+from blueprints.models.blueprint_events import VERBS
 from blueprints.models.blueprint_versions import VERDICTS
 
 
@@ -84,6 +84,26 @@ class BlueprintSerializer(serializers.Serializer[Any]):
         return ArchivedSerializer(row).data if row.is_archived else None
 
 
+class EventSerializer(serializers.Serializer[Any]):
+    """What was done to a Blueprint: by whom, why, from which version to which.
+
+    `old` and `new` are the head, or what the alias names, before and after.
+    """
+
+    number = serializers.IntegerField(source="pk")
+    verb = serializers.ChoiceField(choices=VERBS)
+    at = serializers.DateTimeField()
+    by = serializers.CharField(source="actor_name")
+    email = serializers.CharField(source="actor_email")
+    key = NullableText(help_text="The prefix of the API key that was used.")
+    reason = serializers.CharField()
+    old_commit = NullableText()
+    old_version = NullableText()
+    new_commit = NullableText()
+    new_version = NullableText()
+    data = serializers.DictField(help_text="`label`, `alias` and `forced`, if any.")
+
+
 class DocumentField(serializers.JSONField):
     """A document: any JSON object, whose shape `blueprint schema` prints."""
 
@@ -94,16 +114,21 @@ class FindingsField(serializers.ListField):
     child = serializers.DictField()
 
 
-class RegisteredSerializer(serializers.Serializer[Any]):
-    """The head after a change."""
+class NamedVersionSerializer(serializers.Serializer[Any]):
+    """Which version of which Blueprint."""
 
-    id = serializers.CharField()
-    version = serializers.CharField()
-    seeded = serializers.BooleanField(help_text="Whether it is a new commit.")
+    id = serializers.CharField(source="blueprint_id")
     commit = serializers.CharField()
+    version = serializers.CharField()
     number = serializers.IntegerField()
     label = NullableText()
     forced = serializers.BooleanField(help_text="It has errors: it can't be launched.")
+
+
+class RegisteredSerializer(NamedVersionSerializer):
+    """The head after a change."""
+
+    seeded = serializers.BooleanField(help_text="Whether it is a new commit.")
     findings = FindingsField()
 
 
@@ -113,19 +138,3 @@ class SourceSerializer(serializers.Serializer[Any]):
     form = serializers.CharField()
     text = serializers.CharField()
     parameters = serializers.DictField()
-
-
-def registered(done: Any) -> Mapping[str, Any]:
-    """Return the answer to a change of the head."""
-    row = done.version
-    found = row.findings if isinstance(row.findings, list) else []
-    return {
-        "id": row.blueprint_id,
-        "version": row.version,
-        "seeded": done.is_new,
-        "commit": row.commit,
-        "number": row.number,
-        "label": row.label or None,
-        "forced": row.forced,
-        "findings": found,
-    }

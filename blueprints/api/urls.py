@@ -39,6 +39,8 @@ urlpatterns = [
             ("/versions", versions.Versions),
             ("/versions/<name:version>", versions.OneVersion),
             ("/diff", versions.Diff),
+            ("/blame", versions.Blame),
+            ("/events", versions.Events),
             ("/rollback", blueprints.Rollback),
             ("/unarchive", blueprints.Unarchive),
             ("/export", bundles.Export),

@@ -1,34 +1,63 @@
-"""Routes of versions: history, one version, the difference of two."""
+"""Routes of versions: history, one version, blame, the difference of two, events."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from blueprints.api.lists import NumberPageQuery, page_of, page_shape
-from blueprints.api.openapi import StrictSerializer, query_of, route
+from blueprints.api.openapi import ONE, READING, ApiView, StrictSerializer, route
 from blueprints.api.shapes import (
     DocumentField,
+    EventSerializer,
     FindingsField,
+    NamedVersionSerializer,
     NullableText,
     SourceSerializer,
     VersionSerializer,
 )
 from blueprints.loaders.references import escape
+from blueprints.models import BlueprintVersion
 from blueprints.models.api_keys import Right
-from blueprints.selectors.blueprints import version_content, version_list
+from blueprints.selectors.blueprints import (
+    event_list,
+    version_blame,
+    version_content,
+    version_list,
+)
 from blueprints.selectors.version_selector import VersionSelector
 from engine.blueprint.comparison import compare
+from engine.flow.json_text import Json
 
-READING: Final = (
-    "blueprint-unknown", "version-unknown", "version-unreadable", "store-unusable",
-)  # fmt: skip
 Page: Final = page_shape(VersionSerializer, "VersionPage", serializers.IntegerField)
+MOST_READ: Final = 1000
+EventPage: Final = page_shape(EventSerializer, "EventPage", serializers.IntegerField)
+
+
+def version_page(id: str, query: dict[str, Json]) -> tuple[list[Any], Json, int]:
+    """Return a page of the history, the newest first."""
+    return page_of(version_list(id), query, "number", newest_first=True)
+
+
+class VersionQuery(StrictSerializer):
+    """Which version is meant."""
+
+    version = serializers.CharField(
+        default="latest", max_length=200, help_text="As in the path of a version."
+    )
+
+
+class VersionView(ApiView):
+    """A view of the version that its query names."""
+
+    def version_of(self, id: str) -> BlueprintVersion:
+        """Return the version that the query names."""
+        return VersionSelector.parse(self.query["version"]).resolve(id)
 
 
 class EntrySerializer(VersionSerializer):
@@ -48,7 +77,7 @@ class HistorySerializer(serializers.Serializer[Any]):
     total = serializers.IntegerField(help_text="Of the whole history.")
 
 
-class History(APIView):
+class History(ApiView):
     """The history of a Blueprint."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
@@ -57,19 +86,16 @@ class History(APIView):
         "Get the history",
         {200: HistorySerializer},
         query=NumberPageQuery,
-        problems=["blueprint-unknown"],
+        problems=ONE,
     )
     def get(self, request: Request, id: str) -> Response:
         """Answer the commits, the newest first; those that can't be read have a fault."""
-        query = query_of(request, NumberPageQuery)
-        found, cursor, total = page_of(
-            version_list(id), query, "number", newest_first=True
-        )
+        found, cursor, total = version_page(id, self.query)
         body = {"count": len(found), "entries": found, "next": cursor, "total": total}
         return Response(HistorySerializer(body).data)
 
 
-class Versions(APIView):
+class Versions(ApiView):
     """The versions of a Blueprint."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
@@ -78,14 +104,11 @@ class Versions(APIView):
         "List the versions",
         {200: Page},
         query=NumberPageQuery,
-        problems=["blueprint-unknown"],
+        problems=ONE,
     )
     def get(self, request: Request, id: str) -> Response:
         """Answer what `history` answers, as a list like all others."""
-        query = query_of(request, NumberPageQuery)
-        found, cursor, total = page_of(
-            version_list(id), query, "number", newest_first=True
-        )
+        found, cursor, total = version_page(id, self.query)
         return Response(Page({"items": found, "next": cursor, "total": total}).data)
 
 
@@ -97,7 +120,7 @@ class WholeVersionSerializer(VersionSerializer):
     source = SourceSerializer(allow_null=True)
 
 
-class OneVersion(APIView):
+class OneVersion(ApiView):
     """One version of a Blueprint."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
@@ -107,17 +130,11 @@ class OneVersion(APIView):
         """Answer a version by its hash, its beginning, an alias or a requirement."""
         row = VersionSelector.parse(version).resolve(id)
         content = version_content(row)
-        source = content.source
         shown = {
             **VersionSerializer(row).data,
-            "findings": row.findings if isinstance(row.findings, list) else [],
+            "findings": row.known_findings,
             "blueprint": escape(content.document),
-            "source": source
-            and {
-                "form": source.form,
-                "text": source.text,
-                "parameters": dict(source.parameters),
-            },
+            "source": content.source and asdict(content.source),
         }
         return Response(shown)
 
@@ -141,7 +158,7 @@ class DiffSerializer(serializers.Serializer[Any]):
     text = serializers.CharField(help_text="A unified diff of the documents.")
 
 
-class Diff(APIView):
+class Diff(ApiView):
     """The difference of two versions."""
 
     rights: Mapping[str, Right] = {"GET": Right.VIEW}
@@ -151,9 +168,9 @@ class Diff(APIView):
     )
     def get(self, request: Request, id: str) -> Response:
         """Answer what was added, removed, changed, moved and renamed, and a text diff."""
-        query = query_of(request, DiffQuery)
         old, new = (
-            VersionSelector.parse(query[side]).resolve(id) for side in ("old", "new")
+            VersionSelector.parse(self.query[side]).resolve(id)
+            for side in ("old", "new")
         )
         comparison = compare(
             version_content(old).document,
@@ -163,3 +180,69 @@ class Diff(APIView):
         )
         body = {"id": id, "old": old, "new": new, **comparison.to_json()}
         return Response(DiffSerializer(body).data)
+
+
+class BlameQuery(VersionQuery):
+    """Which version is explained, and how far back."""
+
+    limit = serializers.IntegerField(
+        default=200,
+        min_value=1,
+        max_value=MOST_READ,
+        help_text="How many versions are read at most, from this one back.",
+    )
+
+
+class BlameSerializer(serializers.Serializer[Any]):
+    """The commit that last changed each node and each agent.
+
+    It is null for what has not changed in the versions that were read.
+    """
+
+    blueprint = NamedVersionSerializer()
+    nodes = serializers.DictField(
+        child=serializers.CharField(allow_null=True), help_text="By place."
+    )
+    agents = serializers.DictField(
+        child=serializers.CharField(allow_null=True), help_text="By name."
+    )
+    versions = serializers.DictField(
+        child=VersionSerializer(), help_text="The versions that are named, by commit."
+    )
+
+
+class Blame(VersionView):
+    """Who last changed what."""
+
+    rights: Mapping[str, Right] = {"GET": Right.VIEW}
+
+    @route(
+        "Blame a version", {200: BlameSerializer}, query=BlameQuery, problems=READING
+    )
+    def get(self, request: Request, id: str) -> Response:
+        """Answer which version last changed each node and each agent of a version."""
+        row = self.version_of(id)
+        found = version_blame(row, most=self.query["limit"])
+        body = {
+            "blueprint": row,
+            "nodes": found.nodes,
+            "agents": found.agents,
+            "versions": found.versions,
+        }
+        return Response(BlameSerializer(body).data)
+
+
+class Events(ApiView):
+    """What was done to a Blueprint."""
+
+    rights: Mapping[str, Right] = {"GET": Right.VIEW}
+
+    @route("List the events", {200: EventPage}, query=NumberPageQuery, problems=ONE)
+    def get(self, request: Request, id: str) -> Response:
+        """Answer who did what and why, from which version to which; the newest first."""
+        found, cursor, total = page_of(
+            event_list(id), self.query, "pk", newest_first=True
+        )
+        return Response(
+            EventPage({"items": found, "next": cursor, "total": total}).data
+        )

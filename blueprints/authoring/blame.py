@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from blueprints.authoring.answer import FINE, Answer, lines
 from blueprints.authoring.kept import find_version, version_json, version_line
-from blueprints.selectors.blueprints import version_content
-from engine.blueprint.comparison import Version, blame
+from blueprints.selectors.blueprints import version_blame
 from engine.flow.json_text import Json
 
 HELP: Final = "Name the version that last changed each node and each agent."
@@ -23,17 +22,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def answer(options: Mapping[str, Any]) -> Answer:
     """Return the versions by node and agent; older ones are read as far as needed."""
     row = find_version(options["name"])
-    older = row.blueprint.versions.filter(number__lte=row.number, fault="")
-    # Only the newest of a line that was repaired by hand is followed.
-    rows = {one.commit: one for one in older.order_by("-number").defer("findings")}
-    found = blame(
-        Version(one.commit, version_content(one).document, one.known_identities)
-        for one in rows.values()
-    )
-    changed = {"nodes": found.nodes, "agents": found.agents}
+    found = version_blame(row)
     data: dict[str, Json] = {"ok": True, "version": version_json(row)}
     text: list[str] = []
-    for kind, commits in changed.items():
-        data[kind] = {name: version_json(rows[one]) for name, one in commits.items()}
-        text += [f"{name}  {version_line(rows[one])}" for name, one in commits.items()]
+    for kind, commits in (("nodes", found.nodes), ("agents", found.agents)):
+        rows = {name: found.versions[str(one)] for name, one in commits.items()}
+        data[kind] = {name: version_json(one) for name, one in rows.items()}
+        text += [f"{name}  {version_line(one)}" for name, one in rows.items()]
     return Answer(FINE, data, lines(*text))

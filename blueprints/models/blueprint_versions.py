@@ -6,6 +6,7 @@ from django.db import models
 
 from blueprints.models.blueprints import Blueprint
 from blueprints.models.readable_json import ReadableJSONField
+from engine.flow.json_text import Json
 
 BLOCK = "BLOCK"
 VERDICTS = ("OK", "WARN", BLOCK)
@@ -78,6 +79,11 @@ class BlueprintVersion(models.Model):
         """The stored ids of its nodes by place, None without readable ones."""
         found = self.identities
         return found if isinstance(found, dict) and found else None
+
+    @property
+    def known_findings(self) -> list[Json]:
+        """The stored findings, none without readable ones."""
+        return self.findings if isinstance(self.findings, list) else []
 
     @property
     def tag_list(self) -> list[str]:

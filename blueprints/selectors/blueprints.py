@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from django.db.models import Q, QuerySet
 
 from blueprints.conf import blueprint_store
 from blueprints.index.notes import settle, settle_old
 from blueprints.models import Blueprint, BlueprintEvent, BlueprintVersion
 from blueprints.models.blueprint_versions import tags_text
+from engine.blueprint.comparison import Version, blame
 from engine.blueprint_store import BlueprintUnknown, Content
 
 LARGE = ("findings", "identities")
@@ -71,6 +75,49 @@ def version_list(id: str) -> QuerySet[BlueprintVersion]:
 def version_content(version: BlueprintVersion) -> Content:
     """Return the document and source of a version; raise CommitUnreadable."""
     return blueprint_store().read(version.blueprint_id, version.commit)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionBlame:
+    """The commits that last changed the nodes of a version by place, its agents by name.
+
+    None stands for a commit before all that were read. `versions` are those that are
+    named, by commit.
+    """
+
+    nodes: dict[str, str | None]
+    agents: dict[str, str | None]
+    versions: dict[str, BlueprintVersion]
+
+
+def version_blame(version: BlueprintVersion, most: int | None = None) -> VersionBlame:
+    """Return who last changed what of a version; raise CommitUnreadable.
+
+    Older versions are read as far as needed, and `most` in all.
+    """
+    # Only the newest of a line that was repaired by hand is followed.
+    rows = version.blueprint.versions.filter(number__lte=version.number, fault="")
+    rows, read = rows.order_by("-number").defer("findings"), []
+
+    def history() -> Iterator[Version]:
+        for row in rows[:most].iterator(chunk_size=50):
+            read.append(row)
+            document = version_content(row).document
+            yield Version(row.commit, document, row.known_identities)
+
+    found = blame(history())
+    # What no version changed that was read is of the last one, or of one before.
+    left = read[-1].commit if most is not None and rows.count() > most else None
+
+    def settled(commits: dict[str, str]) -> dict[str, str | None]:
+        return {
+            name: None if commit == left else commit for name, commit in commits.items()
+        }
+
+    nodes, agents = settled(found.nodes), settled(found.agents)
+    named = {*nodes.values(), *agents.values()}
+    versions = {row.commit: row for row in read if row.commit in named}
+    return VersionBlame(nodes, agents, versions)
 
 
 def event_list(id: str) -> QuerySet[BlueprintEvent]:

@@ -30,6 +30,15 @@ class VersionUnknown(LookupError):
     """A selector that no version of the Blueprint fits; the text is for people."""
 
 
+class VersionAmbiguous(VersionUnknown):
+    """The beginning of a hash that several versions have; `versions` are some of them."""
+
+    def __init__(self, text: str, versions: list[str]) -> None:
+        """Name the versions."""
+        super().__init__(f"{text}: {', '.join(versions)}")
+        self.versions = versions
+
+
 @dataclass(frozen=True, slots=True)
 class VersionSelector:
     """Names one version of a Blueprint.
@@ -104,7 +113,7 @@ class VersionSelector:
     def resolve(self, id: str) -> BlueprintVersion:
         """Return the version of a Blueprint that is selected, the newest if several fit.
 
-        Raise BlueprintUnknown, and VersionUnknown if none fits.
+        Raise BlueprintUnknown, VersionUnknown if none fits, and VersionAmbiguous.
         """
         blueprint = blueprint_get(id)
         match self.kind:
@@ -134,7 +143,7 @@ class VersionSelector:
         several = list(hashes[:MOST_SHOWN])
         if len(several) > 1:
             text = f"several versions of {blueprint.pk!r} begin with {self.value}"
-            raise VersionUnknown(f"{text}: {', '.join(several)}")
+            raise VersionAmbiguous(text, several)
         return rows.order_by("-number").first()
 
     def _by_label(self, blueprint: Blueprint) -> BlueprintVersion | None:

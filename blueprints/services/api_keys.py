@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.utils import timezone
 
 from blueprints.models.api_keys import ApiKey, Right
+from engine.blueprint_store import Author, InputRefused, clean_author
 
 MARK: Final = "swk"
 """The first characters of every key, by which scanners recognise a leaked one."""
@@ -19,6 +20,7 @@ SECRET_BYTES: Final = 32
 USED_EVERY: Final = timedelta(minutes=1)
 """How often the use of a key is written: not each request is a write."""
 LONGEST: Final = 128
+LONGEST_NAME: Final = 100
 _KEY: Final = re.compile(rf"{MARK}_[0-9a-f]{{{2 * PREFIX_BYTES}}}_[A-Za-z0-9_-]+")
 
 
@@ -29,18 +31,34 @@ def api_key_create(
     user: Any = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key; return its row and its text, which can't be read again."""
-    prefix = f"{MARK}_{secrets.token_hex(PREFIX_BYTES)}"
-    text = f"{prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
-    row = ApiKey.objects.create(
-        prefix=prefix,
-        digest=_digest(text),
+    """Make a key; return its row and its text, which can't be read again.
+
+    Raise InputRefused for a name that can be no author's.
+    """
+    check_key_name(name)
+    row = ApiKey(
         name=name,
         user=user,
         scopes=sorted(right.value for right in scopes),
         expires_at=expires_at,
     )
-    return row, text
+    return row, api_key_issue(row)
+
+
+def api_key_issue(row: ApiKey) -> str:
+    """Give a key that is not saved yet its secret, and save it; return its text."""
+    row.prefix = f"{MARK}_{secrets.token_hex(PREFIX_BYTES)}"
+    text = f"{row.prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    row.digest = _digest(text)
+    row.save(force_insert=True)
+    return text
+
+
+def check_key_name(name: str) -> None:
+    """Raise InputRefused unless a name may be the author of what its key changes."""
+    if len(name) > LONGEST_NAME:
+        raise InputRefused("name", f"has more than {LONGEST_NAME} characters")
+    clean_author(Author(name, "key@localhost"))
 
 
 def api_key_check(text: str) -> ApiKey | None:

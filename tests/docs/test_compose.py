@@ -67,6 +67,12 @@ def test_redis_keeps_its_data_and_evicts_nothing() -> None:
     assert options["--maxmemory-policy"] == "noeviction"
 
 
+def test_all_share_the_repository_of_blueprints() -> None:
+    for service in OURS.values():
+        folder = service["environment"]["SWARM_BLUEPRINTS"].rpartition("/")[0]
+        assert f"blueprints:{folder}" in service["volumes"]
+
+
 def test_services_and_volumes_that_are_named_are_there() -> None:
     for service in SERVICES.values():
         assert set(service.get("depends_on", {})) <= set(SERVICES)

@@ -19,6 +19,8 @@ ON_PAGE = {
     "engine/agent_inputs.py:SHOWN": "faults of an input that a failure lists",
     "blueprints/agent_modules.py:LISTED": "fields listed in a message",
     "blueprints/api/lists.py:MOST": "items on a page of a list",
+    "blueprints/api/versions.py:MOST_READ": "versions that a blame reads",
+    "blueprints/services/api_keys.py:LONGEST_NAME": "the name of an API key",
     "blueprints/login_links.py:LASTS_S": "the life of the link that logs in once",
     "blueprints/management/commands/apikey.py:MOST_DAYS": "the life of an API key",
     "blueprints/authoring/flow_text.py:MOST": "`blueprint explain`",

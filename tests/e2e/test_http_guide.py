@@ -44,12 +44,15 @@ def test_every_line_of_the_guide_succeeds(shell: Shell, tmp_path: Path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     answers = read_values(done.stdout)
-    registered, listed, changed, history, diff, alias, back, prod, imported = answers
+    registered, listed, changed, history, diff, blame, events, *rest = answers
+    alias, back, prod, imported = rest
     assert (registered["number"], registered["label"]) == (1, "1.0.0")
     assert listed["items"][0]["id"] == "repo-digest"
     assert changed["number"] == 2
     assert [one["number"] for one in history["entries"]] == [2, 1]
     assert diff["changes"]
+    assert set(blame["agents"].values()) <= {registered["commit"], changed["commit"]}
+    assert [one["reason"] for one in events["items"]] == ["Slower", "First"]
     assert alias["commit"] == changed["commit"] == prod["commit"]
     assert (back["number"], back["version"]) == (3, registered["version"])
     assert (imported["number"], imported["version"]) == (4, changed["version"])

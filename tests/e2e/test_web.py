@@ -1,6 +1,7 @@
 """`up` and `web` serve pages and API, and `up` restarts and ends its web server."""
 
 import http.cookiejar
+import json
 import os
 import re
 import signal
@@ -19,8 +20,11 @@ pytestmark = pytest.mark.slow
 
 def asked(url: str, **headers: str) -> tuple[int, bytes]:
     """Return status and body of the answer; redirects are followed, cookies kept."""
+    return answer_to(urllib.request.Request(url, headers=headers))
+
+
+def answer_to(request: urllib.request.Request) -> tuple[int, bytes]:
     jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-    request = urllib.request.Request(url, headers=headers)
     try:
         with urllib.request.build_opener(jar).open(request, timeout=20) as answer:
             return answer.status, answer.read()
@@ -63,6 +67,25 @@ def test_up_serves_restarts_and_ends_a_web_server(shell: Shell, free: str):
     shell.until(lambda: _answers(free))
     assert ends(up) == 0
     assert web_pids(free) == []
+
+
+def test_a_body_that_comes_in_chunks_is_read(shell: Shell, free: str):
+    up = shell.start("up", "--no-workers", SWARM_BIND=free, SWARM_DEBUG="1")
+    shell.until(lambda: "launch" in shell.out)
+    for parts, expected in (
+        ((b'{"id": ', b"1}"), (200, "verdict")),
+        ((b"x" * 1024 * 1024,) * 5, (413, "code")),
+    ):
+        # Without a length, http.client sends what an iterator yields in chunks.
+        request = urllib.request.Request(
+            f"http://{free}/v1/lint",
+            data=iter(parts),
+            headers={"Content-Type": "application/json"},
+        )
+        status, body = answer_to(request)
+        assert status == expected[0], body
+        assert expected[1] in json.loads(body)
+    assert ends(up) == 0
 
 
 def _answers(bind: str) -> bool:
@@ -110,9 +133,12 @@ def test_a_kept_web_server_serves_on_and_is_not_started_again(shell: Shell, free
     shell.until(lambda: "launch" in shell.out)
     assert ends(up) == 0
     assert asked(f"http://{free}/v1/healthz") == (200, b"ok")
-    up = shell.start("up", "--no-workers", SWARM_BIND=free)
+    # It is where it was started, whatever is set by now.
+    up = shell.start("up", "--no-workers", SWARM_BIND="127.0.0.1:0")
     shell.until(lambda: "launch" in shell.out)
     assert re.search(r"also up  web-\d+", shell.out)
+    assert f"web      http://{free}\n" in shell.out
+    assert f"log in   http://{free}/login/ " in shell.out
     assert ends(up) == 0
     assert asked(f"http://{free}/v1/healthz") == (200, b"ok")
     assert shell.run("up", "--stop") == 0
@@ -123,8 +149,9 @@ def test_web_serves_alone_until_it_is_ended(shell: Shell, free: str):
     assert shell.run("web", "--bind", free) == 2
     assert "migrations are not applied: run `python manage.py migrate`" in shell.err
     assert shell.run("migrate") == 0
-    web = shell.start("web", "--bind", free)
+    web = shell.start("web", "--bind", free, SWARM_DEBUG="1")
     shell.until(lambda: _answers(free))
+    assert json.loads(asked(f"http://{free}/v1/doctor")[1])["bind"] == free
     assert asked(f"http://{free}/v1/healthz") == (200, b"ok")
     assert ends(web) == 0, shell.err
 

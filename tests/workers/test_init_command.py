@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_compose_file_has_a_worker_for_kinds_that_there_are(tmp_path: Path) -> None:
+def test_the_compose_file_has_a_worker_and_a_web_server(tmp_path: Path) -> None:
     init("shop", tmp_path)
     services = yaml.safe_load((tmp_path / "shop" / "compose.yaml").read_text())[
         "services"
@@ -88,3 +88,7 @@ def test_the_compose_file_has_a_worker_for_kinds_that_there_are(tmp_path: Path) 
     assert words[:2] == ["/env/bin/swarm", "fleet"]
     kinds = words[words.index("--kind") + 1].split(",")
     assert set(kinds) <= set(spawner_kinds())
+    assert services["web"]["command"].split()[:2] == ["/env/bin/swarm", "web"]
+    for name in ("worker", "web"):
+        kept = services[name]["environment"]["SWARM_BLUEPRINTS"]
+        assert f"blueprints:{kept.rpartition('/')[0]}" in services[name]["volumes"]

@@ -41,6 +41,8 @@ class Record:
     """The sources of the functions of its run, by queue and function."""
     guard: int = 0
     """The pid of the guard of its worker, 0 before there is one."""
+    bind: str = ""
+    """The address of a web server; empty for what does steps."""
 
     @property
     def known_as(self) -> str:

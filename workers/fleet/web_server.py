@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from django.conf import settings
 
 from workers.fleet.fleet import Fleet, process_env
 from workers.fleet.prerequisites import Place, SetupFailed
@@ -25,6 +26,7 @@ AWAIT_S: Final = 20.0
 BACKLOG: Final = 512
 GRACE_S: Final = 20
 """How long requests may go on when it ends; its guard waits a little longer."""
+HERE: Final = ("localhost", "127.0.0.1", "[::1]")
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - only compared
 
 
@@ -65,13 +67,27 @@ def url_of(bind: str) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def login_url(bind: str) -> str:
+    """Return the URL at which a browser logs in: with HTTPS it is that of the proxy.
+
+    Its name is the first of SWARM_ALLOWED_HOSTS that is not this machine, if any.
+    """
+    if not settings.SWARM_HTTPS:
+        return url_of(bind)
+    names = [name for name in settings.ALLOWED_HOSTS if not name.startswith(("*", "."))]
+    names.sort(key=lambda name: name in HERE)
+    return f"https://{names[0] if names else 'HOST'}"
+
+
 def start_web(fleet: Fleet, place: Place, bind: str, **options: Any) -> Path:
     """Start the web server at an address under a guard; return its log.
 
     `options` are `keep` and `tries` of Fleet.guard.
     """
     pid = os.getpid()
-    held = fleet.hold(Record(f"web-{pid}", "web server", pid, (), shared=True))
+    held = fleet.hold(
+        Record(f"web-{pid}", "web server", pid, (), shared=True, bind=bind)
+    )
     command = [*(sys.executable, "-m", "swarm_project.command_line"), "web"]
     command += ["--bind", bind]
     env = process_env(place.server_url)
@@ -95,6 +111,8 @@ def serve(bind: str) -> None:
     hide()
     guard = take_ready_descriptor()
     listener = listen(bind)
+    # What GET /v1/doctor answers.
+    settings.SWARM_BIND = bind
     config = uvicorn.Config(
         APPLICATION,
         lifespan="off",

@@ -190,11 +190,21 @@ def test_a_page_of_this_site_is_trusted(debug):
 
 @pytest.mark.parametrize(
     "header",
-    ["X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "FORWARDED", "VIA"],
+    [
+        *(
+            "X_FORWARDED_FOR",
+            "X_FORWARDED_HOST",
+            "X_FORWARDED_PROTO",
+            "FORWARDED",
+            "VIA",
+        ),
+        *("X_REAL_IP", "X_FORWARDED", "CF_CONNECTING_IP", "X_ENVOY_EXTERNAL_ADDRESS"),
+    ],
 )
 def test_what_a_proxy_forwards_is_not_trusted(debug, header):
-    answer = on_loopback(**{f"HTTP_{header}": "127.0.0.1"})(*READ)
-    assert code(answer) == (401, "not-authenticated")
+    for value in ("127.0.0.1", ""):
+        answer = on_loopback(**{f"HTTP_{header}": value})(*READ)
+        assert code(answer) == (401, "not-authenticated")
 
 
 def test_a_trusted_program_has_the_rights_of_a_publisher(debug):

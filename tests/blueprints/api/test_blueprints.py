@@ -81,9 +81,14 @@ def test_what_a_caller_expects_of_the_head_can_be_said_in_three_ways(ask):
         "head-moved",
     )
     assert ask("POST", DEMO, a_document(steps=2), headers=any_head).status_code == 201
-    wrong = ask("POST", DEMO, a_document(), headers={"If-Match": "abc"})
-    assert code(wrong) == (400, "invalid-request")
-    assert list(wrong.json()["details"]["fields"]) == ["If-Match"]
+    for headers, named in (
+        ({"If-Match": "abc"}, "If-Match"),
+        ({"If-None-Match": '"abc"'}, "If-None-Match"),
+        (new | any_head, "If-None-Match"),
+    ):
+        wrong = ask("POST", DEMO, a_document(), headers=headers)
+        assert code(wrong) == (400, "invalid-request")
+        assert list(wrong.json()["details"]["fields"]) == [named]
 
 
 @pytest.mark.parametrize(
@@ -286,6 +291,8 @@ def test_an_archived_one_is_read_and_not_changed_until_it_comes_back(ask):
         ("GET", "/versions"),
         ("GET", "/versions/latest"),
         ("GET", "/diff?old=latest"),
+        ("GET", "/blame"),
+        ("GET", "/events"),
         ("GET", "/aliases"),
         ("GET", "/binding-requirements"),
         ("GET", "/agents/explain"),

@@ -1,10 +1,13 @@
 """Bodies: none is read that is larger than a route takes."""
 
 import asyncio
+import io
 import json
 from typing import Any
 
-from blueprints.api.body_limit import bounded
+import pytest
+
+from blueprints.api.body_limit import CountingHandler, bounded
 
 MOST = 100
 
@@ -57,3 +60,17 @@ def test_a_body_that_says_to_be_larger_is_not_read():
 def test_a_body_that_turns_out_to_be_larger_is_read_no_further():
     status, body, read = served({}, b"a" * 60, b"a" * 41, b"a" * 60)
     assert (status, json.loads(body)["code"], read) == (413, "body-too-large", 60)
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"0")]])
+def test_a_body_is_as_long_as_what_arrived(headers: list[tuple[bytes, bytes]]):
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/lint",
+        "headers": [(b"transfer-encoding", b"chunked"), *headers],
+    }
+    request, refused = CountingHandler().create_request(scope, io.BytesIO(b"12345"))
+    assert refused is None
+    assert request.META["CONTENT_LENGTH"] == "5"
+    assert request.read() == b"12345"

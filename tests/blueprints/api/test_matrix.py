@@ -15,6 +15,7 @@ from api_requests import (
 )
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
+from drf_spectacular.generators import SchemaGenerator
 
 from blueprints.models.api_keys import Right
 
@@ -36,6 +37,8 @@ ROUTES = {
     ("GET", "blueprints/{id}/versions"): VIEW,
     ("GET", "blueprints/{id}/versions/{version}"): VIEW,
     ("GET", "blueprints/{id}/diff"): VIEW,
+    ("GET", "blueprints/{id}/blame"): VIEW,
+    ("GET", "blueprints/{id}/events"): VIEW,
     ("POST", "blueprints/{id}/rollback"): EDIT,
     ("POST", "blueprints/{id}/unarchive"): ARCHIVE,
     ("GET", "blueprints/{id}/export"): VIEW,
@@ -121,7 +124,36 @@ def body_of(method: str, route: str) -> Any:
         return {"to": "latest"}
     if route.endswith("{alias}"):
         return {"version": "latest"} if method == "PUT" else None
-    return a_document() if method == "POST" else None
+    if method != "POST" or route.endswith("unarchive"):
+        return None
+    return a_document()
+
+
+def parameters(method: str, route: str) -> set[str]:
+    """Return the names of a route's parameters, as the description has them."""
+    found = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    described = found.get(f"/v1/{route}", {}).get(method.lower(), {})
+    return {one["name"] for one in described.get("parameters", [])}
+
+
+@pytest.mark.parametrize(("method", "route"), ROUTES)
+def test_each_route_refuses_what_it_does_not_take(method: str, route: str):
+    ask, path = with_key(), path_of(route)
+    ask("POST", "/v1/blueprints/demo", a_document())
+    sign = "&" if "?" in path else "?"
+    for query, field in (("massage=x", "massage"), ("a=1&a=2", "a")):
+        answer = ask(method, f"{path}{sign}{query}", body_of(method, route))
+        assert answer.status_code == 400, (query, answer.content)
+        assert answer.json()["code"] == "invalid-request"
+        assert list(answer.json()["details"]["fields"]) == [field]
+        if field == "massage" and "message" in parameters(method, route):
+            [text] = answer.json()["details"]["fields"]["massage"]
+            assert text.endswith("did you mean 'message'?")
+    if body_of(method, route) is None:
+        answer = ask(method, path, {"message": "x"})
+        assert answer.json()["details"] == {
+            "fields": {"body": ["The route takes none."]}
+        }
 
 
 @pytest.mark.parametrize("name", RIGHTS)

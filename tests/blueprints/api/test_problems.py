@@ -65,7 +65,7 @@ def test_an_answer_in_another_form_is_refused():
 
 
 def test_a_host_that_is_not_ours_is_a_problem():
-    answer = anonymous("GET", "/v1/healthz", HTTP_HOST="evil.example")
+    answer = anonymous("GET", "/v1/doctor", HTTP_HOST="evil.example")
     assert (answer.status_code, answer["Content-Type"]) == (400, MEDIA_TYPE)
 
 

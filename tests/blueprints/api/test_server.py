@@ -17,6 +17,11 @@ def test_health_is_open_to_all_and_says_ok():
         assert answer["Content-Type"].startswith("text/plain")
 
 
+def test_a_probe_may_name_the_address_of_the_machine_as_its_host():
+    answer = anonymous("GET", "/v1/healthz", HTTP_HOST="10.0.0.7:7777")
+    assert (answer.status_code, answer.content) == (200, b"ok")
+
+
 def test_doctor_tells_how_the_server_is_set_up(settings):
     for id in ("b", "a"):
         with_key()("POST", f"/v1/blueprints/{id}", a_document(id))
@@ -41,6 +46,10 @@ def test_the_description_lists_the_routes_and_their_problems():
     assert {"200", "401", "403", "406"} <= set(doctor["responses"])
     assert list(doctor["responses"]["401"]["content"]) == ["application/problem+json"]
     assert doctor["security"] == [{"apiKey": []}, {"session": []}]
+    register = found["paths"]["/v1/blueprints/{id}"]["post"]
+    named = {one["name"]: one["in"] for one in register["parameters"]}
+    assert named["If-Match"] == named["If-None-Match"] == "header"
+    assert "429" in found["paths"]["/v1/blueprints/{id}"]["get"]["responses"]
     assert found["paths"]["/v1/healthz"]["get"].get("security", []) in ([], [{}])
 
 

@@ -6,6 +6,7 @@ import pytest
 from api_documents import a_document, a_script, with_errors
 from api_requests import with_key
 
+from blueprints.models import BlueprintVersion
 from engine.blueprint_store import version_of
 
 DEMO = "/v1/blueprints/demo"
@@ -60,6 +61,67 @@ def test_a_version_is_found_by_every_name_it_has(ask, version, number):
 @pytest.mark.parametrize("version", ["sha256:" + "0" * 64, "prod", "^2", "00000000"])
 def test_an_unknown_version_is_404(ask, version):
     assert code(ask("GET", f"{DEMO}/versions/{version}")) == (404, "version-unknown")
+
+
+def test_digits_that_several_versions_begin_with_are_422_with_these(ask):
+    first = version_of(a_document())
+    other = first[:15] + "0" * 56
+    BlueprintVersion.objects.filter(number=2).update(version=other)
+    for path in (f"versions/{first[:15]}", f"blame?version={first[:15]}"):
+        answer = ask("GET", f"{DEMO}/{path}")
+        assert code(answer) == (422, "version-ambiguous")
+        assert answer.json()["details"] == {"versions": sorted([first, other])}
+    body = {"version": first[:15]}
+    assert code(ask("PUT", f"{DEMO}/aliases/prod", body))[1] == "version-ambiguous"
+
+
+def test_blame_names_the_commit_that_last_changed_each_node_and_agent(ask):
+    found = ask("GET", f"{DEMO}/blame?version={version_of(a_document(steps=2))}").json()
+    versions = {commit: one["number"] for commit, one in found["versions"].items()}
+    assert found["blueprint"]["number"] == 2
+    assert {place: versions[one] for place, one in found["nodes"].items()} == {
+        "$.flow": 1,
+        "$.flow.children[0]": 1,
+        "$.flow.children[1]": 2,
+    }
+    assert [versions[one] for one in found["agents"].values()] == [1]
+    assert set(versions.values()) == {1, 2}
+
+
+def test_blame_reads_no_further_than_it_is_told(ask):
+    version = version_of(a_document(steps=2))
+    found = ask("GET", f"{DEMO}/blame?version={version}&limit=1").json()
+    assert set(found["nodes"].values()) == {None}
+    assert (found["agents"], found["versions"]) == ({"greet": None}, {})
+    whole = ask("GET", f"{DEMO}/blame?version={version}&limit=2").json()
+    assert None not in whole["nodes"].values()
+    wrong = ask("GET", f"{DEMO}/blame?limit=1001")
+    assert list(wrong.json()["details"]["fields"]) == ["limit"]
+
+
+def test_events_say_who_did_what_and_why_from_which_version_to_which(ask):
+    ask("PUT", f"{DEMO}/aliases/prod", {"version": "1.0.0", "message": "Ship"})
+    found = ask("GET", f"{DEMO}/events?limit=2").json()
+    assert found["total"] == 4
+    alias, last = found["items"]
+    assert (alias["verb"], alias["by"], alias["reason"]) == (
+        "alias-set",
+        "a test",
+        "Ship",
+    )
+    assert (alias["old_version"], alias["new_version"]) == (
+        None,
+        version_of(a_document()),
+    )
+    assert (alias["data"], alias["key"][:4]) == ({"alias": "prod"}, "swk_")
+    assert (last["old_version"], last["new_version"]) == (
+        version_of(a_document(steps=2)),
+        version_of(a_document()),
+    )
+    assert (last["reason"], last["data"]) == ("To 1", {"label": "1.1.0"})
+    rest = ask("GET", f"{DEMO}/events?cursor={found['next']}").json()
+    assert [one["reason"] for one in rest["items"]] == ["To 2", "To 1"]
+    assert rest["next"] is None
 
 
 def test_what_selects_no_version_is_400(ask):

@@ -67,7 +67,7 @@ def test_without_keys_the_list_says_so(say):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("create", " "), "NAME: expected 1 to 100 characters"),
+        (("create", " "), "NAME: must not be empty or only punctuation"),
         (("create", "x", "--user", "bob"), "--user: there is no user named 'bob'"),
         (("revoke", "swk_1"), "no key that is in use has the prefix 'swk_1'"),
     ],

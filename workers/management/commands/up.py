@@ -32,6 +32,7 @@ from workers.fleet.records import Record, shared_fleets, stop_shared
 from workers.fleet.web_server import (
     await_web,
     free_address,
+    login_url,
     start_web,
     url_of,
 )
@@ -134,13 +135,14 @@ def _serve(
     with contextlib.closing(store.wire):
         require_own_redis(store)
         end_dead_leases(store, place)
-    # A web server, which serves no queues, of an earlier `up --keep-workers` goes on.
-    wants_web = not options["no_web"] and all(one.queues for one in others)
-    bind = free_address(settings.SWARM_BIND) if wants_web else ""
+    # The web server of an earlier `up --keep-workers` goes on.
+    kept = next((one.bind for one in others if one.bind), "")
+    starts_web = not options["no_web"] and not kept
+    bind = free_address(settings.SWARM_BIND) if starts_web else kept
     # Restarted as often as needed while this command runs.
     common = {"keep": options["keep_workers"], "tries": 0}
     print(f"Redis    {place.server_url}")
-    if wants_web:
+    if starts_web:
         start_web(fleet, place, bind, **common)
     if fleet.held is not None:
         count = options["concurrency"]
@@ -149,9 +151,9 @@ def _serve(
         print(f"workers  {count} processes, log {log}")
     if others:
         print(f"also up  {', '.join(one.name for one in others)}")
-    if wants_web:
+    if bind:
         await_web(bind, fleet)
-        print("\n".join(login_lines(url_of(bind), link=sys.stdout.isatty())))
+        print("\n".join(login_lines(bind, link=sys.stdout.isatty())))
     launch = typed("run FILE")
     print(f"launch   {launch}    (Ctrl-C stops)", flush=True)
     while True:
@@ -160,9 +162,10 @@ def _serve(
         fleet.check()
 
 
-def login_lines(url: str, *, link: bool) -> Iterator[str]:
+def login_lines(bind: str, *, link: bool) -> Iterator[str]:
     """Yield where the pages are and how to log in; a `link` is for a person's eyes."""
-    yield f"web      {url}"
+    url = login_url(bind)
+    yield f"web      {url_of(bind)}"
     if link:
         yield f"log in   {url}{login_path()}    (once, within 10 minutes)"
     yield f"log in   {url}/login/    (`{typed('createsuperuser')}` makes a user)"
