@@ -386,8 +386,13 @@ class RedisStore(RedisReads, DeadLetters):
 
         After the script time `before_ms` (0: no limit) the call does nothing.
         """
-        moved, most = self.wire.script("fire", PER_CALL, self._template, before_ms)
+        moved, most = self.wire.script("fire", PER_CALL, self._template, before_ms, 0)
         return Fired(int(moved), int(most) >= PER_CALL)
+
+    def fire_unled(self) -> bool:
+        """Fire due delays of retries if no steward leads; return whether none does."""
+        moved, _ = self.wire.script("fire", PER_CALL, self._template, 0, 1)
+        return int(moved) >= 0
 
     def repeat(self, age_ms: int, before_ms: int = 0) -> int:
         """Dispatch chains again whose messages are older than `age_ms` and lost.

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from command_shell import REPO, Shell, naps
+from flow_documents import lit, step
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +26,22 @@ def test_a_sample_runs_to_its_end_and_leaves_nothing(shell: Shell):
     assert ctx["extra"] == {"deep": [1]}
     assert "done: 0 steps" in shell.err
     assert shell.workers() == []
+
+
+def test_the_first_retry_waits_for_no_steward(shell: Shell, tmp_path: Path):
+    # Python imports this module before it does what it was started for.
+    slow = "import sys, time\nif sys.orig_argv[-1] == 'steward': time.sleep(6)\n"
+    (tmp_path / "sitecustomize.py").write_text(slow)
+    file = shell.write(
+        step("timed", lit(0), "$.out"),
+        agents=[{"name": "timed", "kind": "python_fn", "spec": {"fn_id": "e2e-timed"}}],
+        hints={"per_agent": {"timed": {"retry": {"max_attempts": 2, "base_s": 0.05}}}},
+    )
+    path = os.pathsep.join([str(tmp_path), shell.env["PYTHONPATH"]])
+
+    assert shell.run("run", file, PYTHONPATH=path) == 0, shell.err
+    first, second = map(float, shell.calls())
+    assert second - first < 3
 
 
 def test_both_dialects_give_the_same_report_on_a_fleet(shell: Shell):

@@ -112,6 +112,15 @@ def flaky(value: Any, *, step: Any) -> Any:
     return os.getpid()
 
 
+@agent_function("e2e-timed")
+def timed(value: Any, *, step: Any) -> Any:
+    """Note when each attempt begins, and fail at the first."""
+    note(f"{time.time()}")
+    if step.attempt == 1:
+        raise ValueError("not yet")
+    return value
+
+
 @agent_function("e2e-stubborn")
 def stubborn(value: float, *, step: Any) -> Any:
     """Swallow all that would end it, for some seconds."""

@@ -1,8 +1,8 @@
 """The keeper: a thread in each worker's main process that renews its children's leases.
 
 It kills a child that is past its deadline or whose claim is cancelled, reports the
-attempt, and escalates a warm shutdown. It is a thread, because Celery's own timers stop
-for seconds while it reconnects; no fork happens inside a tick.
+attempt, and escalates a warm shutdown; it fires retries while a steward loads. It is a
+thread, because Celery's own timers stop while it reconnects; no fork happens in a tick.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
 GRACE_S = 2.0
+STAND_IN_S = 0.1
+"""How often retries are fired while a steward loads, which takes seconds."""
 
 tick_lock = threading.Lock()
 # Forks of this process wait for the end of a tick.
@@ -51,13 +53,13 @@ class Keeper(threading.Thread):
         store: RedisStore,
         table: ClaimTable,
         pids: Callable[[], Iterable[int] | None],
-        every_tick: Callable[[], None],
+        every_tick: Callable[[], bool],
         ended: Callable[[int], str] = deaths.describe,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare the thread; `every_tick` is called once a second as well.
 
-        `ended` describes how a child that `pids` no longer has ended. `clock` is the
+        It returns whether a steward has been spawned. `ended` describes how a child that `pids` no longer has ended. `clock` is the
         clock of the deadlines in the claim table.
         """
         super().__init__(name="swarm-keeper", daemon=True)
@@ -75,6 +77,8 @@ class Keeper(threading.Thread):
         """The claims of dead children; how the child ended, empty if it was killed."""
         self._kill_at = float("inf")
         """The next time at which a child is past its deadline and the grace."""
+        self._fire_at = float("inf")
+        """The next time to fire retries, as no steward leads yet."""
 
     def stop(self) -> None:
         """End the thread after its tick."""
@@ -88,11 +92,12 @@ class Keeper(threading.Thread):
         """
         due = self._clock()
         while True:
-            wait_s = min(due, self._kill_at) - self._clock()
+            wait_s = min(due, self._kill_at, self._fire_at) - self._clock()
             if self._ended.wait(max(0.0, wait_s)):
                 return
             with tick_lock:
                 try:
+                    self._stand_in()
                     if self._clock() < due:
                         self._enforce(self._living())
                         self._report_all()
@@ -102,6 +107,13 @@ class Keeper(threading.Thread):
                 except Exception as error:
                     logger.warning("keeper: %s; trying again", error)
                     self._kill_at = float("inf")
+                    self._fire_at += TICK_S
+
+    def _stand_in(self) -> None:
+        """Fire retries for a steward that loads, until one leads."""
+        if self._clock() >= self._fire_at:
+            unled = self._store.fire_unled()
+            self._fire_at = self._clock() + STAND_IN_S if unled else float("inf")
 
     def tick(self) -> None:
         """Enforce deadlines, then renew the lease of every claim and report.
@@ -111,7 +123,8 @@ class Keeper(threading.Thread):
         """
         self._enforce(self._living())
         try:
-            self._every_tick()
+            if self._every_tick():
+                self._fire_at = self._clock()
         except Exception as error:
             logger.warning("keeper: %s; trying again", error)
         if self._renewed():

@@ -55,17 +55,20 @@ class StewardHost:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = False
 
-    def tick(self) -> None:
-        """Spawn a steward if none of this host has the lock; called once a second."""
+    def tick(self) -> bool:
+        """Spawn a steward if none of this host has the lock; return whether it did.
+
+        Called once a second.
+        """
         if self._stopping:
-            return
+            return False
         if self._process is not None:
             if self._process.poll() is None:
-                return
+                return False
             self._close()
         fd = try_lock(self._lock)
         if fd is None:
-            return
+            return False
         try:
             # The note names the worker: a command waits only for a steward whose worker
             # has ended.
@@ -74,6 +77,7 @@ class StewardHost:
             write_note(fd, f"{os.getpid()} {self._process.pid}")
         finally:
             os.close(fd)
+        return True
 
     def stop(self) -> None:
         """End the steward: it sees the end of its pipe."""

@@ -1,6 +1,8 @@
--- limit tpl before: fires up to `limit` deadlines of runs, then as many delays of retries.
--- Each have a set of their own, so that many due retries do not delay a run's deadline.
--- After `before` the server stood still, or its clock was set forward.
+-- limit tpl before instead: fires up to `limit` deadlines of runs, then as many delays of
+-- retries. Each have a set of their own, so that many due retries do not delay a run's
+-- deadline. After `before` the server stood still, or its clock was set forward. A caller
+-- that acts `instead` of a steward fires retries alone, and none (-1) while a steward leads.
+if ARGV[4] == '1' and call('EXISTS', S .. 'steward') == 1 then return {-1, 0} end
 if ARGV[3] ~= '0' and now > tonumber(ARGV[3]) then return {0, 0} end
 
 local function over(R, gen, key, run)
@@ -25,7 +27,7 @@ local function again(R, gen, key, run, a, seq)
 end
 
 local moved, most = 0, 0
-for _, timers in ipairs({DEADLINES, RETRIES}) do
+for _, timers in ipairs(ARGV[4] == '1' and {RETRIES} or {DEADLINES, RETRIES}) do
   local due = call('ZRANGEBYSCORE', timers, '-inf', num(now), 'LIMIT', 0, tonumber(ARGV[1]))
   most = math.max(most, #due)
   for _, member in ipairs(due) do

@@ -24,6 +24,23 @@ def test_the_end_of_a_run_waits_behind_no_retries(box: Box, store: RedisStore) -
     assert store.fire() == (50, False)
 
 
+def test_retries_alone_are_fired_while_no_steward_leads(
+    box: Box, store: RedisStore
+) -> None:
+    begin(box, deadline_ms=2_000)
+    store.commit(move("w", delay_ms=1_000))
+    assert store.start(starting(run="R-late", deadline_ms=2_000)) == "ok"
+    box.pass_time(3_000)
+
+    store.elect("a steward", 60_000)
+    assert not store.fire_unled()
+    assert store.record(RUN, "0").state == "w"  # type: ignore[union-attr]
+    store.abdicate("a steward")
+    assert store.fire_unled()
+    assert store.record(RUN, "0").state == "p"  # type: ignore[union-attr]
+    assert store.head("R-late").status == "running"  # type: ignore[union-attr]
+
+
 def test_a_run_that_is_over_has_no_deadline(box: Box, store: RedisStore) -> None:
     for how in ("finished", "ended by its last transition"):
         box.empty()

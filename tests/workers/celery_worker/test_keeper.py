@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from faster_clock import FasterClock
 from one_step_runs import NONCE, claimed, frozen, running_store, started
+from store_calls import move
 
 from engine.run.attempt.outcomes import unpack_outcome
-from engine.store.base import ROOT, Claimed, Ref
+from engine.store.base import ROOT, Claimed, Moved, Ref
 from engine.store.redis import STATE, RedisStore
 from swarm_project.celery import app
 from workers.broker.messages import message_template
@@ -59,7 +60,7 @@ def test_a_report_that_redis_refuses_for_good_does_not_delay_the_next(
     bad = Ref("R-bad", 1, ROOT)
     store.wire.call("SET", f"{STATE}r:{bad.run}", "not a hash")
     children = [late_child(table, 0, bad), late_child(table, 1, good)]
-    keeper = Keeper(store, table, lambda: children, lambda: None)
+    keeper = Keeper(store, table, lambda: children, lambda: False)
     try:
         keeper.tick()
     finally:
@@ -79,7 +80,7 @@ def test_what_still_runs_when_a_warm_shutdown_has_had_its_time_is_killed(
     away = RedisStore(f"unix://{tmp_path}/s", template=message_template(app))
     table, ref, clock = ClaimTable(), Ref("R-1", 1, ROOT), FasterClock()
     child = late_child(table, 0, ref, timeout_ms=60_000)
-    keeper = Keeper(away, table, lambda: [child], lambda: None, clock=clock)
+    keeper = Keeper(away, table, lambda: [child], lambda: False, clock=clock)
     assert WARM_S == 25
     table.drain()
     keeper.tick()
@@ -102,7 +103,7 @@ def test_a_dead_childs_claim_is_over_at_once_and_names_how_it_died(
     os.waitpid(child, 0)
     how = f"the last worker was ended by signal 10, pid {child}"
     keeper = Keeper(
-        store, table, list, lambda: None, lambda pid: how.replace(str(child), str(pid))
+        store, table, list, lambda: False, lambda pid: how.replace(str(child), str(pid))
     )
     keeper.tick()
     assert len(keeper.unreported) == 0
@@ -137,7 +138,7 @@ def test_a_killed_child_leaves_nothing_whatever_it_calls_itself(
     while table.read(0) is None:
         time.sleep(0.01)
     daemon = int(file.read_text())
-    Keeper(away, table, lambda: [child], lambda: None).tick()
+    Keeper(away, table, lambda: [child], lambda: False).tick()
     os.waitpid(child, 0)
     until = time.monotonic() + 5
     while is_running(daemon):
@@ -149,7 +150,7 @@ def test_a_report_waits_for_a_redis_that_is_away(tmp_path: Path) -> None:
     away = RedisStore(f"unix://{tmp_path}/s", template=message_template(app))
     table, ref = ClaimTable(), Ref("R-1", 1, ROOT)
     child = late_child(table, 0, ref)
-    keeper = Keeper(away, table, lambda: [child], lambda: None)
+    keeper = Keeper(away, table, lambda: [child], lambda: False)
     try:
         keeper.tick()
         keeper.tick()
@@ -168,7 +169,7 @@ def test_deadlines_apply_while_redis_answers_nothing(redis_url: str) -> None:
     with frozen(store):
         began = time.monotonic()
         child = busy_child(table, 1, Ref("R-2", 1, ROOT), round(timeout_s * 1000))
-        keeper = Keeper(store, table, lambda: [late, child], lambda: None)
+        keeper = Keeper(store, table, lambda: [late, child], lambda: False)
         took_s, waited_s = 0.0, 0.0
         over = threading.Event()
 
@@ -207,7 +208,7 @@ def test_an_answer_from_before_an_outage_kills_no_child(redis_url: str) -> None:
     store, table, clock = keeper_store(), ClaimTable(), FasterClock()
     # Nobody has claimed it, so what the child shows is not its own.
     child = busy_child(table, 0, started(store))
-    keeper = Keeper(store, table, lambda: [child], lambda: None, clock=clock)
+    keeper = Keeper(store, table, lambda: [child], lambda: False, clock=clock)
     try:
         keeper.tick()
         clock.advance(GRACE_S + 0.5)
@@ -220,3 +221,20 @@ def test_an_answer_from_before_an_outage_kills_no_child(redis_url: str) -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         store.wire.close()
+
+
+def test_retries_are_fired_while_the_steward_loads(store: RedisStore) -> None:
+    ref = claimed(store)
+    waits = move("w", ref=ref, by=NONCE, offset=0, delay_ms=50)
+    assert store.commit(waits) == Moved()
+    spawned = iter([True])
+    keeper = Keeper(store, ClaimTable(), list, lambda: next(spawned, False))
+    keeper.start()
+    try:
+        begin = time.monotonic()
+        while store.record(ref.run, ROOT).state != "p":  # type: ignore[union-attr]
+            assert time.monotonic() < begin + 0.9
+            time.sleep(0.01)
+    finally:
+        keeper.stop()
+        keeper.join()
