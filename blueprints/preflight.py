@@ -16,7 +16,7 @@ from engine.blueprint import (
     compile_blueprint,
 )
 from engine.blueprint.analysis.flow_walk import walk_nodes
-from engine.blueprint.analysis.input_fit import InputForm
+from engine.blueprint.analysis.signatures import Signature
 from engine.blueprint.findings.diagnostics import place_in
 from engine.blueprint.kinds.registry import KINDS
 from engine.blueprint.lints.flow import find_unregistered
@@ -78,11 +78,11 @@ def missing_parts(program: Program, document: Any = None) -> list[Diagnostic]:
     return found
 
 
-def input_forms(program: Program) -> dict[str, InputForm]:
+def signatures(program: Program) -> dict[str, Signature]:
     """Return what the code of each agent takes, where that is known here."""
     here = spawner_kinds()
     forms = {
-        name: spawner_class(agent.kind).input_form(agent)
+        name: spawner_class(agent.kind).signature(agent)
         for name, agent in program.agents.items()
         if agent.kind in here
     }

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from engine.blueprint import Agent, Diagnostic
-from engine.blueprint.analysis.input_fit import InputForm
+from engine.blueprint.analysis.signatures import Signature
 from engine.blueprint.findings.diagnostics import Element
 from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome
@@ -73,7 +73,7 @@ class KindSpawner(ABC):
         yield from ()
 
     @classmethod
-    def input_form(cls, agent: Agent) -> InputForm | None:
+    def signature(cls, agent: Agent) -> Signature | None:
         """Return what the code of an agent takes, None if that is not known."""
         return None
 

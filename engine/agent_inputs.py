@@ -1,9 +1,10 @@
-"""Check the inputs of agent functions against the annotation of their parameter."""
+"""What agent functions take and give by their annotations, and the check of inputs."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from inspect import Parameter
 from typing import Any, Final, get_type_hints
 
@@ -12,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from engine.agents import AgentFunction, CallRefused, registered
-from engine.blueprint.analysis.input_fit import InputForm, Taken
 from engine.blueprint.analysis.shapes import TYPES
+from engine.blueprint.analysis.signatures import Signature, Taken
 from engine.blueprint.findings.diagnostics import place_in
 from engine.flow.spelling import did_you_mean
 
@@ -26,6 +27,8 @@ _TYPE_OF: Final = {
     "bool": "boolean",
     "none": "null",
 }
+UNUSABLE: Final = (NameError, TypeError, SyntaxError, PydanticUserError)
+"""The errors of annotations that can't be used."""
 Check = Callable[[Any], Any]
 
 
@@ -92,50 +95,75 @@ def given_to(agent: AgentFunction, name: str, value: Any) -> Any:
         raise CallRefused(text, "InputRefused") from None
 
 
-def input_form(agent: AgentFunction) -> InputForm:
-    """Return what a function takes, as far as its signature tells."""
+def signature_of(agent: AgentFunction) -> Signature:
+    """Return what a function takes and gives, as far as its signature tells."""
     function, parameters = agent.function, agent.parameters
-    if parameters.whole is not None:
-        return InputForm(_types_of(function, parameters.whole))
-    return InputForm(
-        keys={
-            name: Taken(_types_of(function, one), one.default is Parameter.empty)
+    whole, gives = parameters.whole, _types_given(function)
+    return Signature(
+        TYPES if whole is None else _types_of(function, whole.annotation),
+        {
+            name: Taken(
+                _types_of(function, one.annotation), one.default is Parameter.empty
+            )
             for name, one in parameters.keys.items()
-        }
+        },
+        gives,
+        has_parts=parameters.step,
     )
 
 
-def _types_of(function: Callable[..., Any], parameter: Parameter) -> frozenset[str]:
-    """Return the types of JSON that a parameter takes."""
+def _types_given(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the types of JSON that a function gives."""
     try:
-        adapter = _adapter_of(function, parameter)
-        return TYPES if adapter is None else _types_in(adapter.core_schema, {})
-    except (AnnotationUnusable, PydanticUserError):
+        annotation = inspect.signature(function).return_annotation
+    except ValueError:
         return TYPES
+    return _types_of(function, annotation, is_result=True)
 
 
-def _types_in(schema: Mapping[str, Any], shared: Mapping[str, Any]) -> frozenset[str]:
+def _types_of(
+    function: Callable[..., Any], annotation: Any, *, is_result: bool = False
+) -> frozenset[str]:
+    """Return the types of JSON of an annotation."""
+    try:
+        adapter = _adapter_of(function, annotation)
+        # The schema of an annotation with names that are not yet known raises.
+        schema = {} if adapter is None else adapter.core_schema
+    except UNUSABLE:
+        return TYPES
+    return _types_in(schema, {}, is_result)
+
+
+def _types_in(
+    schema: Mapping[str, Any], shared: Mapping[str, Any], is_result: bool
+) -> frozenset[str]:
     """Return the types of JSON that a core schema of pydantic accepts, if it is known.
 
     What runs a function first, such as a BeforeValidator, may accept anything. The JSON
     schema of the same type does not tell.
     """
+    inside = partial(_types_in, shared=shared, is_result=is_result)
     match schema:
         case {"type": "definitions", "schema": inner, "definitions": known}:
-            return _types_in(inner, {one["ref"]: one for one in known})
+            return inside(inner, shared={one["ref"]: one for one in known})
         case {"type": "definition-ref", "schema_ref": ref}:
-            return _types_in(shared.get(ref, {}), {})
+            return inside(shared.get(ref, {}), shared={})
         case {"type": "nullable", "schema": inner}:
-            return _types_in(inner, shared) | {"null"}
+            return inside(inner) | {"null"}
         case {"type": "union", "choices": choices}:
             # A choice may have a label.
             every = (one[0] if isinstance(one, tuple) else one for one in choices)
-            return frozenset().union(*(_types_in(one, shared) for one in every))
+            return frozenset().union(*map(inside, every))
+        case {"type": "model" | "dataclass"} if is_result:
+            # A result such as AgentResult stands for the value in it.
+            return TYPES
         case {
             "type": "default" | "function-after" | "model" | "dataclass",
             "schema": inner,
         }:
-            return _types_in(inner, shared)
+            return inside(inner)
+        case {"type": "literal", "expected": words} if set(map(type, words)) == {str}:
+            return frozenset({"string"})
         case {"type": str(name)} if name in _TYPE_OF:
             return frozenset({_TYPE_OF[name]})
     return TYPES
@@ -160,7 +188,15 @@ def _check_of(
     function: Callable[..., Any], parameter: Parameter, place: str
 ) -> Check | None:
     """Return the check of a parameter's value, which is at a place of the input."""
-    adapter = _adapter_of(function, parameter)
+    try:
+        adapter = _adapter_of(function, parameter.annotation)
+    except UNUSABLE as error:
+        reason = str(error).partition("\n")[0]
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        raise AnnotationUnusable(
+            f"the annotation of {parameter.name!r} of {function.__module__}.{name} can't"
+            f" be used to check inputs: {reason}"
+        ) from None
     if adapter is None:
         return None
 
@@ -175,20 +211,12 @@ def _check_of(
 
 
 def _adapter_of(
-    function: Callable[..., Any], parameter: Parameter
+    function: Callable[..., Any], annotation: Any
 ) -> TypeAdapter[Any] | None:
-    """Return the adapter of a parameter's type, None if it takes any value."""
-    if parameter.annotation in (Parameter.empty, Any, "Any"):
+    """Return the adapter of an annotation, None if any value has it; raise UNUSABLE."""
+    if annotation in (Parameter.empty, Any, "Any"):
         return None
-    try:
-        return TypeAdapter(_resolved(function, parameter.annotation))
-    except (NameError, TypeError, SyntaxError, PydanticUserError) as error:
-        reason = str(error).partition("\n")[0]
-        name = getattr(function, "__qualname__", type(function).__qualname__)
-        raise AnnotationUnusable(
-            f"the annotation of {parameter.name!r} of {function.__module__}.{name} can't"
-            f" be used to check inputs: {reason}"
-        ) from None
+    return TypeAdapter(_resolved(function, annotation))
 
 
 def _resolved(function: Callable[..., Any], annotation: Any) -> Any:

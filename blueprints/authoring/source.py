@@ -10,7 +10,7 @@ from django.conf import settings
 from blueprints.authoring.kept import is_kept, load_kept
 from blueprints.loaders.blueprint import Loaded, load_blueprint
 from blueprints.parameters import ArgumentRefused, read_ctx
-from blueprints.preflight import compile_here, input_forms, known_kinds, legacy_bindings
+from blueprints.preflight import compile_here, known_kinds, legacy_bindings, signatures
 from engine.blueprint import (
     BlueprintInvalid,
     LintOptions,
@@ -91,13 +91,13 @@ def lint_loaded(
     """Return all findings of a Blueprint, with the warnings of the Lua DSL.
 
     A result is too large if this installation could not show it. With a program, the
-    code of its agents is loaded, and the inputs of the steps are compared with it.
+    code of its agents is loaded: what it takes and gives is compared with the flow.
     """
     options = replace(
         options,
         dsl_warnings=loaded.warnings,
         result_bytes=settings.SWARM_INPUT_LIMIT,
-        inputs={} if program is None else input_forms(program),
+        signatures={} if program is None else signatures(program),
     )
     report = lint_blueprint(
         loaded.document,

@@ -25,7 +25,7 @@ from blueprints.agent_modules import (
     function_at,
 )
 from blueprints.spawner import KindSpawner, need
-from engine.agent_inputs import function_faults, given_to, input_form
+from engine.agent_inputs import function_faults, given_to, signature_of
 from engine.agents import (
     AgentFailed,
     AgentFunction,
@@ -37,7 +37,7 @@ from engine.agents import (
     registered,
 )
 from engine.blueprint import Agent, Diagnostic
-from engine.blueprint.analysis.input_fit import InputForm
+from engine.blueprint.analysis.signatures import Signature
 from engine.flow.spelling import hint_at
 from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome, timed_out
@@ -107,11 +107,11 @@ class PythonFunctionSpawner(KindSpawner):
             yield _name(agent), _find(agent).module
 
     @classmethod
-    def input_form(cls, agent: Agent) -> InputForm | None:
+    def signature(cls, agent: Agent) -> Signature | None:
         """Return what the parameters of an agent's function take."""
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                return input_form(_find(agent))
+                return signature_of(_find(agent))
         except FunctionRefused:
             return None
 

@@ -1,7 +1,7 @@
 """What the Ctx can have at each node of a flow, and what its expressions can give.
 
 One pass over the flow, in the interpreter's order. What a loop's body writes may be
-anything when a round begins.
+anything when a round begins, and is what the body gives when the `cond` is asked.
 """
 
 from collections import ChainMap
@@ -91,17 +91,20 @@ def needed_paths(spot: Spot) -> Iterator[PathRead]:
 
 
 def find_shapes(
-    root: Spot, init: Json, launch: Mapping[str, Json] | None
+    root: Spot,
+    init: Json,
+    launch: Mapping[str, Json] | None,
+    answers: Mapping[str, Shape],
 ) -> FlowShapes:
     """Return the shapes of a flow that starts with `init`, or what a launch gives.
 
-    Where a node writes the whole Ctx, or where it is no object, it can be anything.
+    `answers` are those of the agents by name; others may answer anything. Where a node writes the whole Ctx, or where it is no object, it can be anything.
     """
     tiers = [tier for tier in (init, launch) if tier is not None]
     is_known = all(isinstance(tier, dict) for tier in tiers) and all(
         keys for spot in walk_nodes(root.node) for _, keys in writes_of(spot)
     )
-    walker = _Walker(is_open=init is None, is_known=is_known)
+    walker = _Walker(answers, is_open=init is None, is_known=is_known)
     begin = {
         key: shape_of_value(value, given=True)
         for tier in (tiers if is_known else ())
@@ -112,8 +115,11 @@ def find_shapes(
 
 
 class _Walker:
-    def __init__(self, *, is_open: bool, is_known: bool) -> None:
+    def __init__(
+        self, answers: Mapping[str, Shape], *, is_open: bool, is_known: bool
+    ) -> None:
         self.found = FlowShapes()
+        self._answers = answers
         # The document does not say what a run begins with.
         self._is_open = is_open
         self._is_known = is_known
@@ -148,8 +154,7 @@ class _Walker:
         if spot.kind != "step":
             return self._give(spot.node["value"], state)
         self.found.inputs[spot.place] = self._give(spot.node["in"], state)
-        # An agent may answer anything.
-        return ANY
+        return self._answers.get(spot.node["ref"], ANY)
 
     def _arm(self, spot: Spot, state: State) -> Changes:
         layer = state.new_child()
@@ -166,9 +171,10 @@ class _Walker:
             before = later.get(str(keys[0]), NOTHING)
             later[str(keys[0])] = either(before, self._written(before, keys[1:], ANY))
         self._note(paths_in(place, cond), later)
-        self.found.conds[spot.place] = self._give(cond, later)
+        first = self._give(cond, state)
         self.run(body, later)
         _join(state, {}, later.maps[0])
+        self.found.conds[spot.place] = either(first, self._give(cond, state))
 
     def _try(self, spot: Spot, below: list[Spot], state: State) -> None:
         body, catch = self._arm(below[0], state), state.new_child()

@@ -53,7 +53,12 @@ def types_text(shape: Shape) -> str:
 
 def of_type(name: str) -> Shape:
     """Return the shape of all values of a type."""
-    return Shape(frozenset({name}), {}, open=True) if name in TYPES else ANY
+    return of_types(frozenset({name})) if name in TYPES else ANY
+
+
+def of_types(names: frozenset[str]) -> Shape:
+    """Return the shape of all values of some types."""
+    return ANY if names == TYPES else Shape(names, {}, open=True)
 
 
 def array_of(items: Shape | None) -> Shape:
@@ -70,6 +75,11 @@ def object_of(keys: Mapping[str, Shape], *, given: bool = False) -> Shape:
         open=given or not few,
         given=given,
     )
+
+
+def open_object(keys: Mapping[str, Shape]) -> Shape:
+    """Return the shape of an object with these keys, which may have others."""
+    return replace(object_of(keys), open=True)
 
 
 def shape_of_value(value: Json, *, given: bool = False) -> Shape:

@@ -8,8 +8,8 @@ from engine.blueprint.analysis.absent_reads import AbsentRead, find_absent_reads
 from engine.blueprint.analysis.binding import bind_agents
 from engine.blueprint.analysis.flow_shapes import FlowShapes, find_shapes
 from engine.blueprint.analysis.flow_walk import Spot, agents_named_in, walk_nodes
-from engine.blueprint.analysis.input_fit import InputForm
 from engine.blueprint.analysis.naming import StepNames, name_steps
+from engine.blueprint.analysis.signatures import Signature, answer_shape
 from engine.blueprint.analysis.source_places import SourcePlaces, agent_field
 from engine.blueprint.analysis.verdict_tests import VerdictTest, find_tests
 from engine.blueprint.findings.diagnostics import Diagnostic
@@ -28,9 +28,8 @@ class LintOptions:
     `lints` is the nearest layer of allow, warn and deny (in any case). `mcp_tools` are
     the live tools by server, `wrappers` the tools that wrapper files grant by variant,
     `launch` is the Ctx of a possible launch, and `dsl_warnings` are those of the Lua DSL
-    about the script of the document. `inputs` is what the code of each agent takes.
-    `result_bytes` is the largest final Ctx that can be
-    shown. An absent field switches its lint off.
+    about the script of the document. `signatures` is what the code of each agent takes
+    and gives. `result_bytes` is the largest final Ctx that can be shown. An absent field switches its lint off.
     """
 
     lints: Mapping[str, str] = field(default_factory=dict)
@@ -38,7 +37,7 @@ class LintOptions:
     wrappers: Mapping[str, Collection[str]] = field(default_factory=dict)
     launch: Mapping[str, Json] | None = None
     externs: Collection[str] = ()
-    inputs: Mapping[str, InputForm] = field(default_factory=dict)
+    signatures: Mapping[str, Signature] = field(default_factory=dict)
     dsl_warnings: Sequence[str] = ()
     warn_bytes: int = 25_600
     warn_lines: int = 200
@@ -155,7 +154,13 @@ class View:
     def shapes(self) -> FlowShapes:
         """What the Ctx can have at each node, and what the expressions can give."""
         init = self.blueprint.default_init_ctx
-        return find_shapes(self.spots[0], init, self.options.launch)
+        answers = {
+            name: answer_shape(
+                one.agent.verdict, self.options.signatures.get(name, Signature())
+            )
+            for name, one in self.agents.items()
+        }
+        return find_shapes(self.spots[0], init, self.options.launch, answers)
 
     @cached_property
     def absent_reads(self) -> list[AbsentRead]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from engine.blueprint.analysis.input_fit import find_misfits
+from engine.blueprint.analysis.signatures import find_misfits
 from engine.blueprint.analysis.view import View
 from engine.blueprint.findings.diagnostics import (
     ROOT,
@@ -125,7 +125,7 @@ def agent_input_mismatch(view: View) -> Iterator[Finding]:
     `BeforeValidator`, takes any type. The step fails when it is reached.
     """
     for spot in view.steps:
-        ref, form = spot.node["ref"], view.options.inputs.get(spot.node["ref"])
+        ref, form = spot.node["ref"], view.options.signatures.get(spot.node["ref"])
         given = view.shapes.inputs[spot.place]
         if form is None or not given.is_known:
             continue

@@ -95,7 +95,9 @@ def branch_cond_not_boolean(view: View) -> Iterator[Finding]:
 
     A loop takes any value, a branch only a boolean: it fails when it is reached. What a
     path has is known where the flow wrote it, or where `default_init_ctx` gives it and
-    nothing has written it yet.
+    nothing has written it yet. What an agent answers is known by its verdict contract, or
+    by the annotation of its function's result: `blueprint doctor` and `run`, which import
+    the functions, look at it.
     """
     for place, shape in _conds(view, "branch"):
         if "boolean" not in shape.types:
@@ -112,7 +114,8 @@ def loop_cond_not_boolean(view: View) -> Iterator[Finding]:
     """The `cond` of a loop gives a number, string, array or object, which is never false.
 
     Only null and false end a loop; 0, an empty string and an empty array do not. The
-    loop always runs to its `max`.
+    loop always runs to its `max`. What is known of a path is as for a branch, both before
+    the first round and after the body.
     """
     for place, shape in _conds(view, "loop"):
         if shape.types.isdisjoint(("boolean", "null")):

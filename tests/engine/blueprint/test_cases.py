@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from engine.blueprint import (
     compile_blueprint,
     lint_blueprint,
 )
-from engine.blueprint.analysis.input_fit import InputForm, Taken
+from engine.blueprint.analysis.shapes import TYPES
+from engine.blueprint.analysis.signatures import Signature, Taken
 from engine.blueprint.findings.diagnostics import resolve_place
 from engine.blueprint.lints import OUTSIDE, REGISTRY
 
@@ -125,14 +126,20 @@ def installation(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in named if name in options}
 
 
+def signature(
+    keys: Mapping[str, list[str]] | None = None, gives: Collection[str] = TYPES
+) -> Signature:
+    taken = {key: Taken(frozenset(types)) for key, types in (keys or {}).items()}
+    return Signature(keys=taken, gives=frozenset(gives), has_parts=False)
+
+
 def report_of(path: Path) -> LintReport:
     options = dict(expected_of(path).get("options", {}))
     where = installation(options)
     rest = {name: value for name, value in options.items() if name not in where}
-    if "inputs" in rest:
-        rest["inputs"] = {
-            agent: InputForm(keys={key: Taken(frozenset(t)) for key, t in keys.items()})
-            for agent, keys in rest["inputs"].items()
+    if "signatures" in rest:
+        rest["signatures"] = {
+            agent: signature(**written) for agent, written in rest["signatures"].items()
         }
     return lint_blueprint(read(path), options=LintOptions(**rest), **where)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from flow_documents import at, lit
 
 from engine.blueprint.analysis.flow_shapes import find_shapes
 from engine.blueprint.analysis.flow_walk import Spot, walk_nodes
-from engine.blueprint.analysis.shapes import Shape
+from engine.blueprint.analysis.shapes import ANY, Shape, either, shape_of_value
 from engine.flow import FlowError, evaluate, read_node
 from engine.flow.values import type_name
 
@@ -94,8 +95,15 @@ class Maker:
         return {"kind": "branch", "cond": cond, "then": then, "else": other}
 
     def loop(self, depth: int) -> Any:
-        made: Any = {"kind": "loop", "counter": at("$.n"), "cond": lit(True)}
-        return {**made, "body": self.seq(depth), "max": self.rng.randint(1, 3)}
+        """A loop whose body begins with a step that gets what the cond was, or a part."""
+        cond = at(self.rng.choice(PATHS)) if self.rng.random() < 0.7 else lit(True)
+        self.steps += 1
+        first = {"kind": "step", "ref": f"s{self.steps}", "in": cond, "out": at("$.d")}
+        body = self.seq(depth)
+        body["children"].insert(0, first)
+        made: Any = {"kind": "loop", "counter": at("$.n"), "cond": cond, "body": body}
+        made["max"] = self.rng.randint(1, 3)
+        return {"kind": "try", "body": made, "catch": NOTHING}
 
     def fanout(self, depth: int) -> Any:
         made: Any = {"kind": "fanout", "items": self.expr(1), "bind": at("$.c")}
@@ -126,13 +134,15 @@ def fits(value: Any, shape: Shape) -> bool:
     return True
 
 
-def seen_in(flow: Any, given: Any, rng: random.Random) -> list[tuple[str, Any]]:
+def seen_in(
+    flow: Any, given: Any, answers: Mapping[str, Shape], rng: random.Random
+) -> list[tuple[str, Any]]:
     """Return the ref and the input of each step that was reached in some runs."""
     seen: list[tuple[str, Any]] = []
 
     def dispatch(ref: str, value: Any) -> Any:
         seen.append((ref, value))
-        return rng.choice(VALUES)
+        return rng.choice([one for one in VALUES if fits(one, answers.get(ref, ANY))])
 
     for _ in range(3):
         with contextlib.suppress(FlowError):
@@ -144,26 +154,36 @@ def seen_in(flow: Any, given: Any, rng: random.Random) -> list[tuple[str, Any]]:
     "part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 2, 3))]
 )
 def test_what_a_run_reads_was_held_for_possible(part: int) -> None:
-    told = reached = 0
+    told = reached = conds = 0
     for seed in range(part * SEEDS, (part + 1) * SEEDS):
         rng = random.Random(seed)
         flow = read_node(Maker(rng).seq(3), "swarm").to_json()
         given = {key: rng.choice(VALUES) for key in ("a", "b") if rng.random() < 0.5}
-        shapes = find_shapes(Spot("$.flow", flow), given, None)
         steps = {s.node["ref"]: s for s in walk_nodes(flow) if s.kind == "step"}
+        answers = {
+            ref: either(*map(shape_of_value, rng.sample(VALUES, 2)))
+            for ref in steps
+            if rng.random() < 0.5
+        }
+        shapes = find_shapes(Spot("$.flow", flow), given, None, answers)
         absent = {
             place: one
             for place, one in shapes.absences.items()
             if not one.shape.open or not one.known
         }
         told += len(absent)
-        for ref, value in seen_in(flow, given, rng):
+        for ref, value in seen_in(flow, given, answers, rng):
             reached += 1
             place = steps[ref].place
             assert fits(value, shapes.inputs[place]), (seed, place, value)
+            loop = place.removesuffix(".body.children[0]")
+            if loop in shapes.conds and steps[ref].node["out"] == at("$.d"):
+                conds += shapes.conds[loop].is_known
+                assert fits(value, shapes.conds[loop]), (seed, place, value)
             for read in absent:
                 inside = read.startswith(f"{place}.in") and ".arg" not in read
                 assert not inside, (seed, read, flow)
-    # Both happen often, so that the test could fail.
+    # All happen often, so that the test could fail.
     assert told > 50
     assert reached > 300
+    assert conds > 20

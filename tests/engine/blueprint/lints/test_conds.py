@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from engine.blueprint import lint_blueprint
+from engine.blueprint import LintOptions, lint_blueprint
+from engine.blueprint.analysis.signatures import Signature
 
 BRANCH, LOOP = "branch-cond-not-boolean", "loop-cond-not-boolean"
 NOTHING: Any = {"kind": "seq", "children": []}
@@ -17,11 +18,20 @@ DRAFT = {
 }
 
 
-def told(node: Any, before: tuple[Any, ...] = ()) -> list[tuple[str, str]]:
+def told(
+    node: Any,
+    before: tuple[Any, ...] = (),
+    verdict: Any = None,
+    gives: str = "",
+) -> list[tuple[str, str]]:
     flow = {"kind": "seq", "children": [*before, node]}
-    agents = [{"name": "a", "kind": "python_fn", "spec": {"fn_id": "identity"}}]
+    agent = {"name": "a", "kind": "python_fn", "spec": {"fn_id": "identity"}}
+    agents = [{**agent, **({} if verdict is None else {"verdict": verdict})}]
     document = {"id": "c", "dialect": "swarm", "flow": flow, "agents": agents}
-    report = lint_blueprint({**document, "default_init_ctx": GIVEN})
+    code = {"a": Signature(gives=frozenset(gives.split()))} if gives else {}
+    report = lint_blueprint(
+        {**document, "default_init_ctx": GIVEN}, options=LintOptions(signatures=code)
+    )
     assert all(one.family for one in report.diagnostics), report.diagnostics
     return [
         (one.kind, one.message)
@@ -121,3 +131,62 @@ def test_a_loop_on_what_may_be_false_is_not_told(cond: str) -> None:
 def test_what_the_body_of_a_loop_writes_may_end_it() -> None:
     step = {"kind": "step", "agent": "a", "in": "$.rows", "out": "$.rows"}
     assert told(loop("$.rows", step)) == []
+
+
+STEP = {"kind": "step", "agent": "a", "in": "$.topic", "out": "$.verdict"}
+WORDS = {"channel": "body", "values": ["PASS", "FAIL"]}
+PART = {"channel": "part", "values": ["PASS", "FAIL"]}
+BOOLEANS = {"channel": "body", "values": ["true", "false"]}
+
+
+@pytest.mark.parametrize(
+    ("cond", "verdict", "gives", "what"),
+    [
+        ("$.verdict", WORDS, "", "a string"),
+        ("$.verdict", WORDS, "boolean string", "a string"),
+        ("$.verdict.parts.verdict", PART, "", "a string"),
+        ("$.verdict", PART, "", "an object"),
+        ("$.verdict", {"channel": "body", "values": ["1", "null"]}, "",
+         "null or a number or a string"),
+        ("$.verdict", None, "string", "an object or a string"),
+        ("$.verdict.out", None, "number", "a number"),
+        ("$.verdict", None, "null string", "null or an object or a string"),
+    ],
+)  # fmt: skip
+def test_a_branch_on_an_answer_that_is_no_boolean_is_told(
+    cond: str, verdict: Any, gives: str, what: str
+) -> None:
+    message = f"a branch needs true or false, and this is {what}: it will fail"
+    assert told(branch(cond), (STEP,), verdict, gives) == [(BRANCH, message)]
+
+
+@pytest.mark.parametrize(
+    ("cond", "verdict", "gives"),
+    [
+        ("$.verdict", BOOLEANS, ""),
+        ("$.verdict", WORDS, "boolean"),
+        ("$.verdict == 'PASS'", WORDS, ""),
+        ("$.verdict.out", PART, ""),
+        ("$.verdict.parts.ok", None, "string"),
+        ("$.verdict", None, "boolean"),
+        ("$.verdict", None, ""),
+    ],
+)
+def test_a_branch_on_an_answer_that_may_be_a_boolean_is_not_told(
+    cond: str, verdict: Any, gives: str
+) -> None:
+    assert told(branch(cond), (STEP,), verdict, gives) == []
+
+
+def test_a_loop_on_the_answer_of_its_body() -> None:
+    message = "only null and false end a loop, and this is a string: it always runs to its max"
+    to_topic = STEP | {"out": "$.topic"}
+    assert told(loop("$.topic", to_topic), (), WORDS) == [(LOOP, message)]
+    assert told(loop("$.verdict", STEP), (STEP,), WORDS) == [(LOOP, message)]
+    # It may be false, or null, when the first round begins or in one of them.
+    assert told(loop("$.ready", STEP | {"out": "$.ready"}), (), WORDS) == []
+    assert told(loop("$.later", STEP | {"out": "$.later"}), (), WORDS) == []
+    assert told(loop("$.topic", to_topic), (), BOOLEANS) == []
+    assert (
+        told(loop("$.topic", branch("$.ready") | {"then": to_topic}), (), WORDS) == []
+    )

@@ -1,4 +1,4 @@
-"""What functions take by their signatures, and the inputs of steps that do not fit."""
+"""What functions take and give by their signatures, and the inputs of steps that do not fit."""
 
 import datetime
 import enum
@@ -6,7 +6,7 @@ import ipaddress
 import re
 import uuid
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -32,9 +32,10 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as checked_dataclass
 from typing_extensions import TypedDict
 
-from engine.agent_inputs import InputRefused, input_check, input_form
-from engine.agents import AgentFunction
+from engine.agent_inputs import InputRefused, input_check, signature_of
+from engine.agents import AgentFunction, AgentResult
 from engine.blueprint import LintOptions, lint_blueprint
+from engine.blueprint.analysis.shapes import TYPES
 
 
 @dataclass
@@ -144,7 +145,7 @@ def test_a_value_that_the_function_accepts_has_a_type_of_its_form(
 
     taken.__annotations__["text"] = annotation
     agent = AgentFunction(taken, __name__, "here")
-    check, types = input_check(agent), input_form(agent).types
+    check, types = input_check(agent), signature_of(agent).types
     assert check is not None
     for value in VALUES:
         try:
@@ -160,7 +161,7 @@ def count(a: Count, b: complex, c: "list[int] | Count") -> None: ...
 
 
 def form_of(function: Any) -> Any:
-    return input_form(AgentFunction(function, __name__, "here"))
+    return signature_of(AgentFunction(function, __name__, "here"))
 
 
 def test_annotations_are_types_of_json() -> None:
@@ -203,7 +204,7 @@ def told(function: Any, value: Any, given: Any = None) -> list[str]:
         },
         "agents": [{"name": "f", "kind": "python_fn", "spec": {"fn": "agents:f"}}],
     }
-    options = LintOptions(inputs={"f": form_of(function)})
+    options = LintOptions(signatures={"f": form_of(function)})
     return [
         f"{one.place.removeprefix('$.flow.children[1].')}: {one.message}; {one.help}"
         for one in lint_blueprint(document, options=options).diagnostics
@@ -267,3 +268,56 @@ def test_an_input_that_can_not_fit_is_told(
 )
 def test_an_input_that_may_fit_is_not_told(function: Any, value: Any) -> None:
     assert told(function, value) == []
+
+
+def answered(function: Any) -> Any:
+    form = form_of(function)
+    return set(form.gives), form.has_parts
+
+
+def with_result(annotation: Any) -> Any:
+    def given(value): ...  # type: ignore[no-untyped-def]
+
+    given.__annotations__["return"] = annotation
+    return given
+
+
+@pytest.mark.parametrize(
+    ("annotation", "types"),
+    [
+        (str, {"string"}),
+        ("str", {"string"}),
+        (bool, {"boolean"}),
+        (int, {"number"}),
+        (None, {"null"}),
+        (str | None, {"string", "null"}),
+        (Literal["PASS", "FAIL"], {"string"}),
+        (Literal["PASS"] | None, {"string", "null"}),
+        (list[str], {"array"}),
+        (dict[str, Any], {"object"}),
+    ],
+)
+def test_the_annotation_of_a_result_is_what_a_function_gives(
+    annotation: Any, types: set[str]
+) -> None:
+    assert answered(with_result(annotation)) == (types, False)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [Any, object, Literal[Mixed.TEXT], Literal["a", True], AgentResult, str | AgentResult, Order, "Unknown",
+     Iterable[int], Coroutine[Any, Any, str], Splits],
+)  # fmt: skip
+def test_a_result_may_be_anything_where_its_annotation_does_not_tell(
+    annotation: Any,
+) -> None:
+    assert answered(with_result(annotation)) == (set(TYPES), False)
+
+
+async def later(value: Any, *, step: Any) -> str: ...
+
+
+def test_a_function_that_gets_the_step_may_give_parts() -> None:
+    assert answered(later) == ({"string"}, True)
+    assert answered(len) == (set(TYPES), False)
+    assert answered(max)[0] == set(TYPES)
