@@ -92,6 +92,7 @@ def test_a_new_project_runs_and_tests_its_flow(bin: Path, tmp_path: Path) -> Non
 
     final = json.loads(do([bin / "swarm", "run", "flow.yaml"], shop))
     assert (final["good"], final["result"]["words"]) == (True, 42)
+    assert json.loads(do([bin / "swarm", "run", "flow.py"], shop)) == final
     assert (shop / "var" / "db.sqlite3").is_file()
     assert "done    flow" in do([bin / "swarm", "runs", "list"], shop)
     assert " passed" in do([bin / "python", "-m", "pytest", "-q"], shop)

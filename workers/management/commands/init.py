@@ -20,8 +20,9 @@ class Command(SwarmCommand):
     needs_project = False
 
     help = (
-        "Make a folder with a project: settings, functions, a flow that runs as it is, a"
-        " test of it, and a compose file. Existing files are never changed."
+        "Make a folder with a project: settings, functions, a flow that runs as it is, in"
+        " YAML and in Python, a test of it, and a compose file. Existing files are never"
+        " changed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
