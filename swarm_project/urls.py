@@ -5,6 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from blueprints.api.server import Unknown
 from blueprints.login_links import log_in_once
 
 urlpatterns = [
@@ -20,6 +21,7 @@ urlpatterns = [
     ),
     path("login/once/<str:token>", log_in_once, name="login-once"),
     path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
+    path("v1", Unknown.as_view()),
     path("v1/", include("blueprints.api.urls")),
 ]
 handler400 = "blueprints.api.pages.bad_request"

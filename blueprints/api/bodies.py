@@ -17,6 +17,8 @@ from engine.flow import JsonTextError, load_json
 from engine.flow.json_text import Json
 
 JSON: Final = ".json"
+IDENTITY: Final = "identity"
+PLAIN: Final = "Send it as it is, without Content-Encoding."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,11 @@ class _Parser(BaseParser):
 
     def read(self, stream: IO[bytes], context: Mapping[str, Any] | None) -> bytes:
         """Return the body; raises Problem before it reads one that is too large."""
+        headers = (context or {})["request"].headers
+        if (coding := headers.get("Content-Encoding", IDENTITY).lower()) != IDENTITY:
+            raise Problem("media-type", f"The body is encoded ({coding}).", hint=PLAIN)
         # The header may be absent, or lie.
-        text = str((context or {})["request"].META.get("CONTENT_LENGTH") or "")
+        text = str(headers.get("Content-Length") or "")
         if text.isascii() and text.isdecimal() and int(text) > self.longest:
             raise too_large(self.longest)
         body = stream.read(self.longest + 1)

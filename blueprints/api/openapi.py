@@ -19,7 +19,9 @@ from engine.flow.spelling import did_you_mean
 
 LONGEST_WORD: Final = 64
 ALWAYS: Final = ("invalid-request", "method-not-allowed")
-EVERYWHERE: Final = ("not-authenticated", "key-refused", "no-right", "not-acceptable")
+EVERYWHERE: Final = (
+    "host-unknown", "not-authenticated", "key-refused", "no-right", "not-acceptable",
+)  # fmt: skip
 WRITES: Final = ("csrf-failed", "not-json", "media-type", "body-too-large")
 # What else a route answers that is about one Blueprint, or about one version: to read
 # one may be to settle what a process left that died.
@@ -43,7 +45,9 @@ class StrictSerializer(serializers.Serializer[Any]):
                 }
                 raise serializers.ValidationError(
                     {
-                        name: [f"There is no such field. {hint}".rstrip()]
+                        name: [
+                            "There is no such field" + (f"; {hint}" if hint else ".")
+                        ]
                         for name, hint in hints.items()
                     }
                 )

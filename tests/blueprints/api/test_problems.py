@@ -49,6 +49,7 @@ def test_a_problem_has_four_members():
     [
         ("GET", "/v1/nothing", 404, "route-unknown"),
         ("PATCH", "/v1/", 404, "route-unknown"),
+        ("POST", "/v1", 404, "route-unknown"),
         ("GET", "/v1/doctor/", 404, "route-unknown"),
         ("PUT", "/v1/doctor", 405, "method-not-allowed"),
     ],
@@ -64,9 +65,20 @@ def test_an_answer_in_another_form_is_refused():
     assert answer["Content-Type"] == MEDIA_TYPE
 
 
-def test_a_host_that_is_not_ours_is_a_problem():
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_host_that_is_not_ours_is_a_problem(settings, debug):
+    settings.DEBUG = debug
     answer = anonymous("GET", "/v1/doctor", HTTP_HOST="evil.example")
     assert (answer.status_code, answer["Content-Type"]) == (400, MEDIA_TYPE)
+    assert answer.json()["code"] == "host-unknown"
+    page = anonymous("GET", "/login/", HTTP_HOST="evil.example")
+    assert (page.status_code, page["Content-Type"][:9]) == (400, "text/html")
+
+
+def test_a_body_that_is_encoded_is_refused():
+    headers = {"Content-Encoding": "gzip"}
+    answer = with_key()("POST", "/v1/lint", {}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "media-type")
 
 
 def test_a_bug_is_a_problem_without_its_cause(monkeypatch, client):
