@@ -7,6 +7,7 @@ from blueprints.admin.blueprint_versions import BlueprintVersionAdmin
 from blueprints.admin.blueprints import BlueprintAdmin
 from blueprints.admin.events import RunEventAdmin
 from blueprints.admin.programs import ProgramAdmin
+from blueprints.admin.run_generations import RunGenerationAdmin
 from blueprints.admin.runs import RunAdmin
 from blueprints.admin.steps import StepAdmin
 from blueprints.admin.tasks import TaskAdmin
@@ -20,6 +21,7 @@ __all__ = [
     "ProgramAdmin",
     "RunAdmin",
     "RunEventAdmin",
+    "RunGenerationAdmin",
     "StepAdmin",
     "TaskAdmin",
 ]

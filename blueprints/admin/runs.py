@@ -12,7 +12,12 @@ from blueprints.authoring.answer import error_lines
 from blueprints.models import Run
 from blueprints.selectors.runs import run_error
 
-HISTORY = {"step": "steps", "attempt": "attempts", "runevent": "events"}
+HISTORY = {
+    "step": "steps",
+    "attempt": "attempts",
+    "runevent": "events",
+    "rungeneration": "generations",
+}
 
 
 @admin.register(Run)
@@ -28,7 +33,7 @@ class RunAdmin(HistoryAdmin):
 
     @admin.display(description="history")
     def history(self, run: Run) -> SafeString:
-        """Return links to the steps, attempts and events of the run."""
+        """Return links to the steps, attempts, events and earlier generations of the run."""
         pages = (
             (f"{reverse(f'admin:blueprints_{name}_changelist')}?q={run.pk}", text)
             for name, text in HISTORY.items()

@@ -9,6 +9,7 @@ from blueprints.models.blueprints import Blueprint
 from blueprints.models.events import RunEvent
 from blueprints.models.installations import Installation
 from blueprints.models.programs import Program
+from blueprints.models.run_generations import RunGeneration
 from blueprints.models.runs import Run
 from blueprints.models.steps import Step
 from blueprints.models.tasks import Task
@@ -24,6 +25,7 @@ __all__ = [
     "Program",
     "Run",
     "RunEvent",
+    "RunGeneration",
     "Step",
     "Task",
 ]

@@ -13,29 +13,30 @@ from engine.ids import new_id
 from engine.run.states import RunStatus
 
 
-class Run(models.Model):
-    """One execution of a task: its program and version, status, result and times."""
+class GenerationColumns(models.Model):
+    """What is of one generation of a run: its program, status, result and times."""
 
-    id = models.CharField(
-        primary_key=True, max_length=40, default=partial(new_id, "R"), editable=False
-    )
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="runs")
     status = models.CharField(
         max_length=16,
         choices=[(status.value, status.value) for status in RunStatus],
         default=RunStatus.PENDING.value,
     )
     generation = models.PositiveIntegerField(
-        default=1, help_text="Raised by recovery, rerun and fork."
+        default=1, help_text="Raised by recovery and rerun."
+    )
+    reason = models.TextField(
+        blank=True, help_text="Why this generation was opened; empty for the first."
     )
     # Its column, `program_id`, is the sha-256 of the program.
-    program = models.ForeignKey(Program, on_delete=models.PROTECT, related_name="runs")
+    program = models.ForeignKey(
+        Program, on_delete=models.PROTECT, related_name="%(class)ss"
+    )
     version = models.ForeignKey(
         BlueprintVersion,
         null=True,
         blank=True,
         on_delete=models.PROTECT,
-        related_name="runs",
+        related_name="%(class)ss",
         help_text="The version of the Blueprint that was launched; none for a file.",
     )
     ctx = ReadableJSONField("initial ctx")
@@ -50,13 +51,25 @@ class Run(models.Model):
         max_length=64, blank=True, help_text="The Redis this run lives in."
     )
     deadline_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     archived_number = models.PositiveBigIntegerField(
         default=0,
         help_text="The last journal entry of this generation that is in this database.",
     )
+
+    class Meta:
+        abstract = True
+
+
+class Run(GenerationColumns):
+    """One execution of a task, with the columns of its newest generation."""
+
+    id = models.CharField(
+        primary_key=True, max_length=40, default=partial(new_id, "R"), editable=False
+    )
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="runs")
+    created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["-created_at", "-id"]

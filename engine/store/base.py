@@ -29,6 +29,9 @@ TIME_LIMIT_NET_S: Final = 30
 ITEM_PAGE: Final = 64
 """Items of a chord are stored in pages of this many; the lanes of a batch share a page."""
 
+REPLACED: Final = "replaced"
+"""Status of a generation in Redis that had not ended when a later one was opened."""
+
 Refusal = Literal["gone", "stale", "over", "closed", "held", "taken"]
 """Why the store refused a call.
 
@@ -78,6 +81,11 @@ class Refused:
     why: Refusal
 
 
+def generation_key(run: str, gen: int) -> str:
+    """Return the key of a generation, which every key of its data contains."""
+    return f"{run}:{gen}"
+
+
 @dataclass(frozen=True, slots=True)
 class Ref:
     """A reference to one chain: run, generation and address."""
@@ -85,6 +93,11 @@ class Ref:
     run: str
     gen: int
     addr: str
+
+    @property
+    def key(self) -> str:
+        """Return the key of its generation."""
+        return generation_key(self.run, self.gen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,11 @@ class BatchRef:
     chord: str
     lo: int
     hi: int
+
+    @property
+    def key(self) -> str:
+        """Return the key of its generation."""
+        return generation_key(self.run, self.gen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +318,8 @@ class Joined:
 class Lease:
     """The lease of a claim; `member` is the address of a chain or of a batch."""
 
-    run: str
+    key: str
+    """The key of its generation."""
     member: str
     nonce: str
 
@@ -326,7 +345,7 @@ class Fired(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunHead:
-    """Status, generation and journal number of a run, and what else its hash has."""
+    """Status, number, journal number and program of a generation."""
 
     status: str
     gen: int
@@ -349,7 +368,10 @@ ChordResults: TypeAlias = dict[int, tuple[bytes | None, bytes | None]]
 
 
 class RunStore(Protocol):
-    """The calls of the engine to the store; each is one atomic, idempotent action."""
+    """The calls of the engine to the store; each is one atomic, idempotent action.
+
+    A `key` is that of a generation (`generation_key`).
+    """
 
     def claim(self, ref: Ref, nonce: str, queue: str) -> Claimed | Refused:
         """Claim a waiting chain; `nonce` owns it until its release or the lease's end.
@@ -377,11 +399,11 @@ class RunStore(Protocol):
         """
 
     def upload_items(
-        self, run: str, chord: str, nonce: str, pages: Sequence[bytes]
+        self, key: str, chord: str, nonce: str, pages: Sequence[bytes]
     ) -> None:
         """Store the items of a chord that `nonce` opens next, if one call can't carry them."""
 
-    def drop_upload(self, run: str, chord: str, nonce: str) -> None:
+    def drop_upload(self, key: str, chord: str, nonce: str) -> None:
         """Delete the items that `nonce` uploaded for a chord that it does not open."""
 
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
@@ -418,35 +440,38 @@ class RunStore(Protocol):
     def discard(self, ref: Ref, entry: bytes) -> None:
         """Append to the journal of an open run that a result came too late."""
 
-    def finish(self, run: str, status: str, why: str) -> str:
-        """End an open run from outside; return `ok`, or its status if it has another end.
+    def finish(self, run: str, gen: int, status: str, why: str) -> str:
+        """End an open generation from outside; return `ok`, or its status if it has ended.
 
-        `status` is `cancelled` or `failed`. A run that does not exist gets a tombstone,
-        so that it never starts.
+        `status` is `cancelled` or `failed`. A generation that does not exist yet gets a
+        tombstone, so that it never starts. The answer is `stale` if a later one is open.
         """
 
     def head(self, run: str) -> RunHead | None:
-        """Return a run's status, generation and journal number; None for an unknown run."""
+        """Return the head of a run's current generation; None for an unknown run."""
 
-    def record(self, run: str, addr: str) -> Record | None:
+    def head_of(self, key: str) -> RunHead | None:
+        """Return the head of a generation, also if it is not the current one."""
+
+    def record(self, key: str, addr: str) -> Record | None:
         """Return a chain's record."""
 
-    def base(self, run: str, base_id: str) -> bytes | None:
-        """Return a Ctx base or a program of a run by its hash."""
+    def base(self, key: str, base_id: str) -> bytes | None:
+        """Return a Ctx base or a program of a generation by its hash."""
 
-    def log(self, run: str, addr: str, length: int) -> bytes:
+    def log(self, key: str, addr: str, length: int) -> bytes:
         """Return the first `length` bytes of a chain's edit log."""
 
-    def chord(self, run: str, chord: str) -> ChordSpec | None:
+    def chord(self, key: str, chord: str) -> ChordSpec | None:
         """Return a chord's constants, also after its join."""
 
-    def decided(self, run: str, chord: str) -> str | None:
+    def decided(self, key: str, chord: str) -> str | None:
         """Return `all` or the index of the deciding lane; None for an open chord."""
 
-    def items(self, run: str, chord: str, page: int) -> bytes:
+    def items(self, key: str, chord: str, page: int) -> bytes:
         """Return one page of a chord's items, a JSON array."""
 
-    def results(self, run: str, chord: str, lo: int, hi: int) -> ChordResults:
+    def results(self, key: str, chord: str, lo: int, hi: int) -> ChordResults:
         """Return the settled lanes of a chord from `lo` up to but not including `hi`."""
 
 

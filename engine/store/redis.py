@@ -236,16 +236,16 @@ class RedisStore(RedisReads, DeadLetters):
         return _moved(reply)
 
     def upload_items(
-        self, run: str, chord: str, nonce: str, pages: Sequence[bytes]
+        self, key: str, chord: str, nonce: str, pages: Sequence[bytes]
     ) -> None:
         """See RunStore.upload_items."""
         for at in range(0, len(pages), 16):
             part = pages[at : at + 16]
-            self.wire.script("upload", run, f"{chord}:{nonce}", at, *part)
+            self.wire.script("upload", key, f"{chord}:{nonce}", at, *part)
 
-    def drop_upload(self, run: str, chord: str, nonce: str) -> None:
+    def drop_upload(self, key: str, chord: str, nonce: str) -> None:
         """See RunStore.drop_upload."""
-        self.wire.script("drop_upload", run, f"{chord}:{nonce}")
+        self.wire.script("drop_upload", key, f"{chord}:{nonce}")
 
     def settle(self, settling: Settle) -> Moved | Joined | Refused:
         """See RunStore.settle."""
@@ -341,7 +341,7 @@ class RedisStore(RedisReads, DeadLetters):
         if not leases:
             return []
         flat = [
-            part for lease in leases for part in (lease.run, lease.member, lease.nonce)
+            part for lease in leases for part in (lease.key, lease.member, lease.nonce)
         ]
         reply = self.wire.script("renew", self._lease, *flat)
         return [Renewal(answer.decode()) for answer in reply]
@@ -352,7 +352,7 @@ class RedisStore(RedisReads, DeadLetters):
         `how` ends the error of a lost step: `the last worker was ...`.
         """
         text = dump_compact(how)
-        reply = self.wire.script("died", lease.run, lease.member, lease.nonce, text)
+        reply = self.wire.script("died", lease.key, lease.member, lease.nonce, text)
         return bool(reply[0])
 
     def end_leases(self) -> int:
@@ -363,7 +363,7 @@ class RedisStore(RedisReads, DeadLetters):
     def leased(self, run: str) -> int:
         """Return how many leases a run has."""
         members: Any = self.wire.call("ZRANGE", f"{STATE}leases", 0, -1)
-        return sum(one.startswith(f"{run}|".encode()) for one in members)
+        return sum(one.startswith(f"{run}:".encode()) for one in members)
 
     def expire(
         self, max_lost: int, before_ms: int = 0, *, only_ended: bool = False
@@ -482,7 +482,7 @@ class RedisStore(RedisReads, DeadLetters):
         interrupted = self.wire.call("SMEMBERS", f"{STATE}resuming")
         return sum(self._resume(run.decode(), b"")[1] for run in interrupted)
 
-    def finish(self, run: str, status: str, why: str) -> str:
+    def finish(self, run: str, gen: int, status: str, why: str) -> str:
         """See RunStore.finish."""
-        entry = finish_entry(status, why)
-        return _text(self.wire.script("finish", run, status, entry, TOMBSTONE_MS))
+        args = (run, gen, status, finish_entry(status, why), TOMBSTONE_MS)
+        return _text(self.wire.script("finish", *args))

@@ -19,9 +19,9 @@ REMOVED_FIELDS: Final = 500
 IN_PIPELINE: Final = 100
 READ_BYTES: Final = 8 << 20
 READ_ENTRIES: Final = 32
-HEAD: Final = ("status", "gen", "n", "prog", "gone")
+HEAD: Final = ("status", "n", "prog", "gone")
 _Root = tuple[str, RunHead, Record]
-"""Key, head and root record of a run."""
+"""Name of the hash, head and root record of a generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,46 +70,51 @@ class RedisReads:
 
     def head(self, run: str) -> RunHead | None:
         """See RunStore.head."""
-        return _head(self.wire.call("HMGET", f"{STATE}r:{run}", *HEAD))
+        gen, *values = self.wire.script("head", run)
+        return _head(int(gen), values)
 
-    def record(self, run: str, addr: str) -> Record | None:
+    def head_of(self, key: str) -> RunHead | None:
+        """See RunStore.head_of."""
+        return _head(_number(key), self.wire.call("HMGET", f"{STATE}r:{key}", *HEAD))
+
+    def record(self, key: str, addr: str) -> Record | None:
         """See RunStore.record."""
-        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"c:{addr}")
+        raw = self.wire.call("HGET", f"{STATE}r:{key}", f"c:{addr}")
         return unpack(raw) if raw else None
 
-    def base(self, run: str, base_id: str) -> bytes | None:
+    def base(self, key: str, base_id: str) -> bytes | None:
         """See RunStore.base."""
-        found: bytes | None = self.wire.call("HGET", f"{STATE}r:{run}:b", base_id)
+        found: bytes | None = self.wire.call("HGET", f"{STATE}r:{key}:b", base_id)
         return found
 
-    def log(self, run: str, addr: str, length: int) -> bytes:
+    def log(self, key: str, addr: str, length: int) -> bytes:
         """See RunStore.log."""
         if not length:
             return b""
-        key = f"{STATE}r:{run}:l:{addr}"
-        return bytes(self.wire.call("GETRANGE", key, 0, length - 1))
+        name = f"{STATE}r:{key}:l:{addr}"
+        return bytes(self.wire.call("GETRANGE", name, 0, length - 1))
 
-    def chord(self, run: str, chord: str) -> ChordSpec | None:
+    def chord(self, key: str, chord: str) -> ChordSpec | None:
         """See RunStore.chord."""
-        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"k:{chord}")
+        raw = self.wire.call("HGET", f"{STATE}r:{key}", f"k:{chord}")
         return unpack_chord(raw) if raw else None
 
-    def decided(self, run: str, chord: str) -> str | None:
+    def decided(self, key: str, chord: str) -> str | None:
         """See RunStore.decided."""
-        raw = self.wire.call("HGET", f"{STATE}r:{run}", f"x:{chord}")
+        raw = self.wire.call("HGET", f"{STATE}r:{key}", f"x:{chord}")
         return raw.decode() if raw else None
 
-    def items(self, run: str, chord: str, page: int) -> bytes:
+    def items(self, key: str, chord: str, page: int) -> bytes:
         """See RunStore.items."""
-        return self.wire.call("LINDEX", f"{STATE}r:{run}:i:{chord}", page) or b"[]"
+        return self.wire.call("LINDEX", f"{STATE}r:{key}:i:{chord}", page) or b"[]"
 
-    def results(self, run: str, chord: str, lo: int, hi: int) -> ChordResults:
+    def results(self, key: str, chord: str, lo: int, hi: int) -> ChordResults:
         """See RunStore.results."""
         lanes: ChordResults = {}
-        key = f"{STATE}r:{run}:k:{chord}"
+        name = f"{STATE}r:{key}:k:{chord}"
         for at in range(lo, hi, 2000):
             page = range(at, min(at + 2000, hi))
-            for i, raw in zip(page, self.wire.call("HMGET", key, *page), strict=True):
+            for i, raw in zip(page, self.wire.call("HMGET", name, *page), strict=True):
                 if raw is None:
                     continue
                 lanes[i] = (raw[13:], None) if raw[12:13] == b"F" else (None, raw[13:])
@@ -165,21 +170,21 @@ class RedisReads:
             after = entries[-1].id
         return page
 
-    def ends(self, runs: Sequence[str]) -> Iterator[RunEnd | None]:
-        """Yield the end of each run, in order; None for a run that Redis does not have.
+    def ends(self, keys: Sequence[str]) -> Iterator[RunEnd | None]:
+        """Yield the end of each generation, in order; None for one that Redis has not.
 
-        A few round trips read up to IN_PIPELINE runs or READ_BYTES, when they are needed.
+        A few round trips read up to IN_PIPELINE ends or READ_BYTES, when they are needed.
         """
-        for at in range(0, len(runs), IN_PIPELINE):
-            yield from self._ends(runs[at : at + IN_PIPELINE])
+        for at in range(0, len(keys), IN_PIPELINE):
+            yield from self._ends(keys[at : at + IN_PIPELINE])
 
-    def _ends(self, runs: Sequence[str]) -> Iterator[RunEnd | None]:
-        keys = [f"{STATE}r:{run}" for run in runs]
-        rows = self.wire.pipeline([("HMGET", key, *HEAD, "c:0") for key in keys])
+    def _ends(self, keys: Sequence[str]) -> Iterator[RunEnd | None]:
+        names = [f"{STATE}r:{key}" for key in keys]
+        rows = self.wire.pipeline([("HMGET", name, *HEAD, "c:0") for name in names])
         roots: list[_Root | None] = []
-        for key, row in zip(keys, rows, strict=True):
-            head, packed = _head(row), row[-1]
-            roots.append((key, head, unpack(packed)) if head and packed else None)
+        for key, name, row in zip(keys, names, rows, strict=True):
+            head, packed = _head(_number(key), row), row[-1]
+            roots.append((name, head, unpack(packed)) if head and packed else None)
         sizes = iter(
             self.wire.pipeline(
                 [("HSTRLEN", f"{root[0]}:b", root[2].base_id) for root in roots if root]
@@ -198,50 +203,60 @@ class RedisReads:
 
     def _read_ends(self, roots: Sequence[_Root | None]) -> list[RunEnd | None]:
         commands: list[tuple[Any, ...]] = []
-        for key, _, record in filter(None, roots):
+        for name, _, record in filter(None, roots):
             # GETRANGE 0 -1 would return the whole log.
             last = record.loglen - 1 if record.loglen else -(1 << 40)
-            commands.append(("GETRANGE", f"{key}:l:0", 0, last))
-            commands.append(("HGET", f"{key}:b", record.base_id))
+            commands.append(("GETRANGE", f"{name}:l:0", 0, last))
+            commands.append(("HGET", f"{name}:b", record.base_id))
         parts = iter(self.wire.pipeline(commands))
         return [
             root and RunEnd(*root[1:], log=next(parts), base=next(parts))
             for root in roots
         ]
 
-    def remove(self, run: str, number: int | str = "", cursor: bytes = b"0") -> None:
-        """Remove a final run and all its keys, a portion a call.
+    def remove(self, key: str, number: int | str = "", cursor: bytes = b"0") -> None:
+        """Remove all data of a final generation, a portion a call.
 
         With a `number`, remove it only if that is the number of its last journal entry.
-        For REMOVED_MS its id accepts only a start of a higher generation.
+        For REMOVED_MS it can't be started again.
         """
         while True:
-            args = (run, REMOVED_MS, number, cursor, REMOVED_FIELDS)
+            args = (key, REMOVED_MS, number, cursor, REMOVED_FIELDS)
             _, cursor = self.wire.script("remove", *args)
             if cursor == b"0":
                 return
 
     def finish_removals(self) -> int:
-        """Finish interrupted removals; return how many runs those were."""
+        """Finish interrupted removals; return how many generations those were."""
         interrupted = self.wire.call("SMEMBERS", f"{STATE}removing")
-        for run in interrupted:
-            self.remove(run.decode())
+        for key in interrupted:
+            self.remove(key.decode())
         return len(interrupted)
 
-    def remove_all(self, runs: Iterable[tuple[str, int]]) -> None:
-        """Remove final runs, each only if its last journal entry has the given number."""
-        calls = [(run, REMOVED_MS, number, 0, REMOVED_FIELDS) for run, number in runs]
+    def remove_all(self, numbers: Iterable[tuple[str, int]]) -> None:
+        """Remove final generations; `numbers` has the key of each and a number.
+
+        One stays if the number is not that of its last journal entry.
+        """
+        calls = [
+            (key, REMOVED_MS, number, 0, REMOVED_FIELDS) for key, number in numbers
+        ]
         for at in range(0, len(calls), IN_PIPELINE):
             portion = calls[at : at + IN_PIPELINE]
             replies = self.wire.scripts("remove", portion)
-            for (run, _, number, *_), (_, cursor) in zip(portion, replies, strict=True):
+            for (key, _, number, *_), (_, cursor) in zip(portion, replies, strict=True):
                 if cursor != b"0":
-                    self.remove(run, number, cursor)
+                    self.remove(key, number, cursor)
 
 
-def _head(values: Sequence[Any]) -> RunHead | None:
-    """Return a run's head from the values of HEAD; None for a removed run."""
-    status, gen, number, program_id, gone = values[: len(HEAD)]
+def _number(key: str) -> int:
+    """Return the number of the generation with a key."""
+    return int(key.rpartition(":")[2])
+
+
+def _head(gen: int, values: Sequence[Any]) -> RunHead | None:
+    """Return a head from the values of HEAD; None for a removed generation."""
+    status, number, program_id, gone = values[: len(HEAD)]
     if status is None or gone is not None:
         return None
-    return RunHead(status.decode(), int(gen), int(number), (program_id or b"").decode())
+    return RunHead(status.decode(), gen, int(number), (program_id or b"").decode())

@@ -24,6 +24,8 @@ SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
 # These scripts add data. All others run also when Redis is out of memory: they save work
 # that is done, or end runs, which frees memory.
 ADDS_WORK: Final = frozenset({"start", "upload", "open", "emit"})
+# These run also when Redis can't write to its disk.
+READS: Final = frozenset({"head"})
 FULL: Final = (
     "Redis is full (maxmemory): it takes no new work, and runs in progress continue. Wait"
     " until runs have ended and their journal is archived, or give Redis more memory"
@@ -68,6 +70,7 @@ class Scripts:
             if ext != "lua" or name == "prelude":
                 continue
             flags = "" if name in ADDS_WORK else ",allow-oom"
+            flags += ",no-writes" if name in READS else ""
             before, line, after = entry.read_text().rpartition(PRELUDE)
             text = SHEBANG.format(extra=flags) + before + prelude + line + after
             text = CONSTANT.sub(lambda name: str(constants[name[1]]), text)

@@ -350,12 +350,14 @@ class Simulator:
 
     def final(self, run: str = "R-1") -> Any:
         """Return the Ctx of a run's root chain, read from the store without a cache."""
-        head, record = self.store.head(run), self.store.record(run, ROOT)
+        head = self.store.head(run)
+        ref = Ref(run, head.gen if head else 0, ROOT)
+        record = self.store.record(ref.key, ROOT)
         if head is None or record is None:
             raise AssertionError(f"{run} does not exist.")
         loader = Loader(self.store, fuel_nodes=self._fuel_nodes)
-        prepared = loader.prepared(run, head.program_id)
-        return loader.chain(Ref(run, head.gen, ROOT), prepared, record).doc.value
+        prepared = loader.prepared(ref.key, head.program_id)
+        return loader.chain(ref, prepared, record).doc.value
 
     def error(self, run: str = "R-1") -> list[str] | None:
         """Return kind and text of a failed run's error from the journal, else None."""

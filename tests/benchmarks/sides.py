@@ -134,7 +134,7 @@ class Ours(Side):
     def wait(self) -> None:
         """Wait for each run's status, or its absence: the archiver was faster."""
         for run in self._runs:
-            key = f"{STATE}r:{run.pk}"
+            key = f"{STATE}r:{run.pk}:1"
             self.poll(
                 lambda key=key: self.server.hget(key, "status") in (b"done", None)
             )

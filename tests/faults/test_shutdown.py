@@ -61,7 +61,7 @@ def test_an_agent_that_does_not_heed_a_cancel_is_killed(
     child = child_at_work(installation)
 
     began = time.monotonic()
-    assert installation.store.finish(run, "cancelled", "no longer wanted") == "ok"
+    assert installation.store.finish(run, 1, "cancelled", "no longer wanted") == "ok"
     installation.until(lambda: alive(child), lambda there: not there, 20)
     took = time.monotonic() - began
 

@@ -208,12 +208,13 @@ class Installation:
 
     def ctx(self, run: str) -> Any:
         """Return the final Ctx of a run."""
-        head, record = self.store.head(run), self.store.record(run, ROOT)
+        ref = Ref(run, 1, ROOT)
+        head, record = self.store.head(run), self.store.record(ref.key, ROOT)
         assert head is not None
         assert record is not None
         loader = Loader(self.store)
-        prepared = loader.prepared(run, head.program_id)
-        return loader.chain(Ref(run, 1, ROOT), prepared, record).doc.value
+        prepared = loader.prepared(ref.key, head.program_id)
+        return loader.chain(ref, prepared, record).doc.value
 
     def noted(self) -> Counter[tuple[str, str]]:
         """Return how often agents ran, by run and place."""

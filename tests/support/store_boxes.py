@@ -11,7 +11,7 @@ import redis
 
 from engine.run.states import FINAL_RUN
 from engine.store.addresses import owner_of, split_lane
-from engine.store.base import BatchRef, ChordSpec
+from engine.store.base import BatchRef, ChordSpec, generation_key
 from engine.store.record import ChainState, Record, unpack
 from engine.store.redis import RedisStore
 from engine.store.spec import unpack_chord
@@ -21,8 +21,9 @@ LEASE_MS = 10_000
 
 # All that is kept of a run, in one call.
 LOOK = r"""#!lua flags=no-writes
-local S, R = 'swarm:s:', ARGV[1]
-local key, call = S .. 'r:' .. R, redis.call
+local S, call = 'swarm:s:', redis.call
+local gen = call('GET', S .. 'p:' .. ARGV[1]) or '0'
+local key = S .. 'r:' .. ARGV[1] .. ':' .. gen
 local fields = call('HGETALL', key)
 local logs, results, queues = {}, {}, {}
 for i = 1, #fields, 2 do
@@ -39,7 +40,7 @@ for _, v in ipairs(call('ZRANGE', S .. 't:run', 0, -1, 'WITHSCORES')) do
   timers[#timers + 1] = v
 end
 return {fields, logs, results, queues, call('SMEMBERS', key .. ':h'),
-  call('ZRANGE', S .. 'leases', 0, -1, 'WITHSCORES'), call('HGETALL', S .. 'again'), timers}
+  call('ZRANGE', S .. 'leases', 0, -1, 'WITHSCORES'), call('HGETALL', S .. 'again'), timers, gen}
 """
 
 
@@ -164,17 +165,18 @@ class Box:
 
     def fields(self, run: str) -> set[str]:
         """Return the names of what is kept of a run's chords until they are joined."""
-        names = {name.decode() for name in self.client.hkeys(f"swarm:s:r:{run}")}
+        names = {name.decode() for name in self.client.hkeys(f"swarm:s:r:{run}:1")}
         return {name for name in names if name[:2] in ("o:", "n:", "x:", "e:", "s:")}
 
     def view(self, run: str) -> View | None:
         """Look at a run."""
         found = self.store.wire.call("EVALSHA", self._look, 0, run)
-        fields, logs, results, queues, held, leases, again, timers = found
+        fields, logs, results, queues, held, leases, again, timers, gen = found
+        key = generation_key(run, int(gen))
         got = {name.decode(): raw for name, raw in _pairs(fields)}
         if not got:
             return None
-        view = View(got["status"].decode(), int(got["gen"]), int(got["n"]))
+        view = View(got["status"].decode(), int(gen), int(got["n"]))
         lanes = {k.decode(): flat for k, flat in results}
         for name, raw in got.items():
             what, _, addr = name.partition(":")
@@ -192,21 +194,25 @@ class Box:
             addr = name.decode()
             view.logs[addr] = log[: view.chains[addr].loglen]
         view.held = {_split(member) for member in held}
-        view.leases = dict(_members(run, leases))
-        view.again = dict(_members(run, again))
-        _read_queues(run, view, queues)
-        for member, at in _members(run, timers):
-            _, addr, seq, kind = member.split("|")
+        view.leases = dict(_members(key, leases))
+        view.again = dict(_members(key, again))
+        _read_queues(run, key, view, queues)
+        for member, at in _members(key, timers):
+            addr, seq, kind = member.split("|")
             view.timers[addr, int(seq), kind] = at
         return view
 
 
-def _read_queues(run: str, view: View, queues: list[Any]) -> None:
+def _read_queues(run: str, key: str, view: View, queues: list[Any]) -> None:
     for name, tickets, texts in queues:
         queue = name.decode()
-        for addr, ticket in _members(run, tickets):
+        for addr, ticket in _members(key, tickets):
             view.dispatched[addr, queue] = ticket
-        some = [m for m in map(Message.read, reversed(texts)) if m.run == run]
+        some = [
+            m
+            for m in map(Message.read, reversed(texts))
+            if (m.run, m.gen) == (run, view.gen)
+        ]
         if some:
             view.messages[queue] = [(m.addr, m.ticket) for m in some]
 
@@ -215,10 +221,10 @@ def _pairs(flat: list[Any]) -> list[tuple[Any, Any]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _members(run: str, flat: list[Any]) -> list[tuple[str, int]]:
-    """Return what belongs to a run, without its name, each with its number."""
+def _members(key: str, flat: list[Any]) -> list[tuple[str, int]]:
+    """Return what belongs to a generation, without its key, each with its number."""
     named = [(*_split(member), int(number)) for member, number in _pairs(flat)]
-    return [(addr, number) for who, addr, number in named if who == run]
+    return [(addr, number) for who, addr, number in named if who == key]
 
 
 def _split(member: bytes) -> tuple[str, str]:

@@ -63,14 +63,14 @@ def test_it_is_reported_in_a_line_and_over_when_there_is_room(
         reach(ServerUrl.of(redis_url))
     store = make_store()
     with pytest.raises(RedisUnwritable, match=FULL):
-        store.finish("R-1", "cancelled", "no")
+        store.finish("R-1", 1, "cancelled", "no")
     # It is up all the same: no other needs to start.
     assert answering_pid(socket_of(redis_url))
     assert store.head("R-1") is None
 
     make_room(full)
     until(lambda: redis_fault(store) == "")
-    assert store.finish("R-1", "cancelled", "no") == "ok"
+    assert store.finish("R-1", 1, "cancelled", "no") == "ok"
     store.wire.close()
 
 
@@ -78,7 +78,7 @@ def test_what_has_patience_waits_for_room(full: int) -> None:
     store = make_store(patience_s=20.0)
     later = threading.Timer(0.5, make_room, [full])
     later.start()
-    assert store.finish("R-1", "cancelled", "no") == "ok"
+    assert store.finish("R-1", 1, "cancelled", "no") == "ok"
     later.join()
     store.wire.close()
 

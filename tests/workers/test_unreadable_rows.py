@@ -100,7 +100,7 @@ def test_what_stands_for_it_can_not_be_saved(runs: tuple[Run, Run]) -> None:
 
 def test_the_steward_fails_it_and_starts_the_others(rig: Rig) -> None:
     bad, good = rig.launch(seq(step())), rig.launch(seq(step()))
-    rig.store.wire.call("DEL", *(f"swarm:s:r:{run.pk}" for run in (bad, good)))
+    rig.store.wire.call("DEL", *(f"swarm:s:r:{run.pk}:1" for run in (bad, good)))
     Run.objects.update(status="pending", created_at="2020-01-01T00:00:00Z")
     spoil(bad, "program")
     Bookkeeper(rig.store, lambda: True).start_launched()

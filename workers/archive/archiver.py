@@ -16,7 +16,7 @@ import redis
 from django.conf import settings
 from django.db import ProgrammingError, transaction
 
-from blueprints.models import Run
+from blueprints.selectors.run_generations import GenerationKey, generation_rows
 from engine.blueprint import Program
 from engine.flow.json_text import MAX_DEPTH, text_depth
 from engine.run.attempt.outcomes import as_text
@@ -31,10 +31,17 @@ from engine.run.journal.entries import (
 )
 from engine.run.journal.projection import ends_run
 from engine.run.states import FINAL_RUN, RunStatus
-from engine.store.base import ROOT, JournalEntry, Ref, RunEnd, Vanished
+from engine.store.base import (
+    ROOT,
+    JournalEntry,
+    Ref,
+    RunEnd,
+    Vanished,
+    generation_key,
+)
 from engine.store.dead_letters import JOURNAL
 from engine.store.redis import RedisStore
-from workers.archive.rows import ReadEntry, Result, RowChanges
+from workers.archive.rows import ReadEntry, Result, RowChanges, key_of
 from workers.wiring import AWAY
 
 logger = logging.getLogger("workers.archive.archiver")
@@ -123,8 +130,9 @@ class Archiver:
         """
         logger.error("journal entry %s is set aside: %s", entry.id, why)
         self._store.bury(JOURNAL, why, entry.data)
-        head = self._store.head(entry.run) if entry.run else None
-        if head is None or (head.gen, head.number) != (entry.gen, entry.number):
+        key = generation_key(entry.run, entry.gen)
+        head = self._store.head_of(key) if entry.run else None
+        if head is None or head.number != entry.number:
             return []
         if head.status not in FINAL_RUN:
             return []
@@ -155,16 +163,16 @@ class Archiver:
         A transaction delays launches, so it only writes rows. The results in memory have
         at most PAGE_BYTES, or are one.
         """
-        ending = [entry.run for entry, content in read if ends_run(content.events)]
-        ends = self._store.ends(ending)
+        ending = [key_of(entry) for entry, content in read if ends_run(content.events)]
+        ends = self._store.ends([generation_key(*key) for key in ending])
         part: list[ReadEntry] = []
-        results: dict[str, Result] = {}
+        results: dict[GenerationKey, Result] = {}
         size = 0
         for entry, content in read:
             part.append((entry, content))
             if not ends_run(content.events):
                 continue
-            result = results[entry.run] = self._result(entry, next(ends))
+            result = results[key_of(entry)] = self._result(entry, next(ends))
             size += len(result[0] or b"")
             if size >= PAGE_BYTES:
                 self._write_part(part, results)
@@ -172,20 +180,22 @@ class Archiver:
         if part:
             self._write_part(part, results)
 
-    def _write_part(self, part: list[ReadEntry], results: dict[str, Result]) -> None:
-        programs = self._programs({entry.run for entry, _ in part})
+    def _write_part(
+        self, part: list[ReadEntry], results: dict[GenerationKey, Result]
+    ) -> None:
+        programs = self._programs({key_of(entry) for entry, _ in part})
         with transaction.atomic():
             changes = RowChanges(part, programs)
             changes.save(results)
         self._retire(changes, results)
 
-    def _programs(self, runs: set[str]) -> dict[str, Program]:
-        """Return the programs of runs, without those that Redis has lost."""
-        programs: dict[str, Program] = {}
-        rows = Run.objects.filter(pk__in=runs).values_list("pk", "program_id")
-        for pk, program_id in rows:
+    def _programs(self, keys: set[GenerationKey]) -> dict[GenerationKey, Program]:
+        """Return the programs of generations, without those that Redis has lost."""
+        programs: dict[GenerationKey, Program] = {}
+        for key, _, (program_id,) in generation_rows(keys, "program_id"):
             with contextlib.suppress(Vanished):
-                programs[pk] = self._loader.prepared(pk, program_id).program
+                prepared = self._loader.prepared(generation_key(*key), program_id)
+                programs[key] = prepared.program
         return programs
 
     def _result(self, entry: JournalEntry, end: RunEnd | None) -> Result:
@@ -193,11 +203,11 @@ class Archiver:
         if end is None:
             logger.info("run %s has no Ctx in Redis", entry.run)
             return None, None
+        ref = Ref(entry.run, entry.gen, ROOT)
         try:
-            prepared = self._loader.prepared(entry.run, end.head.program_id)
-            ref = Ref(entry.run, entry.gen, ROOT)
+            prepared = self._loader.prepared(ref.key, end.head.program_id)
             if end.base is not None:
-                self._loader.keep_base(entry.run, end.record.base_id, end.base)
+                self._loader.keep_base(ref.key, end.record.base_id, end.base)
             chain = self._loader.chain(ref, prepared, end.record, end.log)
             text = dump_expanded(chain.doc.value, settings.SWARM_INPUT_LIMIT)
         except TooLarge:
@@ -215,18 +225,20 @@ class Archiver:
         except (TypeError, ValueError, RecursionError) as error:
             return None, _unreadable(str(error))
         finally:
-            self._loader.forget_base(entry.run, end.record.base_id)
+            self._loader.forget_base(ref.key, end.record.base_id)
         if text_depth(text) > MAX_DEPTH:
             return None, _unreadable(f"nested deeper than {MAX_DEPTH} containers")
         return text, None
 
-    def _retire(self, changes: RowChanges, results: dict[str, Result]) -> None:
-        """Remove the keys of runs whose last entry is archived, and whose result is."""
+    def _retire(
+        self, changes: RowChanges, results: dict[GenerationKey, Result]
+    ) -> None:
+        """Remove the keys of ends whose last entry is archived, and whose result is."""
         self._store.remove_all(
-            (pk, changes.numbers[pk])
-            for pk in changes.retired | changes.ended
-            if (changes.runs[pk].run.error or {}).get("kind") != TOO_LARGE
-            or results.get(pk, (None, None))[0] is not None
+            (generation_key(*key), changes.numbers[key])
+            for key in changes.retired | changes.ended
+            if (changes.runs[key].run.error or {}).get("kind") != TOO_LARGE
+            or results.get(key, (None, None))[0] is not None
         )
 
 

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from blueprints.models import Attempt, Run, RunEvent, Step
+from blueprints.models import Attempt, Run, RunEvent, RunGeneration, Step
 from blueprints.models.events import kinds_text
+from blueprints.selectors.run_generations import GenerationKey, generation_rows
 from engine.blueprint import Program
 from engine.ids import step_id
 from engine.run.journal.entries import Content
@@ -52,30 +53,35 @@ attempt_values = attrgetter(*ATTEMPT)
 class RowChanges:
     """The rows that some entries add or change, in the caller's transaction."""
 
-    def __init__(self, read: list[ReadEntry], programs: Mapping[str, Program]) -> None:
+    def __init__(
+        self, read: list[ReadEntry], programs: Mapping[GenerationKey, Program]
+    ) -> None:
         """Lock the rows of the entries' runs, and apply the entries to their facts."""
-        self.runs: dict[str, RunProjection] = {}
-        self.numbers: dict[str, int] = {}
-        """The number of each run's last archived entry."""
-        self.ended: set[str] = set()
-        """Runs whose end is among the entries."""
-        self.retired: set[str] = set()
-        """Runs that had ended before; Redis may still have their keys."""
-        self._ids: dict[tuple[str, str], int] = {}
-        self._steps: dict[tuple[str, str], StepFacts] = {}
-        self._attempts: dict[tuple[str, str, int], AttemptFacts] = {}
-        self._cut_off: list[tuple[str, datetime, str]] = []
+        self.runs: dict[GenerationKey, RunProjection] = {}
+        self.numbers: dict[GenerationKey, int] = {}
+        """The number of each generation's last archived entry."""
+        self.ended: set[GenerationKey] = set()
+        """Generations whose end is among the entries."""
+        self.retired: set[GenerationKey] = set()
+        """Generations that had ended before; Redis may still have their keys."""
+        self._rows: dict[GenerationKey, Run | RunGeneration] = {}
+        self._ids: dict[tuple[GenerationKey, str], int] = {}
+        self._steps: dict[tuple[GenerationKey, str], StepFacts] = {}
+        self._attempts: dict[tuple[GenerationKey, str, int], AttemptFacts] = {}
+        self._cut_off: list[tuple[GenerationKey, datetime, str]] = []
         self._events: list[tuple[Any, ...]] = []
         # The lock keeps a second archiver from overwriting newer facts with older ones.
-        found = Run.objects.select_for_update().filter(pk__in={e.run for e, _ in read})
-        rows = found.order_by("pk").values_list(*RUN, "archived_number")
-        for *columns, number in rows:
-            run = RunFacts(*columns)
-            self.runs[run.id] = RunProjection(run, programs.get(run.id))
-            self.numbers[run.id] = number
+        locked = Run.objects.select_for_update()
+        keys = {key_of(entry) for entry, _ in read}
+        rows = generation_rows(keys, *RUN[2:], "archived_number", runs=locked)
+        for key, row, (*columns, number) in rows:
+            run = RunFacts(*key, *columns)
+            self.runs[key] = RunProjection(run, programs.get(key))
+            self.numbers[key] = number
+            self._rows[key] = row
         self._restore(read)
         for entry, content in read:
-            if entry.run in self.runs:
+            if key_of(entry) in self.runs:
                 self._apply(entry, content)
 
     def _restore(self, read: list[ReadEntry]) -> None:
@@ -86,96 +92,105 @@ class RowChanges:
             for event in content.events
             if len(event) > 1 and isinstance(event[1], str)
         }
-        keys: dict[int, tuple[str, str]] = {}
-        for pk, run, place, *columns in self._stored(places, *STEP):
-            self.runs[run].restore(StepFacts(place, *columns))
-            self._ids[run, place] = pk
-            keys[pk] = run, place
+        keys: dict[int, tuple[GenerationKey, str]] = {}
+        for pk, key, place, *columns in self._stored(places, *STEP):
+            self.runs[key].restore(StepFacts(place, *columns))
+            self._ids[key, place] = pk
+            keys[pk] = key, place
         for pks in _lists(keys):
             found = Attempt.objects.filter(step_id__in=pks)
             for pk, *columns in found.values_list("step_id", "number", *ATTEMPT):
-                run, place = keys[pk]
-                self.runs[run].restore(AttemptFacts(place, *columns))
+                key, place = keys[pk]
+                self.runs[key].restore(AttemptFacts(place, *columns))
 
     def _stored(self, places: Iterable[str], *columns: str) -> Iterator[list[Any]]:
-        """Yield id, run, place and columns of the steps that the database has."""
+        """Yield id, generation, place and columns of the steps that the database has."""
+        runs = {run for run, _ in self.runs}
         for some in _lists(places):
-            found = Step.objects.filter(run_id__in=self.runs, place__in=some)
+            found = Step.objects.filter(run_id__in=runs, place__in=some)
             names = ["generation", "pk", "run_id", "place", *columns]
             for generation, pk, run, *row in found.values_list(*names):
-                if generation == self.runs[run].run.generation:
-                    yield [pk, run, *row]
+                if (run, generation) in self.runs:
+                    yield [pk, (run, generation), *row]
 
     def _apply(self, entry: JournalEntry, content: Content) -> None:
-        run = entry.run
-        known, ends = self.runs[run], ends_run(content.events)
+        key = key_of(entry)
+        known, ends = self.runs[key], ends_run(content.events)
         if known.is_over:
             # Entries after the end are archived, too, before the keys are removed.
-            self.retired.add(run)
+            self.retired.add(key)
         # A crash may set Redis back, so that a run ends under a number that the archive
         # has already. That end counts, because row and number are written together.
-        is_new = entry.number > self.numbers[run] or (ends and not known.is_over)
-        if entry.gen != known.run.generation or not is_new:
+        is_new = entry.number > self.numbers[key] or (ends and not known.is_over)
+        if not is_new:
             return
-        self.numbers[run] = entry.number
+        self.numbers[key] = entry.number
         if ends:
-            self.ended.add(run)
+            self.ended.add(key)
         for fact in known.apply(entry.at_ms, content):
             match fact:
                 case StepFacts():
-                    self._steps[run, fact.place] = fact
+                    self._steps[key, fact.place] = fact
                 case AttemptFacts():
-                    self._attempts[run, fact.place, fact.number] = fact
+                    self._attempts[key, fact.place, fact.number] = fact
                 case FanoutFacts(joined_at=datetime() as at) if fact.decided_by >= 0:
-                    self._cut_off.append((run, at, f"{fact.place}/lane["))
+                    self._cut_off.append((key, at, f"{fact.place}/lane["))
         # Output is first in an entry, but is not its kind.
         kinds = [event[0] for event in content.events]
         kind = next((kind for kind in kinds if kind != "output"), [*kinds, "moved"][0])
         when, words = time_of(entry.at_ms), kinds_text(kinds)
-        row = (run, entry.gen, entry.number, when, kind, words, entry.data)
+        row = (*key, entry.number, when, kind, words, entry.data)
         self._events.append((*row, "output" in kinds))
 
-    def save(self, results: Mapping[str, Result]) -> None:
-        """Write all rows; `results` has the final Ctx of each run in `ended`."""
+    def save(self, results: Mapping[GenerationKey, Result]) -> None:
+        """Write all rows; `results` has the final Ctx of each generation in `ended`."""
         upsert(RunEvent, EVENT, self._events, unique=EVENT[:3])
         self._save_steps()
-        open_runs = (pk for pk, known in self.runs.items() if not known.is_over)
-        update_rows(Run, RUN_STATE, map(self._run_row, open_runs))
-        ended = []
-        for pk in self.ended:
-            known, (result, error) = self.runs[pk], results[pk]
-            known.run = replace(known.run, error=known.run.error or error)
-            ended.append(
-                (known.run.finished_at, known.run.error, result, *self._run_row(pk))
-            )
-        update_rows(Run, ["finished_at", "error", "result", *RUN_STATE], ended)
+        for model in (Run, RunGeneration):
+            self._save_states(model, results)
         self._cancel()
 
-    def _run_row(self, pk: str) -> tuple[Any, ...]:
-        run = self.runs[pk].run
-        return run.status, self.numbers[pk], run.started_at, pk
+    def _save_states(
+        self,
+        model: type[Run] | type[RunGeneration],
+        results: Mapping[GenerationKey, Result],
+    ) -> None:
+        mine = {k: one for k, one in self.runs.items() if type(self._rows[k]) is model}
+        still_open = (key for key, known in mine.items() if not known.is_over)
+        update_rows(model, RUN_STATE, map(self._run_row, still_open))
+        ended = []
+        for key in self.ended & mine.keys():
+            known, (result, error) = mine[key], results[key]
+            known.run = replace(known.run, error=known.run.error or error)
+            ended.append(
+                (known.run.finished_at, known.run.error, result, *self._run_row(key))
+            )
+        update_rows(model, ["finished_at", "error", "result", *RUN_STATE], ended)
+
+    def _run_row(self, key: GenerationKey) -> tuple[Any, ...]:
+        run = self.runs[key].run
+        return run.status, self.numbers[key], run.started_at, self._rows[key].pk
 
     def _save_steps(self) -> None:
-        gens = {pk: one.run.generation for pk, one in self.runs.items()}
         upsert(
             Step,
             [*STEP_KEY, "key", *STEP],
             (
-                (pk, gens[pk], place, step_id(pk, gens[pk], place), *step_values(step))
-                for (pk, place), step in self._steps.items()
+                (*key, place, step_id(*key, place), *step_values(step))
+                for (key, place), step in self._steps.items()
             ),
             unique=STEP_KEY,
             update=STEP,
         )
         new = self._steps.keys() - self._ids.keys()
-        for pk, run, place in self._stored({place for _, place in new}):
-            self._ids[run, place] = pk
+        for pk, key, place in self._stored({place for _, place in new}):
+            self._ids[key, place] = pk
         upsert(
             Attempt,
             ["step_id", "number", *ATTEMPT],
             (
-                (self._ids[run, place], number, *attempt_values(attempt))
-                for (run, place, number), attempt in self._attempts.items()
+                (self._ids[key, place], number, *attempt_values(attempt))
+                for (key, place, number), attempt in self._attempts.items()
             ),
             unique=["step_id", "number"],
             update=ATTEMPT,
@@ -185,15 +200,22 @@ class RowChanges:
         """Cancel open steps of ended runs and decided fanouts that only the database has."""
         now = timezone.now()
         steps = Step.objects.filter(status__in=OPEN_STEP)
-        left = steps.filter(run_id__in=self.ended).values_list("run_id", flat=True)
-        for pk in set(left):
-            self._cut_off.append((pk, self.runs[pk].run.finished_at or now, ""))
-        for pk, at, below in self._cut_off:
-            cut_off = steps.filter(run_id=pk, place__startswith=below)
+        ended = steps.filter(run_id__in={run for run, _ in self.ended})
+        for key in self.ended.intersection(ended.values_list("run_id", "generation")):
+            self._cut_off.append((key, self.runs[key].run.finished_at or now, ""))
+        for (run, generation), at, below in self._cut_off:
+            cut_off = steps.filter(
+                run_id=run, generation=generation, place__startswith=below
+            )
             Attempt.objects.filter(step__in=cut_off, finished_at=None).update(
                 status="cancelled", finished_at=at
             )
             cut_off.update(status=StepStatus.CANCELLED, finished_at=at)
+
+
+def key_of(entry: JournalEntry) -> GenerationKey:
+    """Return the key of the generation that an entry belongs to."""
+    return entry.run, entry.gen
 
 
 def _lists(values: Iterable[Any]) -> Iterator[list[Any]]:

@@ -55,7 +55,7 @@ class ChildClaim(Generic[Owned]):
     @property
     def lease(self) -> Lease:
         """Return the lease that the keeper renews."""
-        return Lease(self.ref.run, member_of(self.ref), self.nonce)
+        return Lease(self.ref.key, member_of(self.ref), self.nonce)
 
     @property
     def mark(self) -> bytes:

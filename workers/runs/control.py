@@ -13,6 +13,7 @@ from django.utils import timezone
 from blueprints.command_line import typed
 from blueprints.models import Run, Step
 from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
+from engine.store.base import generation_key
 from engine.store.redis import RedisStore
 from workers.wiring import epoch
 
@@ -44,7 +45,10 @@ def pause_run(store: RedisStore, run: Run) -> bool:
         # A later archived entry may be the resume that followed: then the archive has
         # written the row.
         Run.objects.filter(
-            pk=run.pk, status=RunStatus.RUNNING, archived_number__lte=head.number
+            pk=run.pk,
+            generation=head.gen,
+            status=RunStatus.RUNNING,
+            archived_number__lte=head.number,
         ).update(status=RunStatus.PAUSED)
     run.refresh_from_db()
     if paused:
@@ -68,7 +72,7 @@ def resume_run(store: RedisStore, run: Run) -> Run:
 
 def cancel_run(store: RedisStore, run: Run, why: str) -> bool:
     """End an open run and its steps; return whether it is cancelled."""
-    answer = store.finish(run.pk, RunStatus.CANCELLED, why)
+    answer = store.finish(run.pk, run.generation, RunStatus.CANCELLED, why)
     if answer in ("ok", RunStatus.CANCELLED):
         _cancel_row(run, why)
     run.refresh_from_db()
@@ -78,18 +82,20 @@ def cancel_run(store: RedisStore, run: Run, why: str) -> bool:
 @transaction.atomic
 def _cancel_row(run: Run, why: str) -> None:
     now = timezone.now()
-    changed = Run.objects.filter(pk=run.pk, status__in=OPEN_RUN).update(
+    mine = {"generation": run.generation}
+    changed = Run.objects.filter(pk=run.pk, status__in=OPEN_RUN, **mine).update(
         status=RunStatus.CANCELLED,
         finished_at=now,
         error={"kind": "Cancelled", "text": why},
     )
     if changed:
-        Step.objects.filter(run_id=run.pk, status__in=OPEN_STEP).update(
+        Step.objects.filter(run_id=run.pk, status__in=OPEN_STEP, **mine).update(
             status=StepStatus.CANCELLED, finished_at=now
         )
 
 
 def forget_run(store: RedisStore, run: Run) -> bool:
     """Remove the keys of an ended run; return False if its end is not archived."""
-    store.remove_all([(run.pk, run.archived_number)])
+    key = generation_key(run.pk, run.generation)
+    store.remove_all([(key, run.archived_number)])
     return store.head(run.pk) is None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from blueprints.models import Run
@@ -73,8 +74,8 @@ def _in_its_folder(request: Launch) -> Launch:
 def fail_unstarted_run(store: RedisStore, run: Run, text: str) -> bool:
     """Mark a run that was never started as failed; return False if it has started."""
     # Redis first: a run that is final there is never started.
-    store.finish(run.pk, "failed", text)
-    changed = Run.objects.filter(pk=run.pk, status=RunStatus.PENDING).update(
+    store.finish(run.pk, run.generation, "failed", text)
+    changed = _pending(run).update(
         status=RunStatus.FAILED,
         finished_at=timezone.now(),
         error={"kind": "NotStarted", "text": text},
@@ -112,9 +113,16 @@ def _start(store: RedisStore, run: Run, program: Program) -> str:
     answer = store.start(
         start_of(run.pk, run.generation, prepared, ctx, deadline_ms, limits())
     )
-    pending = Run.objects.filter(pk=run.pk, status=RunStatus.PENDING)
+    pending = _pending(run)
     if answer == "ok":
         pending.update(status=RunStatus.RUNNING, started_at=timezone.now())
     elif answer in ("cancelled", "failed"):
         pending.update(status=answer, finished_at=timezone.now())
     return answer
+
+
+def _pending(run: Run) -> QuerySet[Run]:
+    """Return the row of a run if this generation of it has not started."""
+    return Run.objects.filter(
+        pk=run.pk, generation=run.generation, status=RunStatus.PENDING
+    )

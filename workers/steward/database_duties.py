@@ -27,7 +27,7 @@ from blueprints.models import Run
 from blueprints.services.installations import installation_name
 from engine.run.attempt.outcomes import as_text
 from engine.run.states import RunStatus
-from engine.store.base import StoreFull
+from engine.store.base import StoreFull, generation_key
 from engine.store.redis import STATE, RedisStore
 from workers.archive.archiver import Archiver
 from workers.broker.installation import ForeignRedis, ensure_owner
@@ -162,12 +162,13 @@ class Bookkeeper(threading.Thread):
         until = time.monotonic() + TURN_S
         open_runs = Run.objects.filter(
             status__in=(RunStatus.RUNNING, RunStatus.PAUSED), started_at__lt=before
-        ).only("id", "status", "epoch")
+        ).only("id", "status", "epoch", "generation")
         while True:
             page = open_runs.filter(pk__gt=self._searched).order_by("pk")[:PAGE]
             runs = list(page)
             for run in runs:
-                lost = run.epoch != here or self.store.head(run.pk) is None
+                key = generation_key(run.pk, run.generation)
+                lost = run.epoch != here or self.store.head_of(key) is None
                 # The run may have ended, and its keys be removed, since the query.
                 if lost and not self.archiver.may_find(run.pk):
                     self._interrupt(run)
@@ -202,6 +203,7 @@ class Bookkeeper(threading.Thread):
     def _interrupt(self, run: Run) -> None:
         changed = Run.objects.filter(
             pk=run.pk,
+            generation=run.generation,
             status__in=(RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED),
         ).update(
             status=RunStatus.INTERRUPTED,

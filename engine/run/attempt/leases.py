@@ -57,7 +57,7 @@ class Leases:
         """Renew the lease of a claim; return whether the claim is still valid."""
         ref, _, nonce = owner.claim()
         requested_at = time.monotonic()
-        if self.store.renew([Lease(ref.run, member_of(ref), nonce)]) != [Renewal.KEPT]:
+        if self.store.renew([Lease(ref.key, member_of(ref), nonce)]) != [Renewal.KEPT]:
             return False
         owner.owned_at = requested_at
         return not self.watch.cancelled()

@@ -140,7 +140,7 @@ def open_chord(
     """
     if sum(map(len, pages)) <= UPLOAD_ABOVE:
         return store.open_chord(replace(opening, pages=pages))
-    upload = opening.ref.run, opening.chord, opening.nonce
+    upload = opening.ref.key, opening.chord, opening.nonce
     try:
         store.upload_items(*upload, pages)
         answer = store.open_chord(opening)

@@ -114,7 +114,7 @@ class Commits:
     def _settle(self, turn: Turn, error: list[str] | None) -> Turn | None:
         chain, ref = turn.chain, turn.ref
         chord, _ = split_lane(ref.addr)
-        mode = self.loader.spec(ref.run, ref.gen, chord).mode
+        mode = self.loader.spec(ref.key, chord).mode
         offset, edits = chain.start, bytes(chain.edits)
         if chain.folded and not chain.selected and error is None:
             # A result is applied to the chord's base, so a lane with its own base writes

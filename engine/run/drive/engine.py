@@ -139,7 +139,7 @@ class Engine:
         self, ref: Ref, nonce: str, claimed: Claimed, requested_at: float
     ) -> Turn:
         record = claimed.record
-        prepared = self.loader.prepared(ref.run, claimed.program_id)
+        prepared = self.loader.prepared(ref.key, claimed.program_id)
         chain = self.loader.chain(ref, prepared, record, claimed.log)
         turn = Turn.of(ref, nonce, prepared, chain, record, requested_at)
         if claimed.signal is not None:
@@ -150,7 +150,7 @@ class Engine:
         self, ref: Ref, nonce: str, claimed: Claimed, requested_at: float
     ) -> Turn | None:
         """End a chain that kills its workers, without loading its Ctx."""
-        prepared = self.loader.prepared(ref.run, claimed.program_id)
+        prepared = self.loader.prepared(ref.key, claimed.program_id)
         chain = Chain([], 0, END, Document(None), claimed.record.loglen)
         if claimed.chord is not None:
             chain.prefix = lane_place(claimed.chord.place, split_lane(ref.addr)[1])

@@ -45,10 +45,10 @@ LANE_BYTES: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Joins:
-    """Reads the joins of one run; `most_bytes` bounds what is read for one Ctx."""
+    """Reads the joins of one generation; `most_bytes` bounds what is read for one Ctx."""
 
     store: RunStore
-    run: str
+    key: str
     layout: Layout
     most_bytes: int | None
 
@@ -57,7 +57,7 @@ class Joins:
 
         The lane is -1 if all lanes have settled.
         """
-        why = self.store.decided(self.run, chord)
+        why = self.store.decided(self.key, chord)
         if why is None:
             raise Vanished(chord)
         ref: ChordRef = {"k": chord, "node": spec.node}
@@ -72,7 +72,7 @@ class Joins:
         return JoinedValue(value, partial(join_line, ref=ref), depth), lane
 
     def _failure(self, chord: str, index: int) -> Raised | None:
-        lane = self.store.results(self.run, chord, index, index + 1).get(index)
+        lane = self.store.results(self.key, chord, index, index + 1).get(index)
         if lane is None:
             raise Vanished(chord)
         return None if lane[1] is None else Raised(*orjson.loads(lane[1]))
@@ -84,7 +84,7 @@ class Joins:
         if "i" not in ref:
             lanes = self._lanes(ref, base, known)
             return lanes, lanes.depth
-        got = self.store.results(self.run, ref["k"], ref["i"], ref["i"] + 1)
+        got = self.store.results(self.key, ref["k"], ref["i"], ref["i"] + 1)
         values, depth, _ = self._values(ref, base, got, known)
         if not values:
             raise Vanished(ref["k"])
@@ -95,7 +95,7 @@ class Joins:
         lo, step, depth, size = 0, FIRST_LANES, 0, 0
         while lo < ref["n"]:
             hi = min(lo + step, ref["n"])
-            got = self.store.results(self.run, ref["k"], lo, hi)
+            got = self.store.results(self.key, ref["k"], lo, hi)
             some, deep, read = self._values(ref, base, got, known)
             if len(some) != hi - lo:
                 raise Vanished(ref["k"])
@@ -130,7 +130,7 @@ class Joins:
                 continue
             if index // ITEM_PAGE != at:
                 at = index // ITEM_PAGE
-                text = self.store.items(self.run, ref["k"], at)
+                text = self.store.items(self.key, ref["k"], at)
                 page, size = orjson.loads(text), size + len(text)
             doc = bound(Document(before, base.depth), bind, page[index % ITEM_PAGE])
             if log:

@@ -102,7 +102,7 @@ def deliver_batch(engine: Engine, ref: BatchRef, queue: str) -> str:
     spec = claimed.spec
     engine.watch.batch(ref, nonce)
     try:
-        prepared = engine.loader.prepared(ref.run, claimed.program_id)
+        prepared = engine.loader.prepared(ref.key, claimed.program_id)
         origin = engine.loader.lane_origin(
             prepared, Ref(ref.run, ref.gen, spec.parent), ref.chord, spec
         )
@@ -238,7 +238,7 @@ def _promote(
         return False
     if promote.kind is not MoveKind.CONTINUE:
         return True
-    record = engine.store.record(lane.run, lane.addr)
+    record = engine.store.record(lane.key, lane.addr)
     if record is None or record.owner != batch.nonce:
         return True
     chain = engine.loader.chain(lane, batch.prepared, record)

@@ -27,7 +27,15 @@ from engine.run.drive.joins import Joins, bound
 from engine.run.drive.queue_order import rank
 from engine.run.states import FINAL_RUN
 from engine.store.addresses import chord_at, chords_around, lane_place, split_lane
-from engine.store.base import ITEM_PAGE, ROOT, ChordSpec, Ref, RunStore, Vanished
+from engine.store.base import (
+    ITEM_PAGE,
+    REPLACED,
+    ROOT,
+    ChordSpec,
+    Ref,
+    RunStore,
+    Vanished,
+)
 from engine.store.record import Record
 
 CACHE_BYTES: Final = 16 << 20
@@ -112,19 +120,20 @@ class Loader:
         self._most_joined = most_joined
         self.cache = Cache(cache_bytes)
 
-    def prepared(self, run: str, program_id: str) -> Prepared:
-        """Return a run's program; it is read once per process, since its id is its hash."""
-        read = partial(self._program, run, program_id)
+    def prepared(self, key: str, program_id: str) -> Prepared:
+        """Return a program of a generation; it is read once per process, as its id is its hash."""
+        read = partial(self._program, key, program_id)
         return cast(Prepared, self.cache.get(program_id, read))
 
-    def _program(self, run: str, program_id: str) -> tuple[Prepared, int]:
-        data = self._store.base(run, program_id)
+    def _program(self, key: str, program_id: str) -> tuple[Prepared, int]:
+        data = self._store.base(key, program_id)
         if data is None:
             raise Vanished(program_id)
         program = read_program(data)
         if program is None or program.program_id != program_id:
             # Otherwise every writer to Redis could choose what the workers execute.
-            self._store.finish(run, "failed", OTHER_PROGRAM)
+            run, _, gen = key.rpartition(":")
+            self._store.finish(run, int(gen), "failed", OTHER_PROGRAM)
             raise Vanished(OTHER_PROGRAM)
         return self.prepare(program), len(data)
 
@@ -143,35 +152,35 @@ class Loader:
             min((rank(agent.queue) for agent in program.agents.values()), default=0),
         )
 
-    def spec(self, run: str, gen: int, chord: str) -> ChordSpec:
+    def spec(self, key: str, chord: str) -> ChordSpec:
         """Return a chord's constants."""
 
         def read() -> tuple[ChordSpec, int]:
-            found = self._store.chord(run, chord)
+            found = self._store.chord(key, chord)
             if found is None:
                 raise Vanished(chord)
             return found, 0
 
-        return cast(ChordSpec, self.cache.get(("spec", run, gen, chord), read))
+        return cast(ChordSpec, self.cache.get(("spec", key, chord), read))
 
-    def base(self, run: str, base_id: str) -> Origin:
+    def base(self, key: str, base_id: str) -> Origin:
         """Return a stored base."""
 
         def read() -> tuple[Origin, int]:
-            data = self._store.base(run, base_id)
+            data = self._store.base(key, base_id)
             if data is None:
                 raise Vanished(base_id)
             return stored_base(data), len(data)
 
-        return cast(Origin, self.cache.get((run, base_id), read))
+        return cast(Origin, self.cache.get((key, base_id), read))
 
-    def keep_base(self, run: str, base_id: str, data: bytes) -> None:
+    def keep_base(self, key: str, base_id: str, data: bytes) -> None:
         """Cache a base that was read along with other data."""
-        self.cache.put((run, base_id), stored_base(data), len(data))
+        self.cache.put((key, base_id), stored_base(data), len(data))
 
-    def forget_base(self, run: str, base_id: str) -> None:
-        """Remove a base from the cache after the end of its run."""
-        self.cache.drop((run, base_id))
+    def forget_base(self, key: str, base_id: str) -> None:
+        """Remove a base from the cache after the end of its generation."""
+        self.cache.drop((key, base_id))
 
     def lane_origin(
         self, prepared: Prepared, ref: Ref, chord: str, spec: ChordSpec
@@ -182,7 +191,7 @@ class Loader:
             origin = self._origin(
                 prepared, Ref(ref.run, ref.gen, spec.parent), spec.base_id
             )
-            log = self._store.log(ref.run, spec.parent, spec.parent_len)
+            log = self._store.log(ref.key, spec.parent, spec.parent_len)
             if len(log) < spec.parent_len:
                 raise Vanished(chord)
             doc, known = origin.document(), dict(origin.known)
@@ -191,19 +200,19 @@ class Loader:
             made = Origin(doc.value, size, origin.size, known, doc.depth)
             return made, made.weight
 
-        return cast(Origin, self.cache.get((ref.run, ref.gen, chord), read))
+        return cast(Origin, self.cache.get((ref.key, chord), read))
 
     def keep_lane_origin(self, ref: Ref, chord: str, origin: Origin) -> None:
         """Cache the origin of the lanes of a new chord, so that it is not read again."""
-        self.cache.put((ref.run, ref.gen, chord), origin, origin.weight)
+        self.cache.put((ref.key, chord), origin, origin.weight)
 
     def _origin(self, prepared: Prepared, ref: Ref, base_id: str) -> Origin:
         if base_id:
-            return self.base(ref.run, base_id)
+            return self.base(ref.key, base_id)
         chord, index = split_lane(ref.addr)
-        spec = self.spec(ref.run, ref.gen, chord)
+        spec = self.spec(ref.key, chord)
         origin = self.lane_origin(prepared, ref, chord, spec)
-        page = orjson.loads(self._store.items(ref.run, chord, index // ITEM_PAGE))
+        page = orjson.loads(self._store.items(ref.key, chord, index // ITEM_PAGE))
         if index % ITEM_PAGE >= len(page):
             raise Vanished(ref.addr)
         doc = lane_document(prepared, spec, origin, page[index % ITEM_PAGE])
@@ -224,11 +233,11 @@ class Loader:
             raise
 
     def _over(self, ref: Ref) -> bool:
-        head = self._store.head(ref.run)
-        if head is None or head.gen != ref.gen or head.status in FINAL_RUN:
+        head = self._store.head_of(ref.key)
+        if head is None or head.status in (*FINAL_RUN, REPLACED):
             return True
         return any(
-            self._store.decided(ref.run, chord) for chord in chords_around(ref.addr)
+            self._store.decided(ref.key, chord) for chord in chords_around(ref.addr)
         )
 
     def chain(
@@ -244,7 +253,7 @@ class Loader:
         first, prefix, fanout = 0, "", -1
         if ref.addr != ROOT:
             chord, index = split_lane(ref.addr)
-            spec = self.spec(ref.run, ref.gen, chord)
+            spec = self.spec(ref.key, chord)
             first = prepared.layout.children[spec.node][0]
             prefix, fanout = lane_place(spec.place, index), spec.node
         phase, cursor, frames, end, opened = unpack_frames(record.frames, first)
@@ -255,13 +264,13 @@ class Loader:
         marks = [frame.rollback for frame in frames if frame.rollback >= 0]
         if phase is JOIN and not marks:
             # Its lanes started from the same Ctx, which this process may have cached.
-            kept = self.cache.find((ref.run, ref.gen, chord_at(ref.addr, opened)))
+            kept = self.cache.find((ref.key, chord_at(ref.addr, opened)))
             if kept is not None:
                 chain.doc, chain.known = kept.document(), dict(kept.known)
                 chain.origin_size = kept.base_size
                 return chain
         if log is None:
-            log = self._store.log(ref.run, ref.addr, record.loglen)
+            log = self._store.log(ref.key, ref.addr, record.loglen)
         origin = self._origin(prepared, ref, record.base_id)
         chain.doc, chain.known = origin.document(), dict(origin.known)
         chain.origin_size = origin.size
@@ -285,11 +294,11 @@ class Loader:
         with self.reading(ref):
             chord = chord_at(ref.addr, chain.opened)
 
-            spec = self.spec(ref.run, ref.gen, chord)
+            spec = self.spec(ref.key, chord)
             return self._joins(prepared, ref).decided(chord, spec, chain)
 
     def _joins(self, prepared: Prepared, ref: Ref) -> Joins:
-        return Joins(self._store, ref.run, prepared.layout, self._most_joined)
+        return Joins(self._store, ref.key, prepared.layout, self._most_joined)
 
 
 def lane_document(

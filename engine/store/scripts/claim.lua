@@ -6,7 +6,7 @@
 -- milliseconds at least, whatever its timeout: a debugger may stop it.
 local nonce, lease_ms = ARGV[4], tonumber(ARGV[6])
 
-local function claim(R, gen, a, queue)
+local function claim(R, a, queue)
   local key = S .. 'r:' .. R
   local k, i = chord_of(a)
   local run = k and fetch(R, a, 'prog', 's:' .. a, 'k:' .. k) or fetch(R, a, 'prog', 's:' .. a)
@@ -18,12 +18,10 @@ local function claim(R, gen, a, queue)
     if c.loglen > 0 then log = call('GETRANGE', log_key(R, a), 0, c.loglen - 1) end
     return {'ok', packed, log, signal or false, run.extra[1], chord_raw}
   end
-  if c and c.state == 'r' and c.owner == nonce and run.gen == gen then return answer(c, run.raw) end
-  -- The ticket of another generation stays; this one has been used.
-  if run.status and run.gen ~= gen then return {'stale'} end
+  if c and c.state == 'r' and c.owner == nonce then return answer(c, run.raw) end
   call('ZREM', S .. 'd:' .. queue, R .. '|' .. a)
   call('HDEL', S .. 'again', R .. '|' .. a)
-  if not run.status then return {'gone'} end
+  if not run.status then return {missing(R)} end
   if FINAL[run.status] then return {'over'} end
   if run.closed then return {'closed'} end
   if not c then
@@ -49,7 +47,7 @@ local function claim(R, gen, a, queue)
   local packed = pack_record(c)
   if attempt then
     call('HSET', key, 'c:' .. a, packed, 'n', num(run.n + 1))
-    journal(R, gen, run.n + 1, '{"a":"' .. a .. '","s":' .. num(c.seq) .. ',"w":"' .. nonce ..
+    journal(R, run.n + 1, '{"a":"' .. a .. '","s":' .. num(c.seq) .. ',"w":"' .. nonce ..
       '","e":[["started","' .. string.gsub(c.place, '[\\"]', '\\%0') .. '",' .. num(c.tries + c.lost) .. ']]}')
   else
     call('HSET', key, 'c:' .. a, packed)
@@ -58,12 +56,12 @@ local function claim(R, gen, a, queue)
   return answer(c, packed)
 end
 
-if not ARGV[8] then return claim(ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[5]) end
+if not ARGV[8] then return claim(ARGV[1] .. ':' .. ARGV[2], ARGV[3], ARGV[5]) end
 
-local function taken(R, gen, a, queue)
-  local got = claim(R, tonumber(gen), a, queue)
+local function taken(run, gen, a, queue)
+  local got = claim(run .. ':' .. gen, a, queue)
   if got[1] ~= 'ok' then return nil end
-  for _, v in ipairs({R, gen, a}) do got[#got + 1] = v end
+  for _, v in ipairs({run, gen, a}) do got[#got + 1] = v end
   return got
 end
 
@@ -81,14 +79,14 @@ for _ = 1, 8 do
   local found = redis.pcall(unpack(pop))
   if not found or found.err then return {'none'} end
   local list, text = found[1], found[2][1]
-  local limit, R, gen, a = string.match(text, TAG)
+  local limit, run, gen, a = string.match(text, TAG)
   if not a or limit - $MESSAGE_NET_S > most_s then
     call('RPUSH', list, text)
     return {'none'}
   end
   local queue = sub(list, #prefix + 1)
-  call('SET', mark, R .. '\n' .. gen .. '\n' .. a .. '\n' .. queue, 'PX', $TOOK_MS)
-  local got = taken(R, gen, a, queue)
+  call('SET', mark, run .. '\n' .. gen .. '\n' .. a .. '\n' .. queue, 'PX', $TOOK_MS)
+  local got = taken(run, gen, a, queue)
   if got then return got end
 end
 return {'none'}

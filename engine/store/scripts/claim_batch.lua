@@ -1,5 +1,5 @@
 -- R gen k lo hi nonce queue lease: claims a batch.
-local R, gen, k, lo, hi = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local R, k, lo, hi = ARGV[1] .. ':' .. ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local nonce, queue = ARGV[6], ARGV[7]
 local a = k .. ':' .. ARGV[4] .. '-' .. ARGV[5]
 local key, results = S .. 'r:' .. R, results_key(R, k)
@@ -9,10 +9,9 @@ local function answer(cursor)
   local page = call('LINDEX', S .. 'r:' .. R .. ':i:' .. k, math.floor(lo / $ITEM_PAGE))
   return {'ok', run.extra[2], num(cursor), page or '[]', run.extra[1]}
 end
-if run.status and run.gen ~= gen then return {'stale'} end
 call('ZREM', S .. 'd:' .. queue, R .. '|' .. a)
 call('HDEL', S .. 'again', R .. '|' .. a)
-if not run.status then return {'gone'} end
+if not run.status then return {missing(R)} end
 if FINAL[run.status] then return {'over'} end
 if run.closed then return {'closed'} end
 if not run.extra[2] then return {'gone'} end

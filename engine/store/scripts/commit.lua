@@ -8,13 +8,14 @@
 if ARGV[6] == 'c' and ARGV[13] == '0' and ARGV[18] == '' and ARGV[20] == '0' and ARGV[21] == ''
   and not string.find(ARGV[3], '.', 1, true) then
   local call, sub, fmt, nonce = redis.call, string.sub, string.format, ARGV[5]
-  local key, field = '$STATEr:' .. ARGV[1], 'c:' .. ARGV[3]
-  local got = call('HMGET', key, 'status', 'gen', 'n', field)
-  local raw, offset = got[4], tonumber(ARGV[7])
-  if raw and got[1] == 'running' and got[2] == ARGV[2] and sub(raw, 33, 33) == 'r'
+  local R, field = ARGV[1] .. ':' .. ARGV[2], 'c:' .. ARGV[3]
+  local key = '$STATEr:' .. R
+  local got = call('HMGET', key, 'status', 'n', field)
+  local raw, offset = got[3], tonumber(ARGV[7])
+  if raw and got[1] == 'running' and sub(raw, 33, 33) == 'r'
     and sub(raw, 1, 20) == fmt('%08d', ARGV[4]) .. nonce and offset <= tonumber(sub(raw, 60, 68)) then
     -- As in the prelude.
-    local wall, n = call('TIME'), fmt('%.0f', got[3] + 1)
+    local wall, n = call('TIME'), fmt('%.0f', got[2] + 1)
     local ahead, beat = string.match(call('GET', '$STATEclock') or '0 0', '^(%S+) (%S+)$')
     local now = math.max(wall[1] * 1000 + math.floor(wall[2] / 1000) + ahead, beat)
     local timeout = tonumber(ARGV[12])
@@ -26,16 +27,16 @@ if ARGV[6] == 'c' and ARGV[13] == '0' and ARGV[18] == '' and ARGV[20] == '0' and
     call('HSET', key, field, fmt('%08d%s%sr%s00%s%09d%09d%s', ARGV[4] + 1, nonce, sub(raw, 21, 32),
       string.byte(frames) == 115 and '01' or '00', deadline, timeout, offset + #edits, sub(raw, 69, 84))
       .. ARGV[10] .. '\n' .. ARGV[11] .. '\n' .. frames, 'n', n)
-    call('ZADD', '$STATEleases', fmt('%.0f', now + math.min(ARGV[16], lasts + $GRACE_MS)), ARGV[1] .. '|' .. ARGV[3])
+    call('ZADD', '$STATEleases', fmt('%.0f', now + math.min(ARGV[16], lasts + $GRACE_MS)), R .. '|' .. ARGV[3])
     return {'ok', deadline, 0}
   end
 end
 -- PRELUDE
-local R, gen, a, seq, nonce, what = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local R, a, seq, nonce, what = ARGV[1] .. ':' .. ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local offset, edits = tonumber(ARGV[7]), ARGV[8]
 local key = S .. 'r:' .. R
 local run = fetch(R, a)
-local no, c = fence(run, gen, seq, nonce)
+local no, c = fence(run, seq, nonce)
 if no == 'again' then return moved_again(c, nonce, what) end
 if no then
   if no == 'closed' or no == 'over' then unlease(R, a) end
@@ -58,7 +59,7 @@ local over = what == 'd' and not held and ARGV[23] ~= ''
 local n = run.n
 if ARGV[15] ~= '' then
   n = n + 1
-  journal(R, gen, n, over and ARGV[23] or ARGV[15])
+  journal(R, n, over and ARGV[23] or ARGV[15])
 end
 
 if what == 'c' and not held then
@@ -78,7 +79,7 @@ elseif what == 'p' then
 elseif what == 'w' then
   c.state = 'w'
   if tonumber(ARGV[14]) > 0 then
-    timer(R .. '|' .. gen .. '|' .. a .. '|' .. num(c.seq) .. '|retry', tonumber(ARGV[14]))
+    timer(R .. '|' .. a .. '|' .. num(c.seq) .. '|retry', tonumber(ARGV[14]))
   end
 else
   c.state = 'd'
@@ -86,8 +87,8 @@ end
 local fields = {'c:' .. a, pack_record(c), 'n', num(n)}
 if c.state == 'd' then
   for _, v in ipairs({'status', ARGV[17]}) do fields[#fields + 1] = v end
-  call('ZREM', DEADLINES, R .. '|' .. gen .. '|0|0|deadline')
+  call('ZREM', DEADLINES, R .. '|0|0|deadline')
 end
 call('HSET', key, unpack(fields))
-if c.state == 'p' then dispatch(ARGV[22], R, gen, a, c.queue, c.timeout) end
+if c.state == 'p' then dispatch(ARGV[22], R, a, c.queue, c.timeout) end
 return {'ok', 0, held and 1 or 0}

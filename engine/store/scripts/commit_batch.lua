@@ -1,7 +1,7 @@
 -- R gen k lo hi nonce first entry decided_by lease tpl promote what edits frames queue
 -- place timeout tries delay least count results... (each 'F' log or 'R' failure)
 -- Settles lanes of a batch and moves its cursor; `promote` gives one lane its own record.
-local R, gen, k, nonce, first = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6], tonumber(ARGV[7])
+local R, k, nonce, first = ARGV[1] .. ':' .. ARGV[2], ARGV[3], ARGV[6], tonumber(ARGV[7])
 local span = ARGV[4] .. '-' .. ARGV[5]
 local hi, a = tonumber(ARGV[5]), k .. ':' .. span
 local key, results = S .. 'r:' .. R, results_key(R, k)
@@ -9,12 +9,12 @@ local count, promote = tonumber(ARGV[22]), ARGV[12] == '1'
 local after = first + count + (promote and 1 or 0)
 local run = fetch(R, a, 'k:' .. k, 'o:' .. k, 'n:' .. k)
 local mine = call('HGET', results, 'b:' .. span)
-if not run.status then return {'gone'} end
+if not run.status then return {missing(R)} end
 if not run.extra[1] then
   unlease(R, a)
   return {run.closed and 'closed' or 'gone'}
 end
-if run.gen ~= gen or not mine then return {'stale'} end
+if not mine then return {'stale'} end
 if mine == '=' .. nonce or (sub(mine, 1, 12) == nonce and tonumber(sub(mine, 13)) >= after) then
   local alone = promote and call('HGET', key, 'c:' .. k .. '.' .. num(first + count))
   if alone then
@@ -39,7 +39,7 @@ end
 fields[#fields + 1] = 'b:' .. span
 fields[#fields + 1] = after == hi and ('=' .. nonce) or (nonce .. num(after))
 call('HSET', results, unpack(fields))
-journal(R, gen, run.n + 1, ARGV[8])
+journal(R, run.n + 1, ARGV[8])
 local outstanding = tonumber(run.extra[2]) - count
 local writes = {'n', num(run.n + 1), 'o:' .. k, num(outstanding)}
 -- In a paused run the reply makes the worker release the rest.
@@ -60,9 +60,9 @@ if promote then
     lease(R, lane, tonumber(ARGV[10]), c.deadline)
     reply = {'ok', num(c.deadline), 0}
   elseif what == 'p' then
-    dispatch(ARGV[11], R, gen, lane, c.queue, c.timeout)
+    dispatch(ARGV[11], R, lane, c.queue, c.timeout)
   elseif tonumber(ARGV[20]) > 0 then
-    timer(R .. '|' .. gen .. '|' .. lane .. '|1|retry', tonumber(ARGV[20]))
+    timer(R .. '|' .. lane .. '|1|retry', tonumber(ARGV[20]))
   end
   writes[#writes + 1] = 'c:' .. lane
   writes[#writes + 1] = pack_record(c)
@@ -73,7 +73,7 @@ if outstanding == 0 or ARGV[9] ~= '-1' then
   reply = close_chord(run, R, k, chord, ARGV[9] ~= '-1' and ARGV[9] or 'all', nonce, tonumber(ARGV[10]), writes)
 else
   writes[#writes + 1] = 'n:' .. k
-  writes[#writes + 1] = num(send_lanes(ARGV[11], R, gen, k, chord, tonumber(run.extra[3]), chord.size - outstanding))
+  writes[#writes + 1] = num(send_lanes(ARGV[11], R, k, chord, tonumber(run.extra[3]), chord.size - outstanding))
 end
 call('HSET', key, unpack(writes))
 return reply

@@ -13,10 +13,9 @@ for _, member in ipairs(due) do
   local run = k and fetch(R, a, 'k:' .. k) or fetch(R, a, 'w:' .. a)
   call('ZREM', S .. 'leases', member)
   local live = run.status and not FINAL[run.status] and not run.closed
-  local gen = run.gen
   local paused = run.status == 'paused'
   local function send(at, queue, timeout)
-    if paused then hold(R, at, queue) else dispatch(tpl, R, gen, at, queue, timeout) end
+    if paused then hold(R, at, queue) else dispatch(tpl, R, at, queue, timeout) end
   end
   if live and k and run.extra[1] then
     local mine = call('HGET', results_key(R, k), 'b:' .. lo .. '-' .. hi)
@@ -45,7 +44,7 @@ for _, member in ipairs(due) do
         signal = '{"lost":' .. num(c.lost) .. how .. '}'
         call('HSET', key, 's:' .. a, signal)
       end
-      journal(R, gen, run.n + 1, '{"a":"' .. a .. '","s":' .. num(c.seq) .. ',"e":[["lost","' ..
+      journal(R, run.n + 1, '{"a":"' .. a .. '","s":' .. num(c.seq) .. ',"e":[["lost","' ..
         string.gsub(c.place, '[\\"]', '\\%0') .. '",' .. num(c.tries + c.lost - 1) .. ',' .. num(c.lost) .. ']]}')
       if signal then
         c.state, c.queue = 's', ENGINE

@@ -5,14 +5,14 @@
 if ARGV[4] == '1' and call('EXISTS', S .. 'steward') == 1 then return {-1, 0} end
 if ARGV[3] ~= '0' and now > tonumber(ARGV[3]) then return {0, 0} end
 
-local function over(R, gen, key, run)
+local function over(R, key, run)
   local after = num(math.floor((now - tonumber(run.extra[1] or num(now))) / 1000 + 0.5))
   call('HSET', key, 'status', 'failed', 'n', num(run.n + 1))
-  journal(R, gen, run.n + 1, '{"e":[["run_failed","RunDeadline","run deadline exceeded after ' .. after .. ' s"]]}')
+  journal(R, run.n + 1, '{"e":[["run_failed","RunDeadline","run deadline exceeded after ' .. after .. ' s"]]}')
   return 1
 end
 
-local function again(R, gen, key, run, a, seq)
+local function again(R, key, run, a, seq)
   local c = run.raw and not run.closed and unpack_record(run.raw)
   if not c or c.state ~= 'w' or c.seq ~= seq then return 0 end
   if run.status == 'paused' then
@@ -20,7 +20,7 @@ local function again(R, gen, key, run, a, seq)
     hold(R, a, c.queue)
   else
     c.state = 'p'
-    dispatch(ARGV[2], R, gen, a, c.queue, c.timeout)
+    dispatch(ARGV[2], R, a, c.queue, c.timeout)
   end
   call('HSET', key, 'c:' .. a, pack_record(c))
   return 1
@@ -33,12 +33,12 @@ for _, timers in ipairs(ARGV[4] == '1' and {RETRIES} or {DEADLINES, RETRIES}) do
   for _, member in ipairs(due) do
     local t = {}
     for part in string.gmatch(member, '[^|]+') do t[#t + 1] = part end
-    local R, gen, a, seq, kind = t[1], tonumber(t[2]), t[3], tonumber(t[4]), t[5]
+    local R, a, seq, kind = t[1], t[2], tonumber(t[3]), t[4]
     local key = S .. 'r:' .. R
     local run = fetch(R, a, 'at')
     call('ZREM', timers, member)
-    if run.status and run.gen == gen and not FINAL[run.status] then
-      moved = moved + (kind == 'deadline' and over(R, gen, key, run) or again(R, gen, key, run, a, seq))
+    if run.status and not FINAL[run.status] then
+      moved = moved + (kind == 'deadline' and over(R, key, run) or again(R, key, run, a, seq))
     end
   end
 end

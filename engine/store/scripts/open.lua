@@ -1,10 +1,10 @@
 -- R gen a seq nonce offset edits frames place entry k spec timeout base_id base
 -- had_signal consumed tpl pages...: writes the transition that opens a chord.
-local R, gen, a, seq, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local R, a, seq, nonce = ARGV[1] .. ':' .. ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local offset, edits, k, spec = tonumber(ARGV[6]), ARGV[7], ARGV[11], ARGV[12]
 local key = S .. 'r:' .. R
 local run = fetch(R, a, 'q:' .. a)
-local no, c = fence(run, gen, seq, nonce)
+local no, c = fence(run, seq, nonce)
 if no == 'again' then return {'ok', 0, 0} end
 if no then
   if no == 'closed' or no == 'over' then unlease(R, a) end
@@ -32,9 +32,9 @@ else
   for i = 19, #ARGV, 1000 do call('RPUSH', items, unpack(ARGV, i, math.min(i + 999, #ARGV))) end
 end
 unlease(R, a)
-journal(R, gen, run.n + 1, ARGV[10])
+journal(R, run.n + 1, ARGV[10])
 -- A paused run dispatches its lanes too: the claim parks them.
-local nxt = send_lanes(ARGV[18], R, gen, k, chord, 0, 0)
+local nxt = send_lanes(ARGV[18], R, k, chord, 0, 0)
 call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1), 'k:' .. k, spec,
   'o:' .. k, num(chord.size), 'n:' .. k, num(nxt))
 -- Lists the chords that a lane opened, so that they are deleted with the lane.

@@ -2,7 +2,8 @@
 -- everything before it writes, since Redis does not roll a script back. Names with a dollar
 -- sign are constants of engine/store/redis.py, inserted when the scripts are loaded.
 local S, ENGINE = '$STATE', '$ENGINE_QUEUE'
-local FINAL = {done = true, failed = true, cancelled = true}
+-- A generation is replaced when a later one of its run was opened before it had ended.
+local FINAL = {done = true, failed = true, cancelled = true, replaced = true}
 local sub, find, fmt = string.sub, string.find, string.format
 local call = redis.call
 -- Scripts measure the time that passed, not the wall clock, which may be set: TIME plus an
@@ -63,19 +64,43 @@ local function enclosing(a)
   end
 end
 
--- Reads status, generation, journal number, one chain, whether a chord around it is
--- closed, and the fields `...` as `extra`, in one HMGET.
+-- All keys and members of a run name its generation: `R` is the run, a colon and the
+-- generation. Only the run's pointer, `p:` and the run, has the number of the current one.
+local function split_key(R) return string.match(R, '^(.*):(%d+)$') end
+
+local function pointer(run) return tonumber(call('GET', S .. 'p:' .. run) or '0') end
+
+local function current(run) return run .. ':' .. num(pointer(run)) end
+
+-- Why a generation that does not exist is refused.
+local function missing(R)
+  local run, gen = split_key(R)
+  local newest = num(pointer(run))
+  return newest ~= '0' and newest ~= gen and 'stale' or 'gone'
+end
+
+-- Moves the pointer of a run. Whatever still works on the generation before is stopped.
+local function point(run, gen)
+  local before = S .. 'r:' .. current(run)
+  local status = call('HGET', before, 'status')
+  if status and not FINAL[status] then call('HSET', before, 'status', 'replaced') end
+  call('SET', S .. 'p:' .. run, num(gen))
+end
+
+-- Reads status, journal number, one chain, whether a chord around it is closed, and the
+-- fields `...` as `extra`, in one HMGET. A generation that is being installed does not
+-- exist yet.
 local function fetch(R, a, ...)
   local extra = {...}
-  local names = {'status', 'gen', 'n', 'c:' .. a}
+  local names = {'status', 'n', 'c:' .. a}
   for _, name in ipairs(extra) do names[#names + 1] = name end
   local around = enclosing(a)
   for _, k in ipairs(around) do names[#names + 1] = 'x:' .. k end
   local got = call('HMGET', S .. 'r:' .. R, unpack(names))
-  local run = {status = got[1], gen = tonumber(got[2] or '0'), n = tonumber(got[3] or '0'),
-               raw = got[4], closed = false, extra = {}}
-  for i = 1, #extra do run.extra[i] = got[4 + i] end
-  for i = 5 + #extra, #got do if got[i] then run.closed = true end end
+  local run = {key = R, status = got[1] ~= 'installing' and got[1], n = tonumber(got[2] or '0'),
+               raw = got[3], closed = false, extra = {}}
+  for i = 1, #extra do run.extra[i] = got[3 + i] end
+  for i = 4 + #extra, #got do if got[i] then run.closed = true end end
   return run
 end
 
@@ -93,11 +118,12 @@ end
 
 -- A message is the template of workers/broker/messages.py with its slots filled. Its ticket
 -- is the time in microseconds, distinct within a script: it gives both order and age.
-local function message(tpl, R, gen, a, queue, timeout)
+local function message(tpl, R, a, queue, timeout)
+  local run, gen = split_key(R)
   ticks = ticks + 1
   local ticket = num(now_us + ticks)
   local nl = find(tpl, '\n', 1, true)
-  local slots = {R = R, N = tostring(gen), A = a, T = ticket, Q = queue,
+  local slots = {R = run, N = gen, A = a, T = ticket, Q = queue,
     L = num(math.ceil(timeout / 1000) + $MESSAGE_NET_S),
     K = queue == ENGINE and 'swarm.advance_run' or 'swarm.run_step'}
   local text = string.gsub(sub(tpl, nl + 1), '%z(%u)', slots)
@@ -133,15 +159,16 @@ local function push(list, queue, ...)
   call('LPUSH', list, ...)
 end
 
-local function dispatch(tpl, R, gen, a, queue, timeout)
-  local text, ticket, prefix = message(tpl, R, gen, a, queue, timeout)
+local function dispatch(tpl, R, a, queue, timeout)
+  local text, ticket, prefix = message(tpl, R, a, queue, timeout)
   call('ZADD', S .. 'd:' .. queue, ticket, R .. '|' .. a)
   call('SADD', S .. 'queues', queue)
   push(prefix .. queue, queue, text)
 end
 
-local function journal(R, gen, n, entry)
-  call('XADD', S .. 'j', '*', 'r', R, 'g', gen, 'n', num(n), 'e', entry)
+local function journal(R, n, entry)
+  local run, gen = split_key(R)
+  call('XADD', S .. 'j', '*', 'r', run, 'g', gen, 'n', num(n), 'e', entry)
 end
 
 local function lease(R, a, lease_ms, deadline)
@@ -261,9 +288,8 @@ end
 
 -- Whether a call may write: nil if it may, 'again' if the same call has run before (its
 -- nonce owns or last owned the chain, and the chain has moved on), else why not.
-local function fence(run, gen, seq, nonce)
-  if not run.status then return 'gone' end
-  if run.gen ~= gen then return 'stale' end
+local function fence(run, seq, nonce)
+  if not run.status then return missing(run.key) end
   local c = run.raw and unpack_record(run.raw)
   if c and (c.owner == nonce or c.last == nonce) and c.seq > seq then return 'again', c end
   if FINAL[run.status] then return 'over', c end
@@ -294,14 +320,14 @@ end
 
 -- Dispatches lanes from `first` on while fewer than `window` are dispatched and unsettled.
 -- Returns the first lane that is not dispatched.
-local function send_lanes(tpl, R, gen, k, chord, first, settled)
+local function send_lanes(tpl, R, k, chord, first, settled)
   local key, members, texts, prefix = S .. 'd:' .. chord.queue, {}, {}, nil
   local at = first
   while at < chord.size and at - settled < chord.window do
     local hi = math.min(at + chord.batch, chord.size)
     local a = chord.batch == 1 and (k .. '.' .. at) or (k .. ':' .. at .. '-' .. hi)
     local text, ticket
-    text, ticket, prefix = message(tpl, R, gen, a, chord.queue, chord.timeout)
+    text, ticket, prefix = message(tpl, R, a, chord.queue, chord.timeout)
     members[#members + 1] = ticket
     members[#members + 1] = R .. '|' .. a
     texts[#texts + 1] = text

@@ -1,17 +1,17 @@
 -- R gen k lo hi nonce cursor tpl
 -- Releases a batch: its lanes from the cursor on are dispatched as a batch of their own.
-local R, gen, k, nonce, cursor = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6], tonumber(ARGV[7])
+local R, k, nonce, cursor = ARGV[1] .. ':' .. ARGV[2], ARGV[3], ARGV[6], tonumber(ARGV[7])
 local span, hi = ARGV[4] .. '-' .. ARGV[5], tonumber(ARGV[5])
 local a = k .. ':' .. span
 local results = results_key(R, k)
 local run = fetch(R, a, 'k:' .. k)
 local mine = call('HGET', results, 'b:' .. span)
-if not run.status then return {'gone'} end
+if not run.status then return {missing(R)} end
 if not run.extra[1] then
   unlease(R, a)
   return {run.closed and 'closed' or 'gone'}
 end
-if run.gen ~= gen or not mine then return {'stale'} end
+if not mine then return {'stale'} end
 if mine == '=' .. nonce or mine == '-' .. nonce then return {'ok', 0, 0} end
 if sub(mine, 1, 12) ~= nonce or tonumber(sub(mine, 13)) ~= cursor then return {'stale'} end
 unlease(R, a)
@@ -25,7 +25,7 @@ if cursor < hi then
   if run.status == 'paused' then
     hold(R, rest, chord.queue)
   else
-    dispatch(ARGV[8], R, gen, rest, chord.queue, chord.timeout)
+    dispatch(ARGV[8], R, rest, chord.queue, chord.timeout)
   end
 end
 return {'ok', 0, 0}

@@ -1,16 +1,18 @@
--- R ttl n cursor portion: removes a run; with n only if the run is final and n is the
+-- R ttl n cursor portion: removes a generation; with n only if it is final and n is the
 -- number of its last journal entry. A short hash stays for ttl, so that a late start does
--- not begin the run again. Each call removes the keys of a portion of its fields, from
+-- not begin it again. Each call removes the keys of a portion of its fields, from
 -- `cursor` on, and returns the next cursor.
 local key = S .. 'r:' .. ARGV[1]
 local old = key .. ':old'
 if ARGV[4] == '0' then
-  local was = call('HMGET', key, 'status', 'gen', 'gone', 'n')
-  if was[1] and not was[3] then
-    if ARGV[3] ~= '' and (was[4] ~= ARGV[3] or not FINAL[was[1]]) then return {'kept', '0'} end
+  local was = call('HMGET', key, 'status', 'gone', 'n')
+  if was[1] and not was[2] then
+    if ARGV[3] ~= '' and (was[3] ~= ARGV[3] or not FINAL[was[1]]) then return {'kept', '0'} end
     call('RENAME', key, old)
-    call('HSET', key, 'status', was[1], 'gen', was[2], 'n', 0, 'gone', 1)
+    call('HSET', key, 'status', was[1], 'n', 0, 'gone', 1)
     call('PEXPIRE', key, tonumber(ARGV[2]))
+    local run, gen = split_key(ARGV[1])
+    if call('GET', S .. 'p:' .. run) == gen then call('PEXPIRE', S .. 'p:' .. run, tonumber(ARGV[2])) end
     call('SADD', S .. 'removing', ARGV[1])
   elseif call('EXISTS', old) == 0 then
     return {'ok', '0'}

@@ -31,7 +31,7 @@ for i = 1, #due, 2 do
     if waiting then
       local timeout = c and c.timeout or unpack_chord(run.extra[1]).timeout
       call('HINCRBY', S .. 'again', member, 1)
-      dispatch(tpl, R, run.gen, a, queue, timeout)
+      dispatch(tpl, R, a, queue, timeout)
       moved = moved + 1
     else
       call('ZREM', S .. 'd:' .. queue, member)

@@ -1,21 +1,21 @@
--- R entry limit tpl: resumes a paused run.
+-- run entry limit tpl: resumes a paused run.
 -- The first call sets the status; each call dispatches up to `limit` parked chains. The
 -- later calls have no entry and end when another pause came in between. Until no chain is
 -- parked the run is in a set, so that a steward can finish an interrupted resume.
-local R = ARGV[1]
+local R = current(ARGV[1])
 local key = S .. 'r:' .. R
 local run = fetch(R, '0')
 if not run.status then
-  call('SREM', S .. 'resuming', R)
+  call('SREM', S .. 'resuming', ARGV[1])
   return {'gone', 0, 0}
 end
 if run.status ~= 'running' and (run.status ~= 'paused' or ARGV[2] == '') then
-  call('SREM', S .. 'resuming', R)
+  call('SREM', S .. 'resuming', ARGV[1])
   return {run.status, 0, 0}
 end
 if run.status == 'paused' then
   call('HSET', key, 'status', 'running', 'n', num(run.n + 1))
-  journal(R, run.gen, run.n + 1, ARGV[2])
+  journal(R, run.n + 1, ARGV[2])
 end
 local held = call('SPOP', key .. ':h', tonumber(ARGV[3]))
 for _, member in ipairs(held) do
@@ -34,8 +34,8 @@ for _, member in ipairs(held) do
       call('HSET', key, 'c:' .. a, pack_record(c))
     end
   end
-  dispatch(ARGV[4], R, run.gen, a, queue, timeout)
+  dispatch(ARGV[4], R, a, queue, timeout)
 end
 local left = call('SCARD', key .. ':h')
-call(left > 0 and 'SADD' or 'SREM', S .. 'resuming', R)
+call(left > 0 and 'SADD' or 'SREM', S .. 'resuming', ARGV[1])
 return {'ok', left, #held}

@@ -1,16 +1,16 @@
 -- R gen a seq nonce offset edits failure entry decides lease had_signal frames tpl consumed
 -- Ends a lane that has its own record.
-local R, gen, a, seq, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local R, a, seq, nonce = ARGV[1] .. ':' .. ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local offset, edits, failure = tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local key = S .. 'r:' .. R
 local k, i = chord_of(a)
 local results = results_key(R, k)
 local run = fetch(R, a, 'k:' .. k, 'o:' .. k, 'n:' .. k, 'q:' .. a)
-if run.status and run.gen == gen and not run.raw then
+if run.status and not run.raw then
   local mine = call('HGET', results, i)
   if mine and sub(mine, 1, 12) == nonce then return join_again(R, k, nonce) end
 end
-local no, c = fence(run, gen, seq, nonce)
+local no, c = fence(run, seq, nonce)
 if no == 'again' then
   -- A settled lane has no record, so a pause has parked this one.
   if c.last == nonce then return {'ok', 0, 1} end
@@ -29,7 +29,7 @@ if run.status == 'paused' then
   c.loglen, c.frames = offset + #edits, ARGV[13]
   if ARGV[12] == '1' then call('HDEL', key, 's:' .. a) end
   call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1))
-  journal(R, gen, run.n + 1, ARGV[9])
+  journal(R, run.n + 1, ARGV[9])
   unlease(R, a)
   hold(R, a, ENGINE)
   return {'ok', 0, 1}
@@ -52,7 +52,7 @@ call('UNLINK', log_key(R, a))
 if c.base ~= '' then call('HDEL', key .. ':b', c.base) end
 call('HDEL', key, 'c:' .. a, 's:' .. a, 'e:' .. a)
 unlease(R, a)
-journal(R, gen, run.n + 1, ARGV[9])
+journal(R, run.n + 1, ARGV[9])
 local writes = {'n', num(run.n + 1), 'o:' .. k, num(outstanding)}
 local reply = {'ok', 0, 0}
 if outstanding == 0 or ARGV[10] == '1' then
@@ -60,7 +60,7 @@ if outstanding == 0 or ARGV[10] == '1' then
   reply = close_chord(run, R, k, chord, why, nonce, tonumber(ARGV[11]), writes)
 else
   writes[#writes + 1] = 'n:' .. k
-  writes[#writes + 1] = num(send_lanes(ARGV[14], R, gen, k, chord, tonumber(run.extra[3]), chord.size - outstanding))
+  writes[#writes + 1] = num(send_lanes(ARGV[14], R, k, chord, tonumber(run.extra[3]), chord.size - outstanding))
 end
 call('HSET', key, unpack(writes))
 return reply

@@ -21,7 +21,7 @@ EVIL = program(seq(INC))
 
 
 def plant(box: Box, name: str, data: bytes) -> None:
-    box.store.wire.call("HSET", f"{STATE}r:R-1:b", name, data)
+    box.store.wire.call("HSET", f"{STATE}r:R-1:1:b", name, data)
 
 
 @pytest.mark.parametrize(

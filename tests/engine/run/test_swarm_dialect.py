@@ -29,7 +29,7 @@ ended = functools.partial(simulated_runs.ended, dialect="swarm")
 
 
 def logs(made: Simulator) -> list[bytes]:
-    results = made.store.results("R-1", "0.k0", 0, 10_000)
+    results = made.store.results("R-1:1", "0.k0", 0, 10_000)
     return [log for log, _ in results.values() if log is not None]
 
 
@@ -196,7 +196,7 @@ def test_never_more_lanes_are_under_way_than_allowed(
     while made.store.head("R-1").status == "running":  # type: ignore[union-attr]
         made.turn()
         begun = {call.place.split("/")[1] for call in agents["quick"].calls}
-        over = made.store.results("R-1", "0.k0", 0, 40)
+        over = made.store.results("R-1:1", "0.k0", 0, 40)
         widest = max(widest, len(begun) - len(over))
     assert 1 <= widest <= most
     assert made.final()["out"][39]["r"]["far"] == 80

@@ -10,6 +10,7 @@ from store_boxes import Box
 from store_calls import (
     CHORD,
     ENGINE,
+    KEY,
     LUA,
     RUN,
     A,
@@ -68,8 +69,8 @@ def test_batches_settle_their_lanes_and_the_last_joins(
     answer = commit(box, results(LAST, 4, 2, C))
     assert isinstance(answer, Joined)
     assert answer.record.owner == C
-    assert store.decided(RUN, CHORD) == "all"
-    lanes = store.results(RUN, CHORD, 0, 6)
+    assert store.decided(KEY, CHORD) == "all"
+    lanes = store.results(KEY, CHORD, 0, 6)
     assert lanes == {i: (b"r%d\n" % i, None) for i in range(6)}
 
 
@@ -115,11 +116,11 @@ def test_a_failure_decides_an_all(box: Box, store: RedisStore) -> None:
     failed = replace(failed, results=[LaneResult(b"r\n"), LaneResult(b"", b'"no"')])
     answer = commit(box, failed)
     assert isinstance(answer, Joined)
-    assert store.decided(RUN, CHORD) == "1"
-    assert store.results(RUN, CHORD, 0, 9)[1] == (None, b'"no"')
+    assert store.decided(KEY, CHORD) == "1"
+    assert store.results(KEY, CHORD, 0, 9)[1] == (None, b'"no"')
     assert store.claim_batch(LAST, C, LUA) == Refused("closed")
     assert store.commit_batch(results(FIRST, 2, 1)) == Refused("closed")
-    assert store.renew([Lease(RUN, "0.k1:0-4", B)]) == ["c"]
+    assert store.renew([Lease(KEY, "0.k1:0-4", B)]) == ["c"]
     check(box)
 
 
@@ -129,11 +130,11 @@ def test_a_promoted_lane_continues_under_the_claim(box: Box, store: RedisStore) 
     made = results(FIRST, 0, 1, promote=promote("c"))
     answer = commit(box, made)
     assert answer.deadline_ms > box.clock.now
-    record = store.record(RUN, "0.k1.1")
+    record = store.record(KEY, "0.k1.1")
     assert record is not None
     assert (record.seq, record.state, record.owner, record.tries) == (1, "r", B, 1)
-    assert store.log(RUN, "0.k1.1", record.loglen) == b"own\n"
-    leases = [Lease(RUN, "0.k1.1", B), Lease(RUN, "0.k1:0-4", B)]
+    assert store.log(KEY, "0.k1.1", record.loglen) == b"own\n"
+    leases = [Lease(KEY, "0.k1.1", B), Lease(KEY, "0.k1:0-4", B)]
     assert store.renew(leases) == ["k", "k"]
     assert commit(box, results(FIRST, 2, 2)) == Moved()
     assert store.renew(leases) == ["k", "s"]
@@ -207,7 +208,7 @@ def test_a_batch_is_given_back_by_its_owner_only(box: Box, store: RedisStore) ->
     claim_batch(box, FIRST)
     assert store.release_batch(FIRST, C, 0) == Refused("stale")
     assert store.release_batch(FIRST, B, 1) == Refused("stale")
-    store.finish(RUN, "cancelled", "enough")
+    store.finish(RUN, 1, "cancelled", "enough")
     assert store.release_batch(FIRST, B, 0) == Refused("over")
 
 

@@ -10,6 +10,7 @@ import pytest
 from store_boxes import Box
 from store_calls import (
     ENGINE,
+    KEY,
     LUA,
     RUN,
     STEP,
@@ -42,9 +43,9 @@ def test_start_makes_a_run_that_waits_in_its_queue(box: Box, store: RedisStore) 
     head = store.head(RUN)
     assert head is not None
     assert (head.status, head.gen, head.number) == ("running", 1, 1)
-    assert store.base(RUN, "p" * 16) == b"program"
-    assert store.base(RUN, "b" * 16) == b'{"a":1}'
-    assert store.log(RUN, "0", 3) == b"[]\n"
+    assert store.base(KEY, "p" * 16) == b"program"
+    assert store.base(KEY, "b" * 16) == b'{"a":1}'
+    assert store.log(KEY, "0", 3) == b"[]\n"
     (message,) = box.messages(LUA)
     assert (message.run, message.gen, message.addr) == (RUN, 1, "0")
     assert message.ticket > 1_700_000_000_000_000
@@ -128,10 +129,10 @@ def test_going_on_keeps_the_claim_and_counts_a_try(box: Box, store: RedisStore) 
     answer = twice(box, lambda: store.commit(move("c")))
     assert isinstance(answer, Moved)
     assert answer.deadline_ms > box.clock.now
-    record = store.record(RUN, "0")
+    record = store.record(KEY, "0")
     assert record is not None
     assert (record.seq, record.owner, record.state, record.tries) == (1, A, "r", 1)
-    assert store.log(RUN, "0", record.loglen) == b"[]\nedit\n"
+    assert store.log(KEY, "0", record.loglen) == b"[]\nedit\n"
     check(box)
 
 
@@ -194,7 +195,7 @@ def test_the_last_transition_ends_the_run(box: Box, store: RedisStore) -> None:
     assert head.status == "done"
     box.pass_time(61_000)
     assert store.fire().moved == 0
-    assert store.finish(RUN, "cancelled", "late") == "done"
+    assert store.finish(RUN, 1, "cancelled", "late") == "done"
     assert store.commit(move("d", seq=1)) == Refused("over")
     assert store.claim(ref(), B, LUA) == Refused("over")
     check(box)
@@ -224,9 +225,9 @@ def test_edits_at_a_smaller_offset_roll_back(box: Box, store: RedisStore) -> Non
     begin(box)
     store.commit(move("c", edits=b"long edit\n"))
     store.commit(move("c", seq=1, offset=3, edits=b"new\n"))
-    record = store.record(RUN, "0")
+    record = store.record(KEY, "0")
     assert record is not None
-    assert store.log(RUN, "0", record.loglen) == b"[]\nnew\n"
+    assert store.log(KEY, "0", record.loglen) == b"[]\nnew\n"
     store.commit(move("p", seq=2, offset=0, edits=b""))
     assert claim(box, "0", B).log == b""
 
@@ -235,16 +236,16 @@ def test_a_fold_stores_a_new_base(box: Box, store: RedisStore) -> None:
     begin(box)
     fold = move("c", offset=0, edits=b"", base=("f" * 16, b'{"a":2}'))
     assert isinstance(twice(box, lambda: store.commit(fold)), Moved)
-    record = store.record(RUN, "0")
+    record = store.record(KEY, "0")
     assert record is not None
     assert (record.base_id, record.loglen) == ("f" * 16, 0)
-    assert store.base(RUN, "f" * 16) == b'{"a":2}'
+    assert store.base(KEY, "f" * 16) == b'{"a":2}'
     # Nobody reads the one before any more.
-    assert store.base(RUN, "b" * 16) is None
+    assert store.base(KEY, "b" * 16) is None
     same = replace(fold, seq=1)
     assert isinstance(twice(box, lambda: store.commit(same)), Moved)
-    assert store.base(RUN, "f" * 16) == b'{"a":2}'
-    assert store.base(RUN, "p" * 16) == b"program"
+    assert store.base(KEY, "f" * 16) == b'{"a":2}'
+    assert store.base(KEY, "p" * 16) == b"program"
 
 
 def test_what_waits_without_an_entry_leaves_the_journal_alone(
@@ -406,17 +407,20 @@ def test_a_late_result_is_noted_once(box: Box, store: RedisStore) -> None:
     assert [e.data for e in store.journal("0", 10)][2:] == [late, other, late]
     store.discard(ref(gen=2), other)
     assert len(store.journal("0", 10)) == 5
+    store.finish(RUN, 1, "cancelled", "by a test")
+    store.discard(ref(), other)
+    assert len(store.journal("0", 10)) == 6
 
 
 def test_a_removed_run_is_forgotten(box: Box, store: RedisStore) -> None:
     begin(box)
     store.commit(move("d"))
-    store.remove(RUN)
-    store.remove(RUN)
+    store.remove(KEY)
+    store.remove(KEY)
     assert store.head(RUN) is None
-    assert store.record(RUN, "0") is None
-    assert store.base(RUN, "b" * 16) is None
-    assert store.log(RUN, "0", 3) == b""
+    assert store.record(KEY, "0") is None
+    assert store.base(KEY, "b" * 16) is None
+    assert store.log(KEY, "0", 3) == b""
     # A launcher that comes late, or a reply that was lost, does not begin it again.
     assert store.start(starting()) == "done"
     assert store.start(starting(gen=2)) == "ok"

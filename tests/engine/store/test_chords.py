@@ -10,6 +10,7 @@ from store_calls import (
     CHORD,
     ENGINE,
     ENTRY,
+    KEY,
     LUA,
     RUN,
     STEP,
@@ -44,14 +45,14 @@ def end(box: Box, lane: int, by: str = B) -> Moved | Joined | Refused:
 def test_opening_dispatches_the_first_window(box: Box, store: RedisStore) -> None:
     opened(box, spec(size=5, window=2))
     assert [m.addr for m in box.messages(LUA)] == ["0.k1.0", "0.k1.1"]
-    assert store.chord(RUN, CHORD) == spec(size=5, window=2)
-    assert store.decided(RUN, CHORD) is None
-    assert store.items(RUN, CHORD, 0) == b"[1,2,3]"
-    assert store.items(RUN, CHORD, 1) == b"[]"
-    record = store.record(RUN, "0")
+    assert store.chord(KEY, CHORD) == spec(size=5, window=2)
+    assert store.decided(KEY, CHORD) is None
+    assert store.items(KEY, CHORD, 0) == b"[1,2,3]"
+    assert store.items(KEY, CHORD, 1) == b"[]"
+    record = store.record(KEY, "0")
     assert record is not None
     assert (record.state, record.seq, record.last) == ("j", 1, A)
-    assert store.log(RUN, "0", record.loglen) == b"[]\nopen\n"
+    assert store.log(KEY, "0", record.loglen) == b"[]\nopen\n"
 
 
 def test_every_settled_lane_sends_the_next(box: Box, store: RedisStore) -> None:
@@ -62,35 +63,35 @@ def test_every_settled_lane_sends_the_next(box: Box, store: RedisStore) -> None:
 
 def test_items_may_be_uploaded_before_opening(box: Box, store: RedisStore) -> None:
     pages = [b"[%d]" % n for n in range(40)]
-    store.upload_items(RUN, CHORD, C, [b"[99]"])
+    store.upload_items(KEY, CHORD, C, [b"[99]"])
     for _ in range(2):
-        store.upload_items(RUN, CHORD, A, pages)
+        store.upload_items(KEY, CHORD, A, pages)
     opened(box, pages=[])
-    assert [store.items(RUN, CHORD, n) for n in range(41)] == [*pages, b"[]"]
+    assert [store.items(KEY, CHORD, n) for n in range(41)] == [*pages, b"[]"]
 
 
 def test_what_was_uploaded_and_is_not_opened_can_be_dropped(
     box: Box, store: RedisStore
 ) -> None:
     begin(box)
-    store.upload_items(RUN, CHORD, A, [b"[1]", b"[2]"])
-    store.upload_items(RUN, CHORD, C, [b"[7]"])
+    store.upload_items(KEY, CHORD, A, [b"[1]", b"[2]"])
+    store.upload_items(KEY, CHORD, C, [b"[7]"])
     for _ in range(2):
-        store.drop_upload(RUN, CHORD, A)
-    assert store.items(RUN, f"{CHORD}:{A}", 0) == b"[]"
-    assert store.items(RUN, f"{CHORD}:{C}", 0) == b"[7]"
-    store.upload_items(RUN, CHORD, A, [b"[3]"])
+        store.drop_upload(KEY, CHORD, A)
+    assert store.items(KEY, f"{CHORD}:{A}", 0) == b"[]"
+    assert store.items(KEY, f"{CHORD}:{C}", 0) == b"[7]"
+    store.upload_items(KEY, CHORD, A, [b"[3]"])
     assert store.open_chord(opening(pages=[])) == Moved()
-    assert store.items(RUN, CHORD, 0) == b"[3]"
+    assert store.items(KEY, CHORD, 0) == b"[3]"
 
 
 def test_another_workers_late_upload_changes_no_open_chord(
     box: Box, store: RedisStore
 ) -> None:
-    store.upload_items(RUN, CHORD, A, [b"[1]", b"[2]"])
+    store.upload_items(KEY, CHORD, A, [b"[1]", b"[2]"])
     opened(box, pages=[])
-    store.upload_items(RUN, CHORD, C, [b"[7]", b"[8]"])
-    assert store.items(RUN, CHORD, 0) == b"[1]"
+    store.upload_items(KEY, CHORD, C, [b"[7]", b"[8]"])
+    assert store.items(KEY, CHORD, 0) == b"[1]"
 
 
 def test_a_late_opening_is_stale(box: Box, store: RedisStore) -> None:
@@ -121,8 +122,8 @@ def test_a_lane_moves_like_any_chain(box: Box, store: RedisStore) -> None:
     assert claim(box, lane.addr, C).log == b"one\n"
     last = replace(settling(1, C), seq=1, offset=4, edits=b"two\n")
     assert twice(box, lambda: store.settle(last)) == Moved()
-    assert store.results(RUN, CHORD, 0, 4) == {1: (b"one\ntwo\n", None)}
-    assert store.record(RUN, lane.addr) is None
+    assert store.results(KEY, CHORD, 0, 4) == {1: (b"one\ntwo\n", None)}
+    assert store.record(KEY, lane.addr) is None
     assert store.claim(lane, C, LUA) == Refused("over")
 
 
@@ -133,16 +134,16 @@ def test_the_last_lane_gets_the_join(box: Box, store: RedisStore) -> None:
     assert isinstance(answer, Joined)
     assert (answer.parent, answer.record.owner, answer.record.seq) == ("0", C, 2)
     assert (answer.record.state, answer.record.frames) == ("r", b"j[1]")
-    assert answer.record == store.record(RUN, "0")
-    assert store.decided(RUN, CHORD) == "all"
-    lanes = store.results(RUN, CHORD, 0, 9)
+    assert answer.record == store.record(KEY, "0")
+    assert store.decided(KEY, CHORD) == "all"
+    lanes = store.results(KEY, CHORD, 0, 9)
     assert lanes == {0: (b"r0\n", None), 1: (b"r1\n", None)}
-    assert store.results(RUN, CHORD, 1, 2) == {1: (b"r1\n", None)}
+    assert store.results(KEY, CHORD, 1, 2) == {1: (b"r1\n", None)}
     joined = move("c", seq=2, by=C, offset=8, consumed=CHORD)
     twice(box, lambda: store.commit(joined))
     check(box)
-    assert store.decided(RUN, CHORD) is None
-    assert store.chord(RUN, CHORD) == spec(size=2)
+    assert store.decided(KEY, CHORD) is None
+    assert store.chord(KEY, CHORD) == spec(size=2)
     assert store.claim(ref("0.k1.0"), D, LUA) == Refused("over")
 
 
@@ -167,7 +168,7 @@ def test_a_deciding_lane_closes_the_chord(
     wins = settling(1, C, decides=True, failure=b'"no"' if mode == "all" else None)
     answer = twice(box, lambda: store.settle(wins))
     assert isinstance(answer, Joined)
-    assert store.decided(RUN, CHORD) == "1"
+    assert store.decided(KEY, CHORD) == "1"
     check(box)
     assert twice(box, lambda: store.settle(settling(0))) == Refused("closed")
     assert store.commit(move("c", ref=ref("0.k1.0"), by=B)) == Refused("closed")
@@ -175,7 +176,7 @@ def test_a_deciding_lane_closes_the_chord(
     assert twice(box, lambda: store.claim(ref("0.k1.2"), D, LUA)) == Refused("closed")
     assert store.signal(ref("0.k1.0"), 0, B, b"{}") == "over"
     store.commit(move("c", seq=2, by=C, offset=8, consumed=CHORD))
-    assert store.decided(RUN, CHORD) == "1"
+    assert store.decided(KEY, CHORD) == "1"
     assert store.claim(ref("0.k1.2"), D, LUA) == Refused("closed")
     check(box)
 
@@ -186,8 +187,8 @@ def test_any_is_decided_by_the_last_failure(box: Box, store: RedisStore) -> None
     claim(box, "0.k1.1", C)
     assert store.settle(settling(0, failure=b'"a"')) == Moved()
     assert isinstance(store.settle(settling(1, C, failure=b'"b"')), Joined)
-    assert store.decided(RUN, CHORD) == "1"
-    lanes = store.results(RUN, CHORD, 0, 2)
+    assert store.decided(KEY, CHORD) == "1"
+    lanes = store.results(KEY, CHORD, 0, 2)
     assert lanes == {0: (None, b'"a"'), 1: (None, b'"b"')}
 
 
@@ -228,7 +229,7 @@ def test_a_closed_chord_stops_every_depth_inside(box: Box, store: RedisStore) ->
     deep = nested(box)[-1]
     claim(box, deep, C)
     claim(box, "0.k1.1", D)
-    leases = [Lease(RUN, deep, C), Lease(RUN, "0.k1.1", D)]
+    leases = [Lease(KEY, deep, C), Lease(KEY, "0.k1.1", D)]
     assert store.renew(leases) == ["k", "k"]
     assert isinstance(store.settle(settling(1, D, decides=True)), Joined)
     check(box)
@@ -281,11 +282,11 @@ def test_a_lane_that_ends_with_a_join_leaves_nothing_of_that_chord(
     ends = replace(settling(0, C), seq=2, offset=5, consumed="0.k1.0.k0")
     assert twice(box, lambda: store.settle(ends)) == Moved(held=paused)
     check(box)
-    assert store.decided(RUN, "0.k1.0.k0") is None
+    assert store.decided(KEY, "0.k1.0.k0") is None
     assert not {name for name in box.fields(RUN) if ".k0" in name}
     # What the lane's edits may refer to stays until the run goes.
-    assert store.chord(RUN, "0.k1.0.k0") == inner.spec
-    assert store.results(RUN, "0.k1.0.k0", 0, 1) == {0: (b"r0\n", None)}
+    assert store.chord(KEY, "0.k1.0.k0") == inner.spec
+    assert store.results(KEY, "0.k1.0.k0", 0, 1) == {0: (b"r0\n", None)}
 
 
 def test_a_join_may_open_the_next_chord(box: Box, store: RedisStore) -> None:
@@ -299,7 +300,7 @@ def test_a_join_may_open_the_next_chord(box: Box, store: RedisStore) -> None:
     )
     assert twice(box, lambda: store.open_chord(again)) == Moved()
     check(box)
-    assert store.decided(RUN, CHORD) is None
+    assert store.decided(KEY, CHORD) is None
     claim(box, "0.k3.0", C)
 
 

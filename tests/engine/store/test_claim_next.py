@@ -72,7 +72,7 @@ def test_a_message_of_a_chain_that_is_over_is_dropped_on_the_way(
     box: Box, store: RedisStore
 ) -> None:
     start(store, "R-1", "R-2")
-    store.finish("R-1", "cancelled", "no more")
+    store.finish("R-1", 1, "cancelled", "no more")
     got = store.claim_next([LUA], A, LONG)
     assert got is not None
     assert got[0].run == "R-2"

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from store_boxes import Box
-from store_calls import LUA, RUN, A, begin, move, starting
+from store_calls import KEY, LUA, A, begin, move, starting
 
 from engine.store.redis import SCRIPTS, TOMBSTONE_MS, TOOK_MS, RedisStore
 from engine.store.redis_reads import REMOVED_MS
@@ -62,16 +62,17 @@ def test_what_is_kept_of_the_journal_is_as_old_as_the_servers_clock_counts(
 
 
 def test_keys_expire_by_the_servers_clock(box: Box, store: RedisStore) -> None:
-    store.finish("R-9", "cancelled", "no")
+    store.finish("R-9", 1, "cancelled", "no")
     store.start(starting())
     store.claim_next([LUA], A, A_MINUTE_MS)
     store.commit(move("d"))
-    store.remove(RUN)
+    store.remove(KEY)
     store.elect("steward", A_MINUTE_MS)
     box.pass_time(A_DAY_MS * 30)
     expected = {
-        "r:R-9": TOMBSTONE_MS,
-        f"r:{RUN}": REMOVED_MS,
+        "p:R-9": TOMBSTONE_MS,
+        "r:R-9:1": TOMBSTONE_MS,
+        f"r:{KEY}": REMOVED_MS,
         f"took:{A}": TOOK_MS,
         "steward": A_MINUTE_MS,
     }

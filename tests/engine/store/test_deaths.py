@@ -6,6 +6,7 @@ from store_boxes import Box
 from store_calls import (
     CHORD,
     ENGINE,
+    KEY,
     RUN,
     A,
     B,
@@ -29,14 +30,14 @@ def test_a_keeper_that_knows_how_a_worker_died_reports_it_and_the_lease_is_over(
 ) -> None:
     begin(box)
     how = 'the last worker was ended by "signal 9"'
-    assert store.died(Lease(RUN, "0", A), how) is True
-    assert store.died(Lease(RUN, "0", B), how) is False
-    assert store.died(Lease("R-9", "0", A), how) is False
+    assert store.died(Lease(KEY, "0", A), how) is True
+    assert store.died(Lease(KEY, "0", B), how) is False
+    assert store.died(Lease("R-9:1", "0", A), how) is False
     assert store.expire(1) == 1
-    assert store.died(Lease(RUN, "0", A), how) is False
+    assert store.died(Lease(KEY, "0", A), how) is False
     assert claim(box, "0", B).signal is None
     check(box)
-    assert store.died(Lease(RUN, "0", B), "\u2026") is True
+    assert store.died(Lease(KEY, "0", B), "\u2026") is True
     assert store.expire(1) == 1
     got = claim(box, "0", C, ENGINE)
     assert got.signal == '{"lost":2,"how":"\u2026"}'.encode()
@@ -61,7 +62,7 @@ def test_a_lease_that_was_ended_by_mistake_is_renewed(
 ) -> None:
     begin(box)
     assert store.end_leases() == 1
-    assert store.renew([Lease(RUN, "0", A)]) == [Renewal.KEPT]
+    assert store.renew([Lease(KEY, "0", A)]) == [Renewal.KEPT]
     assert store.expire(1, only_ended=True) == 0
     check(box)
 
@@ -70,7 +71,7 @@ def test_how_an_earlier_worker_died_is_not_reported_for_the_last(
     box: Box, store: RedisStore
 ) -> None:
     begin(box)
-    assert store.died(Lease(RUN, "0", A), "by a signal")
+    assert store.died(Lease(KEY, "0", A), "by a signal")
     # Its outcome was known before: nothing is lost.
     assert store.signal(ref(), 0, A, b"{}") == "ok"
     for _ in range(2):
@@ -86,7 +87,7 @@ def test_a_batch_whose_worker_died_goes_out_at_once(
 ) -> None:
     opened(box, spec(size=4, batch=4))
     claim_batch(box, batch(0, 4), B)
-    dead = Lease(RUN, f"{CHORD}:0-4", B)
+    dead = Lease(KEY, f"{CHORD}:0-4", B)
     assert store.died(dead, "by a signal") is True
     assert store.expire(3) == 1
     assert claim(box, f"{CHORD}.0", C).record.lost == 0

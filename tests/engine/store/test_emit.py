@@ -7,6 +7,7 @@ from dataclasses import replace
 from store_boxes import Box
 from store_calls import (
     CHORD,
+    KEY,
     RUN,
     A,
     B,
@@ -82,7 +83,7 @@ def test_a_stale_attempt_emits_nothing(box: Box, store: RedisStore) -> None:
 
 def test_nothing_is_printed_after_the_run_is_over(box: Box, store: RedisStore) -> None:
     begin(box)
-    store.finish(RUN, "cancelled", "enough")
+    store.finish(RUN, 1, "cancelled", "enough")
     assert store.emit(ref(), 0, A, 1, SAID) == "over"
     assert last(store) != SAID
 
@@ -124,5 +125,5 @@ def test_a_settled_lane_leaves_no_mark_behind(box: Box, store: RedisStore) -> No
     claim(box, f"{CHORD}.0", B)
     store.emit(ref(f"{CHORD}.0"), 0, B, 1, SAID)
     store.settle(settling(0, B))
-    assert not box.client.hexists(f"swarm:s:r:{RUN}", f"e:{CHORD}.0")
+    assert not box.client.hexists(f"swarm:s:r:{KEY}", f"e:{CHORD}.0")
     assert store.emit(ref(f"{CHORD}.0"), 0, B, 2, SAID) in ("gone", "stale")

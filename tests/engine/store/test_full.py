@@ -9,6 +9,7 @@ from store_boxes import Box, audit
 from store_calls import (
     CHORD,
     ENTRY,
+    KEY,
     LUA,
     RUN,
     A,
@@ -48,12 +49,12 @@ def test_what_adds_to_the_work_is_refused_and_gives_the_reason(full: Box) -> Non
     for call in (
         lambda: full.store.start(starting(run="R-2")),
         lambda: full.store.open_chord(opening()),
-        lambda: full.store.upload_items(RUN, CHORD, A, [b"[1]"]),
+        lambda: full.store.upload_items(KEY, CHORD, A, [b"[1]"]),
         lambda: full.store.emit(ref(), 0, A, 1, ENTRY),
     ):
         with pytest.raises(StoreFull, match=text):
             call()
-    full.store.drop_upload(RUN, CHORD, A)
+    full.store.drop_upload(KEY, CHORD, A)
     assert full.store.head("R-2") is None
     assert len(full.store.journal("0", 100)) == written
     check(full)
@@ -78,7 +79,7 @@ def test_a_run_under_way_ends_and_makes_room(full: Box) -> None:
     assert store.commit_batch(results(batch(0, 2), 0, 1)) == Moved()
     assert store.release_batch(batch(0, 2), B, 1) == Moved()
     claim_batch(full, batch(1, 2))
-    assert store.renew([Lease(RUN, f"{CHORD}:1-2", B)]) == ["k"]
+    assert store.renew([Lease(KEY, f"{CHORD}:1-2", B)]) == ["k"]
     # Its worker dies, and two others take lanes that come singly.
     full.pass_time(11_000)
     assert store.expire(3) == 1
@@ -104,9 +105,9 @@ def test_a_run_under_way_ends_and_makes_room(full: Box) -> None:
     newest = store.journal("0", 1_000)[-1].id
     store.trim(newest)
     assert (store.journal("0", 10), store.archived()) == ([], newest)
-    store.remove_all([(RUN, store.head(RUN).number)])  # type: ignore[union-attr]
+    store.remove_all([(KEY, store.head(RUN).number)])  # type: ignore[union-attr]
     assert store.head(RUN) is None
-    assert store.finish("R-3", "cancelled", "by a test") == "ok"
+    assert store.finish("R-3", 1, "cancelled", "by a test") == "ok"
 
 
 def test_a_message_lost_by_a_full_server_is_sent_again(full: Box) -> None:

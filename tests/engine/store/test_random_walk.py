@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from store_boxes import Box, View, audit
-from store_calls import ENGINE, ENTRY, LUA, RUN, STEP, nonce, ref, spec, starting
+from store_calls import ENGINE, ENTRY, KEY, LUA, RUN, STEP, nonce, ref, spec, starting
 from store_model import Model
 
 from engine.run.states import FINAL_RUN
@@ -327,8 +327,8 @@ class Walk:
         """Let time pass, and let the steward or a keeper act."""
         self.box.pass_time(self.dice.choice((1_000, 6_000, 11_000)))
         which = self.dice.choice(("expire", "fire", "repeat", "renew", "all"))
-        leases = [Lease(RUN, a.addr, a.by) for a in self.attempts]
-        leases += [Lease(RUN, member_of(b.batch), b.by) for b in self.batches]
+        leases = [Lease(KEY, a.addr, a.by) for a in self.attempts]
+        leases += [Lease(KEY, member_of(b.batch), b.by) for b in self.batches]
         if which in ("renew", "all"):
             self.call("renew", leases)
         if which == "renew" and leases and self.dice.random() < 0.3:
@@ -361,7 +361,7 @@ class Walk:
                 case "running":
                     answer = self.store.resume(RUN)
                 case _:
-                    answer = self.store.finish(RUN, status, "no")
+                    answer = self.store.finish(RUN, 1, status, "no")
             assert answer == want, self.last()
         self.compare(model)
 

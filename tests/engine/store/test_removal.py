@@ -8,11 +8,11 @@ from store_boxes import Box
 from store_calls import begin
 
 from engine.store import redis_reads
-from engine.store.base import Start
 from engine.store.redis_reads import REMOVED_FIELDS, REMOVED_MS
 
 RUN = "R-1"
-KEY = f"swarm:s:r:{RUN}"
+KEY = "R-1:1"
+HASH = f"swarm:s:r:{KEY}"
 
 
 def fill(box: Box, chords: int) -> None:
@@ -20,26 +20,26 @@ def fill(box: Box, chords: int) -> None:
     pipe = box.client.pipeline(transaction=False)
     for number in range(chords):
         chord = f"0.k{number}"
-        pipe.hset(KEY, mapping={f"k:{chord}": "x", f"c:{chord}.0": "x"})
+        pipe.hset(HASH, mapping={f"k:{chord}": "x", f"c:{chord}.0": "x"})
         if number % 50 == 0:
-            pipe.set(f"{KEY}:l:{chord}.0", "log")
-            pipe.rpush(f"{KEY}:i:{chord}", "[]")
-            pipe.hset(f"{KEY}:k:{chord}", "0", "x")
+            pipe.set(f"{HASH}:l:{chord}.0", "log")
+            pipe.rpush(f"{HASH}:i:{chord}", "[]")
+            pipe.hset(f"{HASH}:k:{chord}", "0", "x")
     pipe.execute()
-    box.store.finish(RUN, "cancelled", "by a test")
+    box.store.finish(RUN, 1, "cancelled", "by a test")
 
 
 def test_a_large_run_is_removed_in_portions(box: Box) -> None:
     begin(box)
     fill(box, 10_000)
-    fields = box.client.hlen(KEY)
+    fields = box.client.hlen(HASH)
     before = box.store.wire.calls
-    box.store.remove(RUN)
+    box.store.remove(KEY)
     calls_made = box.store.wire.calls - before
     # A scan may return a field twice, and a few more than requested.
     assert calls_made >= fields // (2 * REMOVED_FIELDS)
-    assert box.client.keys(f"{KEY}*") == [KEY.encode()]
-    assert box.client.hget(KEY, "gone") == b"1"
+    assert box.client.keys(f"{HASH}*") == [HASH.encode()]
+    assert box.client.hget(HASH, "gone") == b"1"
     assert box.client.scard("swarm:s:removing") == 0
     assert box.store.head(RUN) is None
 
@@ -47,30 +47,33 @@ def test_a_large_run_is_removed_in_portions(box: Box) -> None:
 def test_a_portion_is_bounded_and_what_is_left_is_removed_later(box: Box) -> None:
     begin(box)
     fill(box, 10_000)
-    keys = len(box.client.keys(f"{KEY}:*"))
-    args = (RUN, REMOVED_MS, "", "0", REMOVED_FIELDS)
+    keys = len(box.client.keys(f"{HASH}:*"))
+    args = (KEY, REMOVED_MS, "", "0", REMOVED_FIELDS)
     _, cursor = box.store.wire.script("remove", *args)
-    left = len(box.client.keys(f"{KEY}:*"))
+    left = len(box.client.keys(f"{HASH}:*"))
     # What is left of it is no run already, and nothing of it is lost.
     assert cursor != b"0"
     assert keys // 2 < left
     assert box.store.head(RUN) is None
-    assert box.client.smembers("swarm:s:removing") == {RUN.encode()}
-    box.store.remove(RUN)
-    assert box.client.keys(f"{KEY}*") == [KEY.encode()]
+    assert box.client.smembers("swarm:s:removing") == {KEY.encode()}
+    box.store.remove(KEY)
+    assert box.client.keys(f"{HASH}*") == [HASH.encode()]
 
-    begin_again = calls.starting(gen=2)
-    box.client.delete(KEY)
-    assert isinstance(begin_again, Start)
-    assert box.store.start(begin_again) == "ok"
+
+def test_a_generation_begins_while_the_one_before_is_removed(box: Box) -> None:
+    begin(box)
     fill(box, 2_000)
-    box.store.wire.script("remove", *args)
-    # A generation that began now would lose what it shares names with.
-    assert box.store.start(calls.starting(gen=3)) == "cancelled"
+    box.store.wire.script("remove", KEY, REMOVED_MS, "", "0", REMOVED_FIELDS)
+    assert box.store.start(calls.starting(gen=2)) == "ok"
+    begun = box.view(RUN)
     assert box.store.finish_removals() == 1
     assert box.store.finish_removals() == 0
-    assert box.client.keys(f"{KEY}:*") == []
-    assert box.store.start(calls.starting(gen=3)) == "ok"
+    assert box.client.keys(f"{HASH}:*") == []
+    assert box.view(RUN) == begun
+    assert box.client.ttl(f"swarm:s:p:{RUN}") == -1
+    # The earlier one can't begin again, though nothing is left of it.
+    assert box.store.start(calls.starting(gen=1)) == "stale"
+    calls.check(box)
 
 
 def test_many_runs_are_removed_and_each_to_its_end(
@@ -81,15 +84,15 @@ def test_many_runs_are_removed_and_each_to_its_end(
     fill(box, 2_000)
     head = box.store.head(RUN)
     assert head is not None
-    box.store.remove_all([(RUN, head.number + 1), ("R-unknown", 3)])
+    box.store.remove_all([(KEY, head.number + 1), ("R-unknown:1", 3)])
     assert box.store.head(RUN) is not None
-    box.store.remove_all([("R-unknown", 3), (RUN, head.number)])
-    assert box.client.keys(f"{KEY}*") == [KEY.encode()]
+    box.store.remove_all([("R-unknown:1", 3), (KEY, head.number)])
+    assert box.client.keys(f"{HASH}*") == [HASH.encode()]
 
 
 def test_a_run_that_is_not_over_stays(box: Box) -> None:
     begin(box)
     head = box.store.head(RUN)
     assert head is not None
-    box.store.remove_all([(RUN, head.number)])
+    box.store.remove_all([(KEY, head.number)])
     assert box.store.head(RUN) == head

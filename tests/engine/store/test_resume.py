@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store_boxes import Box
-from store_calls import LUA, RUN, B, check, opened, ref, spec
+from store_calls import KEY, LUA, RUN, B, check, opened, ref, spec
 
 from engine.store.base import Refused
 from engine.store.redis import RedisStore
@@ -63,10 +63,10 @@ def test_a_run_that_is_over_has_no_resume_to_finish(
     paused(box)
     box.resume_cut_short(RUN)
     before = sent(box)
-    store.finish(RUN, "cancelled", "by a test")
+    store.finish(RUN, 1, "cancelled", "by a test")
     assert store.finish_resumes() == 0
     assert sent(box) == before
-    store.remove(RUN)
+    store.remove(KEY)
     assert store.finish_resumes() == 0
 
 

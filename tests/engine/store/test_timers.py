@@ -49,7 +49,7 @@ def test_a_run_that_is_over_has_no_deadline(box: Box, store: RedisStore) -> None
         assert view is not None
         assert view.timers == {("0", 0, "deadline"): box.clock.now + 60_000}
         if how == "finished":
-            store.finish(RUN, "cancelled", "no")
+            store.finish(RUN, 1, "cancelled", "no")
         else:
             store.commit(move("d"))
         view = box.view(RUN)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from store_boxes import LEASE_MS, Box
 from store_calls import (
+    KEY,
     LUA,
-    RUN,
     STEP,
     A,
     B,
@@ -43,7 +43,7 @@ def untimed(store: RedisStore) -> RedisStore:
 
 def renewed_for_an_hour(box: Box, store: RedisStore, by: str, *members: str) -> None:
     """Renew leases each few seconds as a keeper does, far beyond the attempt's timeout."""
-    leases = [Lease(RUN, member, by) for member in members or ["0"]]
+    leases = [Lease(KEY, member, by) for member in members or ["0"]]
     kept = [Renewal.KEPT] * len(leases)
     for _ in range(20):
         box.pass_time(LEASE_MS - 1_000)
@@ -56,7 +56,7 @@ def renewed_for_an_hour(box: Box, store: RedisStore, by: str, *members: str) -> 
 
 
 def found(store: RedisStore, addr: str = "0") -> Record:
-    record = store.record(RUN, addr)
+    record = store.record(KEY, addr)
     assert record is not None
     return record
 
@@ -115,4 +115,4 @@ def test_those_who_come_after_it_have_the_timeout(
     record = claim(box, "0", C).record
     assert record.deadline_ms == box.clock.now + OWN_MS
     box.pass_time(2 * OWN_MS)
-    assert store.renew([Lease(RUN, "0", C)]) == [Renewal.STALE]
+    assert store.renew([Lease(KEY, "0", C)]) == [Renewal.STALE]

@@ -177,7 +177,7 @@ def test_a_run_keeps_its_keys_while_an_entry_of_it_is_not_archived(rig: Rig) -> 
 
         def _retire(self, changes: RowChanges, results: dict[str, Result]) -> None:
             if not kept:
-                number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}", "n", 1)
+                number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}:1", "n", 1)
                 late = (
                     "r",
                     run.pk,
@@ -207,7 +207,7 @@ def test_a_run_cancelled_in_its_row_keeps_its_keys_until_the_journal_has_its_end
     archiver.turn()
     assert rig.store.head(run.pk) is not None
 
-    rig.store.finish(run.pk, "cancelled", "no longer wanted")
+    rig.store.finish(run.pk, 1, "cancelled", "no longer wanted")
     archiver.turn()
     assert rig.store.head(run.pk) is None
 
@@ -270,7 +270,7 @@ def test_what_was_used_before_a_cancel_is_counted_however_late_it_is_archived(
     made = program(seq(step(), step()))
     run = launch(rig.store, Launch(made, {"n": 1}))
     rig.work_off(most=1, steps=1)
-    rig.store.finish(run.pk, "cancelled", "no longer wanted")
+    rig.store.finish(run.pk, 1, "cancelled", "no longer wanted")
     Run.objects.filter(pk=run.pk).update(status="cancelled")
     Archiver(rig.store).turn()
     run.refresh_from_db()
@@ -285,7 +285,7 @@ def test_output_is_found_by_its_mark(rig: Rig) -> None:
             ["checkpoint", "/"],
         ]
     }
-    number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}", "n", 1)
+    number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}:1", "n", 1)
     entry = ("r", run.pk, "g", 1, "n", number, "e", orjson.dumps(wire))
     rig.store.wire.call("XADD", f"{STATE}j", "*", *entry)
     Archiver(rig.store).turn()
@@ -464,7 +464,7 @@ def test_an_end_closes_what_is_in_the_database_alone_and_old_numbers_are_passed_
 ) -> None:
     run = rig.launch(seq(step()))
     archiver = Archiver(rig.store)
-    number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}", "n", 1)
+    number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}:1", "n", 1)
     for place in ("/x", "/y"):
         # The second has the number of the first: it is archived already.
         begun = orjson.dumps({"e": [["pending", place, "echo"], ["started", place, 1]]})
@@ -474,7 +474,7 @@ def test_an_end_closes_what_is_in_the_database_alone_and_old_numbers_are_passed_
     found = Step.objects.filter(run=run, status="running")
     assert [row.place for row in found] == ["/x"]
 
-    rig.store.finish(run.pk, "cancelled", "no longer wanted")
+    rig.store.finish(run.pk, 1, "cancelled", "no longer wanted")
     archiver.turn()
 
     run.refresh_from_db()

@@ -101,7 +101,9 @@ def test_who_follows_a_run_passes_over_what_is_no_entry(rig: Rig) -> None:
 
 def test_the_reason_of_an_end_is_always_json(rig: Rig) -> None:
     run = rig.launch(seq(step()))
-    rig.store.finish(run.pk, "cancelled", 'tab\t, "quote", \x1b[2J, half \ud800\nline')
+    rig.store.finish(
+        run.pk, 1, "cancelled", 'tab\t, "quote", \x1b[2J, half \ud800\nline'
+    )
     Archiver(rig.store).turn()
     run.refresh_from_db()
     assert run.status == "cancelled"
@@ -124,7 +126,7 @@ def test_a_run_whose_last_entry_is_set_aside_ends_and_its_keys_go_away(
     if status == "done":
         rig.work_off()
     else:
-        rig.store.finish(run.pk, status, "why")
+        rig.store.finish(run.pk, 1, status, "why")
     spoil_last(rig, run.pk, b"{")
     Archiver(rig.store).turn()
     run.refresh_from_db()
@@ -140,7 +142,7 @@ def test_what_is_reported_or_set_aside_after_an_end_does_not_keep_the_keys(
     for content in (b'{"e":[["run_resumed"]]}', b"{"):
         run = rig.launch(seq(step()))
         rig.work_off()
-        number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}", "n", 1)
+        number = rig.store.wire.call("HINCRBY", f"{STATE}r:{run.pk}:1", "n", 1)
         archiver = Archiver(rig.store)
         archiver.turn()
         run.refresh_from_db()

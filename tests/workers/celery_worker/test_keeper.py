@@ -58,7 +58,7 @@ def test_a_report_that_redis_refuses_for_good_does_not_delay_the_next(
 ) -> None:
     table, good = ClaimTable(), claimed(store)
     bad = Ref("R-bad", 1, ROOT)
-    store.wire.call("SET", f"{STATE}r:{bad.run}", "not a hash")
+    store.wire.call("SET", f"{STATE}r:{bad.key}", "not a hash")
     children = [late_child(table, 0, bad), late_child(table, 1, good)]
     keeper = Keeper(store, table, lambda: children, lambda: False)
     try:

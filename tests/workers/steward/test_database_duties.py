@@ -223,7 +223,7 @@ def test_a_run_without_its_keys_is_interrupted_once_its_journal_is_read(
     for run in (gone, alive):
         begun_long_ago(run)
     bookkeeper = bookkeeper_of(rig)
-    rig.store.wire.call("DEL", f"{STATE}r:{gone.pk}")
+    rig.store.wire.call("DEL", f"{STATE}r:{gone.pk}:1")
 
     # Its end may be what is not archived yet.
     bookkeeper.find_interrupted()
@@ -248,10 +248,10 @@ def test_an_end_far_behind_in_the_journal_is_waited_for(
     made.archiver.turn()
     others = [rig.launch(seq(step())) for _ in range(4)]
     if not hurried:
-        rig.store.finish(gone.pk, "cancelled", "by a test")
+        rig.store.finish(gone.pk, 1, "cancelled", "by a test")
     for run in others:
-        rig.store.finish(run.pk, "cancelled", "by a test")
-    rig.store.wire.call("DEL", f"{STATE}r:{gone.pk}")
+        rig.store.finish(run.pk, 1, "cancelled", "by a test")
+    rig.store.wire.call("DEL", f"{STATE}r:{gone.pk}:1")
     if hurried:
         # No time to look at all of it, in which it might be.
         monkeypatch.setattr(archive_module, "TURN_S", -1.0)
@@ -275,7 +275,7 @@ def test_a_slow_scan_of_open_runs_continues_where_it_ended(
     made.archiver.turn()
     for run in runs:
         begun_long_ago(run)
-        rig.store.wire.call("DEL", f"{STATE}r:{run.pk}")
+        rig.store.wire.call("DEL", f"{STATE}r:{run.pk}:1")
     monkeypatch.setattr(books, "TURN_S", -1.0)
     for done in (1, 2, 3):
         made.find_interrupted()
@@ -297,7 +297,7 @@ def test_lost_runs_are_found_among_more_open_ones_than_one_page_has(rig: Rig) ->
     Run.objects.bulk_create(runs)
     oldest, *alive, newest = runs
     rig.store.wire.pipeline(
-        [("HSET", f"{STATE}r:{run.pk}", "status", "running", "gen", 1, "n", 1)
+        [("HSET", f"{STATE}r:{run.pk}:1", "status", "running", "n", 1)
          for run in alive]
     )  # fmt: skip
     bookkeeper = bookkeeper_of(rig)

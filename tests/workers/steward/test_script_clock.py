@@ -72,7 +72,7 @@ def status(store: RedisStore, ref: Ref) -> str:
 def waiting(store: RedisStore) -> Ref:
     """Start a run whose first step failed and is to be tried again after WAIT_S."""
     ref = claimed(store)
-    record = store.record(ref.run, ref.addr)
+    record = store.record(ref.key, ref.addr)
     assert record is not None
     pending = Pending(record.frames, QUEUE, record.place, 60_000)
     delay = round(WAIT_S * 1000)
@@ -93,7 +93,7 @@ def waiting(store: RedisStore) -> Ref:
 
 
 def is_waiting(store: RedisStore, ref: Ref) -> bool:
-    record = store.record(ref.run, ref.addr)
+    record = store.record(ref.key, ref.addr)
     assert record is not None
     return record.state is ChainState.WAITING
 

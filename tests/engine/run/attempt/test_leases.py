@@ -172,7 +172,7 @@ def test_a_promoted_lane_whose_run_is_cancelled_ends_the_batch(
 ) -> None:
     def script(call: Any) -> Any:
         if call.place.endswith("children/1"):
-            made.store.finish("R-1", "cancelled", "by a test")
+            made.store.finish("R-1", 1, "cancelled", "by a test")
         return call.input
 
     made = swarm_simulator(agents := spawners(script))

@@ -55,11 +55,12 @@ def loaded(
         name = f"R-{number}"
         made.launch(program(flow), ctx, name)
         made.run(name)
-        head, record = made.store.head(name), made.store.record(name, ROOT)
+        ref = Ref(name, 1, ROOT)
+        head, record = made.store.head(name), made.store.record(ref.key, ROOT)
         assert head is not None
         assert record is not None
-        prepared = loader.prepared(name, head.program_id)
-        chain = loader.chain(Ref(name, 1, ROOT), prepared, record)
+        prepared = loader.prepared(ref.key, head.program_id)
+        chain = loader.chain(ref, prepared, record)
         found.append(chain.doc.value)
     return loader, found
 

@@ -213,7 +213,7 @@ def test_a_big_fanout_shares_its_base_and_is_stored_by_reference(
     assert isinstance(final["out"], Lanes)
     assert len(final["out"]) == 5_000
     assert all(lane["big"] is final["out"][0]["big"] for lane in final["out"])
-    record = made.store.record("R-1", "0")
+    record = made.store.record("R-1:1", "0")
     assert record is not None
     assert record.loglen < 200
 
@@ -277,11 +277,11 @@ def test_programs_bases_and_chords_are_read_once(
     swarm_simulator: MakeSimulator,
 ) -> None:
     made = ended(swarm_simulator, fanout(lit([1, 2]), INC))
-    head, record = made.store.head("R-1"), made.store.record("R-1", "0")
+    head, record = made.store.head("R-1"), made.store.record("R-1:1", "0")
     assert head is not None
     assert record is not None
     loader, reads = Loader(made.store), []
-    chord = next(k for k in ("0.k0", "0.k1") if made.store.chord("R-1", k))
+    chord = next(k for k in ("0.k0", "0.k1") if made.store.chord("R-1:1", k))
     for name in ("base", "chord"):
         inner = getattr(made.store, name)
 
@@ -291,27 +291,27 @@ def test_programs_bases_and_chords_are_read_once(
 
         setattr(made.store, name, counted)
     for _ in range(3):
-        prepared = loader.prepared("R-1", head.program_id)
+        prepared = loader.prepared("R-1:1", head.program_id)
         loader.chain(Ref("R-1", 1, "0"), prepared, record)
-        loader.spec("R-1", 1, chord)
+        loader.spec("R-1:1", chord)
     # A program is a blob as a base is.
     assert sorted(reads) == sorted({head.program_id, record.base_id, chord})
 
 
 def test_a_run_that_is_gone_has_vanished(swarm_simulator: MakeSimulator) -> None:
     made = ended(swarm_simulator, INC)
-    head, record = made.store.head("R-1"), made.store.record("R-1", "0")
+    head, record = made.store.head("R-1"), made.store.record("R-1:1", "0")
     assert head is not None
     assert record is not None
-    prepared = Loader(made.store).prepared("R-1", head.program_id)
-    made.store.remove("R-1")
+    prepared = Loader(made.store).prepared("R-1:1", head.program_id)
+    made.store.remove("R-1:1")
     loader = Loader(made.store)
     with pytest.raises(Vanished):
         loader.chain(Ref("R-1", 1, "0"), prepared, record)
     with pytest.raises(Vanished):
-        loader.prepared("R-1", head.program_id)
+        loader.prepared("R-1:1", head.program_id)
     with pytest.raises(Vanished):
-        loader.spec("R-1", 1, "0.k1")
+        loader.spec("R-1:1", "0.k1")
 
 
 def test_an_entry_is_one_json_object(swarm_simulator: MakeSimulator) -> None:

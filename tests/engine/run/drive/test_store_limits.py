@@ -47,7 +47,7 @@ def test_a_chain_waits_for_room_to_open_its_fanout(
         audit(box, "R-1")
     assert len(agents["quick"].calls) == 1
     # It has waited often, of which the journal has nothing and each worker's log a line.
-    record = box.store.record("R-1", "0")
+    record = box.store.record("R-1:1", "0")
     assert record is not None
     assert record.seq >= 8
     kinds = [event[0] for event in made.events()]
@@ -74,19 +74,19 @@ def test_items_of_a_chord_that_does_not_open_take_no_room(box: Box) -> None:
         box.fill(room=24 * len(page))
         with pytest.raises(StoreFull):
             open_chord(box.store, opening, pages)
-        assert box.client.keys("swarm:s:r:R-1:[iu]*") == []
+        assert box.client.keys("swarm:s:r:R-1:1:[iu]*") == []
     box.make_room()
     assert open_chord(box.store, opening, pages) == Moved()
-    assert box.store.items("R-1", calls.CHORD, 31) == page
+    assert box.store.items("R-1:1", calls.CHORD, 31) == page
 
 
 def test_items_of_a_chord_that_may_not_open_go_away(box: Box) -> None:
     begin(box)
-    box.store.finish("R-1", "cancelled", "by a test")
+    box.store.finish("R-1", 1, "cancelled", "by a test")
     page = orjson.dumps(["x" * 6_000] * ITEM_PAGE)
     opening = calls.opening(pages=[])
     assert open_chord(box.store, opening, [page]) == Refused("over")
-    assert box.store.items("R-1", f"{calls.CHORD}:{calls.A}", 0) == b"[]"
+    assert box.store.items("R-1:1", f"{calls.CHORD}:{calls.A}", 0) == b"[]"
 
 
 def test_a_chain_that_waits_tries_again_less_and_less_often(
@@ -123,7 +123,7 @@ def test_a_loop_that_folds_its_ctx_keeps_one_base(box: Box) -> None:
 
 def bases(box: Box) -> int:
     """Return the number of stored bases of the run under test."""
-    return int(box.client.hlen("swarm:s:r:R-1:b")) - 1
+    return int(box.client.hlen("swarm:s:r:R-1:1:b")) - 1
 
 
 def stubborn(box: Box, agents: Any, policy: Retry, **options: Any) -> Simulator:
@@ -190,7 +190,7 @@ def chords_kept(box: Box) -> tuple[int, int, int]:
     """
     view = box.view("R-1")
     assert view is not None
-    keys = box.client.keys("swarm:s:r:R-1*")
+    keys = box.client.keys("swarm:s:r:R-1:1*")
     of_chords = [key for key in keys if b":i:" in key or b":k:" in key]
     logs = [key for key in keys if b":l:" in key]
     return (
@@ -287,10 +287,10 @@ def test_an_unreferenced_chord_is_dropped_and_its_losers_stay_out(
     assert isinstance(store.commit(move), Moved)
     # Sent again after a lost reply it drops nothing more.
     assert isinstance(store.commit(move), Moved)
-    assert store.chord("R-1", calls.CHORD) is None
-    assert store.items("R-1", calls.CHORD, 0) == b"[]"
-    assert store.results("R-1", calls.CHORD, 0, 2) == {}
-    assert store.decided("R-1", calls.CHORD) == (None if join == "all" else "0")
+    assert store.chord("R-1:1", calls.CHORD) is None
+    assert store.items("R-1:1", calls.CHORD, 0) == b"[]"
+    assert store.results("R-1:1", calls.CHORD, 0, 2) == {}
+    assert store.decided("R-1:1", calls.CHORD) == (None if join == "all" else "0")
     late = store.claim(calls.ref(f"{calls.CHORD}.1"), calls.C, calls.LUA)
     assert late == Refused("gone" if join == "all" else "closed")
     view = box.view("R-1")

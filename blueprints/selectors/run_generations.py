@@ -1,0 +1,41 @@
+"""Read the generations of runs: the newest is in the run's row, the others have their own."""
+
+from collections.abc import Collection, Iterator
+from typing import Any, TypeAlias
+
+from django.db.models import QuerySet
+
+from blueprints.models import Run, RunGeneration
+
+GenerationKey: TypeAlias = tuple[str, int]
+"""The id of a run and the number of a generation."""
+
+
+def run_generations(run: Run) -> list[Run | RunGeneration]:
+    """Return the rows of a run's generations, oldest first, without large fields."""
+    earlier = run.generations.defer("ctx", "result").order_by("generation")
+    return [*earlier, run]
+
+
+def generation_rows(
+    keys: Collection[GenerationKey], *columns: str, runs: QuerySet[Run] | None = None
+) -> Iterator[tuple[GenerationKey, Run | RunGeneration, tuple[Any, ...]]]:
+    """Yield key, row (with its primary key only) and columns of generations.
+
+    `runs` may be a query that locks the rows of the runs.
+    """
+    left = set(keys)
+    names = {run for run, _ in left}
+    found = (Run.objects if runs is None else runs).filter(pk__in=names).order_by("pk")
+    for pk, number, *values in found.values_list("pk", "generation", *columns):
+        if (pk, number) in left:
+            left.discard((pk, number))
+            yield (pk, number), Run(pk=pk), tuple(values)
+    if not left:
+        return
+    earlier = RunGeneration.objects.filter(run_id__in={run for run, _ in left})
+    for pk, run, number, *values in earlier.values_list(
+        "pk", "run_id", "generation", *columns
+    ):
+        if (run, number) in left:
+            yield (run, number), RunGeneration(pk=pk), tuple(values)
