@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store_boxes import Box
-from store_calls import LUA, RUN, A, begin, move, starting
+from store_calls import KEY, LUA, A, begin, move, starting
 
 from engine.store.base import Ref
 from engine.store.redis import RedisStore
@@ -34,10 +34,10 @@ def test_retries_alone_are_fired_while_no_steward_leads(
 
     store.elect("a steward", 60_000)
     assert not store.fire_unled()
-    assert store.record(RUN, "0").state == "w"  # type: ignore[union-attr]
+    assert store.record(KEY, "0").state == "w"  # type: ignore[union-attr]
     store.abdicate("a steward")
     assert store.fire_unled()
-    assert store.record(RUN, "0").state == "p"  # type: ignore[union-attr]
+    assert store.record(KEY, "0").state == "p"  # type: ignore[union-attr]
     assert store.head("R-late").status == "running"  # type: ignore[union-attr]
 
 
