@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store_boxes import Box
-from store_calls import KEY, LUA, A, begin, move, starting
+from store_calls import KEY, LUA, RUN, A, begin, move, starting
 
 from engine.store.base import Ref
 from engine.store.redis import RedisStore
