@@ -65,7 +65,7 @@ def build_program(view: View) -> Program:
     }
     return Program(
         blueprint_id=blueprint.id,
-        flow_json=view.flow_json,
+        flow_json=view.root.node,
         agents=agents,
         default_init_ctx=blueprint.default_init_ctx,
         run_deadline_s=blueprint.metadata.default_run_ttl_secs,

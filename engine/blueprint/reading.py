@@ -6,7 +6,7 @@ No part of the document is run or imported here: its author may be anyone.
 import ast
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from engine.blueprint.analysis.flow_walk import (
     START,
+    Spot,
     agents_named_in,
     keys_of,
     path_texts,
     paths_written_in,
-    walk_nodes,
 )
 from engine.blueprint.analysis.source_places import SourcePlaces, agent_field
 from engine.blueprint.analysis.view import LintOptions, View
@@ -44,12 +44,11 @@ from engine.flow import (
     load_json,
     parse_expr,
     parse_node,
-    read_expr,
-    read_node,
 )
 from engine.flow.json_text import MAX_DEPTH, Json, find_fault
 from engine.flow.nodes import Node, Seq
 from engine.flow.origins import Origins
+from engine.flow.path import read_path
 
 _PARSE_ERROR: Final = re.compile(
     r'parse error at \$((?:[^\s"]|"(?:[^"\\]|\\.)*")*): (.*)', re.DOTALL
@@ -94,13 +93,13 @@ def read_blueprint(
         found = read_errors(error, Blueprint, "$")
         raise BlueprintInvalid([*found, *_faults_beside(document)]) from None
     origins = Origins()
-    flow, faults = _read_flow(blueprint, origins)
+    flow, root, faults = _read_flow(blueprint, origins)
     places = SourcePlaces(document, flow, origins)
     found = [_moved(one, places) for one in faults]
     return View(
         document,
         blueprint,
-        flow,
+        root,
         places,
         faults=(*found, *_check_limits(blueprint)),
         kinds=None if kinds is None else frozenset(kinds),
@@ -149,20 +148,27 @@ def _check_version(document: Json) -> Iterator[Diagnostic]:
         yield Diagnostic(place, kind, message, hint)
 
 
-def _read_flow(blueprint: Blueprint, origins: Origins) -> tuple[Node, list[Diagnostic]]:
-    """Return the parsed flow and its faults; with a fault the flow may be another one."""
+def _read_flow(
+    blueprint: Blueprint, origins: Origins
+) -> tuple[Node, Spot, list[Diagnostic]]:
+    """Return the parsed flow, its root in its normal form, and its faults.
+
+    With a fault the flow may be another one.
+    """
     try:
         node = parse_node(blueprint.flow, blueprint.dialect, origins)
     except FlowError:
-        return NOTHING, _flow_findings(blueprint.flow, blueprint.dialect)
-    written = node.to_json()
+        nothing = Spot(START, NOTHING.to_json())
+        return NOTHING, nothing, _flow_findings(blueprint.flow, blueprint.dialect)
+    root = Spot(START, node.to_json())
     found: list[Diagnostic] = []
     if blueprint.dialect == "flow.ir":
-        found += first_of(_arrays_for_objects(blueprint.flow, written))
+        found += first_of(_arrays_for_objects(blueprint.flow, root.node))
+    paths = [text for spot in root.walk() for text in path_texts(spot)]
     if not found:
-        texts = (text for spot in walk_nodes(written) for text in path_texts(spot))
-        found += first_of(_long_paths(texts))
-    return node, found + list(_unwritable(written, blueprint.dialect, START, read_node))
+        found += first_of(_long_paths(paths))
+    found += _unwritable(root.node, paths, blueprint.dialect, START)
+    return node, root, found
 
 
 def _faults_beside(document: Json) -> list[Diagnostic]:
@@ -252,8 +258,9 @@ def _check_key(place: str, key: Json, dialect: Dialect) -> Iterator[Diagnostic]:
         yield _flow_finding(error, key, place)
         return
     written = expr.to_json()
-    yield from _long_paths(paths_written_in(place, written))
-    yield from _unwritable(written, dialect, place, read_expr)
+    paths = list(paths_written_in(place, written))
+    yield from _long_paths(paths)
+    yield from _unwritable(written, paths, dialect, place)
 
 
 def _flow_finding(error: FlowError, value: Json, start: str) -> Diagnostic:
@@ -311,24 +318,25 @@ def _tree_of(text: str) -> Json:
 
 
 def _unwritable(
-    written: Json, dialect: Dialect, start: str, read: Callable[[Json, Dialect], object]
+    written: Json, paths: Iterable[tuple[str, str]], dialect: Dialect, start: str
 ) -> Iterator[Diagnostic]:
     """Yield a finding if a worker could not read the stored form of a program.
 
     In `flow.ir` there are keys that the canonical form of a path can't contain, and
     expressions as text become deeper when they are stored.
     """
-    try:
-        read(written, dialect)
-    except FlowError as error:
-        found = _PARSE_ERROR.fullmatch(str(error))
-        place = f"{start}{found[1]}" if found else start
-        message = str(error) if found is None else found[2]
+    fault = find_fault(written)
+    if fault is not None:
         hint = "use fewer levels of nodes and expressions"
-        if _PATH_ERROR in message:
+        yield Diagnostic(start + fault[0][1:], "invalid-flow", fault[1], hint)
+    for place, text in paths if fault is None else ():
+        try:
+            read_path(text, dialect)
+        except FlowError:
             message = 'a key of the path contains both "]" and a quotation mark'
             hint = "such a key can't be written between brackets; rename it"
-        yield Diagnostic(place, "invalid-flow", message, hint)
+            yield Diagnostic(place, "invalid-flow", message, hint)
+            return
 
 
 def _halt_without_path(value: Json, inner: str, place: str) -> Diagnostic | None:

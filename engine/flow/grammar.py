@@ -83,6 +83,16 @@ class Word:
     dialect: Dialect = "flow.ir"
     near: Mapping[str, str] = field(default_factory=dict)
     """Words that authors write by mistake as fields, with what to write instead."""
+    names: frozenset[str] = field(init=False, repr=False)
+    """The names of all fields."""
+    required: frozenset[str] = field(init=False, repr=False)
+    """The names of the fields that are not optional."""
+
+    def __post_init__(self) -> None:
+        """Note the names of the fields."""
+        needed = (one.name for one in self.fields if not one.optional)
+        object.__setattr__(self, "names", frozenset(one.name for one in self.fields))
+        object.__setattr__(self, "required", frozenset(needed))
 
     def in_dialect(self, dialect: Dialect) -> "Word":
         """Return the word with the fields that a dialect has."""

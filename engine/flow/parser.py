@@ -93,10 +93,10 @@ class StoredReader:
         found: list[Any] = []
         for field in word.fields:
             part = value.get(field.name)
-            at = f"{place}.{field.name}"
-            if field.name not in value or (part is None and field.nullable):
+            if part is None and (field.nullable or field.name not in value):
                 found.append(None)
                 continue
+            at = f"{place}.{field.name}"
             if field.needs and value.get(field.needs) is None:
                 raise parse_error(at, f"'{field.name}' needs '{field.needs}' beside it")
             try:
@@ -167,8 +167,9 @@ def read_tag(value: Json, place: str, vocabulary: Vocabulary) -> Word:
     Raises ParseError, with a hint where a word or field belongs to the dialect `swarm`.
     """
     word = read_word(value, place, vocabulary)
-    for fault in field_faults(word, value, place, vocabulary):
-        raise fault
+    if value.keys() - word.names != {vocabulary.tag} or word.required - value.keys():
+        for fault in field_faults(word, value, place, vocabulary):
+            raise fault
     return word
 
 

@@ -1,7 +1,6 @@
 """What nodes and expressions share: the grammar says how they are written as JSON."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import Any, ClassVar, Final, Literal, assert_never
 
 from engine.flow.errors import place_step
@@ -19,10 +18,12 @@ class Part:
 
     __slots__ = ()
     TAG: ClassVar[Literal["kind", "op"]]
+    __match_args__: ClassVar[tuple[str, ...]]
 
     def field_values(self) -> list[Any]:
         """Return the values of the word's fields, None for absent ones."""
-        names = [one.name for one in fields(self)]  # type: ignore[arg-type]
+        # Those of a dataclass, in the order of its fields.
+        names = self.__match_args__
         return [getattr(self, name) for name in names if name != self.TAG]
 
     def inside(self) -> Iterator[tuple[str, "Part"]]:

@@ -8,6 +8,7 @@ identifier.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, cast
 
 from engine.flow.errors import (
@@ -44,6 +45,7 @@ _SWARM_SEGMENT = re.compile(
     re.DOTALL,
 )
 _IDENTIFIER = re.compile(IDENTIFIER)
+_LONGEST_CACHED = 256
 _OLD_PLAIN = re.compile(r"[^.\[]+")
 # Written at a path, it removes what is there.
 _REMOVED: Final[Json] = object()
@@ -175,6 +177,13 @@ def disown(value: Json, owned: dict[int, Json]) -> None:
 
 def parse_path(text: str, dialect: Dialect = "flow.ir") -> Path:
     """Read a path as an author writes it; raises InvalidPath with text and reason."""
+    # A Blueprint names most of its paths again and again.
+    if isinstance(text, str) and len(text) <= _LONGEST_CACHED:
+        return _cached_path(text, dialect)
+    return _parsed(text, dialect)
+
+
+def _parsed(text: str, dialect: Dialect) -> Path:
     if dialect == "flow.ir":
         root, rest = _rooted(text)
         return Path(root, tuple(_old_keys(text, rest, indexed=False)))
@@ -189,6 +198,9 @@ def parse_path(text: str, dialect: Dialect = "flow.ir") -> Path:
             end = rest.rindex(".", 0, end)
         raise _malformed(text, why_no_swarm_segment(rest, end))
     return swarm_path(keys)
+
+
+_cached_path = lru_cache(4096)(_parsed)
 
 
 def read_path(text: str, dialect: Dialect = "flow.ir") -> Path:

@@ -12,7 +12,6 @@ from engine.blueprint.analysis.flow_walk import (
     Spot,
     is_at_or_below,
     prefixes_of,
-    writes_of,
 )
 from engine.blueprint.analysis.verdict_tests import MOST_PAIRS
 from engine.blueprint.analysis.written_paths import WrittenPaths
@@ -69,7 +68,7 @@ def _writes_of_any(
         for above in prefixes_of(keys):
             below.setdefault(above, []).append(keys)
     for spot in spots:
-        for place, target in writes_of(spot):
+        for place, target in spot.writes:
             for above in prefixes_of(target):
                 if above == target:
                     found = below.get(target, [])

@@ -5,7 +5,7 @@ anything when a round begins, and is what the body gives when the `cond` is aske
 """
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -14,14 +14,9 @@ from engine.blueprint.analysis.flow_walk import (
     Keys,
     PathRead,
     Spot,
-    children_of,
-    deletes_of,
     keys_of,
     paths_in,
-    reads_of,
     walk_expr,
-    walk_nodes,
-    writes_of,
 )
 from engine.blueprint.analysis.shapes import (
     ANY,
@@ -84,9 +79,8 @@ class FlowShapes:
 
 def needed_paths(spot: Spot) -> Iterator[PathRead]:
     """Yield each path that is of use to a node only if something is there."""
-    for place, expr in reads_of(spot):
-        yield from paths_in(place, expr)
-    for _, keys in deletes_of(spot):
+    yield from spot.path_reads
+    for _, keys in spot.deletes:
         yield PathRead(spot.place, keys, optional=False)
 
 
@@ -102,7 +96,7 @@ def find_shapes(
     """
     tiers = [tier for tier in (init, launch) if tier is not None]
     is_known = all(isinstance(tier, dict) for tier in tiers) and all(
-        keys for spot in walk_nodes(root.node) for _, keys in writes_of(spot)
+        keys for spot in root.walk() for _, keys in spot.writes
     )
     walker = _Walker(answers, is_open=init is None, is_known=is_known)
     begin = {
@@ -127,11 +121,12 @@ class _Walker:
 
     def run(self, spot: Spot, state: State) -> None:
         """Carry the state over a node."""
-        later = f"{spot.place}.{_READ_LATER.get(spot.kind, '')}"
-        for place, expr in reads_of(spot):
-            if place != later:
-                self._note(paths_in(place, expr), state)
-        below = children_of(spot)
+        reads: Iterable[PathRead] = spot.path_reads
+        if spot.kind in _READ_LATER:
+            later = f"{spot.place}.{_READ_LATER[spot.kind]}"
+            reads = (one for one in reads if not one.place.startswith(later))
+        self._note(reads, state)
+        below = spot.children
         match spot.kind:
             case "step" | "assign" | "let":
                 self._write(spot, state, self._result(spot, state))
@@ -176,7 +171,7 @@ class _Walker:
         _join(state, {}, later.maps[0])
         self.found.conds[spot.place] = either(first, self._give(cond, state))
 
-    def _try(self, spot: Spot, below: list[Spot], state: State) -> None:
+    def _try(self, spot: Spot, below: Sequence[Spot], state: State) -> None:
         body, catch = self._arm(below[0], state), state.new_child()
         is_text = spot.node.get("err_as", "text") == "text"
         self._write(spot, catch, of_type("string" if is_text else "object"))
@@ -200,7 +195,7 @@ class _Walker:
         self._write(spot, state, result, field=".out")
 
     def _write(self, spot: Spot, state: State, shape: Shape, field: str = "") -> None:
-        for place, keys in writes_of(spot):
+        for place, keys in spot.writes:
             if keys and place.endswith(field):
                 before = state.get(str(keys[0]), NOTHING)
                 state[str(keys[0])] = self._written(before, keys[1:], shape)
@@ -217,7 +212,7 @@ class _Walker:
         return with_part(before, rest, value, new=new)
 
     def _note(
-        self, reads: Iterator[PathRead], state: State, *, first_round: bool = False
+        self, reads: Iterable[PathRead], state: State, *, first_round: bool = False
     ) -> None:
         """Note the reads of paths where nothing can be."""
         for read in reads:
@@ -297,11 +292,11 @@ def _writes_below(body: Spot) -> Iterator[Keys]:
     waiting = [body]
     while waiting:
         spot = waiting.pop()
-        for place, keys in writes_of(spot):
+        for place, keys in spot.writes:
             if not (spot.kind == "fanout" and place.endswith(".bind")):
                 yield keys
         if spot.kind != "fanout":
-            waiting.extend(children_of(spot))
+            waiting.extend(spot.children)
 
 
 def _sure_reads(place: str, cond: Json) -> Iterator[PathRead]:

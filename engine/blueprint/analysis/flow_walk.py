@@ -6,6 +6,7 @@ and a new node kind or operator of the language needs no change here.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeAlias
 
 from engine.flow import FlowError, evaluate_expr, read_expr
@@ -39,42 +40,129 @@ UNKNOWN: Final = object()
 """The value `constant_of` returns for an expression that depends on the run."""
 # Loops and functions may be constant as well, but evaluating them may take long.
 _VARIABLE: Final = frozenset({"path", "call_extern", *BINDING, *FUNCTIONS})
-_TYPES: Final[Mapping[str, Mapping[str, FieldType]]] = {
-    word.name: {field.name: field.type for field in word.fields} for word in OPS
+# The fields of each operator that are paths.
+_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
+    word.name: tuple(field.name for field in word.fields if field.type == "path")
+    for word in OPS
+}
+# The fields of each operator that are its arguments; texts, paths and values are none.
+_ARGUMENTS: Final[Mapping[str, tuple[tuple[str, FieldType], ...]]] = {
+    word.name: tuple(
+        (field.name, field.type)
+        for field in word.fields
+        if field.type in ("expression", "expressions", "object of expressions")
+    )
+    for word in OPS
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
+class PathRead:
+    """A path that an expression reads; `optional` if it may be absent."""
+
+    place: str
+    keys: Keys
+    optional: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Spot:
-    """A node at its place; `arm` is the field of the parent that has it."""
+    """A node at its place; `arm` is the field of the parent that has it.
+
+    What a check reads of the node is found once for all checks.
+    """
 
     place: str
     node: dict[str, Json]
     parent: "Spot | None" = None
     arm: str = ""
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """The node's kind."""
         return str(self.node["kind"])
 
-    def ancestors(self) -> Iterator["Spot"]:
+    @cached_property
+    def children(self) -> "tuple[Spot, ...]":
+        """The nodes directly inside."""
+        node, place = self.node, self.place
+        below = [
+            Spot(f"{place}.{key}", node[key], self, key)
+            for key in CHILD_KEYS
+            if key in node
+        ]
+        for number, child in enumerate(node.get("children", ())):
+            below.append(Spot(f"{place}.children[{number}]", child, self, "children"))
+        return tuple(below)
+
+    @cached_property
+    def reads(self) -> tuple[tuple[str, Json], ...]:
+        """The place and the expression of each field that is read."""
+        targets = TARGETS.get(self.kind, ())
+        return tuple(
+            (f"{self.place}.{field}", value)
+            for field, value in self.node.items()
+            if field not in targets and isinstance(value, dict) and "op" in value
+        )
+
+    @cached_property
+    def path_reads(self) -> tuple[PathRead, ...]:
+        """Each path of the Ctx that the expressions read."""
+        return tuple(
+            read for place, expr in self.reads for read in paths_in(place, expr)
+        )
+
+    @cached_property
+    def targets(self) -> tuple[tuple[str, Json], ...]:
+        """The place and the expression of each field that is written to."""
+        found: list[tuple[str, Json]] = []
+        for field in TARGETS.get(self.kind, ()):
+            value = self.node.get(field)
+            if isinstance(value, str):
+                # A `let` names its path without an expression around it.
+                value = {"op": "path", "at": value}
+            if value is not None:
+                found.append((f"{self.place}.{field}", value))
+        return tuple(found)
+
+    @cached_property
+    def writes(self) -> tuple[tuple[str, Keys], ...]:
+        """The place and the keys of each path that the node writes to."""
+        return tuple(
+            (place, keys_of(target["at"]))
+            for place, target in self.targets
+            if target["op"] == "path"
+        )
+
+    @cached_property
+    def deletes(self) -> tuple[tuple[str, Keys], ...]:
+        """The place and the keys of each path that the node removes."""
+        return tuple(
+            (f"{self.place}.{field}", keys_of(self.node[field]))
+            for field in _DELETED.get(self.kind, ())
+        )
+
+    def ancestors(self) -> "Iterator[Spot]":
         """Yield this spot and those above it, the root last."""
         spot: Spot | None = self
         while spot is not None:
             yield spot
             spot = spot.parent
 
+    def walk(self) -> "list[Spot]":
+        """Return this spot and those below it, in the order of the document."""
+        found: list[Spot] = []
+        waiting = [self]
+        while waiting:
+            spot = waiting.pop()
+            found.append(spot)
+            waiting.extend(reversed(spot.children))
+        return found
+
 
 def walk_nodes(flow: Json) -> list[Spot]:
     """Return every node of a well-formed flow in the order of the document."""
-    found: list[Spot] = []
-    waiting = [Spot(START, flow)]
-    while waiting:
-        spot = waiting.pop()
-        found.append(spot)
-        waiting.extend(reversed(children_of(spot)))
-    return found
+    return Spot(START, flow).walk()
 
 
 def agents_named_in(flow: Json, field: str) -> Iterator[tuple[str, str]]:
@@ -96,54 +184,9 @@ def agents_named_in(flow: Json, field: str) -> Iterator[tuple[str, str]]:
         waiting.extend(reversed(below))
 
 
-def children_of(spot: Spot) -> list[Spot]:
-    """Return the child nodes of a node."""
-    node, place = spot.node, spot.place
-    below = [
-        Spot(f"{place}.{key}", node[key], spot, key)
-        for key in CHILD_KEYS
-        if key in node
-    ]
-    for number, child in enumerate(node.get("children", [])):
-        below.append(Spot(f"{place}.children[{number}]", child, spot, "children"))
-    return below
-
-
 def is_empty(node: Json) -> bool:
     """Return whether a node does nothing."""
     return bool(node["kind"] == "seq" and all(map(is_empty, node["children"])))
-
-
-def reads_of(spot: Spot) -> Iterator[tuple[str, Json]]:
-    """Yield the place and the expression of each field that is read."""
-    targets = TARGETS.get(spot.kind, ())
-    for field, value in spot.node.items():
-        if field not in targets and isinstance(value, dict) and "op" in value:
-            yield f"{spot.place}.{field}", value
-
-
-def targets_of(spot: Spot) -> Iterator[tuple[str, Json]]:
-    """Yield the place and the expression of each field that is written to."""
-    for field in TARGETS.get(spot.kind, ()):
-        value = spot.node.get(field)
-        if isinstance(value, str):
-            # A `let` names its path without an expression around it.
-            yield f"{spot.place}.{field}", {"op": "path", "at": value}
-        elif value is not None:
-            yield f"{spot.place}.{field}", value
-
-
-def writes_of(spot: Spot) -> Iterator[tuple[str, Keys]]:
-    """Yield the place and the keys of each path a node writes to."""
-    for place, target in targets_of(spot):
-        if target["op"] == "path":
-            yield place, keys_of(target["at"])
-
-
-def deletes_of(spot: Spot) -> Iterator[tuple[str, Keys]]:
-    """Yield the place and the keys of each path that a node removes."""
-    for field in _DELETED.get(spot.kind, ()):
-        yield f"{spot.place}.{field}", keys_of(spot.node[field])
 
 
 def walk_expr(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
@@ -152,55 +195,41 @@ def walk_expr(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
     while waiting:
         place, expr = waiting.pop()
         yield place, expr
-        if expr["op"] != "lit":
-            waiting.extend(reversed(list(parts_of(place, expr))))
+        waiting.extend(reversed(parts_of(place, expr)))
 
 
-def parts_of(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
-    """Yield the direct arguments of an expression other than a literal."""
-    types = _TYPES[expr["op"]]
-    for field, value in expr.items():
-        at = f"{place}.{field}"
-        match types.get(field):
-            case "expression":
-                yield at, value
-            case "expressions":
-                yield from ((f"{at}[{n}]", part) for n, part in enumerate(value))
-            case "object of expressions":
-                yield from ((at + place_step(key), value[key]) for key in value)
-            case _:
-                # Texts, paths and values are no arguments.
-                pass
+def parts_of(place: str, expr: Json) -> list[tuple[str, Json]]:
+    """Return the direct arguments of an expression with their places."""
+    found: list[tuple[str, Json]] = []
+    for field, of_type in _ARGUMENTS[expr["op"]]:
+        value, at = expr[field], f"{place}.{field}"
+        if of_type == "expression":
+            found.append((at, value))
+        elif of_type == "expressions":
+            found += [(f"{at}[{n}]", part) for n, part in enumerate(value)]
+        else:
+            found += [(at + place_step(key), value[key]) for key in value]
+    return found
 
 
 def path_texts(spot: Spot) -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each path in a node's own fields."""
-    for place, target in targets_of(spot):
+    for place, target in spot.targets:
         if isinstance(spot.node[place.removeprefix(f"{spot.place}.")], str):
             yield place, target["at"]
         else:
             yield from paths_written_in(place, target)
-    for place, _ in deletes_of(spot):
+    for place, _ in spot.deletes:
         yield place, spot.node[place.removeprefix(f"{spot.place}.")]
-    for place, expr in reads_of(spot):
+    for place, expr in spot.reads:
         yield from paths_written_in(place, expr)
 
 
 def paths_written_in(place: str, expr: Json) -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each path in an expression."""
     for at, part in walk_expr(place, expr):
-        for field in ("at", "as"):
-            if part["op"] != "lit" and isinstance(part.get(field), str):
-                yield f"{at}.{field}", part[field]
-
-
-@dataclass(frozen=True, slots=True)
-class PathRead:
-    """A path that an expression reads; `optional` if it may be absent."""
-
-    place: str
-    keys: Keys
-    optional: bool
+        for field in _PATHS[part["op"]]:
+            yield f"{at}.{field}", part[field]
 
 
 def paths_in(place: str, expr: Json) -> Iterator[PathRead]:
@@ -250,6 +279,8 @@ def show_keys(keys: Keys) -> str:
 
 def constant_of(expr: Json) -> Json:
     """Return the value of a constant expression, UNKNOWN for any other."""
+    if expr["op"] == "lit":
+        return expr["value"]
     if any(part["op"] in _VARIABLE for _, part in walk_expr("$", expr)):
         return UNKNOWN
     try:

@@ -21,13 +21,9 @@ from engine.blueprint.analysis.flow_walk import (
     UNKNOWN,
     Keys,
     Spot,
-    children_of,
     constant_of,
-    deletes_of,
     is_empty,
     prefixes_of,
-    walk_nodes,
-    writes_of,
 )
 from engine.flow import dump_compact
 from engine.flow.json_text import MAX_DEPTH, Json
@@ -133,7 +129,7 @@ class _Walker:
         self.grown = True
         # By the place of each loop: the candidates that its body carries back.
         self._carried: dict[str, dict[Keys, Candidates]] = {}
-        spots = walk_nodes(root.node)
+        spots = root.walk()
         self._comparisons = {
             spot.place: comparisons_in(f"{spot.place}.cond", spot.node["cond"])
             for spot in spots
@@ -142,9 +138,7 @@ class _Walker:
         found = [one for many in self._comparisons.values() for one in many]
         self.paths = _compared_paths(spots, found)
         written = Counter(
-            any_index(keys)
-            for one in spots
-            for _, keys in (*writes_of(one), *deletes_of(one))
+            any_index(keys) for one in spots for _, keys in (*one.writes, *one.deletes)
         )
         self._below: dict[Keys, list[Keys]] = {}
         for path in self.paths:
@@ -157,7 +151,7 @@ class _Walker:
 
     def run(self, spot: Spot, state: State) -> None:
         """Carry the state over a node."""
-        below = children_of(spot)
+        below = spot.children
         match spot.kind:
             case "step":
                 ref = spot.node["ref"]
@@ -166,7 +160,7 @@ class _Walker:
                 value = constant_of(spot.node["value"])
                 self._write(spot, state, lambda rest: _given(value, rest))
             case "delete":
-                for _, keys in deletes_of(spot):
+                for _, keys in spot.deletes:
                     self._set(state, keys, lambda _: frozenset())
             case "seq":
                 for child in below:
@@ -226,7 +220,7 @@ class _Walker:
 
         `candidates` takes the keys below the target.
         """
-        for place, target in writes_of(spot):
+        for place, target in spot.writes:
             if place.endswith(field):
                 self._set(state, target, candidates)
 
@@ -326,7 +320,7 @@ def _compared_paths(
     paths = dict.fromkeys(one.source.path for one in comparisons)
     fanouts: dict[Keys, list[Json]] = {}
     for spot in spots:
-        for place, keys in writes_of(spot):
+        for place, keys in spot.writes:
             if spot.kind == "fanout" and place.endswith(".out"):
                 fanouts.setdefault(any_index(keys), []).append(spot.node)
     # A path in a lane may lead into another lane. A path beyond the limit is open.

@@ -7,7 +7,7 @@ from functools import cached_property
 from engine.blueprint.analysis.absent_reads import AbsentRead, find_absent_reads
 from engine.blueprint.analysis.binding import bind_agents
 from engine.blueprint.analysis.flow_shapes import FlowShapes, find_shapes
-from engine.blueprint.analysis.flow_walk import Spot, agents_named_in, walk_nodes
+from engine.blueprint.analysis.flow_walk import Spot, agents_named_in
 from engine.blueprint.analysis.naming import StepNames, name_steps
 from engine.blueprint.analysis.signatures import Signature, answer_shape
 from engine.blueprint.analysis.source_places import SourcePlaces, agent_field
@@ -18,7 +18,6 @@ from engine.blueprint.kinds.rules import BoundAgent
 from engine.blueprint.schema.document import Blueprint
 from engine.blueprint.schema.policy import AgentHints, AgentPolicy
 from engine.flow.json_text import Json
-from engine.flow.nodes import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +54,20 @@ class FlowHasFaults(Exception):
 class View:
     """A Blueprint whose shape is valid.
 
-    `flow` is the parsed flow, and `places` finds its places in the document; with
-    `faults` the flow is unknown. `kinds` None stands for every kind; `lint_kinds` maps
+    `root` is the root of the flow in its normal form, as a program stores it, and
+    `places` finds its places in the document; with `faults` the flow is unknown. `kinds` None stands for every kind; `lint_kinds` maps
     each kind of finding to whether a layer can allow it.
     """
 
     document: Json
     blueprint: Blueprint
-    flow: Node
+    root: Spot
     places: SourcePlaces
     faults: tuple[Diagnostic, ...] = ()
     kinds: Collection[str] | None = None
     legacy_bindings: bool = True
     options: LintOptions = field(default_factory=LintOptions)
     lint_kinds: Mapping[str, bool] = field(default_factory=dict)
-
-    @cached_property
-    def flow_json(self) -> Json:
-        """The flow in its normal form, as a program stores it."""
-        return self.flow.to_json()
 
     @cached_property
     def spots(self) -> list[Spot]:
@@ -83,7 +77,7 @@ class View:
         """
         if self.faults:
             raise FlowHasFaults
-        return walk_nodes(self.flow_json)
+        return self.root.walk()
 
     @cached_property
     def steps(self) -> list[Spot]:

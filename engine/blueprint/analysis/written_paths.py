@@ -13,7 +13,6 @@ from engine.blueprint.analysis.flow_walk import (
     PathRead,
     Spot,
     prefixes_of,
-    writes_of,
 )
 
 # The fanouts around a spot, and the tries whose body (or catch) is around it.
@@ -30,7 +29,7 @@ class WrittenPaths:
         self._readers = _scopes_of(spots, "catch")
         self._above: defaultdict[Keys, Writes] = defaultdict(lambda: defaultdict(set))
         for spot, (around, bodies) in _scopes_of(spots, "body").items():
-            for place, keys in writes_of(spot):
+            for place, keys in spot.writes:
                 lanes = around
                 if spot.kind == "fanout" and place.endswith(".bind"):
                     lanes |= {spot.place}

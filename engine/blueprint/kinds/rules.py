@@ -67,7 +67,8 @@ class BoundAgent:
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity: the table of lacks is searched for each agent.
+@dataclass(frozen=True, slots=True, eq=False)
 class Lack:
     """A part of the document that has no effect yet.
 

@@ -6,17 +6,11 @@ from typing import Final
 from engine.blueprint.analysis.flow_walk import (
     Keys,
     Spot,
-    children_of,
     is_empty,
     keys_of,
     parts_of,
-    paths_in,
-    reads_of,
     show_keys,
-    targets_of,
     walk_expr,
-    walk_nodes,
-    writes_of,
 )
 from engine.blueprint.analysis.view import View
 from engine.blueprint.findings.diagnostics import ROOT, Finding, Level
@@ -42,7 +36,7 @@ def dialect_default(view: View) -> Iterator[Finding]:
         if cond["op"] != "exists" or cond["arg"]["op"] != "path":
             continue
         keys = keys_of(cond["arg"]["at"])
-        arms = {child.arm: child for child in children_of(spot)}
+        arms = {child.arm: child for child in spot.children}
         target, _ = _assigned(arms[absent])
         if target is None:
             continue
@@ -59,12 +53,12 @@ def dialect_default(view: View) -> Iterator[Finding]:
 def _assigned(spot: Spot) -> tuple[Keys | None, Keys | None]:
     """Return the path that an arm of one assign writes to, and the path it copies."""
     while spot.kind == "seq" and len(spot.node["children"]) == 1:
-        spot = children_of(spot)[0]
+        spot = spot.children[0]
     if spot.kind not in ("assign", "let"):
         return None, None
     value = spot.node["value"]
     copied = keys_of(value["at"]) if value["op"] == "path" else None
-    return next((keys for _, keys in writes_of(spot)), None), copied
+    return next((keys for _, keys in spot.writes), None), copied
 
 
 @lint("style", Level.INFO, "DialectLint")
@@ -77,7 +71,7 @@ def dialect_array_ops(view: View) -> Iterator[Finding]:
     for spot in view.spots:
         if spot.kind != "fanout" or is_empty(spot.node["body"]):
             continue
-        if all(one.kind != "step" for one in walk_nodes(spot.node)):
+        if all(one.kind != "step" for one in spot.walk()):
             yield Finding(
                 spot.place,
                 "the lanes only compute: no agent works in them",
@@ -95,16 +89,15 @@ def dialect_index_path(view: View) -> Iterator[Finding]:
     """
     given = merge_init_ctx(view.blueprint.default_init_ctx, view.options.launch)
     for spot in view.spots:
-        for place, expr in reads_of(spot):
-            for read in paths_in(place, expr):
-                number = _number(read.keys, given)
-                if number is not None:
-                    yield Finding(
-                        f"{read.place}.at",
-                        f"{number!r} in {show_keys(read.keys)} is the key of an object, not"
-                        " the index of an array",
-                        f"dialect 'swarm' has [{number}] and [-1]; flow.ir can't index",
-                    )
+        for read in spot.path_reads:
+            number = _number(read.keys, given)
+            if number is not None:
+                yield Finding(
+                    f"{read.place}.at",
+                    f"{number!r} in {show_keys(read.keys)} is the key of an object, not"
+                    " the index of an array",
+                    f"dialect 'swarm' has [{number}] and [-1]; flow.ir can't index",
+                )
 
 
 def _number(keys: Keys, given: Json) -> str | None:
@@ -126,7 +119,7 @@ def dialect_on_max(view: View) -> Iterator[Finding]:
     """
     for spot in view.spots:
         limits: dict[Keys, int] = {}
-        for child in children_of(spot) if spot.kind == "seq" else ():
+        for child in spot.children if spot.kind == "seq" else ():
             if child.kind == "loop" and child.node["counter"]["op"] == "path":
                 counter = keys_of(child.node["counter"]["at"])
                 limits[counter] = child.node["max"]
@@ -160,11 +153,11 @@ def dialect_err_as(view: View) -> Iterator[Finding]:
         keys_of(target["at"])
         for spot in view.spots
         if spot.kind == "try" and spot.node.get("err_as", "text") == "text"
-        for _, target in targets_of(spot)
+        for _, target in spot.targets
         if target["op"] == "path"
     }
     for spot in view.spots if errors else ():
-        for place, expr in reads_of(spot):
+        for place, expr in spot.reads:
             for at, part in walk_expr(place, expr):
                 if part["op"] in (*COMPARISONS, "in") and any(
                     side["op"] == "path" and keys_of(side["at"]) in errors
@@ -187,14 +180,14 @@ def dialect_max_parallel(view: View) -> Iterator[Finding]:
     for spot in view.spots:
         if spot.kind != "loop":
             continue
-        inside = children_of(spot)
+        inside = spot.children
         if inside[0].kind == "seq":
-            inside = children_of(inside[0])
+            inside = inside[0].children
         written = {
             keys
             for one in inside
             if one.kind in ("step", "assign", "let")
-            for _, keys in writes_of(one)
+            for _, keys in one.writes
         }
         for one in inside:
             items = one.node["items"] if one.kind == "fanout" else {"op": ""}

@@ -6,19 +6,13 @@ from engine.blueprint.analysis.flow_walk import (
     UNKNOWN,
     Keys,
     Spot,
-    children_of,
     constant_of,
-    deletes_of,
     is_at_or_below,
     is_empty,
     keys_of,
     paths_in,
-    reads_of,
     show_keys,
-    targets_of,
     walk_expr,
-    walk_nodes,
-    writes_of,
 )
 from engine.blueprint.analysis.shapes import Shape, types_text
 from engine.blueprint.analysis.view import View
@@ -81,7 +75,7 @@ def write_target_is_no_path(view: View) -> Iterator[Finding]:
     is_swarm = view.blueprint.dialect == "swarm"
     path = "'$.x'" if is_swarm else '{"op": "path", "at": "$.x"}'
     for spot in view.spots:
-        for place, target in targets_of(spot):
+        for place, target in spot.targets:
             if target["op"] != "path":
                 message = f"'{target['op']}' can't be written to: this will fail"
                 if spot.kind == "step":
@@ -150,7 +144,7 @@ def find_unregistered(
 ) -> Iterator[Finding]:
     """Yield a finding for each call_extern of a function that is not `known`."""
     for spot in spots:
-        for place, expr in reads_of(spot):
+        for place, expr in spot.reads:
             for at, part in walk_expr(place, expr):
                 if part["op"] == "call_extern" and part["ref"] not in known:
                     message = f"no function {part['ref']!r} is registered here"
@@ -228,12 +222,12 @@ def _written(loop: Spot) -> Iterator[Keys]:
     inside = [loop]
     while inside:
         spot = inside.pop()
-        for place, keys in writes_of(spot):
+        for place, keys in spot.writes:
             if not (spot.kind == "fanout" and place.endswith(".bind")):
                 yield keys
-        yield from (keys for _, keys in deletes_of(spot))
+        yield from (keys for _, keys in spot.deletes)
         if spot.kind != "fanout":
-            inside.extend(children_of(spot))
+            inside.extend(spot.children)
 
 
 @lint("suspicious", Level.WARN, "FlowLint")
@@ -248,7 +242,7 @@ def fanout_unbounded(view: View) -> Iterator[Finding]:
             continue
         if constant_of(spot.node["items"]) is not UNKNOWN:
             continue
-        for step in walk_nodes(spot.node):
+        for step in spot.walk():
             ref = step.node.get("ref", "")
             one = view.agents.get(ref)
             if one is None or one.rules.holds_worker or view.policies[ref].limit:
@@ -274,8 +268,8 @@ def fanout_collects_documents(view: View) -> Iterator[Finding]:
         if spot.node.get("select") is not None or is_empty(spot.node["body"]):
             continue
         # The last path that a lane writes is most likely its result.
-        lane = walk_nodes(spot.node["body"])
-        written = [keys for one in lane for _, keys in writes_of(one)] or [()]
+        lane = spot.children[0].walk()
+        written = [keys for one in lane for _, keys in one.writes] or [()]
         select = dump_compact(show_keys(written[-1]))
         yield Finding(
             spot.place,
@@ -296,15 +290,13 @@ def result_too_large(view: View) -> Iterator[Finding]:
     given = merge_init_ctx(view.blueprint.default_init_ctx, view.options.launch)
     size = len(dump_compact(given).encode())
     changed = [
-        (spot, keys)
-        for spot in view.spots
-        for _, keys in (*writes_of(spot), *deletes_of(spot))
+        (spot, keys) for spot in view.spots for _, keys in (*spot.writes, *spot.deletes)
     ]
     for spot in view.spots:
         lanes = _whole_documents(spot, given)
         if lanes * size <= view.options.result_bytes:
             continue
-        outs = {keys for place, keys in writes_of(spot) if place.endswith(".out")}
+        outs = {keys for place, keys in spot.writes if place.endswith(".out")}
         if any(
             other is not spot and is_at_or_below(out, [keys])
             for out in outs

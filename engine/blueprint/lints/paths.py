@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from engine.blueprint.analysis.flow_walk import show_keys, writes_of
+from engine.blueprint.analysis.flow_walk import show_keys
 from engine.blueprint.analysis.shapes import types_text
 from engine.blueprint.analysis.view import View
 from engine.blueprint.findings.diagnostics import Finding, Level
@@ -29,7 +29,7 @@ def path_never_written(view: View) -> Iterator[Finding]:
     `default` is fine. Each path is a finding once, where it is read first.
     """
     init, launch = view.blueprint.default_init_ctx, view.options.launch
-    names = {str(keys[0]) for s in view.spots for _, keys in writes_of(s) if keys}
+    names = {str(keys[0]) for s in view.spots for _, keys in s.writes if keys}
     for given in (init, launch):
         names.update(given if isinstance(given, dict) else ())
     searched: dict[str, str] = {}
