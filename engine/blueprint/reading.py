@@ -41,11 +41,10 @@ from engine.flow import (
     FlowError,
     dump_compact,
     find_faults,
-    load_json,
     parse_expr,
     parse_node,
 )
-from engine.flow.json_text import MAX_DEPTH, Json, find_fault
+from engine.flow.json_text import MAX_DEPTH, Json, copy_json, find_fault
 from engine.flow.nodes import Node, Seq
 from engine.flow.origins import Origins
 from engine.flow.path import read_path
@@ -85,7 +84,7 @@ def read_blueprint(
             [Diagnostic(_nearest_place(document, fault[0]), "not-json", fault[1])]
         )
     # A copy that no caller can change, with the numbers that JSON text would give.
-    document = load_json(dump_compact(document))
+    document = copy_json(document)
     raise_findings(_check_version(document))
     try:
         blueprint = Blueprint.model_validate(document)

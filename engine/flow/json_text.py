@@ -6,6 +6,7 @@ tests/conformance), and a repeated key is an error everywhere.
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -18,6 +19,9 @@ Json: TypeAlias = Any
 MAX_DEPTH = 127
 _LARGEST_INT = 2**64 - 1
 _SMALLEST_INT = -(2**63)
+# No double is larger.
+_LARGEST_NUMBER = int(sys.float_info.max)
+_INFINITE = "a number must be finite (no NaN, no Infinity, within a double's range)"
 # No integer of more characters fits 64 bits, and int() refuses very long texts.
 _LONGEST_INT_TEXT = 20
 # Up to this many containers their number is a good enough bound of the depth.
@@ -29,6 +33,9 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _STEPS = [1 if code in b"[{" else -1 for code in range(256)]
 _HIDDEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
+_COMPACT = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=repr
+)
 _UNESCAPED = json.JSONEncoder(ensure_ascii=False)
 _NOTHING_REPEATED: Mapping[int, tuple[Json, str]] = {}
 
@@ -83,15 +90,14 @@ def dump_compact(value: Json) -> str:
     written as its repr, and a value nested too deeply as a remark.
     """
     try:
-        return json.dumps(
-            value,
-            ensure_ascii=False,
-            sort_keys=True,
-            separators=(",", ":"),
-            default=repr,
-        )
+        return _COMPACT.encode(value)
     except RecursionError:
         return "(a value nested too deeply to show)"
+
+
+def copy_json(value: Json) -> Json:
+    """Return a copy of a value without faults, with the numbers its text would give."""
+    return json.loads(dump_compact(value), parse_int=_read_int)
 
 
 def dump_visible(value: Json) -> str:
@@ -284,15 +290,17 @@ def _read_int(text: str) -> int | float:
 
 
 def _scalar_fault(value: Json) -> str | None:
-    if value is None or isinstance(value, int):
+    if value is None:
         return None
+    if isinstance(value, int):
+        return None if -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER else _INFINITE
     if isinstance(value, str):
         return _surrogate_fault(value)
     if isinstance(value, float):
         # Only NaN and the infinities differ from zero here.
         if value - value == 0.0:
             return None
-        return "a number must be finite (no NaN, no Infinity, within a double's range)"
+        return _INFINITE
     return f"not a JSON value: {type(value).__name__}"
 
 
@@ -337,7 +345,8 @@ def _is_other(_: object) -> bool:
 _IS_SCALAR: Mapping[type[Any], Callable[[Any], bool]] = {
     str: _is_text,
     float: isfinite,
-    **dict.fromkeys((int, bool, type(None)), lambda _: True),
+    int: lambda value: -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER,
+    **dict.fromkeys((bool, type(None)), lambda _: True),
 }
 
 

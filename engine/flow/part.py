@@ -30,15 +30,14 @@ class Part:
         """Yield the parts directly inside, each with its place below this one."""
         names = _FIELDS[self.TAG][getattr(self, self.TAG)]
         for field, value in zip(names, self.field_values(), strict=True):
-            step = f".{field.name}"
-            match value:
-                case Part():
-                    yield step, value
-                case tuple():
-                    yield from ((f"{step}[{n}]", one) for n, one in enumerate(value))
-                case dict() if field.type == "object of expressions":
-                    for key, one in value.items():
-                        yield step + place_step(key), one
+            if isinstance(value, Part):
+                yield f".{field.name}", value
+            elif isinstance(value, tuple):
+                for n, one in enumerate(value):
+                    yield f".{field.name}[{n}]", one
+            elif field.type == "object of expressions":
+                for key, one in value.items():
+                    yield f".{field.name}{place_step(key)}", one
 
     def to_json(self) -> dict[str, Json]:
         """Write the part as JSON.

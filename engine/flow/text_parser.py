@@ -29,6 +29,7 @@ from engine.flow.path import (
     IDENTIFIER,
     Key,
     Path,
+    parse_path,
     swarm_keys,
     swarm_path,
     why_no_swarm_segment,
@@ -39,6 +40,7 @@ from engine.flow.text_scanner import FOREIGN, LONGEST_SHOWN, NAME, TextScanner
 Marks: TypeAlias = list[tuple[Expr, int]]
 
 
+_PLAIN_PATH: Final = re.compile(rf"\$(?:\.{IDENTIFIER})+")
 _NUMBER_BEGINS: Final = "-+.0123456789"
 _KEY: Final = re.compile(rf"\$?{IDENTIFIER}")
 _QUOTED_KEY: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -66,6 +68,12 @@ def parse_text(
     `marks` gets each expression with the offset where it begins. An object that is the
     whole text may have the `dollar_keys`, no other has a key with `$`. Raises TextFault.
     """
+    if _PLAIN_PATH.fullmatch(text):
+        # Most texts are paths, which need no reader.
+        expr = EXPR_MAKERS["path"](parse_path(text, "swarm"))
+        if marks is not None:
+            marks.append((expr, 0))
+        return expr
     reader = _Reader(text, marks, dollar_keys)
     expr = reader.expression()
     reader.end()
