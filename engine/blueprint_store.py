@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,8 +22,6 @@ LONGEST_MESSAGE: Final = 16 * 1024
 """The most characters of a message."""
 LONGEST_NAME: Final = 200
 """The most characters of an author's name or e-mail address."""
-MOST_COMMITS: Final = 200
-"""The most commits of a page of history."""
 
 
 def version_of(document: Json) -> str:
@@ -46,13 +44,6 @@ class Expected(Enum):
 
 Expectation: TypeAlias = str | Expected
 """The id of the commit that must be there, or one of Expected."""
-
-
-def is_met(now: str | None, expected: Expectation) -> bool:
-    """Return whether the commit that is there now is the expected one."""
-    if expected is Expected.ANY:
-        return True
-    return now == (None if expected is Expected.NOTHING else expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +106,6 @@ class Committed:
 
     commit: Commit
     is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some commits of a history, the newest first."""
-
-    commits: tuple[Commit, ...]
-    next: str | None
-    """The cursor of the next page; None if there is none."""
-    total: int
-    """The number of commits in the whole history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +255,7 @@ class BlueprintStore(Protocol):
     BlueprintArchived, InputRefused and StoreBusy, and all raise StoreUnusable.
     """
 
-    def hold(self, id: str) -> AbstractContextManager[None]:
+    def hold(self, id: str, *, wait: bool = True) -> AbstractContextManager[None]:
         """Keep every other process and thread from changing a Blueprint meanwhile.
 
         The Blueprint need not exist. Operations that write hold it by themselves; a
@@ -284,7 +264,7 @@ class BlueprintStore(Protocol):
         that is found while the Blueprint is held belongs to a process that has died.
 
         May be nested in a thread. Take it before a database transaction, never inside
-        one. Waits for some seconds, then raises StoreBusy.
+        one. Waits for some seconds, or not at all, then raises StoreBusy.
         """
 
     def ids(self) -> list[str]:
@@ -349,26 +329,11 @@ class BlueprintStore(Protocol):
     def read(self, id: str, commit: str) -> Content:
         """Return what a commit holds; raise CommitUnknown or CommitUnreadable."""
 
-    def history(self, id: str, *, after: str | None = None, limit: int = 50) -> Page:
-        """Return a page of history, the newest first; `after` is a page's cursor.
-
-        A cursor stays valid while commits are added. The content of each commit is
-        checked: those that can't be read have a fault and hide no others.
-        Raises InputRefused for a cursor that is none.
-        """
-
-    def walk(self, id: str, *, start: str | None = None) -> Iterator[Commit]:
-        """Yield all commits, the newest first; from `start` if given.
+    def walk(self, id: str) -> Iterator[Commit]:
+        """Yield all commits, the newest first.
 
         Their content is not checked. With `read` this is what blame and a new index
         are made of.
-        """
-
-    def text_diff(self, id: str, old: str, new: str) -> str:
-        """Return the difference between the files of two commits, as a unified diff.
-
-        The files are those that a clone shows: the document with indents, the agents as
-        Markdown, the source. Raises CommitUnknown and CommitUnreadable.
         """
 
     def set_alias(
@@ -400,6 +365,36 @@ class BlueprintStore(Protocol):
 
     def unarchive(self, id: str) -> bool:
         """Take a Blueprint out of the archive; return False if it was not archived."""
+
+
+def expect_head(id: str, head: Commit | None, expected: Expectation) -> None:
+    """Raise HeadMoved unless the head of a Blueprint is the expected one."""
+    now = None if head is None else head.id
+    if not _is_met(now, expected):
+        raise HeadMoved(id, now)
+
+
+def expect_alias(
+    id: str, name: str, alias: Alias | None, expected: Expectation
+) -> None:
+    """Raise AliasMoved unless an alias of a Blueprint is where it is expected."""
+    now = None if alias is None else alias.commit
+    if not _is_met(now, expected):
+        raise AliasMoved(id, name, now)
+
+
+def _is_met(now: str | None, expected: Expectation) -> bool:
+    if expected is Expected.ANY:
+        return True
+    return now == (None if expected is Expected.NOTHING else expected)
+
+
+def check_not_taken(id: str, ids: Iterable[str]) -> None:
+    """Raise IdTaken if one of the other ids differs from an id in case only."""
+    folded = id.casefold()
+    for other in ids:
+        if other.casefold() == folded:
+            raise IdTaken(id, other)
 
 
 _ID: Final = re.compile(BLUEPRINT_ID)

@@ -1,5 +1,7 @@
 """The ASGI application for web servers."""
 
+import gc
+
 import django
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -12,3 +14,6 @@ for _database in settings.DATABASES.values():
 django.setup(set_prefix=False)
 _django = import_string("blueprints.api.body_limit.CountingHandler")()
 application = import_string("blueprints.api.body_limit.bounded")(_django)
+
+# What has been loaded stays to the end: collections need not go through it.
+gc.freeze()

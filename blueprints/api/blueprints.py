@@ -34,6 +34,7 @@ from blueprints.api.shapes import (
     NamedVersionSerializer,
     RegisteredSerializer,
 )
+from blueprints.loaders.posted import BuiltContent
 from blueprints.loaders.references import escape
 from blueprints.models.api_keys import Right
 from blueprints.models.blueprint_versions import VERDICTS
@@ -50,7 +51,7 @@ from blueprints.services.blueprints import (
     blueprint_rollback,
     blueprint_unarchive,
 )
-from engine.blueprint_store import LONGEST_MESSAGE, Content
+from engine.blueprint_store import LONGEST_MESSAGE
 
 CHANGES: Final = (*ONE, "archived")
 REGISTERS: Final = (
@@ -149,7 +150,7 @@ class OneBlueprint(ApiView):
         built, source = built_of(raw_body(request.data), query)
         done = blueprint_register(
             id,
-            Content(built.document, source),
+            BuiltContent(built.document, source),
             actor=actor_of(request),
             message=query.get("message", "Registered"),
             label=query.get("label"),
@@ -177,7 +178,7 @@ def change_of(done: Registered) -> Response:
     body = {
         **NamedVersionSerializer(row).data,
         "seeded": done.is_new,
-        "findings": row.known_findings,
+        "findings": row.findings,
     }
     return Response(body, 201 if done.is_new else 200, headers=tagged(row.commit))
 

@@ -132,7 +132,7 @@ class OneVersion(ApiView):
         content = version_content(row)
         shown = {
             **VersionSerializer(row).data,
-            "findings": row.known_findings,
+            "findings": row.findings,
             "blueprint": escape(content.document),
             "source": content.source and asdict(content.source),
         }

@@ -18,7 +18,7 @@ from blueprints.authoring.source import add_source, load
 from blueprints.loaders.blueprint import Loaded
 from blueprints.loaders.documents import DocumentInvalid
 from blueprints.loaders.files import FileUnreadable, read_text
-from blueprints.loaders.posted import FORMS, build_source
+from blueprints.loaders.posted import FORMS, built_content
 from blueprints.services.blueprints import blueprint_register
 from engine.blueprint import BlueprintInvalid
 from engine.blueprint_store import Content, Source, version_of
@@ -50,11 +50,11 @@ def answer(options: Mapping[str, Any]) -> Answer:
     document = loaded.document
     id = document.get("id") if isinstance(document, dict) else None
     name = id if isinstance(id, str) else ""
-    source, note = _source_of(loaded)
+    content, note = _content_of(loaded)
     try:
         done = blueprint_register(
             name,
-            Content(document, source),
+            content,
             actor=actor_of(options),
             message=options["message"],
             label=options["label"],
@@ -72,18 +72,18 @@ def answer(options: Mapping[str, Any]) -> Answer:
     return Answer(FINE, data, lines(*change_lines(done)), (*loaded.log, *note))
 
 
-def _source_of(loaded: Loaded) -> tuple[Source | None, tuple[str, ...]]:
-    """Return the source of a file that is kept with its document, and a note if not."""
+def _content_of(loaded: Loaded) -> tuple[Content, tuple[str, ...]]:
+    """Return a document with the source that is kept with it, or a note why none is."""
+    alone = Content(loaded.document)
     form = next((one for one in FORMS if loaded.path.name.lower().endswith(one)), None)
     if form is None or not os.path.isfile(loaded.path):
-        return None, ()
+        return alone, ()
     params = loaded.params if isinstance(loaded.params, dict) else {}
     try:
-        source = Source(form, read_text(loaded.path), params)
-        built = build_source(source).document
+        content = built_content(Source(form, read_text(loaded.path), params))
     except (DocumentInvalid, FileUnreadable):
-        built, source = None, None
-    if source is None or version_of(built) != version_of(loaded.document):
+        content = None
+    if content is None or version_of(content.document) != version_of(loaded.document):
         note = f"{loaded.path}: its text is not kept, since it needs other files"
-        return None, (note,)
-    return source, ()
+        return alone, (note,)
+    return content, ()

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from blueprints.authoring.answer import FINE, Answer, lines
 from blueprints.command_line import counted_as
-from blueprints.services.blueprint_reindex import blueprint_reindex
+from blueprints.index.reindex import blueprint_reindex
 
 HELP: Final = "Make the index of the repository anew and list what was different."
 

@@ -3,66 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from blueprints.conf import blueprint_store
 from blueprints.index.examination import Examined, examine_kept
 from blueprints.models import Blueprint, BlueprintVersion
-from blueprints.models.readable_json import Unreadable
+from blueprints.models.blueprint_versions import LARGE
 from engine.blueprint.comparison import Identities, Previous, identify
 from engine.blueprint_store import (
     BlueprintStoreError,
-    BlueprintUnknown,
     Commit,
     Content,
     Standing,
     StoreUnusable,
 )
 
+_NONE: Final[Mapping[str, BlueprintVersion]] = {}
+
 
 def catch_up(
-    id: str, known: Mapping[str, tuple[Examined, Content]] | None = None
-) -> Blueprint | None:
-    """Write what the store says of a Blueprint to its rows; None if it has none.
+    standing: Standing, known: Mapping[str, tuple[Examined, Content]] | None = None
+) -> Blueprint:
+    """Write how a Blueprint stands in the store to its rows.
 
     `known` are documents that were examined already, by their version. The caller holds
     the Blueprint and has opened a transaction.
     """
-    store = blueprint_store()
-    try:
-        standing = store.standing(id)
-    except BlueprintUnknown:
-        return None
+    id, at = standing.id, standing.head.at
     row = Blueprint.objects.filter(pk=id).first()
     if row is None:
-        at = standing.head.at
         row = Blueprint.objects.create(id=id, created_at=at, changed_at=at)
+    last = row.versions.order_by("-number").defer("findings").first()
     new: list[Commit] = []
-    for commit in store.walk(id):
-        if row.versions.filter(commit=commit.id).exists():
-            break
+    for commit in blueprint_store().walk(id):
+        # What has a larger number than all rows is new.
+        if last is not None and commit.number <= last.number:
+            if commit.id == last.commit:
+                break
+            if row.versions.filter(commit=commit.id).exists():
+                break
         new.append(commit)
-    history = History(id, known)
+    history = History(id, known, last)
+    made: dict[str, BlueprintVersion] = {}
     for commit in reversed(new):
-        row.versions.create(commit=commit.id, **history.columns(commit))
+        columns = history.columns(commit)
+        made[commit.id] = row.versions.create(commit=commit.id, **columns)
     if new and new[-1].number == 1:
         row.created_at = new[-1].at
-    for name, value in standing_columns(row, standing).items():
+    for name, value in standing_columns(row, standing, made).items():
         setattr(row, name, value)
     row.save()
     return row
 
 
-def standing_columns(row: Blueprint, standing: Standing) -> dict[str, Any]:
-    """Return the columns of a Blueprint's row that say what the store says of it now."""
+def standing_columns(
+    row: Blueprint, standing: Standing, made: Mapping[str, BlueprintVersion] = _NONE
+) -> dict[str, Any]:
+    """Return the columns of a Blueprint's row that say what the store says of it now.
+
+    `made` are rows of commits that need not be looked for.
+    """
     head, mark = standing.head, standing.archived
+    found = dict(made)
     commits = {head.id, *(one.commit for one in standing.aliases.values())}
-    found = {
-        one.commit: one
-        for one in row.versions.filter(commit__in=commits).defer(
-            "findings", "identities"
-        )
-    }
+    if wanted := commits - found.keys():
+        rows = row.versions.filter(commit__in=wanted).defer(*LARGE)
+        found.update((one.commit, one) for one in rows)
     return {
         "head": found.get(head.id),
         "changed_at": head.at,
@@ -90,11 +96,18 @@ class History:
     """
 
     def __init__(
-        self, id: str, known: Mapping[str, tuple[Examined, Content]] | None = None
+        self,
+        id: str,
+        known: Mapping[str, tuple[Examined, Content]] | None = None,
+        last: BlueprintVersion | None = None,
     ) -> None:
-        """Start anywhere in the history; `known` is that of `catch_up`."""
+        """Start anywhere in the history; `known` is that of `catch_up`.
+
+        `last` is the row of a commit that most likely comes before the first.
+        """
         self._id = id
         self._known = known or {}
+        self._last = last
         self._before: tuple[str, Previous] | None = None
         """The commit whose columns were made last, with its nodes."""
 
@@ -141,9 +154,11 @@ class History:
         """Return the document before a commit with the identities of its nodes."""
         if self._before is not None and self._before[0] == commit.parent:
             return self._before[1]
-        rows = BlueprintVersion.objects.filter(blueprint=self._id, fault="")
-        row = rows.filter(commit=commit.parent).only("identities").first()
-        if row is None or isinstance(row.identities, Unreadable):
+        row = self._last
+        if row is None or row.commit != commit.parent:
+            rows = BlueprintVersion.objects.filter(blueprint=self._id)
+            row = rows.filter(commit=commit.parent).only("identities", "fault").first()
+        if row is None or row.fault:
             return None
         try:
             content = blueprint_store().read(self._id, commit.parent or "")

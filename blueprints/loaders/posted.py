@@ -11,7 +11,7 @@ from blueprints.loaders.documents import DocumentInvalid, read_json, read_yaml
 from blueprints.loaders.files import MAX_BYTES, FileUnreadable
 from blueprints.loaders.lua_script import SCRIPT, run_source
 from blueprints.loaders.references import ReferenceInvalid, expand
-from engine.blueprint_store import Source
+from engine.blueprint_store import Content, Source
 from engine.flow.json_text import Json
 
 FORMS: Final = (".yaml", ".yml", SCRIPT)
@@ -28,6 +28,11 @@ class Built:
     document: Json
     warnings: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltContent(Content):
+    """What a source was built to here, with the source: nobody has to build it again."""
 
 
 class _NoFiles(Cascade):
@@ -70,6 +75,11 @@ def build_source(source: Source, name: str = "the source") -> Built:
     params = dict(source.parameters)
     document, warnings, log = run_source(Path(name), source.text, params)
     return Built(_without_files(document, name), warnings, log)
+
+
+def built_content(source: Source, name: str = "the source") -> BuiltContent:
+    """Return what a source builds to, to be kept with it; raise DocumentInvalid."""
+    return BuiltContent(build_source(source, name).document, source)
 
 
 def _check_size(content: bytes, name: str) -> None:

@@ -4,8 +4,6 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from blueprints.models.readable_json import ReadableJSONField
-
 VERBS = (
     *("registered", "imported", "rolled-back", "archived", "unarchived"),
     *("alias-set", "alias-removed", "reindexed"),
@@ -35,7 +33,7 @@ class BlueprintEvent(models.Model):
     old_version = models.CharField(max_length=71, blank=True)
     new_commit = models.CharField(max_length=40, blank=True)
     new_version = models.CharField(max_length=71, blank=True)
-    data = ReadableJSONField(
+    data = models.JSONField(
         default=dict, blank=True, help_text="Alias, label, whether it was forced."
     )
     at = models.DateTimeField(default=timezone.now)

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from django.db import models
 
 from blueprints.models.blueprints import Blueprint
-from blueprints.models.readable_json import ReadableJSONField
-from engine.flow.json_text import Json
 
 BLOCK = "BLOCK"
+LARGE = ("findings", "identities")
+"""The columns of a version that lists leave out."""
 VERDICTS = ("OK", "WARN", BLOCK)
 
 
@@ -42,8 +42,8 @@ class BlueprintVersion(models.Model):
     verdict = models.CharField(
         max_length=5, choices=[(one, one) for one in VERDICTS], default="OK"
     )
-    findings = ReadableJSONField(default=list, blank=True)
-    identities = ReadableJSONField(default=dict, blank=True)
+    findings = models.JSONField(default=list, blank=True)
+    identities = models.JSONField(default=dict, blank=True)
     description = models.TextField(blank=True)
     tags = models.TextField(blank=True, default="\n")
     agents = models.PositiveIntegerField(default=0, help_text="How many it has.")
@@ -76,14 +76,8 @@ class BlueprintVersion(models.Model):
 
     @property
     def known_identities(self) -> dict[str, str] | None:
-        """The stored ids of its nodes by place, None without readable ones."""
-        found = self.identities
-        return found if isinstance(found, dict) and found else None
-
-    @property
-    def known_findings(self) -> list[Json]:
-        """The stored findings, none without readable ones."""
-        return self.findings if isinstance(self.findings, list) else []
+        """The stored ids of its nodes by place, None without any."""
+        return self.identities or None
 
     @property
     def tag_list(self) -> list[str]:

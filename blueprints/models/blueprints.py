@@ -2,8 +2,6 @@
 
 from django.db import models
 
-from blueprints.models.readable_json import ReadableJSONField
-
 
 class Blueprint(models.Model):
     """One Blueprint of the store; its row is an index, the store has the truth.
@@ -15,7 +13,7 @@ class Blueprint(models.Model):
     head = models.ForeignKey(
         "BlueprintVersion", null=True, on_delete=models.SET_NULL, related_name="+"
     )
-    aliases = ReadableJSONField(default=dict, blank=True)
+    aliases = models.JSONField(default=dict, blank=True)
     archived_at = models.DateTimeField(null=True, blank=True)
     archived_by = models.CharField(max_length=200, blank=True)
     archived_why = models.TextField(blank=True)

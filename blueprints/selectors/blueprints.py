@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from django.db.models import Q, QuerySet
 
 from blueprints.conf import blueprint_store
-from blueprints.index.notes import settle, settle_old
+from blueprints.index.intents import settle, settle_old
 from blueprints.models import Blueprint, BlueprintEvent, BlueprintVersion
-from blueprints.models.blueprint_versions import tags_text
+from blueprints.models.blueprint_versions import LARGE, tags_text
 from engine.blueprint.comparison import Version, blame
 from engine.blueprint_store import BlueprintUnknown, Content
 
-LARGE = ("findings", "identities")
-"""The columns of a version that lists leave out."""
+_LARGE_OF_HEAD = tuple(f"head__{name}" for name in LARGE)
 
 
 def blueprint_get(id: str) -> Blueprint:
@@ -24,7 +23,7 @@ def blueprint_get(id: str) -> Blueprint:
     Raise BlueprintUnknown. A change that a process left when it died is settled first.
     """
     settle(id)
-    rows = Blueprint.objects.select_related("head")
+    rows = Blueprint.objects.select_related("head").defer(*_LARGE_OF_HEAD)
     row = rows.filter(pk=id).first()
     if row is None:
         raise BlueprintUnknown(id)
@@ -45,8 +44,7 @@ def blueprint_list(
     `text` is searched in id, description, tags and message of the head, without case.
     """
     settle_old()
-    rows = Blueprint.objects.select_related("head")
-    rows = rows.defer(*(f"head__{name}" for name in LARGE))
+    rows = Blueprint.objects.select_related("head").defer(*_LARGE_OF_HEAD)
     if archived is not None:
         rows = rows.filter(archived_at__isnull=not archived)
     if label is not None:

@@ -138,7 +138,9 @@ class VersionSelector:
         return blueprint.versions.filter(commit=alias["commit"]).first()
 
     def _by_hash(self, blueprint: Blueprint) -> BlueprintVersion | None:
-        rows = blueprint.versions.filter(version__startswith=self.value)
+        # A range, which the index has; a search for a beginning reads all versions.
+        first, beyond = self.value, f"{self.value}g"
+        rows = blueprint.versions.filter(version__gte=first, version__lt=beyond)
         hashes = rows.order_by("version").values_list("version", flat=True).distinct()
         several = list(hashes[:MOST_SHOWN])
         if len(several) > 1:

@@ -11,8 +11,8 @@ from typing import Literal
 
 from blueprints.conf import blueprint_store
 from blueprints.index.examination import Examined, HasErrors, examine
-from blueprints.index.notes import changing
-from blueprints.loaders.posted import build_source
+from blueprints.index.intents import changing
+from blueprints.loaders.posted import BuiltContent, build_source
 from blueprints.models import Blueprint, BlueprintVersion
 from engine.blueprint_store import (
     Author,
@@ -82,9 +82,9 @@ def blueprint_register(
     _check_source(content)
     version, store = version_of(content.document), blueprint_store()
     event = _event(verb, actor, message, label=label, forced=examined.forced)
-    with changing(id, event, {version: (examined, content)}):
-        row = Blueprint.objects.select_related("head").filter(pk=id).first()
-        is_head = row is not None and row.head and row.head.version == version
+    with changing(id, event, {version: (examined, content)}) as change:
+        before = change.before
+        is_head = before is not None and before.head.version == version
         done = store.commit(
             id,
             content,
@@ -93,7 +93,7 @@ def blueprint_register(
             label=label or (None if is_head else examined.label),
             expected=expected,
         )
-    return Registered(_row(id, done.commit.id), done.is_new)
+    return Registered(change.version(id, done.commit.id), done.is_new)
 
 
 def blueprint_rollback(
@@ -115,11 +115,11 @@ def blueprint_rollback(
     content = store.read(id, to.commit)
     examined = _examined(content.document, force=force)
     event = _event("rolled-back", actor, message, forced=examined.forced)
-    with changing(id, event, {to.version: (examined, content)}):
+    with changing(id, event, {to.version: (examined, content)}) as change:
         done = store.restore(
             id, to.commit, author=actor.author, message=message, expected=expected
         )
-    return Registered(_row(id, done.commit.id), done.is_new)
+    return Registered(change.version(id, done.commit.id), done.is_new)
 
 
 def blueprint_archive(id: str, *, actor: Actor, message: str) -> Blueprint:
@@ -186,7 +186,7 @@ def _examined(document: Json, *, force: bool) -> Examined:
 
 def _check_source(content: Content) -> None:
     """Raise InputRefused unless the source builds to exactly the document."""
-    if content.source is None:
+    if content.source is None or isinstance(content, BuiltContent):
         return
     built = build_source(content.source).document
     if version_of(built) != version_of(content.document):
@@ -213,7 +213,3 @@ def _event(verb: str, actor: Actor, message: str, **data: Json) -> dict[str, Jso
         "reason": clean_message(message),
         "data": {key: value for key, value in data.items() if value},
     }
-
-
-def _row(id: str, commit: str) -> BlueprintVersion:
-    return BlueprintVersion.objects.get(blueprint=id, commit=commit)

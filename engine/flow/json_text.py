@@ -6,7 +6,6 @@ tests/conformance), and a repeated key is an error everywhere.
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -19,8 +18,6 @@ Json: TypeAlias = Any
 MAX_DEPTH = 127
 _LARGEST_INT = 2**64 - 1
 _SMALLEST_INT = -(2**63)
-# No double is larger.
-_LARGEST_NUMBER = int(sys.float_info.max)
 _INFINITE = "a number must be finite (no NaN, no Infinity, within a double's range)"
 # No integer of more characters fits 64 bits, and int() refuses very long texts.
 _LONGEST_INT_TEXT = 20
@@ -96,8 +93,11 @@ def dump_compact(value: Json) -> str:
 
 
 def copy_json(value: Json) -> Json:
-    """Return a copy of a value without faults, with the numbers its text would give."""
-    return json.loads(dump_compact(value), parse_int=_read_int)
+    """Return a copy of a value without faults, with the numbers its text would give.
+
+    Raises JsonTextError for an integer beyond a double's range.
+    """
+    return json.loads(dump_compact(value), parse_int=_read_finite)
 
 
 def dump_visible(value: Json) -> str:
@@ -289,11 +289,16 @@ def _read_int(text: str) -> int | float:
     return value if _SMALLEST_INT <= value <= _LARGEST_INT else float(text)
 
 
+def _read_finite(text: str) -> int | float:
+    value = _read_int(text)
+    if not isfinite(value):
+        raise JsonTextError(f"somewhere in the value: {_INFINITE}")
+    return value
+
+
 def _scalar_fault(value: Json) -> str | None:
-    if value is None:
+    if value is None or isinstance(value, int):
         return None
-    if isinstance(value, int):
-        return None if -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER else _INFINITE
     if isinstance(value, str):
         return _surrogate_fault(value)
     if isinstance(value, float):
@@ -345,8 +350,7 @@ def _is_other(_: object) -> bool:
 _IS_SCALAR: Mapping[type[Any], Callable[[Any], bool]] = {
     str: _is_text,
     float: isfinite,
-    int: lambda value: -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER,
-    **dict.fromkeys((bool, type(None)), lambda _: True),
+    **dict.fromkeys((int, bool, type(None)), lambda _: True),
 }
 
 

@@ -45,7 +45,8 @@ _SWARM_SEGMENT = re.compile(
     re.DOTALL,
 )
 _IDENTIFIER = re.compile(IDENTIFIER)
-_LONGEST_CACHED = 256
+LONGEST_CACHED: Final = 256
+"""The most characters of a path whose keys are remembered."""
 _OLD_PLAIN = re.compile(r"[^.\[]+")
 # Written at a path, it removes what is there.
 _REMOVED: Final[Json] = object()
@@ -178,7 +179,7 @@ def disown(value: Json, owned: dict[int, Json]) -> None:
 def parse_path(text: str, dialect: Dialect = "flow.ir") -> Path:
     """Read a path as an author writes it; raises InvalidPath with text and reason."""
     # A Blueprint names most of its paths again and again.
-    if isinstance(text, str) and len(text) <= _LONGEST_CACHED:
+    if isinstance(text, str) and len(text) <= LONGEST_CACHED:
         return _cached_path(text, dialect)
     return _parsed(text, dialect)
 

@@ -27,6 +27,7 @@ from engine.flow.grammar import (
 from engine.flow.makers import EXPR_MAKERS
 from engine.flow.path import (
     IDENTIFIER,
+    LONGEST_CACHED,
     Key,
     Path,
     parse_path,
@@ -68,7 +69,7 @@ def parse_text(
     `marks` gets each expression with the offset where it begins. An object that is the
     whole text may have the `dollar_keys`, no other has a key with `$`. Raises TextFault.
     """
-    if _PLAIN_PATH.fullmatch(text):
+    if len(text) <= LONGEST_CACHED and _PLAIN_PATH.fullmatch(text):
         # Most texts are paths, which need no reader.
         expr = EXPR_MAKERS["path"](parse_path(text, "swarm"))
         if marks is not None:

@@ -1,9 +1,7 @@
 """A BlueprintStore in memory, for tests: it answers as the one in git does."""
 
 import copy
-import difflib
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from engine.blueprint_store import (
-    MOST_COMMITS,
     Alias,
-    AliasMoved,
     Author,
     BlueprintArchived,
     BlueprintUnknown,
@@ -24,18 +20,18 @@ from engine.blueprint_store import (
     Content,
     Expectation,
     Expected,
-    HeadMoved,
-    IdTaken,
     InputRefused,
     Mark,
-    Page,
     Standing,
+    StoreBusy,
     check_alias,
     check_id,
     check_label,
+    check_not_taken,
     clean_author,
     clean_message,
-    is_met,
+    expect_alias,
+    expect_head,
     version_of,
 )
 from engine.flow.json_text import dump_compact, load_json
@@ -60,11 +56,15 @@ class MemoryBlueprintStore:
         self._now = now
 
     @contextmanager
-    def hold(self, id: str) -> Iterator[None]:
+    def hold(self, id: str, *, wait: bool = True) -> Iterator[None]:
         """Keep every other thread from changing a Blueprint meanwhile."""
         check_id(id)
-        with self._lock:
+        if not self._lock.acquire(blocking=wait):
+            raise StoreBusy(f"Blueprint {id!r} is being changed by another thread.")
+        try:
             yield
+        finally:
+            self._lock.release()
 
     def ids(self) -> list[str]:
         """Return the ids of all Blueprints, sorted."""
@@ -100,7 +100,7 @@ class MemoryBlueprintStore:
             kept = self._kept.get(id, _Kept(id))
             head = self._expect(id, kept, expected)
             if head is None:
-                self._check_not_taken(id)
+                check_not_taken(id, self._kept)
             elif (
                 head.version == version
                 and label in (None, head.label)
@@ -146,37 +146,9 @@ class MemoryBlueprintStore:
         """Return what a commit holds."""
         return copy.deepcopy(self._of(id).contents[self.find(id, commit).id])
 
-    def history(self, id: str, *, after: str | None = None, limit: int = 50) -> Page:
-        """Return a page of history, the newest first."""
-        commits = self._of(id).commits[::-1]
-        at = 0
-        if after is not None:
-            try:
-                at = commits.index(self.find(id, after)) + 1
-            except CommitUnknown:
-                rule = "is no cursor of a page of this history"
-                raise InputRefused("after", rule) from None
-        page = tuple(commits[at : at + max(1, min(limit, MOST_COMMITS))])
-        more = page and page[-1].parent
-        return Page(page, page[-1].id if more else None, len(commits))
-
-    def walk(self, id: str, *, start: str | None = None) -> Iterator[Commit]:
-        """Yield all commits, the newest first; from `start` if given."""
-        commits = self._of(id).commits
-        number = len(commits) if start is None else self.find(id, start).number
-        yield from commits[:number][::-1]
-
-    def text_diff(self, id: str, old: str, new: str) -> str:
-        """Return the difference between the files of two commits, as a unified diff."""
-        before, after = _files(self.read(id, old)), _files(self.read(id, new))
-        lines: list[str] = []
-        for name in sorted(before.keys() | after.keys()):
-            old_lines = before.get(name, "").splitlines(keepends=True)
-            new_lines = after.get(name, "").splitlines(keepends=True)
-            old_name = f"a/{name}" if name in before else "/dev/null"
-            new_name = f"b/{name}" if name in after else "/dev/null"
-            lines += difflib.unified_diff(old_lines, new_lines, old_name, new_name)
-        return "".join(lines)
+    def walk(self, id: str) -> Iterator[Commit]:
+        """Yield all commits, the newest first."""
+        yield from self._of(id).commits[::-1]
 
     def set_alias(
         self,
@@ -194,7 +166,8 @@ class MemoryBlueprintStore:
         with self._lock:
             kept = self._changed(id)
             found = self.find(id, commit)
-            now = self._expect_alias(id, kept, name, expected)
+            now = kept.aliases.get(name)
+            expect_alias(id, name, now, expected)
             if now is None or now.commit != found.id:
                 kept.aliases[name] = Alias(name, found.id, mark)
             return kept.aliases[name]
@@ -206,7 +179,7 @@ class MemoryBlueprintStore:
         check_alias(name)
         with self._lock:
             kept = self._changed(id)
-            self._expect_alias(id, kept, name, expected)
+            expect_alias(id, name, kept.aliases.get(name), expected)
             return kept.aliases.pop(name, None) is not None
 
     def archive(self, id: str, *, author: Author, message: str) -> bool:
@@ -243,24 +216,8 @@ class MemoryBlueprintStore:
         if kept.archived is not None:
             raise BlueprintArchived(id)
         head = kept.commits[-1] if kept.commits else None
-        now = None if head is None else head.id
-        if not is_met(now, expected):
-            raise HeadMoved(id, now)
+        expect_head(id, head, expected)
         return head
-
-    def _expect_alias(
-        self, id: str, kept: _Kept, name: str, expected: Expectation
-    ) -> Alias | None:
-        alias = kept.aliases.get(name)
-        now = None if alias is None else alias.commit
-        if not is_met(now, expected):
-            raise AliasMoved(id, name, now)
-        return alias
-
-    def _check_not_taken(self, id: str) -> None:
-        for other in self._kept:
-            if other.casefold() == id.casefold():
-                raise IdTaken(id, other)
 
     def _append(
         self,
@@ -288,12 +245,3 @@ class MemoryBlueprintStore:
         kept.commits.append(commit)
         kept.contents[commit.id] = copy.deepcopy(content)
         return Committed(commit, True)
-
-
-def _files(content: Content) -> dict[str, str]:
-    text = json.dumps(content.document, ensure_ascii=False, indent=2) + "\n"
-    source = content.source
-    return {
-        "blueprint.json": text,
-        **({f"source{source.form}": source.text} if source else {}),
-    }

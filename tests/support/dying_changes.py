@@ -16,7 +16,7 @@ django.setup()
 from kept_blueprints import ADA, document  # noqa: E402
 
 from blueprints.conf import blueprint_store  # noqa: E402
-from blueprints.index import notes  # noqa: E402
+from blueprints.index import intents  # noqa: E402
 from blueprints.models import BlueprintIntent, BlueprintVersion  # noqa: E402
 from blueprints.services.blueprints import (  # noqa: E402
     alias_set,
@@ -49,13 +49,13 @@ def arm(change: str, point: str) -> None:
     store, call = blueprint_store(), STORE_CALLS[change]
     match point:
         case "before the note":
-            notes.standing_of = die
+            intents.standing_of = die
         case "before the store":
             setattr(store, call, die)
         case "after the store":
             setattr(store, call, then_die(getattr(store, call)))
         case "among the rows":
-            notes.catch_up = then_die(notes.catch_up)
+            intents.catch_up = then_die(intents.catch_up)
         case "before the end":
             BlueprintIntent.delete = then_die(BlueprintIntent.delete)
 

@@ -32,10 +32,10 @@ class Holdings:
         self._mine = threading.local()
 
     @contextmanager
-    def hold(self, name: str, what: str) -> Iterator[None]:
+    def hold(self, name: str, what: str, *, wait: bool = True) -> Iterator[None]:
         """Hold a lock; raise StoreBusy, which says `what` is being changed, after a time.
 
-        May be nested in a thread.
+        Without `wait` it is raised at once. May be nested in a thread.
         """
         held: dict[str, int] = self._mine.__dict__
         if name in held:
@@ -46,7 +46,7 @@ class Holdings:
             self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666
         )
         try:
-            self._wait_for(file, what)
+            self._wait_for(file, what, self._wait_s if wait else 0.0)
             self._clear(file)
             os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
             held[name] = file
@@ -69,8 +69,8 @@ class Holdings:
         finally:
             os.ftruncate(file, size)
 
-    def _wait_for(self, file: int, what: str) -> None:
-        until = time.monotonic() + self._wait_s
+    def _wait_for(self, file: int, what: str, wait_s: float) -> None:
+        until = time.monotonic() + wait_s
         pause = _FIRST_PAUSE_S
         while True:
             try:
@@ -81,7 +81,7 @@ class Holdings:
                     holder = os.pread(file, 20, 0).decode().partition("\n")[0]
                     raise StoreBusy(
                         f"{what} is being changed by process {holder or 'unknown'} for"
-                        f" more than {self._wait_s:g} s. Try again later."
+                        f" more than {wait_s:g} s. Try again later."
                     ) from None
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)

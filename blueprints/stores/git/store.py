@@ -4,22 +4,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import pygit2
 from django.conf import settings
-from pygit2.enums import DiffOption
 
 from blueprints.stores.git import files, history, refs
 from blueprints.stores.git.holding import WAIT_S, Holdings
 from blueprints.stores.git.repository import Repository
 from blueprints.stores.git.trailers import Trailers, compose
 from engine.blueprint_store import (
-    MOST_COMMITS,
     Alias,
-    AliasMoved,
     Author,
     BlueprintArchived,
     BlueprintUnknown,
@@ -30,18 +26,17 @@ from engine.blueprint_store import (
     Content,
     Expectation,
     Expected,
-    HeadMoved,
-    IdTaken,
     InputRefused,
     Mark,
-    Page,
     Standing,
     check_alias,
     check_id,
     check_label,
+    check_not_taken,
     clean_author,
     clean_message,
-    is_met,
+    expect_alias,
+    expect_head,
     version_of,
 )
 
@@ -76,15 +71,15 @@ class GitBlueprintStore:
         self._now = now
 
     @contextmanager
-    def hold(self, id: str) -> Iterator[None]:
+    def hold(self, id: str, *, wait: bool = True) -> Iterator[None]:
         """Keep every other process and thread from changing a Blueprint meanwhile."""
         check_id(id)
         self._repository.open()
         with ExitStack() as stack:
             # Not around the caller's work, whose errors are its own.
             with self._repository.explained("written"):
-                lock = self._holdings.hold(id.casefold(), f"Blueprint {id!r}")
-                stack.enter_context(lock)
+                what = f"Blueprint {id!r}"
+                stack.enter_context(self._holdings.hold(id.casefold(), what, wait=wait))
             yield
 
     def ids(self) -> list[str]:
@@ -121,10 +116,10 @@ class GitBlueprintStore:
         version = version_of(content.document)
         with self._writing(id) as repo:
             head = self._head_if_any(repo, id)
-            _expect(id, head, expected)
+            expect_head(id, head, expected)
             earlier = None
             if head is None:
-                self._check_not_taken(repo, id)
+                check_not_taken(id, refs.names_in(repo, refs.HEADS))
             else:
                 tree = history.tree_if_kept(repo, head.id)
                 said = head.version == version and label in (None, head.label)
@@ -149,7 +144,7 @@ class GitBlueprintStore:
         author, message = clean_author(author), clean_message(message)
         with self._writing(id) as repo:
             head = self._head(repo, id)
-            _expect(id, head, expected)
+            expect_head(id, head, expected)
             older = self._within(repo, id, head, commit)
             self._content(repo, id, older)
             tree = history.tree_of(repo, older.id)
@@ -163,13 +158,7 @@ class GitBlueprintStore:
     def find(self, id: str, commit: str) -> Commit:
         """Return a commit of a Blueprint's history."""
         with self._reading() as repo:
-            head = self._head(repo, id)
-            if history.is_id(commit):
-                found = history.commit_at(repo, id, commit)
-                # In a history, what can't be read is found by what leads to it.
-                if not found.fault or history.is_within(repo, head, found, id):
-                    return history.checked(repo, found)
-            raise CommitUnknown(id, commit)
+            return history.checked(repo, self._found(repo, id, commit))
 
     def contains(self, id: str, commit: str) -> bool:
         """Return whether a commit is the head of a Blueprint or before it."""
@@ -182,40 +171,14 @@ class GitBlueprintStore:
 
     def read(self, id: str, commit: str) -> Content:
         """Return what a commit holds."""
-        found = self.find(id, commit)
         with self._reading() as repo:
-            return self._content(repo, id, found)
+            return self._content(repo, id, self._found(repo, id, commit))
 
-    def history(self, id: str, *, after: str | None = None, limit: int = 50) -> Page:
-        """Return a page of history, the newest first."""
+    def walk(self, id: str) -> Iterator[Commit]:
+        """Yield all commits, the newest first."""
         with self._reading() as repo:
             head = self._head(repo, id)
-            start, number = head.id, head.number
-            if after is not None:
-                last = self._cursor(repo, id, after)
-                if last.parent is None:
-                    return Page((), None, head.number)
-                start, number = last.parent, max(last.number - 1, 0)
-            found = islice(
-                history.walk(repo, id, start, number), max(1, min(limit, MOST_COMMITS))
-            )
-            commits = tuple(history.checked(repo, one) for one in found)
-        last = commits[-1]
-        return Page(commits, last.id if last.parent else None, head.number)
-
-    def walk(self, id: str, *, start: str | None = None) -> Iterator[Commit]:
-        """Yield all commits, the newest first; from `start` if given."""
-        with self._reading() as repo:
-            first = self._head(repo, id) if start is None else self.find(id, start)
-            yield from history.walk(repo, id, first.id, first.number)
-
-    def text_diff(self, id: str, old: str, new: str) -> str:
-        """Return the difference between the files of two commits, as a unified diff."""
-        commits = self.find(id, old), self.find(id, new)
-        with self._reading() as repo:
-            before, after = (self._tree(repo, id, one) for one in commits)
-            found = before.diff_to_tree(after, flags=DiffOption.FORCE_TEXT)
-            return found.patch or ""
+            yield from history.walk(repo, id, head.id, head.number)
 
     def set_alias(
         self,
@@ -233,7 +196,7 @@ class GitBlueprintStore:
         with self._writing(id) as repo:
             found = self._within(repo, id, self._head(repo, id), commit)
             now = self._alias(repo, id, name)
-            _expect_alias(id, name, now, expected)
+            expect_alias(id, name, now, expected)
             if now is not None and not now.fault and now.commit == found.id:
                 return now
             mark = Mark(author, message, self._time())
@@ -248,7 +211,7 @@ class GitBlueprintStore:
         with self._writing(id) as repo:
             self._head(repo, id)
             now = self._alias(repo, id, name)
-            _expect_alias(id, name, now, expected)
+            expect_alias(id, name, now, expected)
             if now is not None:
                 self._refs.delete(repo, id.casefold(), refs.alias_ref(id, name))
             return now is not None
@@ -306,6 +269,16 @@ class GitBlueprintStore:
             raise BlueprintUnknown(id)
         return head
 
+    def _found(self, repo: pygit2.Repository, id: str, commit: str) -> Commit:
+        """Return a commit of a Blueprint, also if it can't be read."""
+        head = self._head(repo, id)
+        if history.is_id(commit):
+            found = history.commit_at(repo, id, commit)
+            # In a history, what can't be read is found by what leads to it.
+            if not found.fault or history.is_within(repo, head, found, id):
+                return found
+        raise CommitUnknown(id, commit)
+
     def _within(
         self, repo: pygit2.Repository, id: str, head: Commit, commit: str
     ) -> Commit:
@@ -318,37 +291,16 @@ class GitBlueprintStore:
 
     def _content(self, repo: pygit2.Repository, id: str, commit: Commit) -> Content:
         """Return the content that a commit names; raise CommitUnreadable."""
-        tree = self._tree(repo, id, commit)
+        if commit.fault:
+            raise CommitUnreadable(id, commit.id, commit.fault)
         try:
-            content = files.read(repo, tree)
+            content = files.read(repo, history.tree_of(repo, commit.id))
         except files.Unreadable as error:
             raise CommitUnreadable(id, commit.id, str(error)) from None
         if version_of(content.document) != commit.version:
             reason = "its document is not of the version that it names"
             raise CommitUnreadable(id, commit.id, reason)
         return content
-
-    def _tree(self, repo: pygit2.Repository, id: str, commit: Commit) -> pygit2.Tree:
-        if commit.fault:
-            raise CommitUnreadable(id, commit.id, commit.fault)
-        try:
-            return history.tree_of(repo, commit.id)
-        except files.Unreadable as error:
-            raise CommitUnreadable(id, commit.id, str(error)) from None
-
-    def _cursor(self, repo: pygit2.Repository, id: str, after: str) -> Commit:
-        """Return the last commit of the page before."""
-        if history.is_id(after):
-            last = history.commit_at(repo, id, after)
-            if not last.fault or last.parent:
-                return last
-        raise InputRefused("after", "is no cursor of a page of this history")
-
-    def _check_not_taken(self, repo: pygit2.Repository, id: str) -> None:
-        folded = id.casefold()
-        for other in refs.names_in(repo, refs.HEADS):
-            if other.casefold() == folded:
-                raise IdTaken(id, other)
 
     def _append(
         self,
@@ -416,17 +368,3 @@ class GitBlueprintStore:
     ) -> None:
         tag = refs.write_mark(repo, name, commit, mark)
         self._refs.move(repo, id.casefold(), ref, refs.target(repo, ref), tag)
-
-
-def _expect(id: str, head: Commit | None, expected: Expectation) -> None:
-    now = None if head is None else head.id
-    if not is_met(now, expected):
-        raise HeadMoved(id, now)
-
-
-def _expect_alias(
-    id: str, name: str, alias: Alias | None, expected: Expectation
-) -> None:
-    now = None if alias is None else alias.commit
-    if not is_met(now, expected):
-        raise AliasMoved(id, name, now)

@@ -37,7 +37,6 @@ from engine.flow.grammar import COLLECTING
 from engine.flow.json_text import Json
 from engine.flow.spelling import MOST_SEARCHED, slip_of
 
-State: TypeAlias = ChainMap[str, Shape]
 Changes: TypeAlias = Mapping[str, Shape]
 
 # What the operators give that are neither functions nor cases of their own.
@@ -51,6 +50,14 @@ _GIVES: Final[Mapping[str, Shape]] = {
 }
 # The fields that are read after others of the node have been written.
 _READ_LATER: Final[Mapping[str, str]] = {"fanout": "select", "loop": "cond"}
+
+
+class State(ChainMap[str, Shape]):
+    """The shapes of the keys of the Ctx, in a layer for each arm around a node."""
+
+    def shape_of(self, key: str) -> Shape:
+        """Return the shape of a key, NOTHING for an unknown one."""
+        return next((one[key] for one in self.maps if key in one), NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ def find_shapes(
         for tier in (tiers if is_known else ())
         for key, value in tier.items()
     }
-    walker.run(root, ChainMap({}, begin))
+    walker.run(root, State({}, begin))
     return walker.found
 
 
@@ -163,7 +170,7 @@ class _Walker:
             self._note(_sure_reads(place, cond), state, first_round=True)
         later = state.new_child()
         for keys in filter(None, _writes_below(body)):
-            before = later.get(str(keys[0]), NOTHING)
+            before = later.shape_of(str(keys[0]))
             later[str(keys[0])] = either(before, self._written(before, keys[1:], ANY))
         self._note(paths_in(place, cond), later)
         first = self._give(cond, state)
@@ -197,14 +204,14 @@ class _Walker:
     def _write(self, spot: Spot, state: State, shape: Shape, field: str = "") -> None:
         for place, keys in spot.writes:
             if keys and place.endswith(field):
-                before = state.get(str(keys[0]), NOTHING)
+                before = state.shape_of(str(keys[0]))
                 state[str(keys[0])] = self._written(before, keys[1:], shape)
 
     def _top(self, state: State, key: str | int) -> Shape:
         """Return the shape of what is at a key of the Ctx."""
         if not self._is_known or isinstance(key, int):
             return ANY
-        return state.get(key, NOTHING)
+        return state.shape_of(key)
 
     def _written(self, before: Shape, rest: Keys, value: Shape) -> Shape:
         # The launch may have given an object that the flow seems to make.
@@ -274,16 +281,14 @@ class _Walker:
         inner = state.new_child()
         top = str(bound[0])
         element = part_of(items, 0)
-        inner[top] = with_part(
-            inner.get(top, NOTHING), bound[1:], element, new=ANY_OBJECT
-        )
+        inner[top] = with_part(inner.shape_of(top), bound[1:], element, new=ANY_OBJECT)
         return array_of(self._give(expr["value"], inner))
 
 
 def _join(state: State, one: Changes, other: Changes) -> None:
     """Continue with what either of two arms leaves."""
     for key in one.keys() | other.keys():
-        before = state.get(key, NOTHING)
+        before = state.shape_of(key)
         state[key] = either(one.get(key, before), other.get(key, before))
 
 

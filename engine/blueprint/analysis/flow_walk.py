@@ -195,7 +195,9 @@ def walk_expr(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
     while waiting:
         place, expr = waiting.pop()
         yield place, expr
-        waiting.extend(reversed(parts_of(place, expr)))
+        # Most have none.
+        if _ARGUMENTS[expr["op"]]:
+            waiting.extend(reversed(parts_of(place, expr)))
 
 
 def parts_of(place: str, expr: Json) -> list[tuple[str, Json]]:
@@ -214,13 +216,12 @@ def parts_of(place: str, expr: Json) -> list[tuple[str, Json]]:
 
 def path_texts(spot: Spot) -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each path in a node's own fields."""
-    for place, target in spot.targets:
-        if isinstance(spot.node[place.removeprefix(f"{spot.place}.")], str):
-            yield place, target["at"]
-        else:
-            yield from paths_written_in(place, target)
-    for place, _ in spot.deletes:
-        yield place, spot.node[place.removeprefix(f"{spot.place}.")]
+    for field in (*TARGETS.get(spot.kind, ()), *_DELETED.get(spot.kind, ())):
+        value, place = spot.node.get(field), f"{spot.place}.{field}"
+        if isinstance(value, str):
+            yield place, value
+        elif value is not None:
+            yield from paths_written_in(place, value)
     for place, expr in spot.reads:
         yield from paths_written_in(place, expr)
 

@@ -1,5 +1,6 @@
 """Short texts of an old and a new value, which show where the two part."""
 
+from os.path import commonprefix
 from typing import Any, Final
 
 from engine.blueprint.comparison.values import ABSENT
@@ -22,7 +23,8 @@ def shown_pair(old: Any, new: Any) -> tuple[str, str]:
     texts = [_text(old), _text(new)]
     if max(map(len, texts)) <= _MOST:
         return texts[0], texts[1]
-    start = max(0, _parting(*texts) - _BEFORE)
+    # Character by character, as it is meant here.
+    start = max(0, len(commonprefix(texts)) - _BEFORE)  # noqa: RUF071
     first, second = (_excerpt(one, start) for one in texts)
     return first, second
 
@@ -35,13 +37,6 @@ def _text(value: Any) -> str:
         value = PathExpr(value)
     expr: Expr = value if _is_expr(value) else Lit(value)
     return print_expr(expr)[:_LONGEST]
-
-
-def _parting(first: str, second: str) -> int:
-    """Return where two texts part, 0 if one is empty."""
-    pairs = enumerate(zip(first, second, strict=False))
-    ends = (n for n, (one, other) in pairs if one != other)
-    return next(ends, min(len(first), len(second)))
 
 
 def _is_expr(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Tests of blueprints/selectors/blueprints.py."""
 
 import subprocess
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from django.utils import timezone
 from kept_blueprints import ADA, document, register, with_error
 
+from blueprints.index.reindex import blueprint_reindex
 from blueprints.models import Blueprint, BlueprintIntent, BlueprintVersion
 from blueprints.selectors.blueprints import (
     blueprint_get,
@@ -16,7 +18,6 @@ from blueprints.selectors.blueprints import (
     version_content,
     version_list,
 )
-from blueprints.services.blueprint_reindex import blueprint_reindex
 from blueprints.services.blueprints import (
     alias_set,
     blueprint_archive,
@@ -138,7 +139,7 @@ def test_a_reader_settles_what_a_process_left(monkeypatch):
 
     for text, id in (("A", "mail"), ("A", "news")):
         register(text, id=id)
-        monkeypatch.setattr("blueprints.index.notes.catch_up", die)
+        monkeypatch.setattr("blueprints.index.intents.catch_up", die)
         with pytest.raises(KeyboardInterrupt):
             register("B", id=id)
         monkeypatch.undo()
@@ -150,3 +151,25 @@ def test_a_reader_settles_what_a_process_left(monkeypatch):
     BlueprintIntent.objects.update(at=long_ago)
     assert [row.head.number for row in blueprint_list()] == [2, 2]
     assert Blueprint.objects.count() == 2
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_reader_does_not_wait_for_a_change_under_way(kept):
+    register("A")
+    read, done = threading.Event(), threading.Event()
+
+    def change() -> None:
+        with kept.hold("mail"):
+            read.set()
+            done.wait(10)
+
+    writer = threading.Thread(target=change)
+    writer.start()
+    read.wait(10)
+    BlueprintIntent.objects.create(blueprint_id="mail", before=None, event={})
+    try:
+        assert blueprint_get("mail").head.number == 1
+        assert BlueprintIntent.objects.exists()
+    finally:
+        done.set()
+        writer.join()

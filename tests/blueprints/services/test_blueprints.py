@@ -6,7 +6,7 @@ import pytest
 from kept_blueprints import ADA, BOB, document, register, with_error
 
 from blueprints.index.examination import HasErrors, NoBlueprint
-from blueprints.index.notes import settle
+from blueprints.index.intents import settle
 from blueprints.loaders.documents import DocumentInvalid
 from blueprints.models import (
     Blueprint,
@@ -315,7 +315,7 @@ def test_a_change_that_a_process_left_is_settled(kept, monkeypatch):
     def die(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("blueprints.index.notes.catch_up", die)
+    monkeypatch.setattr("blueprints.index.intents.catch_up", die)
     with pytest.raises(KeyboardInterrupt):
         register("B")
     monkeypatch.undo()

@@ -11,7 +11,6 @@ from store_contents import ADA, BOB, content, document
 from blueprints.stores.git.store import GitBlueprintStore
 from engine.blueprint_store import (
     LONGEST_MESSAGE,
-    MOST_COMMITS,
     AliasMoved,
     Author,
     BlueprintArchived,
@@ -24,6 +23,7 @@ from engine.blueprint_store import (
     IdTaken,
     InputRefused,
     Source,
+    StoreBusy,
     version_of,
 )
 from engine.testing import MemoryBlueprintStore
@@ -87,7 +87,6 @@ def test_a_history_is_a_commit_for_each_change(store: BlueprintStore) -> None:
     assert [one.number for one in commits] == [3, 2, 1]
     assert [one.parent for one in commits] == [ids[1], ids[0], None]
     assert commits[0].version == commits[2].version != commits[1].version
-    assert [one.number for one in store.walk("mail", start=ids[1])] == [2, 1]
 
 
 @pytest.mark.parametrize("again", [None, "1.0.0"])
@@ -96,7 +95,7 @@ def test_nothing_new_is_no_commit(store: BlueprintStore, again: str | None) -> N
     made = store.commit("mail", content(text="A"), author=BOB, message="!", label=again)
     assert not made.is_new
     assert made.commit.author == ADA
-    assert store.history("mail").total == 1
+    assert len(list(store.walk("mail"))) == 1
 
 
 def test_a_new_label_or_a_new_source_is_a_commit(store: BlueprintStore) -> None:
@@ -152,7 +151,7 @@ def test_an_expected_head_is_compared(store: BlueprintStore) -> None:
         put(store, "B", expected=first)
     with pytest.raises(HeadMoved):
         store.restore("mail", first, author=ADA, message="Back", expected=first)
-    assert store.history("mail").total == 2
+    assert len(list(store.walk("mail"))) == 2
 
 
 def test_restoring_is_a_commit_that_names_the_older_one(store: BlueprintStore) -> None:
@@ -177,10 +176,8 @@ def test_only_commits_of_the_blueprint_are_found(store: BlueprintStore) -> None:
         for use in (
             lambda one: store.find("mail", one),
             lambda one: store.read("mail", one),
-            lambda one: store.text_diff("mail", mine, one),
             lambda one: store.restore("mail", one, author=ADA, message="Back"),
             lambda one: store.set_alias("mail", "a", one, author=ADA, message="Go"),
-            lambda one: list(store.walk("mail", start=one)),
         ):
             with pytest.raises(CommitUnknown):
                 use(unknown)
@@ -191,44 +188,9 @@ def test_only_commits_of_the_blueprint_are_found(store: BlueprintStore) -> None:
 @pytest.mark.parametrize("id", ["nothing", "", "../mail", "a..b", "-rf", "a/b", "\0"])
 def test_an_unknown_blueprint_is_unknown(store: BlueprintStore, id: str) -> None:
     put(store, "A")
-    for use in (store.standing, store.history, lambda one: list(store.walk(one))):
+    for use in (store.standing, lambda one: list(store.walk(one))):
         with pytest.raises(BlueprintUnknown):
             use(id)
-
-
-def test_history_comes_in_pages(store: BlueprintStore) -> None:
-    ids = [put(store, str(number)) for number in range(7)][::-1]
-    pages, cursor = [], None
-    for _ in range(4):
-        page = store.history("mail", after=cursor, limit=2)
-        pages.append([one.id for one in page.commits])
-        assert page.total == 7 + max(0, len(pages) - 1)
-        # A cursor outlives new commits.
-        put(store, f"new {len(pages)}")
-        cursor = page.next
-    assert pages == [ids[0:2], ids[2:4], ids[4:6], ids[6:7]]
-    assert cursor is None
-    assert len(store.history("mail", limit=0).commits) == 1
-    assert len(store.history("mail", limit=10**9).commits) == 11 <= MOST_COMMITS
-
-
-@pytest.mark.parametrize("cursor", ["", "x", NO_COMMIT, "../../x", "\ud800"])
-def test_a_wrong_cursor_is_refused(store: BlueprintStore, cursor: str) -> None:
-    put(store, "A")
-    with pytest.raises(InputRefused, match="no cursor"):
-        store.history("mail", after=cursor)
-
-
-def test_a_text_diff_shows_the_changed_lines(store: BlueprintStore) -> None:
-    first, second = put(store, "A"), put(store, "B")
-    lines = store.text_diff("mail", first, second).splitlines()
-    assert "--- a/blueprint.json" in lines
-    assert "+++ b/blueprint.json" in lines
-    assert [one.strip("+- ") for one in lines if '"lit": "' in one] == [
-        '"lit": "A"',
-        '"lit": "B"',
-    ]
-    assert store.text_diff("mail", first, first) == ""
 
 
 def test_an_alias_is_set_moved_and_removed(store: BlueprintStore) -> None:
@@ -482,6 +444,25 @@ def test_a_held_blueprint_waits_for_its_holder(store: BlueprintStore) -> None:
     assert before == []
     assert seen == ["mine", "other"]
     assert store.standing("mail").head.parent == head
+
+
+def test_who_does_not_wait_is_told_at_once(store: BlueprintStore) -> None:
+    busy: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            with store.hold("mail", wait=False):
+                pass
+        except StoreBusy as error:
+            busy.append(error)
+
+    with store.hold("mail"):
+        other = threading.Thread(target=look)
+        other.start()
+        other.join(timeout=5)
+    assert len(busy) == 1
+    with store.hold("mail", wait=False):
+        put(store, "A")
 
 
 def test_an_error_in_a_hold_is_the_callers(store: BlueprintStore) -> None:

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.flow import JsonTextError, dump_compact, load_json
-from engine.flow.json_text import text_depth
+from engine.flow.json_text import (
+    _container_fault,
+    _scalar_fault,
+    copy_json,
+    find_fault,
+    first_fault,
+    text_depth,
+)
 
 Json = Any
 
@@ -131,3 +138,49 @@ def test_the_depth_of_a_text_is_that_of_its_value(
     many = [value, *[[]] * 20]
     text = json.dumps(many, ensure_ascii=ascii_only).encode()
     assert text_depth(text) == depth(many)
+
+
+class Text(str):
+    """A text of a class of its own, which is JSON as well."""
+
+
+odd = st.one_of(
+    st.floats(),
+    st.binary(max_size=1),
+    st.just(10**400),
+    st.just("\ud800"),
+    st.builds(Text, st.text(max_size=2)),
+    st.integers(),
+)
+values = st.recursive(
+    odd,
+    lambda below: st.one_of(
+        st.lists(below, max_size=3),
+        st.dictionaries(
+            st.one_of(st.text(max_size=2), st.integers()), below, max_size=3
+        ),
+    ),
+)
+
+
+@given(values, st.integers(0, 3))
+def test_the_quick_check_is_as_strict_as_the_search_for_a_fault(
+    value: Any, most: int
+) -> None:
+    """The quick one may send a value to the search that has no fault, never reverse."""
+    slow = first_fault(
+        value,
+        _scalar_fault,
+        lambda part, depth: _container_fault(part, depth, most, {}),
+    )
+    assert (find_fault(value, max_depth=most) is None) == (slow is None)
+
+
+def test_a_copy_has_the_numbers_of_its_text() -> None:
+    value = {"a": [2**70, -0.0, 1.5, True, None, "ä"]}
+    copied = copy_json(value)
+    assert copied == {"a": [float(2**70), -0.0, 1.5, True, None, "ä"]}
+    assert isinstance(copied["a"][0], float)
+    assert copied["a"] is not value["a"]
+    with pytest.raises(JsonTextError, match="must be finite"):
+        copy_json([10**400])

@@ -1,10 +1,10 @@
-"""Tests of blueprints/services/blueprint_reindex.py."""
+"""Tests of blueprints/index/reindex.py."""
 
 import pytest
 from kept_blueprints import ADA, document, register
 
+from blueprints.index.reindex import GONE, blueprint_reindex
 from blueprints.models import Blueprint, BlueprintEvent, BlueprintVersion
-from blueprints.services.blueprint_reindex import GONE, blueprint_reindex
 from blueprints.services.blueprints import (
     alias_set,
     blueprint_archive,

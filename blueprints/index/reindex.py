@@ -9,10 +9,9 @@ from typing import Any, Final
 from django.db import transaction
 
 from blueprints.conf import blueprint_store
-from blueprints.index.notes import settle
+from blueprints.index.intents import settle
 from blueprints.index.rows import History, catch_up, standing_columns
 from blueprints.models import Blueprint, BlueprintIntent, BlueprintVersion
-from blueprints.models.readable_json import Unreadable
 from engine.blueprint_store import BlueprintUnknown
 from engine.visible import visible
 
@@ -69,10 +68,8 @@ def _reindex(id: str, *, must: bool) -> list[Difference]:
             ]
             different += [Difference(id, "", f"{name} was different") for name in names]
         with transaction.atomic():
-            row = catch_up(id)
-    if row is not None:
-        different += _compare_commits(row)
-    return different
+            row = catch_up(standing)
+    return [*different, *_compare_commits(row)]
 
 
 def _compare_commits(row: Blueprint) -> Iterator[Difference]:
@@ -82,9 +79,7 @@ def _compare_commits(row: Blueprint) -> Iterator[Difference]:
     for commit in reversed(list(blueprint_store().walk(row.pk))):
         seen.add(commit.id)
         version = row.versions.get(commit=commit.id)
-        known = version.identities
-        stored = None if isinstance(known, Unreadable) else known
-        columns = history.columns(commit, stored)
+        columns = history.columns(commit, version.identities)
         wrong = [name for name in columns if getattr(version, name) != columns[name]]
         if wrong:
             row.versions.filter(pk=version.pk).update(**columns)
