@@ -11,10 +11,19 @@ from django.db import transaction
 from blueprints.conf import blueprint_store
 from blueprints.index.intents import settle
 from blueprints.index.rows import History, catch_up, standing_columns
-from blueprints.models import Blueprint, BlueprintIntent, BlueprintVersion
-from engine.blueprint_store import BlueprintUnknown
+from blueprints.models import (
+    Blueprint,
+    BlueprintEvent,
+    BlueprintIntent,
+    BlueprintVersion,
+)
+from engine.blueprint_store import Author, BlueprintUnknown
+from engine.flow.json_text import Json
 from engine.visible import visible
 
+SWARM: Final = Author("Swarm", "swarm@localhost")
+MOST_TOLD: Final = 20
+"""The most differences that an event repeats."""
 GONE: Final = "the repository has no such commit any more"
 
 
@@ -31,10 +40,10 @@ class Difference:
         return visible(f"{self.id}{where}: {self.text}")
 
 
-def blueprint_reindex(id: str | None = None) -> list[Difference]:
+def blueprint_reindex(id: str | None = None, *, by: Author = SWARM) -> list[Difference]:
     """Write all rows about one Blueprint, or about all, anew; return the differences.
 
-    Rows of what the store does not have are removed, except for versions that runs name:
+    A Blueprint with differences gets an event that says who has corrected them. Rows of what the store does not have are removed, except for versions that runs name:
     those are marked. Raise BlueprintUnknown if neither store nor index has the Blueprint.
     """
     store = blueprint_store()
@@ -44,7 +53,19 @@ def blueprint_reindex(id: str | None = None) -> list[Difference]:
         rows = Blueprint.objects.values_list("pk", flat=True)
         left = BlueprintIntent.objects.values_list("pk", flat=True)
         ids = {*store.ids(), *rows, *left}
-    return [one for each in sorted(ids) for one in _reindex(each, must=id is not None)]
+    different: list[Difference] = []
+    for each in sorted(ids):
+        if found := _reindex(each, must=id is not None):
+            texts: list[Json] = [str(one) for one in found[:MOST_TOLD]]
+            BlueprintEvent.objects.create(
+                blueprint_id=each,
+                verb="reindexed",
+                actor_name=by.name,
+                actor_email=by.email,
+                data={"count": len(found), "differences": texts},
+            )
+        different += found
+    return different
 
 
 def _reindex(id: str, *, must: bool) -> list[Difference]:

@@ -215,6 +215,7 @@ NO_LIMIT = {
         "blueprints/services/api_keys.py:PREFIX_BYTES", "workers/fleet/web_server.py:BACKLOG",
         "blueprints/services/api_keys.py:SECRET_BYTES", "blueprints/api/lists.py:LARGEST",
         "blueprints/selectors/version_selector.py:MOST_SHOWN",
+        "blueprints/index/reindex.py:MOST_TOLD",
         "blueprints/authoring/history.py:USUAL", "blueprints/authoring/show.py:MOST_EVENTS",
         "blueprints/loaders/bundle.py:_ENCRYPTED",
         "blueprints/selectors/version_selector.py:SHORTEST_PREFIX",

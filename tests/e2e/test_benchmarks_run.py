@@ -109,3 +109,21 @@ def test_the_speed_of_the_interpreter_is_printed() -> None:
     assert head.split() == ["shape", "10", "20", "ratio"]
     assert [row.split()[0] for row in rows] == [shape.__name__ for shape in FLOWS]
     assert all(float(cell) > 0 for row in rows for cell in row.split()[1:])
+
+
+def test_the_cost_of_kept_blueprints_is_printed() -> None:
+    ended = subprocess.run(
+        command(
+            "tests.benchmarks.kept_blueprints",
+            *("2", "--blueprints", "2", "--rounds", "1"),
+        ),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    _, *rows = ended.stdout.splitlines()
+    names = ["register", "list", "history", "head", "diff"]
+    assert [row.split()[3] for row in rows] == names * 2
+    assert all(float(cell) > 0 for row in rows for cell in row.split()[4:])

@@ -51,8 +51,12 @@ def test_a_lost_index_is_made_anew_as_it_was():
 
     assert found == ["mail: was not in the index", "post: was not in the index"]
     assert rows() == before
-    assert BlueprintEvent.objects.count() == events
     assert blueprint_reindex() == []
+    # All events have stayed, and those of this are beside them.
+    told = BlueprintEvent.objects.filter(verb="reindexed").order_by("blueprint_id")
+    assert [one.blueprint_id for one in told] == ["mail", "post"]
+    assert told[0].data == {"count": 1, "differences": [found[0]]}
+    assert BlueprintEvent.objects.count() == events + 2
 
 
 def test_what_differs_is_reported_and_corrected():
