@@ -12,8 +12,10 @@ from blueprints.authoring.build import document_hash
 from blueprints.authoring.flow_text import flow_rows
 from blueprints.authoring.source import add_source, compile_loaded, load
 from blueprints.parameters import ArgumentRefused
+from blueprints.preflight import missing_parts
 from engine.blueprint import Agent, Program, Retry
 from engine.blueprint.analysis.flow_walk import walk_nodes
+from engine.blueprint.findings.diagnostics import Element
 from engine.blueprint.kinds.registry import ANY_KIND, KINDS
 from engine.flow import dump_compact
 from engine.flow.json_text import Json
@@ -70,17 +72,25 @@ def answer(options: Mapping[str, Any]) -> Answer:
         hint = did_you_mean(wanted, program.agents) or "the Blueprint has no agents"
         raise ArgumentRefused(f"{loaded.path}: no agent is named {wanted!r}; {hint}")
     facts = next(one for one in data["agents"] if one["name"] == wanted)
+    facts["ctx_tiers"] = ctx_tiers(loaded.document, wanted)
+    facts["refused"] = [
+        f"{one.message}; {one.help}" if one.help else one.message
+        for one in missing_parts(program, loaded.document)
+        if one.element == Element("Agent", wanted)
+    ]
     data["agents"] = [facts]
     data["flow"] = [row for row in data["flow"] if row["place"] in facts["steps"]]
     return Answer(FINE, data, lines(*_one(facts)), loaded.script_lines)
 
 
 def agent_facts(program: Program, agent: Agent) -> dict[str, Json]:
-    """Return a compiled agent with the size of its prompt and the places of its steps."""
+    """Return a compiled agent with what is derived of it: sizes, names, its steps."""
     prompt = str((agent.profile or {}).get("system_prompt") or "")
+    rules = KINDS.get(agent.kind, ANY_KIND)
     return {
         **{name: part for name, part in asdict(agent).items() if name != "work_dir"},
         "binding_digest": agent.binding_digest or None,
+        "template_variables": rules.template_variables(agent.spec),
         "prompt": {"bytes": len(prompt.encode()), "lines": len(prompt.splitlines())},
         "public_names": sorted(
             name for name, to in program.step_names.items() if to == agent.name
@@ -91,6 +101,19 @@ def agent_facts(program: Program, agent: Agent) -> dict[str, Json]:
             if spot.kind == "step" and spot.node["ref"] == agent.name
         ],
     }
+
+
+def ctx_tiers(document: Json, name: str) -> dict[str, str]:
+    """Return for each key of an agent's ctx which tier of the document gives it."""
+    written = next(one for one in document["agents"] if one["name"] == name)
+    meta = written.get("meta") or {}
+    metas = {one["name"]: one.get("ctx") for one in document.get("metas") or ()}
+    tiers = {
+        "bp_global": document.get("default_agent_ctx"),
+        "meta_ref": metas.get(meta.get("meta_ref")),
+        "agent_inline": meta.get("ctx"),
+    }
+    return {key: tier for tier, ctx in tiers.items() for key in ctx or ()}
 
 
 def _about(written: Json, names: tuple[str, ...]) -> dict[str, Json]:

@@ -150,6 +150,10 @@ class AgentKind:
         """Return the names of the agent's MCP servers, None if the kind has none."""
         return None
 
+    def template_variables(self, spec: Mapping[str, Json]) -> list[str]:
+        """Return the placeholders that an attempt fills in a checked spec, sorted."""
+        return []
+
     def describe(self, spec: Mapping[str, Any]) -> str:
         """Return a one-line description: the function, script, program or seat."""
         return ""

@@ -71,8 +71,12 @@ def _placeholders(bound: BoundAgent) -> set[str]:
     if bound.template is not None and isinstance(bound.runner, SubprocessRunner):
         spec = bound.template.model_dump()
         words.append(bound.runner.overrides.cwd)
-    words += [spec.get(name) for name in ("argv", "stdin", "env", "cwd")]
-    return {*placeholders_in(dump_compact(words))}
+    return {*_placeholders_of(spec, *words)}
+
+
+def _placeholders_of(spec: Mapping[str, Json], *words: Json) -> list[str]:
+    parts = [*words, *(spec.get(name) for name in ("argv", "stdin", "env", "cwd"))]
+    return sorted({*placeholders_in(dump_compact(parts))})
 
 
 _WHERE: Final = "name it in `argv`, `stdin` or `env` where it goes"
@@ -155,6 +159,10 @@ class Subprocess(AgentKind):
     def takes_default_runner(self, agent: AgentDef) -> bool:
         """Return whether the agent has no spec, which would replace the runner."""
         return not agent.spec
+
+    def template_variables(self, spec: Mapping[str, Json]) -> list[str]:
+        """Return the placeholders of a template; a plain program has none."""
+        return _placeholders_of(spec) if spec.get("argv") else []
 
     def describe(self, spec: Mapping[str, Any]) -> str:
         """Return the words of the command line, cut where they are many."""

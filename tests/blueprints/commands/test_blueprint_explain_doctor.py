@@ -76,6 +76,37 @@ def test_explain_shows_one_agent_with_all_it_has(say: Any):
     assert "no agent is named 'mesure'; did you mean 'measure'?" in printed.err
 
 
+def test_explain_says_what_a_launch_would_fill_in_and_refuse(
+    say: Any, write: Any, make_step: Any
+):
+    argv = ["no-such-program", "{prompt}", "{{text}}", "--in={work_dir}"]
+    agents = [
+        {
+            "name": "t",
+            "kind": "subprocess",
+            "spec": {"argv": argv, "env": {"WHO": "{model}"}},
+            "meta": {"meta_ref": "m", "ctx": {"c": 3}},
+        },
+        {"name": "p", "kind": "subprocess", "spec": {"program": "sh", "args": ["{x}"]}},
+    ]
+    path = write(
+        agents=agents,
+        metas=[{"name": "m", "ctx": {"b": 2, "c": 2}}],
+        default_agent_ctx={"a": 1, "b": 1},
+        flow=make_step("t"),
+    )
+    [one] = say("explain", path, "t", "--json").json["agents"]
+    assert one["template_variables"] == ["model", "prompt", "work_dir"]
+    assert one["ctx"] == {"a": 1, "b": 2, "c": 3}
+    tiers = {"a": "bp_global", "b": "meta_ref", "c": "agent_inline"}
+    assert one["ctx_tiers"] == tiers
+    [refused] = one["refused"]
+    assert refused.startswith("no program 'no-such-program' can be started here")
+    assert "refused: " in say("explain", path, "t").out
+    [plain] = say("explain", path, "p", "--json").json["agents"]
+    assert (plain["template_variables"], plain["refused"]) == ([], [])
+
+
 def test_explain_of_what_can_not_be_compiled_reports_the_errors(
     say: Any, write: Any, tmp_path: Path
 ):
