@@ -190,6 +190,8 @@ def read_word(value: Json, place: str, vocabulary: Vocabulary) -> Word:
             if meant in words
             else _suggest(str(name), words)
         )
+        if tag == "op" and "object" in words and hint.startswith("; known"):
+            hint = f"; data with a key 'op' is written {{object: {{…}}}}{hint}"
         if isinstance(name, str) and name in vocabulary.all_words:
             hint = _NEEDS_DIALECT
         raise parse_error(f"{place}.{tag}", f"unknown {tag} {name!r}{hint}")

@@ -99,7 +99,8 @@ def find_shapes(
 ) -> FlowShapes:
     """Return the shapes of a flow that starts with `init`, or what a launch gives.
 
-    `answers` are those of the agents by name; others may answer anything. Where a node writes the whole Ctx, or where it is no object, it can be anything.
+    `answers` are those of the agents by name; others may answer anything. Where a node
+    writes the whole Ctx, or where it is no object, it can be anything.
     """
     tiers = [tier for tier in (init, launch) if tier is not None]
     is_known = all(isinstance(tier, dict) for tier in tiers) and all(

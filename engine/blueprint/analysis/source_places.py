@@ -51,7 +51,9 @@ class SourcePlaces:
         above = place = "$" + place.removeprefix(START)
         while above not in self._origins:
             if above == "$":
-                return self._as_written(START + place[1:]), None
+                written = START + place[1:]
+                has = self._has(written)
+                return written if has else self._as_written(written), None
             above = above[: max(above.rfind("."), above.rfind("["), 1)]
         origin = self._origins[above]
         found, rest = START + origin.place[1:], place[len(above) :]
