@@ -53,8 +53,6 @@ class Principal:
     key: str | None = None
     """The prefix of the API key that was used."""
 
-    is_authenticated = True
-
 
 def rights_of(user: Any) -> frozenset[Right]:
     """Return the rights that a user of Django has by itself and by its groups."""

@@ -17,6 +17,7 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, settings
+from kept_blueprints import ADA
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import (
@@ -26,8 +27,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from blueprints.loaders.bundle import Bundle, bundle_bytes
 from blueprints.models.api_keys import Right
 from blueprints.services.api_keys import api_key_create
+from blueprints.services.blueprints import alias_set, blueprint_register
+from engine.blueprint_store import Content
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 EXAMPLES = int(os.environ.get("SWARM_API_EXAMPLES", "25"))
@@ -51,6 +55,11 @@ schema = schemathesis.openapi.from_dict(
     SchemaGenerator().get_schema(request=None, public=True), config=config
 )
 schema.app = WSGIHandler()
+NAMES = {
+    **{"id": "demo", "version": "latest", "alias": "prod", "agent": "greet"},
+    **{"old": "prod", "new": "latest", "to": "latest"},
+}
+BUNDLE = bundle_bytes(Bundle("demo", Content(a_document(steps=3)), None, "Again"))
 known = itertools.cycle((True, False, True))
 steps = itertools.cycle((1, 2, 3))
 
@@ -70,22 +79,26 @@ def one_transaction(db: None) -> Iterator[None]:
 def key(db: None) -> str:
     """A key with all rights, in an installation that has a Blueprint."""
     _, text = api_key_create("search", list(Right), user=None)
+    for number in (1, 2):
+        content = Content(a_document(steps=number))
+        done = blueprint_register("demo", content, actor=ADA, message="First")
+    alias_set("demo", "prod", done.version, actor=ADA, message="Ship")
     return text
 
 
 def aimed(case: Any) -> Any:
     """Return a request, two of three with names that exist and a Blueprint that is one."""
-    if next(known):
-        names = {"id": "demo", "version": "latest", "alias": "prod", "agent": "greet"}
-        given = case.path_parameters or {}
-        given.update({name: names[name] for name in given})
-        if case.method == "POST" and case.path.endswith(("{id}", "build", "lint")):
-            case.media_type, case.body = (
-                "application/json",
-                a_document(steps=next(steps)),
-            )
-        if "{" not in case.path.removeprefix("/v1/blueprints/{id}"):
-            case.query = {k: v for k, v in (case.query or {}).items() if k != "cursor"}
+    if not next(known):
+        return case
+    for given in (case.path_parameters, case.query, case.body):
+        if isinstance(given, dict):
+            given.update({name: NAMES[name] for name in given if name in NAMES})
+    if case.method == "POST" and case.path.endswith(("{id}", "build", "lint")):
+        case.media_type, case.body = "application/json", a_document(steps=next(steps))
+    if case.path.endswith("import"):
+        case.body = BUNDLE
+    if case.query and "{" not in case.path.removeprefix("/v1/blueprints/{id}"):
+        case.query.pop("cursor", None)
     return case
 
 
