@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SUPPORT = ROOT / "tests" / "support"
 # What the commands and changes below import.
 MODULES = ("dying_changes", "blueprints.management.commands.blueprint")
-WRITERS, EACH = 4, 15
+WRITERS, EACH = 4, 60
 CHANGES = ("register", "rollback", "alias", "archive")
 POINTS = (
     "before the note",
