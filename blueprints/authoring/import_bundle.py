@@ -4,14 +4,13 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any, Final
 
-from blueprints.authoring.answer import FINE, Answer, lines
+from blueprints.authoring.answer import Answer
 from blueprints.authoring.kept import (
     actor_of,
     add_change,
     add_expect,
-    change_lines,
+    changed,
     expectation_of,
-    version_json,
 )
 from blueprints.loaders.bundle import LARGEST, read_bundle
 from blueprints.loaders.documents import DocumentInvalid
@@ -54,5 +53,4 @@ def answer(options: Mapping[str, Any]) -> Answer:
         force=options["force"],
         verb="imported",
     )
-    data = {"ok": True, **version_json(done.version), "seeded": done.is_new}
-    return Answer(FINE, data, lines(*change_lines(done)))
+    return changed(done)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from django.db import DatabaseError
 
+from blueprints.authoring.answer import FINE, Answer, lines
 from blueprints.command_line import first_line, login_name, typed
 from blueprints.index.examination import HasErrors, examine
 from blueprints.loaders.blueprint import FORMS, Loaded
@@ -204,8 +205,13 @@ def version_line(row: BlueprintVersion) -> str:
     return f"{'  '.join(parts)}  {about}"
 
 
-def change_lines(done: Registered) -> Iterator[str]:
-    """Yield the lines about a change of a head."""
+def changed(done: Registered, *notes: str, **more: Json) -> Answer:
+    """Return what is told of a change of a head, with `more` as JSON."""
+    data = {"ok": True, **version_json(done.version), "seeded": done.is_new, **more}
+    return Answer(FINE, data, lines(*_change_lines(done)), notes)
+
+
+def _change_lines(done: Registered) -> Iterator[str]:
     row, what = done.version, "is now at" if done.is_new else "stays at"
     yield f"{row.blueprint_id} {what} {version_line(row)}"
     if row.forced:

@@ -5,14 +5,13 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any, Final
 
-from blueprints.authoring.answer import FINE, Answer, lines
+from blueprints.authoring.answer import Answer
 from blueprints.authoring.kept import (
     actor_of,
     add_change,
     add_expect,
-    change_lines,
+    changed,
     expectation_of,
-    version_json,
 )
 from blueprints.authoring.source import add_source, load
 from blueprints.loaders.blueprint import Loaded
@@ -63,13 +62,7 @@ def answer(options: Mapping[str, Any]) -> Answer:
         )
     except BlueprintInvalid as error:
         raise type(error)(loaded.placed(error.diagnostics)) from None
-    data = {
-        "ok": True,
-        **version_json(done.version),
-        "seeded": done.is_new,
-        "diagnostics": done.version.findings,
-    }
-    return Answer(FINE, data, lines(*change_lines(done)), (*loaded.log, *note))
+    return changed(done, *loaded.log, *note, diagnostics=done.version.findings)
 
 
 def _content_of(loaded: Loaded) -> tuple[Content, tuple[str, ...]]:

@@ -4,15 +4,14 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any, Final
 
-from blueprints.authoring.answer import FINE, Answer, lines
+from blueprints.authoring.answer import Answer
 from blueprints.authoring.kept import (
     actor_of,
     add_change,
     add_expect,
-    change_lines,
+    changed,
     expectation_of,
     find_version,
-    version_json,
 )
 from blueprints.services.blueprints import blueprint_rollback
 
@@ -42,5 +41,4 @@ def answer(options: Mapping[str, Any]) -> Answer:
         expected=expectation_of(row.blueprint_id, options),
         force=options["force"],
     )
-    data = {"ok": True, **version_json(done.version), "seeded": done.is_new}
-    return Answer(FINE, data, lines(*change_lines(done)))
+    return changed(done)
