@@ -65,12 +65,15 @@ def source_hashes(agents: Iterable[Agent]) -> dict[str, str]:
 def function_sources(agents: Iterable[Agent]) -> dict[str, Hashes]:
     """Return by name the source of each function that agents name; ours have none."""
     files, here = _files(), set(spawner_kinds())
-    reached = {
-        function: _reached(module, files)
+    named = {
+        function: module
         for agent in agents
         if agent.kind in here
         for function, module in spawner_class(agent.kind).functions(agent)
     }
+    # Most functions share a module, which is read and parsed once.
+    below = {module: _reached(module, files) for module in set(named.values())}
+    reached = {function: below[module] for function, module in named.items()}
     hashes = _hashes(sorted(frozenset().union(*reached.values())), files)
     return {
         function: {name: hashes[name] for name in sorted(modules)}

@@ -27,7 +27,7 @@ from engine.flow.makers import EXPR_MAKERS
 from engine.flow.nodes import NODE_MAKERS, Join, Node
 from engine.flow.path import Path, parse_path, read_path
 from engine.flow.spelling import closest, hint_at
-from engine.flow.values import type_name
+from engine.flow.values import type_name, with_article
 
 LARGEST_INTEGER: Final = 2**32 - 1
 _NAME: Final = re.compile(NAME)
@@ -327,5 +327,4 @@ def _suggest(word: str, known: Iterable[str]) -> str:
 def _kind(value: Json) -> str:
     """Return the type of a value with its article."""
     name = type_name(value)
-    article = "an" if name[0] in "ao" else "a"
-    return name if value is None else f"{article} {name}"
+    return name if value is None else with_article(name)

@@ -18,6 +18,11 @@ _SHOWN: Final = 40
 _EXPONENT: Final = 1e16
 
 
+def with_article(noun: str) -> str:
+    """Return a noun after `a` or `an`."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
 def truthy(value: Json) -> bool:
     """Return whether a value counts as true: everything but null and false."""
     return value is not None and value is not False

@@ -15,6 +15,7 @@ from engine.blueprint.analysis.flow_walk import (
     PathRead,
     Spot,
     keys_of,
+    lasting_writes,
     paths_in,
     walk_expr,
 )
@@ -170,7 +171,7 @@ class _Walker:
         if not self._is_open and spot.node["max"] > 0:
             self._note(_sure_reads(place, cond), state, first_round=True)
         later = state.new_child()
-        for keys in filter(None, _writes_below(body)):
+        for keys in filter(None, lasting_writes(body)):
             before = later.shape_of(str(keys[0]))
             later[str(keys[0])] = either(before, self._written(before, keys[1:], ANY))
         self._note(paths_in(place, cond), later)
@@ -291,18 +292,6 @@ def _join(state: State, one: Changes, other: Changes) -> None:
     for key in one.keys() | other.keys():
         before = state.shape_of(key)
         state[key] = either(one.get(key, before), other.get(key, before))
-
-
-def _writes_below(body: Spot) -> Iterator[Keys]:
-    """Yield each path that a body writes outside of lanes."""
-    waiting = [body]
-    while waiting:
-        spot = waiting.pop()
-        for place, keys in spot.writes:
-            if not (spot.kind == "fanout" and place.endswith(".bind")):
-                yield keys
-        if spot.kind != "fanout":
-            waiting.extend(spot.children)
 
 
 def _sure_reads(place: str, cond: Json) -> Iterator[PathRead]:

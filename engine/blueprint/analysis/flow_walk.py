@@ -160,6 +160,24 @@ class Spot:
         return found
 
 
+def outside_lanes(root: Spot) -> Iterator[Spot]:
+    """Yield a node and those below it that are in no lane of a fanout."""
+    waiting = [root]
+    while waiting:
+        spot = waiting.pop()
+        yield spot
+        if spot.kind != "fanout":
+            waiting.extend(spot.children)
+
+
+def lasting_writes(root: Spot) -> Iterator[Keys]:
+    """Yield each path that a node and those below it write outside of lanes."""
+    for spot in outside_lanes(root):
+        for place, keys in spot.writes:
+            if not (spot.kind == "fanout" and place.endswith(".bind")):
+                yield keys
+
+
 def walk_nodes(flow: Json) -> list[Spot]:
     """Return every node of a well-formed flow in the order of the document."""
     return Spot(START, flow).walk()

@@ -10,7 +10,7 @@ from typing import Final
 
 from engine.blueprint.analysis.flow_walk import Keys
 from engine.flow.json_text import Json
-from engine.flow.values import type_name
+from engine.flow.values import type_name, with_article
 
 TYPES: Final = frozenset({"null", "boolean", "number", "string", "array", "object"})
 # Of a larger object or array nothing is known, so that a shape stays small.
@@ -46,8 +46,7 @@ ANY_OBJECT: Final = Shape(frozenset({"object"}), {}, open=True)
 def types_text(shape: Shape) -> str:
     """Return the possible types of a value in words."""
     return " or ".join(
-        name if name == "null" else f"{'an' if name[0] in 'ao' else 'a'} {name}"
-        for name in sorted(shape.types)
+        name if name == "null" else with_article(name) for name in sorted(shape.types)
     )
 
 

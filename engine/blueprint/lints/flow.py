@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Iterator
 
 from engine.blueprint.analysis.flow_walk import (
     UNKNOWN,
-    Keys,
     Spot,
     constant_of,
     is_at_or_below,
     is_empty,
     keys_of,
+    lasting_writes,
+    outside_lanes,
     paths_in,
     show_keys,
     walk_expr,
@@ -204,7 +205,8 @@ def loop_without_exit(view: View) -> Iterator[Finding]:
             # The lint unreachable-node reports the body.
             continue
         read = {one.keys for one in paths_in(place, cond)}
-        written = set(_written(spot))
+        written = set(lasting_writes(spot))
+        written.update(keys for one in outside_lanes(spot) for _, keys in one.deletes)
         if not (
             any(is_at_or_below(keys, written) for keys in read)
             or any(is_at_or_below(keys, read) for keys in written)
@@ -215,19 +217,6 @@ def loop_without_exit(view: View) -> Iterator[Finding]:
                 " times or never",
                 "write one of the paths the cond reads, or compare the counter",
             )
-
-
-def _written(loop: Spot) -> Iterator[Keys]:
-    """Yield each path that a loop writes or removes outside of lanes."""
-    inside = [loop]
-    while inside:
-        spot = inside.pop()
-        for place, keys in spot.writes:
-            if not (spot.kind == "fanout" and place.endswith(".bind")):
-                yield keys
-        yield from (keys for _, keys in spot.deletes)
-        if spot.kind != "fanout":
-            inside.extend(spot.children)
 
 
 @lint("suspicious", Level.WARN, "FlowLint")

@@ -10,6 +10,7 @@ import orjson
 
 from engine.blueprint.findings.diagnostics import place_in
 from engine.flow.json_text import MAX_DEPTH, JsonValue, first_fault, text_depth
+from engine.flow.values import with_article
 from engine.run.journal.outputs import cut
 
 Kind = Literal["passed", "blocked", "failed", "timed_out", "lost"]
@@ -171,7 +172,6 @@ def _part_fault(part: Any) -> str | None:
     except (orjson.JSONEncodeError, RecursionError) as error:
         if type(part) in (str, int):
             return f"can't be written: {error}"
-        article = "an" if kind[:1].lower() in "aeiou" else "a"
         instead = INSTEAD.get(kind, "return texts, numbers, lists and objects")
-        return f"is {article} {kind}; {instead}"
+        return f"is {with_article(kind)}; {instead}"
     return None
