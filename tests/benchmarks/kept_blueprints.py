@@ -78,7 +78,7 @@ class Measured:
         """Yield a line for each operation: medians, and the slowest."""
         for name, wall in self.wall.items():
             median, cpu = statistics.median(wall), statistics.median(self.cpu[name])
-            yield f"{where:<22}{name:<18}{median:9.1f}{max(wall):9.1f}{cpu:9.1f}"
+            yield f"{where:<25}{name:<18}{median:9.1f}{max(wall):9.1f}{cpu:9.1f}"
 
 
 class Bench:
