@@ -72,6 +72,10 @@ SWARM_SETTINGS = {
         Setting("SWARM_LUA_MEMORY_MAX", 256 * MIB, "bytes", "The most that an agent may ask for", least=MIB),
         Setting("SWARM_JOURNAL_LIMIT", 256 * MIB, "bytes of memory", "How much of the journal in Redis may wait for the archive"),
     ),
+    "History": (
+        Setting("SWARM_RETENTION", 90, "days", "How long an ended run is kept before `manage.py runs prune` deletes it", most=36_500),
+        Setting("SWARM_PRUNE", False, "yes/no", "Whether the steward deletes such runs by itself"),
+    ),
     "Child processes": (
         Setting("SWARM_CHILD_CPU", 3600, "s", "CPU time of a process (`RLIMIT_CPU`)"),
         Setting("SWARM_CHILD_MEMORY", 4096 * MIB, "bytes", "Memory that a process has for itself (`RLIMIT_DATA`, Linux)"),
@@ -94,7 +98,7 @@ _env = {
 globals().update(
     {
         setting.name: _env[setting.name]
-        for heading in ("Web", "How runs move", "Sizes", "Child processes")
+        for heading in ("Web", "How runs move", "Sizes", "History", "Child processes")
         for setting in SWARM_SETTINGS[heading]
     }
 )

@@ -5,6 +5,7 @@ from blueprints.admin.attempts import AttemptAdmin
 from blueprints.admin.blueprint_events import BlueprintEventAdmin
 from blueprints.admin.blueprint_versions import BlueprintVersionAdmin
 from blueprints.admin.blueprints import BlueprintAdmin
+from blueprints.admin.deleted_runs import DeletedRunAdmin
 from blueprints.admin.events import RunEventAdmin
 from blueprints.admin.programs import ProgramAdmin
 from blueprints.admin.run_generations import RunGenerationAdmin
@@ -18,6 +19,7 @@ __all__ = [
     "BlueprintAdmin",
     "BlueprintEventAdmin",
     "BlueprintVersionAdmin",
+    "DeletedRunAdmin",
     "ProgramAdmin",
     "RunAdmin",
     "RunEventAdmin",

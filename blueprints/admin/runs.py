@@ -25,7 +25,7 @@ class RunAdmin(HistoryAdmin):
     """The runs and their status."""
 
     list_display = ["id", "task", "status", "generation", "created_at", "finished_at"]
-    list_filter = ["status"]
+    list_filter = ["status", ("unreplayable", admin.EmptyFieldListFilter)]
     list_select_related = ["task"]
     search_fields = ["id", "program__id", "task__title", "task__blueprint_id"]
     date_hierarchy = "created_at"

@@ -6,6 +6,7 @@ from blueprints.models.blueprint_events import BlueprintEvent
 from blueprints.models.blueprint_intents import BlueprintIntent
 from blueprints.models.blueprint_versions import BlueprintVersion
 from blueprints.models.blueprints import Blueprint
+from blueprints.models.deleted_runs import DeletedRun
 from blueprints.models.events import RunEvent
 from blueprints.models.installations import Installation
 from blueprints.models.programs import Program
@@ -21,6 +22,7 @@ __all__ = [
     "BlueprintEvent",
     "BlueprintIntent",
     "BlueprintVersion",
+    "DeletedRun",
     "Installation",
     "Program",
     "Run",

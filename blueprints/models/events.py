@@ -1,12 +1,12 @@
 """A run event: one archived entry of a run's journal."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.db import models
 
-from blueprints.models.readable_json import ReadableJSONField, Unreadable
 from blueprints.models.runs import Run
-from engine.run.journal.entries import Event
+from engine.run.journal.entries import LONGEST_ADDRESS, Event, archived_entry
 
 
 def kinds_text(kinds: Iterable[str]) -> str:
@@ -14,15 +14,42 @@ def kinds_text(kinds: Iterable[str]) -> str:
     return f" {' '.join(dict.fromkeys(kinds))} "
 
 
-class RunEvent(models.Model):
-    """One journal entry; (run, generation, number) is unique."""
+def stored_bytes(value: Any) -> bytes:
+    """Return the bytes of a column, which PostgreSQL gives as a memoryview.
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    In SQLite someone may have put a text in their place.
+    """
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
+def events_of(data: Any) -> list[Event]:
+    """Return the events of an entry, as its column has it; none if it can't be read."""
+    return archived_entry(stored_bytes(data)).events
+
+
+class RunEvent(models.Model):
+    """One journal entry, as the bytes that it was; (run, generation, number) is unique.
+
+    `hash` is that of the entry and of the hash before it (engine/run/journal/hashes.py).
+    """
+
+    # Without an index of its own: that of `event_once_per_number` starts with it.
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="events", db_index=False
+    )
     generation = models.PositiveIntegerField()
     number = models.PositiveBigIntegerField()
     at = models.DateTimeField()
     kind = models.CharField(max_length=32)
-    data = ReadableJSONField(default=dict)
+    addr = models.CharField(
+        "address",
+        max_length=LONGEST_ADDRESS,
+        blank=True,
+        default="",
+        help_text="The address of its chain; empty where the whole run is meant.",
+    )
+    data = models.BinaryField(default=b"")
+    hash = models.BinaryField(default=b"")
     kinds = models.TextField(
         blank=True,
         default="",
@@ -42,7 +69,10 @@ class RunEvent(models.Model):
                 fields=["run", "generation", "number"],
                 condition=models.Q(says=True),
                 name="event_that_says",
-            )
+            ),
+            models.Index(
+                fields=["run", "generation", "addr", "number"], name="event_of_chain"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -50,7 +80,5 @@ class RunEvent(models.Model):
 
     def events(self) -> list[tuple[str, Event]]:
         """Return its events, each with its address: entry 7 contains 7.1, 7.2."""
-        if isinstance(self.data, Unreadable):
-            return []
-        packed = enumerate(self.data.get("e", ()), start=1)
+        packed = enumerate(events_of(self.data), start=1)
         return [(f"{self.number}.{part}", event) for part, event in packed]

@@ -13,7 +13,11 @@ class Program(models.Model):
         primary_key=True, max_length=64, help_text="sha-256 of the program."
     )
     document = ReadableJSONField("program as JSON")
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(
+        "kept since",
+        default=timezone.now,
+        help_text="When it was kept, or half a day or more later used again.",
+    )
 
     class Meta:
         ordering = ["-created_at", "id"]

@@ -57,6 +57,22 @@ class GenerationColumns(models.Model):
         default=0,
         help_text="The last journal entry of this generation that is in this database.",
     )
+    journal_number = models.PositiveBigIntegerField(
+        default=0, help_text="The number of this generation's last row of the journal."
+    )
+    journal_hash = models.BinaryField(
+        default=b"", help_text="The hash of that row, which the next one contains."
+    )
+    converted_number = models.PositiveBigIntegerField(
+        default=0,
+        help_text="Journal entries up to this one were archived before there were hashes:"
+        " their bytes were made again from what the database had.",
+    )
+    unreplayable = models.TextField(
+        blank=True,
+        default="",
+        help_text="Why its journal can't be replayed; empty if it can.",
+    )
 
     class Meta:
         abstract = True

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from blueprints.models import Run, RunEvent
-from blueprints.models.readable_json import Unreadable
+from blueprints.models.events import events_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,7 @@ def run_outputs(run: Run, after: int = 0) -> Iterator[EmittedOutput]:
     )
     found = events.order_by("number").values_list("number", "at", "data")
     for number, at, data in found.iterator():
-        if isinstance(data, Unreadable):
-            continue
-        for event in data["e"]:
+        for event in events_of(data):
             match event:
                 # Newer workers may add fields.
                 case ["output", place, attempt, _, wires, *_]:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, QuerySet
 
 from blueprints.loaders.origin import source_line
-from blueprints.models import Attempt, Run, Step
+from blueprints.models import Attempt, DeletedRun, Run, Step
 from blueprints.models.readable_json import Unreadable
 from blueprints.selectors.outputs import StepOutputs, step_outputs
 from blueprints.selectors.steps import run_names, seconds_of
@@ -45,6 +45,10 @@ def run_find(text: str) -> Run:
     if "-" in text and not text.startswith("R-"):
         # An id of something else is named as such.
         check_id("R", text)
+    for gone in DeletedRun.objects.filter(pk__startswith=prefix)[:1]:
+        raise ValueError(
+            f"run {gone.pk} was deleted on {gone.deleted_at:%Y-%m-%d} ({gone.deleted_by})"
+        )
     raise ValueError(f"no run begins with {prefix} in this database")
 
 
@@ -114,7 +118,8 @@ def run_report(run: Run) -> dict[str, Any]:
     `seconds` are from its first start to its end, None before its end; `error` is that of
     its last attempt; `stage` and `note` are its latest progress, empty before the first;
     `parts` are ContentRefs by name and `final_by` is the writer of the last final, both of
-    its last attempt. `usage` is the sum that all attempts reported.
+    its last attempt. `usage` is the sum that all attempts reported. `unreplayable` is why
+    the journal can't be replayed, empty if it can.
     """
     outputs, none, names = step_outputs(run), StepOutputs(), run_names(run)
     tries = Attempt.objects.filter(step__run=run, step__generation=run.generation)
@@ -128,6 +133,7 @@ def run_report(run: Run) -> dict[str, Any]:
         "ctx": run_end(run)[0],
         "error": run_error(run, names),
         "usage": run_usage(run),
+        "unreplayable": run.unreplayable,
         "steps": [
             {
                 "name": names.name(step.place),

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from blueprints.models import Attempt, Run, RunEvent, Step
-from blueprints.models.readable_json import Unreadable
+from blueprints.models.events import events_of
 from blueprints.selectors.outputs import is_log, log_text, run_outputs
 from blueprints.selectors.programs import run_program
 from engine.flow.json_text import load_json
@@ -115,9 +115,9 @@ def _kept(run: Run, step: Step, ends: list[datetime]) -> dict[int, dict[str, Any
     ).order_by("number")
     found: dict[int, dict[str, Any]] = {}
     for kinds, data in entries.values_list("kinds", "data"):
-        if isinstance(data, Unreadable) or not any(kind in kinds for kind in ENDS):
+        if not any(kind in kinds for kind in ENDS):
             continue
-        for event in data["e"]:
+        for event in events_of(data):
             match event:
                 case ["passed" | "blocked", step.place, number, _, value, *_]:
                     found.setdefault(number, {})["output"] = value

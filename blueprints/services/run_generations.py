@@ -40,6 +40,10 @@ def run_generation_open(run: Run, reason: str, **columns: Any) -> Run:
         "started_at": None,
         "finished_at": None,
         "archived_number": 0,
+        "journal_number": 0,
+        "journal_hash": b"",
+        "converted_number": 0,
+        "unreplayable": "",
     }
     for name, value in {**fresh, **columns}.items():
         setattr(row, name, value)

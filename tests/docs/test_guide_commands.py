@@ -34,6 +34,10 @@ LINES = {
         "python manage.py run blueprints/samples/stream-build.json"
         " --set root=/tmp/python3.11",
     ): (GUIDE, "test_the_guide_to_output_events_of_a_child_process"),
+    ("keep-the-history.md", "python manage.py journal verify latest"): (
+        "tests/e2e/test_history.py",
+        "test_a_run_is_checked_exported_and_deleted_from_the_shell",
+    ),
     ("the-http-api.md", "python manage.py up"): (
         "tests/e2e/test_web.py", "test_a_terminal_gets_a_link_that_logs_in_once",
     ),

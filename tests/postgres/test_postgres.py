@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from command_shell import REPO, Shell, naps
+from journal_before import BECAME
 from postgres_cluster import Cluster
 from programs_before import MOVED
 from server_commands import stop_server
@@ -20,6 +21,9 @@ SUITES = (
     "tests/workers/steward/test_database_duties.py",
     "tests/workers/terminal/test_session.py",
     "tests/workers/archive/test_upsert.py",
+    "tests/workers/archive/test_journal.py",
+    "tests/workers/runs/test_retention.py",
+    "tests/workers/runs/test_run_file.py",
 )
 ONLY_SQLITE = (
     "tests/blueprints/models/test_constraints.py"
@@ -64,7 +68,7 @@ def test_a_sample_runs_and_its_whole_history_is_kept(shell: Shell, cluster: Clus
     assert int(cluster.sql(name, f"{count}step")) == len(got["steps"])
     attempts = sum(step["attempts"] for step in got["steps"])
     assert int(cluster.sql(name, f"{count}attempt")) == attempts
-    ends = f"{count}runevent WHERE data::text LIKE '%run_done%'"
+    ends = f"{count}runevent WHERE convert_from(data, 'UTF8') LIKE '%run_done%'"
     assert cluster.sql(name, ends) == "1"
     assert shell.run("runs", "show", got["run"]) == 0
     assert "✔ /children/0" in shell.out
@@ -101,9 +105,13 @@ def test_a_statement_that_hangs_is_bounded(shell: Shell):
     assert done.stdout == "30s\n"
 
 
-def test_the_programs_of_runs_get_rows_of_their_own(shell: Shell):
+@pytest.mark.parametrize(
+    ("script", "became"),
+    [("programs_before.py", MOVED), ("journal_before.py", BECAME)],
+)
+def test_old_rows_are_migrated(shell: Shell, script: str, became: object):
     done = subprocess.run(
-        [sys.executable, REPO / "tests" / "support" / "programs_before.py"],
+        [sys.executable, REPO / "tests" / "support" / script],
         cwd=REPO,
         env={
             **shell.env,
@@ -116,7 +124,7 @@ def test_the_programs_of_runs_get_rows_of_their_own(shell: Shell):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == MOVED
+    assert json.loads(done.stdout) == became
 
 
 def test_the_suites_of_the_database_pass(cluster: Cluster):

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import redis
+from cachetools import LRUCache
 from django.conf import settings
 from django.db import ProgrammingError, transaction
 
@@ -26,6 +27,7 @@ from engine.run.journal.entries import (
     LAST_MS,
     BadEntry,
     Content,
+    gap_of,
     pack_entry,
     read_entry,
 )
@@ -50,6 +52,8 @@ BATCH: Final = 500
 PAGE_BYTES: Final = 8 << 20
 KEEP_MS: Final = 30_000
 TURN_S: Final = 0.5
+MOST_REASONS: Final = 1_000
+"""Entries that were set aside whose reasons are kept for the gap that they leave."""
 TOO_LARGE: Final = "ResultTooLarge"
 UNREADABLE: Final = (
     "the journal's last entry of this run can't be read: doctor shows why"
@@ -68,6 +72,8 @@ class Archiver:
             most_joined=2 * settings.SWARM_INPUT_LIMIT,
         )
         self._after: str | None = None
+        self._reasons: LRUCache[tuple[str, int, int], str] = LRUCache(MOST_REASONS)
+        """Why entries were set aside, until an entry that follows shows the gap."""
         self._trimmed = self._measured = float("-inf")
         self._keep_ms = KEEP_MS
 
@@ -126,10 +132,12 @@ class Archiver:
         """Make an entry a dead letter; return the entries to archive in its place.
 
         Only the last entry of an ended run is replaced: otherwise the run's row would
-        have no end, and its keys would stay.
+        have no end, and its keys would stay. A gap for any other is made when the entry
+        after it comes, since a bad entry may name any run and number.
         """
         logger.error("journal entry %s is set aside: %s", entry.id, why)
         self._store.bury(JOURNAL, why, entry.data)
+        self._reasons[entry.run, entry.gen, entry.number] = why
         key = generation_key(entry.run, entry.gen)
         head = self._store.head_of(key) if entry.run else None
         if head is None or head.number != entry.number:
@@ -137,9 +145,10 @@ class Archiver:
         if head.status not in FINAL_RUN:
             return []
         end = [f"run_{head.status}"] + [UNREADABLE] * (head.status != RunStatus.DONE)
-        data = pack_entry(ROOT, 0, "", [end])
+        events = [gap_of(entry.number, why), end]
+        data = pack_entry(ROOT, 0, "", events)
         at_ms = min(entry.at_ms, LAST_MS)
-        return [(replace(entry, at_ms=at_ms, data=data), Content([end]))]
+        return [(replace(entry, at_ms=at_ms, data=data), Content(events, "", ROOT))]
 
     def _write_all(self, read: list[ReadEntry]) -> None:
         """Write entries; one that can't be written must not stop the others."""
@@ -185,7 +194,7 @@ class Archiver:
     ) -> None:
         programs = self._programs({key_of(entry) for entry, _ in part})
         with transaction.atomic():
-            changes = RowChanges(part, programs)
+            changes = RowChanges(part, programs, self._reasons)
             changes.save(results)
         self._retire(changes, results)
 

@@ -7,8 +7,9 @@ and the archiver writes three rows a step.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
 
@@ -19,7 +20,8 @@ from blueprints.models.events import kinds_text
 from blueprints.selectors.run_generations import GenerationKey, generation_rows
 from engine.blueprint import Program
 from engine.ids import step_id
-from engine.run.journal.entries import Content
+from engine.run.journal.entries import GAP, Content, gap_of, pack_entry
+from engine.run.journal.hashes import BEFORE_FIRST, entry_hash
 from engine.run.journal.projection import (
     AttemptFacts,
     FanoutFacts,
@@ -27,36 +29,64 @@ from engine.run.journal.projection import (
     RunProjection,
     StepFacts,
     ends_run,
+    microseconds,
     time_of,
 )
 from engine.run.states import OPEN_STEP, StepStatus
-from engine.store.base import JournalEntry
+from engine.store.base import ROOT, JournalEntry
 from workers.archive.upsert import update_rows, upsert
 
 IN_PAGE: Final = 500
-EVENT: Final = ["run_id", "generation", "number", "at", "kind", "kinds", "data", "says"]
+MOST_REASONS: Final = 100
+"""Missing entries of a gap whose reasons are looked for."""
+EVENT: Final = [
+    *("run_id", "generation", "number", "at", "kind", "kinds", "addr", "data", "hash"),
+    "says",
+]
 STEP_KEY: Final = ["run_id", "generation", "place"]
 # The columns of facts, without those that identify the row.
 RUN: Final = [field.name for field in fields(RunFacts)]
 STEP: Final = [field.name for field in fields(StepFacts)][1:]
 ATTEMPT: Final = [field.name for field in fields(AttemptFacts)][2:]
-RUN_STATE: Final = ["status", "archived_number", "started_at"]
+JOURNAL: Final = ["journal_number", "journal_hash", "unreplayable"]
+ARCHIVED: Final = ["archived_number", *JOURNAL]
+RUN_STATE: Final = ["status", "archived_number", "started_at", *JOURNAL]
+UNKNOWN: Final = "they were not in the journal, or could not be read"
+WENT_BACK: Final = "Redis went back to a time before entry {number} was archived"
 
 ReadEntry = tuple[JournalEntry, Content]
 Result = tuple[bytes | None, dict[str, Any] | None]
 """The JSON text of a final Ctx, or why there is none."""
 
+Reasons = Mapping[tuple[str, int, int], str]
+"""Why the archive set entries aside, by run, generation and number."""
+
 step_values = attrgetter(*STEP)
 attempt_values = attrgetter(*ATTEMPT)
+
+
+@dataclass(slots=True)
+class Journal:
+    """The end of a run's archived journal: number and hash of its last row."""
+
+    number: int
+    hash: bytes
+    unreplayable: str
 
 
 class RowChanges:
     """The rows that some entries add or change, in the caller's transaction."""
 
     def __init__(
-        self, read: list[ReadEntry], programs: Mapping[GenerationKey, Program]
+        self,
+        read: list[ReadEntry],
+        programs: Mapping[GenerationKey, Program],
+        reasons: Reasons | None = None,
     ) -> None:
-        """Lock the rows of the entries' runs, and apply the entries to their facts."""
+        """Lock the rows of the entries' runs, and apply the entries to their facts.
+
+        `reasons` has why entries that are missing were set aside, as far as it is known.
+        """
         self.runs: dict[GenerationKey, RunProjection] = {}
         self.numbers: dict[GenerationKey, int] = {}
         """The number of each generation's last archived entry."""
@@ -65,6 +95,10 @@ class RowChanges:
         self.retired: set[GenerationKey] = set()
         """Generations that had ended before; Redis may still have their keys."""
         self._rows: dict[GenerationKey, Run | RunGeneration] = {}
+        self._journals: dict[GenerationKey, Journal] = {}
+        self._reasons = reasons or {}
+        self._old: list[JournalEntry] = []
+        """Entries with numbers that the archive has already."""
         self._ids: dict[tuple[GenerationKey, str], int] = {}
         self._steps: dict[tuple[GenerationKey, str], StepFacts] = {}
         self._attempts: dict[tuple[GenerationKey, str, int], AttemptFacts] = {}
@@ -73,11 +107,12 @@ class RowChanges:
         # The lock keeps a second archiver from overwriting newer facts with older ones.
         locked = Run.objects.select_for_update()
         keys = {key_of(entry) for entry, _ in read}
-        rows = generation_rows(keys, *RUN[2:], "archived_number", runs=locked)
-        for key, row, (*columns, number) in rows:
+        rows = generation_rows(keys, *RUN[2:], "archived_number", *JOURNAL, runs=locked)
+        for key, row, (*columns, number, last, digest, why) in rows:
             run = RunFacts(*key, *columns)
             self.runs[key] = RunProjection(run, programs.get(key))
             self.numbers[key] = number
+            self._journals[key] = Journal(last, bytes(digest) or BEFORE_FIRST, why)
             self._rows[key] = row
         self._restore(read)
         for entry, content in read:
@@ -123,6 +158,7 @@ class RowChanges:
         # has already. That end counts, because row and number are written together.
         is_new = entry.number > self.numbers[key] or (ends and not known.is_over)
         if not is_new:
+            self._old.append(entry)
             return
         self.numbers[key] = entry.number
         if ends:
@@ -135,15 +171,62 @@ class RowChanges:
                     self._attempts[key, fact.place, fact.number] = fact
                 case FanoutFacts(joined_at=datetime() as at) if fact.decided_by >= 0:
                     self._cut_off.append((key, at, f"{fact.place}/lane["))
-        # Output is first in an entry, but is not its kind.
+        self._record(entry, content)
+
+    def _record(self, entry: JournalEntry, content: Content) -> None:
+        """Add the row of an entry, and before it a row for entries that are missing."""
+        journal, number = self._journals[key_of(entry)], entry.number
+        if number <= journal.number:
+            # Its number is taken: it gets the next one, and says so.
+            why, number = WENT_BACK.format(number=number), journal.number + 1
+            content = content._replace(events=[gap_of(number, why), *content.events])
+            data = pack_entry(content.addr, 0, content.worker, content.events)
+            entry = replace(entry, number=number, data=data)
+        elif number > journal.number + 1:
+            missing = range(journal.number + 1, number)
+            keys = ((entry.run, entry.gen, one) for one in missing[:MOST_REASONS])
+            reasons = {self._reasons[key] for key in keys if key in self._reasons}
+            gap = gap_of(number - 1, "; ".join(sorted(reasons)) or UNKNOWN)
+            data = pack_entry(ROOT, 0, "", [gap])
+            self._add_row(
+                replace(entry, number=missing[0], data=data), Content([gap], "", ROOT)
+            )
+        self._add_row(entry, content)
+
+    def _add_row(self, entry: JournalEntry, content: Content) -> None:
+        journal = self._journals[key_of(entry)]
         kinds = [event[0] for event in content.events]
+        if GAP in kinds:
+            _, upto, why = content.events[kinds.index(GAP)]
+            lacks = f"entry {upto}" if upto == entry.number else f"entries up to {upto}"
+            journal.unreplayable = journal.unreplayable or f"{lacks}: {why}"
+        # Output is first in an entry, but is not its kind.
         kind = next((kind for kind in kinds if kind != "output"), [*kinds, "moved"][0])
-        when, words = time_of(entry.at_ms), kinds_text(kinds)
-        row = (*key, entry.number, when, kind, words, entry.data)
-        self._events.append((*row, "output" in kinds))
+        when, at_us = _time_of(entry.at_ms)
+        key = (entry.run, entry.gen, entry.number)
+        journal.hash = entry_hash(journal.hash, *key, at_us, entry.data)
+        journal.number = entry.number
+        row = (*key, when, kind, kinds_text(kinds), content.addr, entry.data)
+        self._events.append((*row, journal.hash, "output" in kinds))
+
+    def _compare_old(self) -> None:
+        """Mark runs whose entries have been archived before with other bytes."""
+        for old in _lists(self._old):
+            numbers = {one.number for one in old}
+            rows = RunEvent.objects.filter(
+                run_id__in={one.run for one in old}, number__in=numbers
+            )
+            names = ("run_id", "generation", "number", "data")
+            kept = {tuple(key): bytes(data) for *key, data in rows.values_list(*names)}
+            for one in old:
+                journal = self._journals[key_of(one)]
+                if kept.get((one.run, one.gen, one.number)) != one.data:
+                    why = WENT_BACK.format(number=one.number)
+                    journal.unreplayable = journal.unreplayable or why
 
     def save(self, results: Mapping[GenerationKey, Result]) -> None:
         """Write all rows; `results` has the final Ctx of each generation in `ended`."""
+        self._compare_old()
         upsert(RunEvent, EVENT, self._events, unique=EVENT[:3])
         self._save_steps()
         for model in (Run, RunGeneration):
@@ -156,8 +239,8 @@ class RowChanges:
         results: Mapping[GenerationKey, Result],
     ) -> None:
         mine = {k: one for k, one in self.runs.items() if type(self._rows[k]) is model}
-        still_open = (key for key, known in mine.items() if not known.is_over)
-        update_rows(model, RUN_STATE, map(self._run_row, still_open))
+        over = {key for key, known in mine.items() if known.is_over}
+        update_rows(model, RUN_STATE, map(self._run_row, mine.keys() - over))
         ended = []
         for key in self.ended & mine.keys():
             known, (result, error) = mine[key], results[key]
@@ -166,10 +249,15 @@ class RowChanges:
                 (known.run.finished_at, known.run.error, result, *self._run_row(key))
             )
         update_rows(model, ["finished_at", "error", "result", *RUN_STATE], ended)
+        # The status of a generation that had ended before is left as it is.
+        late = (self._run_row(key) for key in over - self.ended)
+        update_rows(model, ARCHIVED, ((row[1], *row[3:]) for row in late))
 
     def _run_row(self, key: GenerationKey) -> tuple[Any, ...]:
-        run = self.runs[key].run
-        return run.status, self.numbers[key], run.started_at, self._rows[key].pk
+        run, end = self.runs[key].run, self._journals[key]
+        kept = end.number, end.hash, end.unreplayable
+        state = run.status, self.numbers[key], run.started_at
+        return *state, *kept, self._rows[key].pk
 
     def _save_steps(self) -> None:
         upsert(
@@ -211,6 +299,16 @@ class RowChanges:
                 status="cancelled", finished_at=at
             )
             cut_off.update(status=StepStatus.CANCELLED, finished_at=at)
+
+
+@lru_cache(maxsize=1)
+def _time_of(at_ms: int) -> tuple[datetime, int]:
+    """Return the time of an entry, and that time in microseconds, as it is hashed.
+
+    Entries of the same millisecond follow each other.
+    """
+    when = time_of(at_ms)
+    return when, microseconds(when)
 
 
 def key_of(entry: JournalEntry) -> GenerationKey:

@@ -23,7 +23,7 @@ from workers.broker.installation import KEY, foreign_redis_text
 from workers.broker.redis_permissions import rights_fault
 from workers.broker.transport import state_url
 from workers.celery_worker.open_files import files_fault
-from workers.doctor import dead_letters
+from workers.doctor import dead_letters, journal
 from workers.doctor.check_result import CheckResult, fail, ok, warn
 from workers.doctor.processes import child_processes
 from workers.doctor.security import SECURITY
@@ -225,23 +225,6 @@ def queue_findings(
         yield ok(text)
 
 
-def _journal(client: Any) -> Iterator[CheckResult]:
-    size = int(client.memory_usage(f"{STATE}j") or 0)
-    limit = settings.SWARM_JOURNAL_LIMIT
-    text = f"{size} of {limit} bytes"
-    if size > limit:
-        hint = (
-            "launches are refused: check that a worker is up and the database answers"
-        )
-        yield fail(text, hint)
-    elif size > limit // 2:
-        yield warn(
-            text, "the archive falls behind: check that the database is fast enough"
-        )
-    else:
-        yield ok(text)
-
-
 def _steward(client: Any) -> Iterator[CheckResult]:
     holder = client.get(f"{STATE}steward")
     if holder:
@@ -318,7 +301,7 @@ CHECKS: Final[dict[str, Callable[[Any], Iterator[CheckResult]]]] = {
     "cluster": _cluster,
     "installation": _installation,
     "queues": _queues,
-    "journal": _journal,
+    "journal": journal.findings,
     "dead letters": dead_letters.findings,
     "steward": _steward,
 }

@@ -32,6 +32,7 @@ from engine.store.redis import STATE, RedisStore
 from workers.archive.archiver import Archiver
 from workers.broker.installation import ForeignRedis, ensure_owner
 from workers.runs.launch import fail_unstarted_run, start_run
+from workers.runs.retention import prune_by_settings
 from workers.steward import logger
 from workers.steward.periodic import Duty, Failures, do_due
 from workers.wiring import epoch
@@ -40,8 +41,10 @@ NEVER_STARTED_S = 2.0
 LOST_S = 10.0
 POLL_S = 0.1
 ARCHIVE_S = 0.5
+PRUNE_S = 10.0
 TURN_S = 0.5
-"""How long one search of open runs may take; the next one continues where it ended."""
+"""How long one search of open runs, or one round of deletions, may take; the next one
+continues where it ended."""
 NICE = 15
 STARTS: Final = 50
 MOST_REFUSALS: Final = 5
@@ -93,6 +96,7 @@ class Bookkeeper(threading.Thread):
             Duty(5.0, self.find_interrupted),
             # In batches: a transaction for every entry would cost more than the step.
             Duty(ARCHIVE_S, self.archiver.turn),
+            Duty(PRUNE_S, self.prune),
         ]
 
     def run(self) -> None:
@@ -178,6 +182,12 @@ class Bookkeeper(threading.Thread):
             self._searched = runs[-1].pk if len(runs) == PAGE else ""
             if not self._searched or time.monotonic() > until:
                 return
+
+    def prune(self) -> None:
+        """Delete old runs if the settings ask for it; the archive waits meanwhile."""
+        pruned = prune_by_settings(self.store, TURN_S)
+        if pruned and pruned.runs:
+            logger.info("steward: %d old runs are deleted", len(pruned.runs))
 
     def _postpone(self, run: Run, error: Exception) -> None:
         """Start the other runs first; fail a run that Redis refuses repeatedly.

@@ -50,6 +50,8 @@ def run_page(
     words = [report["blueprint"], *([] if took is None else [duration(took)])]
     yield clipped(f"  {'  '.join(words)}", width)
     yield from error_lines(report["error"], width)
+    if report["unreplayable"]:
+        yield clipped(f"  no replay: {report['unreplayable']}", width)
     steps = report["steps"]
     failed = [step for step in steps if step["status"] in FAILED_STEP]
     # Where there are few steps, the list of all of them has the errors.

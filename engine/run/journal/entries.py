@@ -51,7 +51,11 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     # Output events of an attempt in wire form (engine/run/journal/outputs.py); `first` is
     # the number of the first of them in the attempt.
     "output": ("place", "attempt", "first", "events"),
+    # Of the archive alone: entries, up to the number `upto`, that it does not have.
+    "gap": ("upto", "text"),
 }
+
+GAP: Final = "gap"
 
 OPTIONAL: Final = frozenset({"at", "ctx", "took_ms"})
 """The optional fields of events; they come last."""
@@ -64,8 +68,12 @@ LARGEST_ENTRY: Final = 64 << 20
 LAST_MS: Final = 253_402_300_799_999
 """The end of the year 9999, the latest time of Python and of databases."""
 LARGEST_NUMBER: Final = (1 << 31) - 1
+LONGEST_ADDRESS: Final = 2000
+"""Characters of an address; databases index no longer ones."""
 
-_NUMBERS: Final = frozenset({"attempt", "first", "hi", "lane", "lo", "lost", "size"})
+_NUMBERS: Final = frozenset(
+    {"attempt", "first", "hi", "lane", "lo", "lost", "size", "upto"}
+)
 _TIMES: Final = frozenset({"deadline_ms", "delay_ms", "took_ms"})
 # The `run_failed` of a run that was ended from outside has only a text.
 _LEAST: Final = {kind: len(set(names) - OPTIONAL) for kind, names in FIELDS.items()} | {
@@ -80,10 +88,14 @@ class BadEntry(ValueError):
 
 
 class Content(NamedTuple):
-    """The content of an entry: its events, and the worker that wrote them."""
+    """The content of an entry: its events, who wrote them, and where in the run.
+
+    `addr` is empty where the whole run is meant.
+    """
 
     events: list[Event]
     worker: str = ""
+    addr: str = ""
 
 
 def pack_entry(addr: str, seq: int, who: str, events: list[Event]) -> bytes:
@@ -103,29 +115,62 @@ def read_entry(entry: JournalEntry) -> Content:
         raise BadEntry("its time, generation or number is out of range")
     if len(entry.data) > LARGEST_ENTRY:
         raise BadEntry(f"larger than {LARGEST_ENTRY} bytes")
+    content = _read(entry.data)
+    if any(event[0] == GAP for event in content.events):
+        raise BadEntry("only the archive writes events of the kind 'gap'")
+    return content
+
+
+def archived_entry(data: bytes) -> Content:
+    """Return the content of an archived entry; without events if it can't be read."""
     try:
-        data = orjson.loads(entry.data)
+        return _read(data)
+    except BadEntry:
+        return Content([])
+
+
+def _read(packed: bytes) -> Content:
+    try:
+        data = orjson.loads(packed)
     except orjson.JSONDecodeError as error:
         raise BadEntry(f"not JSON: {ascii(str(error))[:80]}") from None
     if not isinstance(data, dict) or not isinstance(data.get("e"), list):
         raise BadEntry("not an object with a list of events")
-    worker = data.get("w", "")
+    worker, addr = data.get("w", ""), data.get("a", "")
     if not isinstance(worker, str):
         raise BadEntry("its worker is no text")
+    if not isinstance(addr, str) or not _is_address(addr):
+        raise BadEntry("its address is none of a chain, chord or batch")
     for event in data["e"]:
         _check(event)
-    return Content(data["e"], worker)
+    return Content(data["e"], worker, addr)
+
+
+def _is_address(text: str) -> bool:
+    return len(text) <= LONGEST_ADDRESS and text.isascii() and text.isprintable()
+
+
+def gap_of(upto: int, why: str) -> Event:
+    """Return the event of entries up to a number that the archive does not have."""
+    return [GAP, upto, why]
 
 
 def _check(event: Any) -> None:
     kind = event[0] if isinstance(event, list) and event else None
     if not isinstance(kind, str) or kind not in FIELDS:
-        raise BadEntry(f"an event of unknown kind: {ascii(kind)[:40]}")
+        raise BadEntry(f"an event of unknown kind: {_shown(kind)}")
     if len(event) <= _LEAST[kind]:
         raise BadEntry(f"an event {kind!r} that lacks fields")
     for name, value in zip(FIELDS[kind], event[1:], strict=False):
         if not _fits(name, value):
-            raise BadEntry(f"an event {kind!r} whose {name} is {ascii(value)[:40]}")
+            raise BadEntry(f"an event {kind!r} whose {name} is {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return ascii(value)[:40]
+    except RecursionError:
+        return "nested too deeply"
 
 
 def _fits(name: str, value: Any) -> bool:

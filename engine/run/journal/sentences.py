@@ -37,6 +37,7 @@ SENTENCES: Final[dict[str, str]] = {
     "raised": "{step} raised an error: {text}",
     "discarded": "A late end ({outcome}) of attempt {attempt} of {step} was discarded.",
     "output": "Attempt {attempt} of {step} has output: {events}",
+    "gap": "The entries up to {upto} are missing: {text}.",
 }
 """The sentence of each kind of event; `step` is the name of its place."""
 

@@ -16,6 +16,7 @@ from blueprints.models import (
     Blueprint,
     BlueprintEvent,
     BlueprintVersion,
+    DeletedRun,
     Program,
     Run,
     RunEvent,
@@ -25,11 +26,12 @@ from blueprints.models import (
 from blueprints.models.events import kinds_text
 from blueprints.preflight import compile_here
 from blueprints.services.runs import Launch, run_create
+from engine.run.journal.entries import pack_entry
 
 pytestmark = pytest.mark.django_db
 MODELS = [
     *(Task, Run, Step, Attempt, RunEvent, Program),
-    *(Blueprint, BlueprintVersion, BlueprintEvent),
+    *(Blueprint, BlueprintVersion, BlueprintEvent, DeletedRun),
 ]
 
 
@@ -45,6 +47,9 @@ def rows(program, kept_in_git):
         BlueprintVersion: version,
         Blueprint: version.blueprint,
         BlueprintEvent: BlueprintEvent.objects.get(),
+        DeletedRun: DeletedRun.objects.create(
+            pk="R-1", generation=1, created_at=run.created_at, deleted_at=run.created_at
+        ),
         Task: run.task,
         Run: run,
         Step: step,
@@ -85,13 +90,23 @@ def test_an_entry_is_found_by_every_event_it_packs(admin_client, rows):
         at=timezone.now(),
         kind="passed",
         kinds=kinds_text(event[0] for event in packs),
-        data={"e": packs},
+        data=pack_entry("0", 1, "w", packs),
     )
     url = reverse("admin:blueprints_runevent_changelist")
     for kind, times in (("passed", 1), ("pending", 1), ("pend", 0), ("joined", 0)):
         page = admin_client.get(url, {"kind": kind}).content.decode()
         assert page.count("7.1 passed: Attempt 1 of /a passed: 7") == times, kind
         assert page.count("7.2 pending: /b waits for greet.") == times, kind
+
+
+def test_a_run_that_can_not_be_replayed_says_why(admin_client, rows):
+    Run.objects.update(unreplayable="entry 7: not JSON")
+    url = reverse("admin:blueprints_run_change", args=[rows[Run].pk])
+    assert "entry 7: not JSON" in admin_client.get(url).content.decode()
+    listed = reverse("admin:blueprints_run_changelist")
+    for empty, found in (("0", True), ("1", False)):
+        page = admin_client.get(listed, {"unreplayable__isempty": empty})
+        assert (rows[Run].pk in page.content.decode()) == found
 
 
 def test_the_admins_style_is_served_without_debug(client):

@@ -14,6 +14,7 @@ from flow_documents import seq
 from rig import Echo, Rig, program, step
 
 from blueprints.models import Attempt, Run, RunEvent, Step
+from blueprints.models.events import events_of
 from blueprints.selectors.outputs import run_outputs
 from blueprints.selectors.runs import run_report
 from blueprints.services.runs import Launch
@@ -90,7 +91,7 @@ def test_each_step_has_one_row_one_attempt_and_one_committed_event(rig: Rig) -> 
     passed = [
         event[1]
         for entry in entries
-        for event in entry.data["e"]
+        for event in events_of(entry.data)
         if event[0] == "passed"
     ]
     assert Counter(passed) == Counter(places)
@@ -385,7 +386,9 @@ def test_a_lane_of_a_batch_took_the_time_that_it_reports(rig: Rig) -> None:
     run = rig.launch({**WIDE, "items": items})
     rig.work_off()
     Archiver(rig.store).turn()
-    packed = [event for entry in RunEvent.objects.all() for event in entry.data["e"]]
+    packed = [
+        event for entry in RunEvent.objects.all() for event in events_of(entry.data)
+    ]
     began = {event[1] for event in packed if event[0] == "started"}
     took = {
         event[1]: took_ms(event)

@@ -38,7 +38,11 @@ DATA: dict[str, bytes] = {
     "output a number": b'{"e":[["output","/x",1,1,[7]]]}',
     "final bare": b'{"e":[["output","/x",1,1,[{"type":"final","content":1}]]]}',
     "stats a list": b'{"e":[["stats","/x",1,[1]]]}',
-    "worker a list": b'{"w":[1],"e":[]}', "deep": b"[" * 5000 + b"]" * 5000,
+    "worker a list": b'{"w":[1],"e":[]}', "gap": b'{"e":[["gap",7,"x"]]}',
+    "address a number": b'{"a":7,"e":[]}', "address odd": b'{"a":"0\\n","e":[]}',
+    "address long": b'{"a":"%b","e":[]}' % (b"0" * 2001), "deep": b"[" * 5000 + b"]" * 5000,
+    "deep kind": b'{"e":[' + b"[" * 990 + b"]" * 990 + b"]}",
+    "deep place": b'{"e":[["checkpoint",' + b"[" * 990 + b"]" * 990 + b"]]}",
     "half a character": b'{"e":[["checkpoint","\\ud800"]]}',
 }  # fmt: skip
 FIELDS: dict[str, dict[str, Any]] = {

@@ -2,18 +2,23 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from blueprints.models import Run, RunEvent
+from blueprints.models.events import events_of
 from blueprints.services.runs import Launch, run_create
 from engine.blueprint import Program
 from workers.archive.upsert import update_rows, upsert
 
 pytestmark = pytest.mark.django_db
 
-COLUMNS = ["run_id", "generation", "number", "at", "kind", "kinds", "data", "says"]
+COLUMNS = [
+    *("run_id", "generation", "number", "at", "kind", "kinds", "addr", "data", "hash"),
+    "says",
+]
 UNIQUE = COLUMNS[:3]
 FLOW = {"kind": "seq", "children": []}
 
@@ -24,8 +29,8 @@ def run() -> Run:
 
 
 def event(run: Run, number: int, kind: str = "moved") -> tuple[Any, ...]:
-    data = {"e": [[kind, "a\0b"]], "w": None}
-    return run.pk, 1, number, timezone.now(), kind, "", data, False
+    data = orjson.dumps({"e": [["checkpoint", f"{kind}\0"]]})
+    return run.pk, 1, number, timezone.now(), kind, "", "0", data, b"", False
 
 
 def test_rows_that_are_there_already_are_left_as_they_are(run: Run):
@@ -44,15 +49,15 @@ def test_rows_that_are_there_already_take_what_is_to_be_updated(run: Run):
 
     [found] = RunEvent.objects.all()
     assert found.kind == "later"
-    assert found.data["e"][0][0] == "moved"
+    assert events_of(found.data)[0][1] == "moved\0"
 
 
-def test_a_nul_is_kept_or_replaced_but_never_an_error(run: Run):
+def test_a_nul_is_kept_in_bytes_and_kept_or_replaced_in_texts(run: Run):
     upsert(RunEvent, COLUMNS, [event(run, 1)], unique=UNIQUE)
     error = {"kind": "Failed", "text": "x\0y"}
     update_rows(Run, ["status", "error"], [("failed", error, run.pk)])
 
+    assert events_of(RunEvent.objects.get().data)[0][1] == "moved\0"
     nul = "\ufffd" if connection.vendor == "postgresql" else "\0"
-    assert RunEvent.objects.get().data["e"][0][1] == f"a{nul}b"
     found = Run.objects.get()
     assert (found.status, found.error["text"]) == ("failed", f"x{nul}y")

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from blueprints.models import Attempt, Program, Run, RunEvent, Step, Task
 from engine.ids import new_id
+from engine.run.journal.entries import pack_entry
 from engine.run.journal.outputs import (
     Artifact,
     Final,
@@ -65,7 +66,12 @@ def rows() -> list[models.Model]:
     )
     step = filled(Step, run=run, generation=1, place=place, status="failed")
     attempt = filled(Attempt, step=step, number=1)
-    entry = {"number": 1, "at": now, "data": {"w": EVIL, "e": events}, "says": True}
+    entry = {
+        "number": 1,
+        "at": now,
+        "data": pack_entry("0", 1, EVIL, events),
+        "says": True,
+    }
     event = filled(RunEvent, run=run, generation=1, **entry)
     return [task, run, step, attempt, event]
 

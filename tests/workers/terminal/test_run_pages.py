@@ -79,7 +79,7 @@ def report(**more: Any) -> Any:
     return {
         "run": RUN, "blueprint": "essay", "status": "failed", "seconds": 75.2,
         "ctx": {"rows": list(range(5000)), "topic": "x" * 30}, "error": error,
-        "usage": {"input": 12, "output": 3}, "steps": steps(), **more,
+        "usage": {"input": 12, "output": 3}, "unreplayable": "", "steps": steps(), **more,
     }  # fmt: skip
 
 

@@ -13,7 +13,12 @@ from rich.table import Table
 
 from blueprints.agent_modules import add_folders
 from blueprints.agent_sources import source_hashes
-from blueprints.command_line import DONE, FAILED, SwarmCommand, typed
+from blueprints.command_line import (
+    DONE,
+    FAILED,
+    SwarmCommand,
+    typed,
+)
 from blueprints.conf import lua_host
 from blueprints.models import Run
 from blueprints.selectors.outputs import (
@@ -48,6 +53,13 @@ from workers.runs.control import (
 )
 from workers.steward.candidate import steward_lock
 from workers.terminal.console import VisibleConsole
+from workers.terminal.kept_runs import (
+    Told,
+    add_kept_arguments,
+    delete_one,
+    export_run,
+    prune_runs,
+)
 from workers.terminal.reporter import resume_line
 from workers.terminal.run_pages import (
     PIPE_WIDTH,
@@ -80,6 +92,9 @@ VERBS = {
     "cancel": "end a run and its steps",
     "resume": "continue a run after Ctrl-C or pause",
     "forget": "remove from Redis an ended run whose result was too large to archive",
+    "export": "write a run with its program and its journal into one file",
+    "delete": "delete an ended run for good; a row tells that it was here",
+    "prune": "delete all runs that ended longer ago than SWARM_RETENTION says",
 }
 
 
@@ -113,7 +128,7 @@ class Command(SwarmCommand):
                 add_session_arguments(sub)
             else:
                 sub.add_argument("--json", action="store_true", help="print JSON")
-            if name != "list":
+            if name not in ("list", "prune"):
                 sub.add_argument("run", metavar="RUN", help=RUN_HELP)
             match name:
                 case "list":
@@ -132,6 +147,8 @@ class Command(SwarmCommand):
                         nargs="?",
                         help="a step's name, place, id or agent",
                     )
+                case "export" | "prune":
+                    add_kept_arguments(name, sub)
                 case "logs":
                     sub.add_argument(
                         "-f",
@@ -151,30 +168,41 @@ class Command(SwarmCommand):
                     blueprint=options["blueprint"],
                 )
                 return
-            run = find_run(options["run"])
-            match options["verb"]:
-                case "show" if options["step"] is not None:
-                    show_step(run, options["step"], as_json=options["json"])
-                    return
-                case "show":
-                    show_run(run, as_json=options["json"])
-                    return
-                case "logs":
-                    show_log(run, follow=options["follow"], as_json=options["json"])
-                    return
-                case "watch":
-                    sys.exit(watch(run, Session({**WATCHING, **options})))
-                case "cancel":
-                    done, text = cancel(run)
-                case "pause":
-                    done, text = pause(run)
-                case "forget":
-                    done, text = forget(run)
-                case _:
-                    sys.exit(resume(run, Session(options)))
-            now = json.dumps({"run": run.pk, "status": run.status})
-            print(now if options["json"] else text)
-            sys.exit(DONE if done else FAILED)
+            if options["verb"] == "prune":
+                tell(prune_runs(options), options)
+                return
+            self._handle_one(find_run(options["run"]), options)
+
+    def _handle_one(self, run: Run, options: dict[str, Any]) -> None:
+        """Run a verb that is about one run."""
+        match options["verb"]:
+            case "show" if options["step"] is not None:
+                show_step(run, options["step"], as_json=options["json"])
+                return
+            case "show":
+                show_run(run, as_json=options["json"])
+                return
+            case "logs":
+                show_log(run, follow=options["follow"], as_json=options["json"])
+                return
+            case "export":
+                tell(export_run(run, options), options)
+                return
+            case "watch":
+                sys.exit(watch(run, Session({**WATCHING, **options})))
+            case "resume":
+                sys.exit(resume(run, Session(options)))
+            case verb:
+                done, text = CHANGES[verb](run)
+        now = json.dumps({"run": run.pk, "status": run.status})
+        print(now if options["json"] else text)
+        sys.exit(DONE if done else FAILED)
+
+
+def tell(told: Told, options: dict[str, Any]) -> None:
+    """Print what a verb has done."""
+    data, text = told
+    print(json.dumps(data) if options["json"] else text)
 
 
 def find_run(text: str) -> Run:
@@ -401,3 +429,7 @@ def resume(run: Run, session: Session) -> int:
     finally:
         lua_host().close()
     return session.drive(Follow(run, program))
+
+
+CHANGES = {"cancel": cancel, "pause": pause, "forget": forget, "delete": delete_one}
+"""What ends, stops or removes a run; each returns whether it did, and what to print."""
