@@ -4,7 +4,8 @@ from typing import Any
 
 import orjson
 import pytest
-from django.db import connection
+from django.db import DataError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from blueprints.models import Run, RunEvent
@@ -61,3 +62,22 @@ def test_a_nul_is_kept_in_bytes_and_kept_or_replaced_in_texts(run: Run):
     nul = "\ufffd" if connection.vendor == "postgresql" else "\0"
     found = Run.objects.get()
     assert (found.status, found.error["text"]) == ("failed", f"x{nul}y")
+
+
+def test_a_text_that_is_too_long_is_refused_or_kept_but_never_cut(run: Run):
+    long = "x" * 33
+    try:
+        with transaction.atomic():
+            upsert(RunEvent, COLUMNS, [event(run, 1, long)], unique=UNIQUE)
+    except DataError:
+        assert connection.vendor == "postgresql"
+        assert not RunEvent.objects.exists()
+    else:
+        assert RunEvent.objects.get().kind == long
+
+
+def test_no_rows_are_no_statement(run: Run):
+    with CaptureQueriesContext(connection) as queries:
+        upsert(RunEvent, COLUMNS, [], unique=UNIQUE)
+        update_rows(Run, ["status"], [])
+    assert len(queries) == 0
