@@ -10,6 +10,7 @@ from blueprints.models import Attempt, Run, RunEvent, Step
 from blueprints.models.events import events_of
 from blueprints.selectors.outputs import is_log, log_text, run_outputs
 from blueprints.selectors.programs import run_program
+from blueprints.selectors.replays import Expanded, step_replay
 from engine.flow.json_text import load_json
 from engine.flow.nodes import Seq
 from engine.run.place_names import ANY, PlaceNames
@@ -63,10 +64,15 @@ def step_report(run: Run, step: Step, names: PlaceNames) -> dict[str, Any]:
     """Return a step with its attempts and its log as one JSON object.
 
     The `input` of an attempt is its JSON value, or a text that is its beginning where
-    `input_size` is larger than what is kept; `input_size` is None where none is kept.
+    `input_size` is larger than what is kept. Inputs that the journal does not keep, and
+    the Ctx before and after the step, come from a replay; `missing` says what is not there
+    and why. `input_size` is None where no input is known.
     """
     attempts = list(Attempt.objects.filter(step=step).order_by("number"))
     kept = _kept(run, step, [one.finished_at for one in attempts if one.finished_at])
+    times = [at for one in attempts for at in (one.finished_at, one.started_at) if at]
+    missing: dict[str, str] = {}
+    replayed = _replayed(run, step.place, times, missing)
     return {
         "run": run.pk,
         "name": names.name(step.place),
@@ -85,20 +91,36 @@ def step_report(run: Run, step: Step, names: PlaceNames) -> dict[str, Any]:
                 "worker": one.worker,
                 "error": one.error,
                 "stats": one.stats,
-                "input": None,
-                "input_size": None,
+                "input": replayed["input"].value,
+                "input_size": replayed["input"].size,
                 "traceback": "",
                 "output": None,
                 **kept.get(one.number, {}),
             }
             for one in attempts
         ],
+        "ctx_before": replayed["before"].value,
+        "ctx_after": replayed["after"].value,
+        "missing": missing,
         "log": [
             {"at": one.at.isoformat(), "attempt": one.attempt, "text": log_text(one)}
             for one in run_outputs(run)
             if one.place == step.place and is_log(one)
         ],
     }
+
+
+def _replayed(
+    run: Run, place: str, times: list[datetime], missing: dict[str, str]
+) -> dict[str, Expanded]:
+    """Return input, before and after of a step; note in `missing` what is not there."""
+    try:
+        step = step_replay(run, place, times)
+        found = {"input": step.input, "before": step.before, "after": step.after}
+    except ValueError as error:
+        found = dict.fromkeys(("input", "before", "after"), Expanded(why=str(error)))
+    missing.update({name: one.why for name, one in found.items() if one.why})
+    return found
 
 
 def seconds_of(row: Run | Step | Attempt) -> float | None:

@@ -39,6 +39,10 @@ class Limits:
     """The kinds whose attempts may take any time in this process, where a debugger may stop
     them; their records have the timeouts of the agents."""
 
+    def deciding(self) -> dict[str, int]:
+        """Return the limits that decide how a flow goes on, for the journal."""
+        return {"ctx_bytes": self.ctx_bytes, "input_bytes": self.input_bytes}
+
     def too_large(self, subject: str) -> list[str]:
         """Return the error of a chain where a value exceeds `input_bytes`.
 

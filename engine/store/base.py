@@ -367,7 +367,35 @@ ChordResults: TypeAlias = dict[int, tuple[bytes | None, bytes | None]]
 """Settled lanes by their index: the edit log or None, and the failure or None."""
 
 
-class RunStore(Protocol):
+class ChainReads(Protocol):
+    """What the chains of a run are built from; a store has it, and so has a snapshot.
+
+    A `key` is that of a generation (`generation_key`).
+    """
+
+    def head_of(self, key: str) -> RunHead | None:
+        """Return the head of a generation, also if it is not the current one."""
+
+    def base(self, key: str, base_id: str) -> bytes | None:
+        """Return a Ctx base or a program of a generation by its hash."""
+
+    def log(self, key: str, addr: str, length: int) -> bytes:
+        """Return the first `length` bytes of a chain's edit log."""
+
+    def chord(self, key: str, chord: str) -> ChordSpec | None:
+        """Return a chord's constants, also after its join."""
+
+    def decided(self, key: str, chord: str) -> str | None:
+        """Return `all` or the index of the deciding lane; None for an open chord."""
+
+    def items(self, key: str, chord: str, page: int) -> bytes:
+        """Return one page of a chord's items, a JSON array."""
+
+    def results(self, key: str, chord: str, lo: int, hi: int) -> ChordResults:
+        """Return the settled lanes of a chord from `lo` up to but not including `hi`."""
+
+
+class RunStore(ChainReads, Protocol):
     """The calls of the engine to the store; each is one atomic, idempotent action.
 
     A `key` is that of a generation (`generation_key`).
@@ -450,29 +478,8 @@ class RunStore(Protocol):
     def head(self, run: str) -> RunHead | None:
         """Return the head of a run's current generation; None for an unknown run."""
 
-    def head_of(self, key: str) -> RunHead | None:
-        """Return the head of a generation, also if it is not the current one."""
-
     def record(self, key: str, addr: str) -> Record | None:
         """Return a chain's record."""
-
-    def base(self, key: str, base_id: str) -> bytes | None:
-        """Return a Ctx base or a program of a generation by its hash."""
-
-    def log(self, key: str, addr: str, length: int) -> bytes:
-        """Return the first `length` bytes of a chain's edit log."""
-
-    def chord(self, key: str, chord: str) -> ChordSpec | None:
-        """Return a chord's constants, also after its join."""
-
-    def decided(self, key: str, chord: str) -> str | None:
-        """Return `all` or the index of the deciding lane; None for an open chord."""
-
-    def items(self, key: str, chord: str, page: int) -> bytes:
-        """Return one page of a chord's items, a JSON array."""
-
-    def results(self, key: str, chord: str, lo: int, hi: int) -> ChordResults:
-        """Return the settled lanes of a chord from `lo` up to but not including `hi`."""
 
 
 class Vanished(Exception):

@@ -14,6 +14,12 @@ def finish_entry(status: str, why: str) -> bytes:
     return b'{"e":[["run_%s",%s]]}' % (status.encode(), orjson.dumps(text))
 
 
-def batch_broken_entry(chord: str, lo: int, hi: int, lane: int) -> bytes:
-    """Return the entry of a batch whose worker died in `lane` (-1: between lanes)."""
-    return f'{{"a":"{chord}","e":[["batch_broken",{lo},{hi},{lane}]]}}'.encode()
+def batch_broken_entry(
+    chord: str, lo: int, hi: int, lane: int, outcome: bytes
+) -> bytes:
+    """Return the entry of a batch whose worker died in `lane` (-1: between lanes).
+
+    `outcome` is the JSON text of the outcome that the lane gets.
+    """
+    event = ["batch_broken", lo, hi, lane, orjson.Fragment(outcome)]
+    return orjson.dumps({"a": chord, "e": [event]})

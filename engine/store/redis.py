@@ -320,7 +320,7 @@ class RedisStore(RedisReads, DeadLetters):
 
         No attempt is charged for the other lanes.
         """
-        entry = batch_broken_entry(batch.chord, batch.lo, batch.hi, lane)
+        entry = batch_broken_entry(batch.chord, batch.lo, batch.hi, lane, outcome)
         args = (*_span(batch), nonce, lane, outcome, entry, self._template)
         return _moved(self.wire.script("break_batch", *args))
 

@@ -256,7 +256,7 @@ NO_LIMIT = {
         "workers/spawners/lua.py:COMPILED_BYTES", "engine/blueprint/program.py:FORMAT", "blueprints/run_file.py:FORMAT", "engine/blueprint/reading.py:_QUOTED",
         "engine/flow/spelling.py:_MOST_COMPARED",
         "engine/ids.py:_VARIANT", "engine/ids.py:_VERSION_7",
-        "engine/run/chain/ctx.py:FOLD_AT", "engine/store/server_url.py:SENTINEL_PORT",
+        "engine/run/chain/ctx.py:FOLD_AT", "engine/run/replay/snapshot.py:FORMAT", "engine/run/replay/tape.py:MOST", "engine/store/server_url.py:SENTINEL_PORT",
         "engine/store/record.py:FIXED", "workers/steward/database_duties.py:NICE", "workers/doctor/checks.py:LONG_QUEUE",
         "workers/doctor/checks.py:LEAST_MAJOR", "workers/doctor/processes.py:MIB",
         "workers/lua/host.py:MIB", "workers/lua/selftest.py:MIB",

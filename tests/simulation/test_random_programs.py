@@ -6,11 +6,12 @@ import json
 import math
 import random
 from collections import Counter
-from typing import Any
 
 import pytest
 from flow_documents import at, fanout, lit, seq, step
-from random_programs import CTX, Maker, answer, program, spawners
+from followed_runs import FollowedRun
+from random_programs import answer, program, spawners
+from random_runs import CHAOS, CONTEXTS, ends, made
 from simulation_checks import (
     check_attempts,
     check_chords,
@@ -21,54 +22,21 @@ from simulation_checks import (
 )
 from simulation_oracle import Oracle
 from store_boxes import Box, audit
-from swarm_programs import CTX as SWARM_CTX
-from swarm_programs import SwarmMaker
 
 from engine.blueprint.program import Program
-from engine.flow import DIALECTS, Dialect, FlowError, evaluate
+from engine.flow import DIALECTS, Dialect, evaluate
 from engine.run.chain.layout import Layout
 from engine.run.drive import chords, folding, lanes
 from engine.run.limits import Limits
-from engine.testing import CALM, STORM, Chaos, Simulator
+from engine.testing import Simulator
 
-CHAOS = [
-    CALM,
-    Chaos(double=0.3, lost_reply=0.3),
-    Chaos(drop=0.3, steward=0.2),
-    Chaos(crash=0.1),
-    Chaos(interleave=0.5),
-    STORM,
-    Chaos(0.2, 0.1, 0.06, 0.2, 0.4, 0.1),
-]
 PARTS = 10
 SCHEDULES = 440
-LARGEST = 100_000
-CONTEXTS: dict[Dialect, Any] = {"flow.ir": CTX, "swarm": SWARM_CTX}
 SWARM_WORDS = (
     '"default"', '"object"', '"array"', '"template"', '"merge"', '"sort_by"', '"unique"',
     '"any", "in"', '"all", "in"', '"filter"', '"map"', '"select"',
     '"max_parallel"', '"on_max": "fail"', '"err_as": "object"', "[0]", "[-1]",
 )  # fmt: skip
-
-
-def ends(run: Any) -> tuple[str, Any]:
-    try:
-        return "done", text(run())
-    except FlowError as error:
-        return "failed", (error.kind, str(error))
-
-
-def made(seed: int, dialect: Dialect = "flow.ir") -> Program:
-    """Return a program small enough to be expanded."""
-    dice = random.Random(seed)
-    maker = Maker if dialect == "flow.ir" else SwarmMaker
-    while True:
-        flow = maker(dice, left=dice.choice((8, 16, 30))).flow()
-        found = program(flow, dialect=dialect)
-        ctx = CONTEXTS[dialect]
-        how, what = ends(lambda: Oracle(answer).run(found.flow, ctx))  # noqa: B023
-        if how == "failed" or len(what) < LARGEST:
-            return found
 
 
 def limits(dice: random.Random) -> Limits:
@@ -99,9 +67,11 @@ def simulate(
     monkeypatch.setattr(lanes, "SECONDS", math.inf)
     found, agents, ctx = found or made(seed, dialect), spawners(), CONTEXTS[dialect]
     chaos = CHAOS[seed % len(CHAOS)]
+    bounds = limits(dice)
+    followed = FollowedRun(box, found, ctx, bounds)
     simulator = Simulator(
         box.store, agents, seed=seed, chaos=chaos,
-        limits=limits(dice), fuel_nodes=dice.choice((1, 3, 20_000)),
+        limits=bounds, fuel_nodes=dice.choice((1, 3, 20_000)),
         workers=[lambda q: True, lambda q: q == "swarm.lua", lambda q: True],
     )  # fmt: skip
     try:
@@ -111,11 +81,13 @@ def simulate(
             view = audit(box, "R-1")
             assert view is not None
             check_chords(view, layout)
+            followed.check(view)
             if view.status != "running":
                 break
             simulator.turn()
         simulator.run(rounds=1)
         steps = check_end(simulator, found, ctx)
+        assert text(followed.replay.ctx()) == text(simulator.final())
         simulator.settle_down()
         check_journal(simulator, steps)
         check_empty(box)

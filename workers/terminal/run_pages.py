@@ -130,7 +130,7 @@ def steps_page(steps: Sequence[Report], run: str, width: int) -> Iterator[str]:
 
 
 def step_page(report: Report, width: int) -> Iterator[str]:
-    """Yield the lines about one step: attempts with input, error and traceback, log."""
+    """Yield the lines about one step: attempts with input and error, Ctx, log."""
     took = report["seconds"]
     head = ["step", report["name"], report["status"]]
     yield "  ".join([*head, *([] if took is None else [duration(took)])])
@@ -142,8 +142,15 @@ def step_page(report: Report, width: int) -> Iterator[str]:
     before = None
     for attempt in report["attempts"]:
         yield ""
-        yield from _attempt_lines(attempt, before, width)
+        yield from _attempt_lines(attempt, before, report["missing"], width)
         before = attempt
+    for name in ("before", "after"):
+        yield ""
+        if why := report["missing"].get(name):
+            yield from _wrapped(f"ctx {name}: not known; {why}", width, "")
+        else:
+            yield f"ctx {name}"
+            yield from _block("\n".join(ctx_lines(report[f"ctx_{name}"])))
     if report["log"]:
         yield ""
         yield "log"
@@ -153,7 +160,9 @@ def step_page(report: Report, width: int) -> Iterator[str]:
             yield clipped(f"  {text}", width)
 
 
-def _attempt_lines(attempt: Report, before: Report | None, width: int) -> Iterator[str]:
+def _attempt_lines(
+    attempt: Report, before: Report | None, missing: Mapping[str, str], width: int
+) -> Iterator[str]:
     took = attempt["seconds"]
     words = [f"attempt {attempt['number']}", attempt["status"]]
     words += ["" if took is None else duration(took), attempt["worker"]]
@@ -162,10 +171,9 @@ def _attempt_lines(attempt: Report, before: Report | None, width: int) -> Iterat
         yield from _wrapped(attempt["error"], width, "  ")
     size, given = attempt["input_size"], attempt["input"]
     if size is None:
-        why = "only a failed attempt keeps its input"
-        if attempt["status"] == "lost":
-            why = "its worker died before it could keep it"
-        yield f"  input: not kept; {why}"
+        yield from _wrapped(
+            f"input: not known; {missing.get('input', '')}", width, "  "
+        )
     elif before is not None and before["input"] == given and before["input_size"]:
         yield f"  input: as in attempt {before['number']}"
     else:
@@ -178,6 +186,25 @@ def _attempt_lines(attempt: Report, before: Report | None, width: int) -> Iterat
     if attempt["output"] is not None:
         yield "  output:"
         yield from _block("\n".join(ctx_lines(attempt["output"])))
+
+
+def replay_page(report: Report, width: int) -> Iterator[str]:
+    """Yield the lines about a replay: where it ended, the Ctx there, any difference."""
+    difference = report["difference"]
+    yield f"run {report['run']}  {report['status']} after entry {report['number']}"
+    if report["error"]:
+        yield from _wrapped(report["error"][1], width, "  ")
+    for chain in report["chains"]:
+        yield clipped(f"  {chain['addr']}  {chain['state']}  {chain['place']}", width)
+    yield ""
+    if report["ctx_missing"]:
+        yield f"ctx: {report['ctx_missing']}"
+    else:
+        yield "ctx"
+        yield from _block("\n".join(ctx_lines(report["ctx"])))
+    yield ""
+    found = "the journal and the program agree"
+    yield from _wrapped(difference["text"] if difference else found, width, "")
 
 
 def _block(text: str) -> Iterator[str]:

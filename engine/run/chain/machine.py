@@ -134,9 +134,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The fuel is used up: commit the chain and continue in a new delivery."""
+    """The fuel is used up: commit the chain and continue in a new delivery.
+
+    `nodes` were entered; a machine with that many nodes of fuel stops at the same node.
+    """
 
     place: str
+    nodes: int
 
 
 Next = StepRequest | Fork | Ended | Checkpoint
@@ -204,7 +208,7 @@ class Machine:
                         used % CLOCK_EVERY == 0 and self._clock() > until
                     ):
                         chain.phase = ENTER
-                        return Checkpoint(place_of(self.layout, chain))
+                        return Checkpoint(place_of(self.layout, chain), used - 1)
                     entered = self._enter(chain, nodes[chain.cursor])
                     if isinstance(entered, bool):
                         entering = entered

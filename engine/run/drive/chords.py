@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from engine.flow.nodes import Fanout, Join
 from engine.ports import Spawner
-from engine.run.chain.ctx import dump_expanded
+from engine.run.chain.ctx import TooLarge, dump_expanded
 from engine.run.chain.machine import Fork
 from engine.run.drive.turn import Turn
 from engine.run.journal.entries import pack_entry
@@ -47,6 +47,26 @@ def pages_of(items: Sequence[Any], limit: int) -> list[bytes]:
         pages.append(dump_expanded(list(items[at : at + ITEM_PAGE]), left))
         left -= len(pages[-1])
     return pages
+
+
+class Unstorable(Exception):
+    """The items of a fanout can't be stored; `error` ends their chain."""
+
+    def __init__(self, error: list[str]) -> None:
+        """Keep the kind and the text of the error."""
+        super().__init__(error[1])
+        self.error = error
+
+
+def checked_pages(items: Sequence[Any], limits: Limits) -> list[bytes]:
+    """Return the pages of a fanout's items, or raise Unstorable."""
+    try:
+        return pages_of(items, limits.input_bytes)
+    except TooLarge:
+        raise Unstorable(limits.too_large("the items of a fanout are")) from None
+    except (TypeError, ValueError) as error:
+        text = f"the items of a fanout can't be written as JSON: {error}"
+        raise Unstorable(["InputLimit", text]) from None
 
 
 def lanes_a_message(size: int, limits: Limits) -> int:
@@ -110,7 +130,8 @@ def opening_of(turn: Turn, fork: Fork, spec: ChordSpec, who: str) -> Open:
     """Return the transition that opens a chord; `open_chord` adds the pages."""
     chord = chord_at(turn.ref.addr, turn.seq)
     turn.chain.opened = turn.seq
-    turn.events.append(["opened", fork.place, spec.mode, spec.size])
+    size = [spec.size, spec.batch, spec.window]
+    turn.events.append(["opened", fork.place, spec.mode, *size])
     return Open(
         ref=turn.ref,
         seq=turn.seq,

@@ -9,9 +9,9 @@ import orjson
 
 from engine.ports import Watch
 from engine.run.chain.chain import END
-from engine.run.chain.ctx import TooLarge, whole_edit
+from engine.run.chain.ctx import TooLarge
 from engine.run.drive.chords import lane_decides
-from engine.run.drive.folding import fold_outgrown
+from engine.run.drive.folding import fold_outgrown, result_edits
 from engine.run.drive.load import Loader, Prepared
 from engine.run.drive.turn import Turn, engine_pending
 from engine.run.journal.entries import Event, discards, pack_entry
@@ -115,17 +115,10 @@ class Commits:
         chain, ref = turn.chain, turn.ref
         chord, _ = split_lane(ref.addr)
         mode = self.loader.spec(ref.key, chord).mode
-        offset, edits = chain.start, bytes(chain.edits)
-        if chain.folded and not chain.selected and error is None:
-            # A result is applied to the chord's base, so a lane with its own base writes
-            # its whole Ctx as one edit of the root. Its joins are expanded, since the log
-            # with their lines is removed.
-            try:
-                offset, edits = 0, whole_edit(chain.doc.value, self.limits.input_bytes)
-            except TooLarge:
-                return self.finish(
-                    turn, self.limits.too_large("the result of a lane is")
-                )
+        try:
+            offset, edits = result_edits(chain, error is not None, self.limits)
+        except TooLarge:
+            return self.finish(turn, self.limits.too_large("the result of a lane is"))
         requested_at = time.monotonic()
         answer = self.store.settle(
             Settle(

@@ -22,7 +22,6 @@ from engine.run.attempt.leases import Leases, Owner
 from engine.run.attempt.outcomes import Outcome, lost_text, unpack_outcome
 from engine.run.attempt.retry import judge
 from engine.run.chain.chain import END, ENTER, JOIN, STEP, Chain, place_of
-from engine.run.chain.ctx import TooLarge
 from engine.run.chain.machine import (
     Checkpoint,
     Ended,
@@ -34,7 +33,14 @@ from engine.run.chain.machine import (
     Signal,
     StepRequest,
 )
-from engine.run.drive.chords import Waits, open_chord, opening_of, pages_of, spec_of
+from engine.run.drive.chords import (
+    Unstorable,
+    Waits,
+    checked_pages,
+    open_chord,
+    opening_of,
+    spec_of,
+)
 from engine.run.drive.commits import Commits
 from engine.run.drive.folding import fold_outgrown
 from engine.run.drive.load import Loader, Origin, Prepared
@@ -295,8 +301,8 @@ class Engine:
                 return self._fork(turn, fork)
             case Ended(error=error):
                 return self.commits.finish(turn, error)
-            case Checkpoint(place=place):
-                turn.events.append(["checkpoint", place])
+            case Checkpoint(place=place, nodes=nodes):
+                turn.events.append(["checkpoint", place, nodes])
                 continues = budget.allows(0) and not self.watch.draining()
                 pending = engine_pending(turn.chain, place)
                 moved = self.commits.write(
@@ -323,14 +329,9 @@ class Engine:
 
     def _fork(self, turn: Turn, fork: Fork) -> Turn | None:
         try:
-            pages = pages_of(fork.items, self.limits.input_bytes)
-        except TooLarge:
-            return self.commits.finish(
-                turn, self.limits.too_large("the items of a fanout are")
-            )
-        except (TypeError, ValueError) as error:
-            text = f"the items of a fanout can't be written as JSON: {error}"
-            return self.commits.finish(turn, ["InputLimit", text])
+            pages = checked_pages(fork.items, self.limits)
+        except Unstorable as fault:
+            return self.commits.finish(turn, fault.error)
         fold_outgrown(turn)
         spec = spec_of(turn, fork, self.spawners, self.limits)
         opening = opening_of(turn, fork, spec, self.who)

@@ -6,8 +6,10 @@ import orjson
 
 from engine.flow.document import Document
 from engine.flow.json_text import text_depth
-from engine.run.chain.ctx import FOLD_AT, TooLarge, base_id, dump_expanded
+from engine.run.chain.chain import Chain
+from engine.run.chain.ctx import FOLD_AT, TooLarge, base_id, dump_expanded, whole_edit
 from engine.run.drive.turn import Turn
+from engine.run.limits import Limits
 from engine.store.addresses import is_opened_within
 from engine.store.base import ROOT
 
@@ -34,3 +36,15 @@ def fold_outgrown(turn: Turn) -> None:
     # The new base has no references to joins, so the Ctx in memory must have none.
     chain.doc, chain.known = Document(plain, text_depth(text)), {}
     chain.folded = turn.ref.addr != ROOT
+
+
+def result_edits(chain: Chain, failed: bool, limits: Limits) -> tuple[int, bytes]:
+    """Return the offset and the edits with which a lane's log becomes its result.
+
+    Raises TooLarge. A result is applied to the chord's base, so a lane with its own base
+    writes its whole Ctx as one edit of the root. Its joins are expanded, since the log with
+    their lines is removed.
+    """
+    if chain.folded and not chain.selected and not failed:
+        return 0, whole_edit(chain.doc.value, limits.input_bytes)
+    return chain.start, bytes(chain.edits)

@@ -33,7 +33,7 @@ from engine.run.chain.ctx import (
 )
 from engine.run.chain.layout import Layout
 from engine.run.chain.machine import JoinedValue, Raised, Signal
-from engine.store.base import ITEM_PAGE, ChordResults, ChordSpec, RunStore, Vanished
+from engine.store.base import ITEM_PAGE, ChainReads, ChordResults, ChordSpec, Vanished
 
 FIRST_LANES: Final = 64
 MOST_LANES: Final = 31 * FIRST_LANES
@@ -47,7 +47,7 @@ LANE_BYTES: Final = 200
 class Joins:
     """Reads the joins of one generation; `most_bytes` bounds what is read for one Ctx."""
 
-    store: RunStore
+    store: ChainReads
     key: str
     layout: Layout
     most_bytes: int | None

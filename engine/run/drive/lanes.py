@@ -15,14 +15,14 @@ import orjson
 
 from engine.run.attempt.retry import judge
 from engine.run.chain.chain import ENTER, Chain
-from engine.run.chain.machine import Ended, Next, StepRequest
+from engine.run.chain.machine import Checkpoint, Ended, Fork, StepRequest
 from engine.run.drive.chords import lane_decides
 from engine.run.drive.engine import Engine
-from engine.run.drive.load import Origin, Prepared, lane_document
+from engine.run.drive.load import Origin, Prepared, lane_chain
 from engine.run.drive.turn import Budget, Turn, engine_pending, new_nonce, step_pending
 from engine.run.journal.entries import Event, pack_entry
 from engine.run.limits import timeout_of, within_limit
-from engine.store.addresses import lane_at, lane_place, owner_of
+from engine.store.addresses import lane_at, owner_of
 from engine.store.base import (
     ITEM_PAGE,
     BatchClaimed,
@@ -156,7 +156,7 @@ def _lane(
     """Run one lane through its first step; return its error, None, or its promotion."""
     machine = batch.prepared.machine
     chain = _lane_chain(batch, index)
-    nxt: Next = machine.advance(chain)
+    nxt = machine.advance(chain)
     if isinstance(nxt, StepRequest):
         agent = batch.prepared.program.agents[nxt.ref]
         spawner = engine.spawners.get(agent.kind)
@@ -199,18 +199,16 @@ def _lane(
 
 
 def _lane_chain(batch: Batch, index: int) -> Chain:
-    """Return a lane's chain before its first node."""
-    prepared, origin, spec = batch.prepared, batch.origin, batch.claimed.spec
-    doc = lane_document(prepared, spec, origin, batch.items[index % ITEM_PAGE])
-    first = prepared.layout.children[spec.node][0]
-    chain = Chain([], first, ENTER, doc)
-    chain.prefix, chain.fanout = lane_place(spec.place, index), spec.node
-    chain.origin_size, chain.known = origin.size, dict(origin.known)
-    return chain
+    item = batch.items[index % ITEM_PAGE]
+    return lane_chain(batch.prepared, batch.claimed.spec, batch.origin, item, index)
 
 
 def _promotion(
-    engine: Engine, batch: Batch, chain: Chain, nxt: Next, budget: Budget
+    engine: Engine,
+    batch: Batch,
+    chain: Chain,
+    nxt: StepRequest | Fork | Checkpoint,
+    budget: Budget,
 ) -> Promote:
     """Return the promotion of a lane after its first transition."""
     if isinstance(nxt, StepRequest):
@@ -223,6 +221,8 @@ def _promotion(
     else:
         # The owner of the new record makes a fork again, from the fanout node.
         chain.phase = ENTER
+        nodes = nxt.nodes if isinstance(nxt, Checkpoint) else 0
+        batch.events.append(["checkpoint", nxt.place, nodes])
         pending = engine_pending(chain, chain.prefix)
         continues = budget.allows(0) and not engine.watch.draining()
     kind = MoveKind.CONTINUE if continues else MoveKind.DISPATCH
@@ -270,7 +270,13 @@ def _flush(
             nonce=batch.nonce,
             first=batch.first,
             results=batch.results,
-            entry=pack_entry(batch.ref.chord, batch.first, engine.who, batch.events),
+            entry=pack_entry(
+                batch.ref.chord,
+                batch.first,
+                engine.who,
+                batch.events,
+                settled=len(batch.results),
+            ),
             promote=promote,
             decided_by=decided_by,
         )

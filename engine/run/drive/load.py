@@ -18,7 +18,7 @@ from engine.flow import FlowError
 from engine.flow.document import Document
 from engine.flow.json_text import text_depth
 from engine.flow.nodes import Fanout, target_path
-from engine.run.chain.chain import JOIN, Chain, unpack_frames
+from engine.run.chain.chain import ENTER, JOIN, Chain, unpack_frames
 from engine.run.chain.ctx import Lanes, replay
 from engine.run.chain.layout import Layout
 from engine.run.chain.machine import FUEL_NODES, MOST_BYTES, Machine, Signal
@@ -31,6 +31,7 @@ from engine.store.base import (
     ITEM_PAGE,
     REPLACED,
     ROOT,
+    ChainReads,
     ChordSpec,
     Ref,
     RunStore,
@@ -96,7 +97,174 @@ def read_program(data: bytes) -> Program | None:
         return None
 
 
-class Loader:
+class ChainReader:
+    """Builds chains from what is kept of their runs, with a cache."""
+
+    def __init__(
+        self,
+        store: ChainReads,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        most_joined: int | None = None,
+    ) -> None:
+        """Read from `store`; `most_joined` bounds the bytes of lanes read for one Ctx.
+
+        A chain whose joins have more raises TooLarge.
+        """
+        self._reads = store
+        self._most_joined = most_joined
+        self.cache = Cache(cache_bytes)
+
+    def spec(self, key: str, chord: str) -> ChordSpec:
+        """Return a chord's constants."""
+
+        def read() -> tuple[ChordSpec, int]:
+            found = self._reads.chord(key, chord)
+            if found is None:
+                raise Vanished(chord)
+            return found, 0
+
+        return cast(ChordSpec, self.cache.get(("spec", key, chord), read))
+
+    def base(self, key: str, base_id: str) -> Origin:
+        """Return a stored base."""
+
+        def read() -> tuple[Origin, int]:
+            data = self._reads.base(key, base_id)
+            if data is None:
+                raise Vanished(base_id)
+            return stored_base(data), len(data)
+
+        return cast(Origin, self.cache.get((key, base_id), read))
+
+    def keep_base(self, key: str, base_id: str, data: bytes) -> None:
+        """Cache a base that was read along with other data."""
+        self.cache.put((key, base_id), stored_base(data), len(data))
+
+    def forget_base(self, key: str, base_id: str) -> None:
+        """Remove a base from the cache after the end of its generation."""
+        self.cache.drop((key, base_id))
+
+    def lane_origin(
+        self, prepared: Prepared, ref: Ref, chord: str, spec: ChordSpec
+    ) -> Origin:
+        """Return the origin of a chord's lanes: their parent's Ctx at its opening."""
+
+        def read() -> tuple[Origin, int]:
+            origin = self._origin(
+                prepared, Ref(ref.run, ref.gen, spec.parent), spec.base_id
+            )
+            log = self._reads.log(ref.key, spec.parent, spec.parent_len)
+            if len(log) < spec.parent_len:
+                raise Vanished(chord)
+            doc, known = origin.document(), dict(origin.known)
+            replay(doc, log, self._joins(prepared, ref).expand, known)
+            size = origin.size + len(log)
+            made = Origin(doc.value, size, origin.size, known, doc.depth)
+            return made, made.weight
+
+        return cast(Origin, self.cache.get((ref.key, chord), read))
+
+    def keep_lane_origin(self, ref: Ref, chord: str, origin: Origin) -> None:
+        """Cache the origin of the lanes of a new chord, so that it is not read again."""
+        self.cache.put((ref.key, chord), origin, origin.weight)
+
+    def _origin(self, prepared: Prepared, ref: Ref, base_id: str) -> Origin:
+        if base_id:
+            return self.base(ref.key, base_id)
+        chord, index = split_lane(ref.addr)
+        spec = self.spec(ref.key, chord)
+        origin = self.lane_origin(prepared, ref, chord, spec)
+        page = orjson.loads(self._reads.items(ref.key, chord, index // ITEM_PAGE))
+        if index % ITEM_PAGE >= len(page):
+            raise Vanished(ref.addr)
+        doc = lane_document(prepared, spec, origin, page[index % ITEM_PAGE])
+        return replace(origin, value=doc.value, depth=doc.depth)
+
+    @contextmanager
+    def reading(self, ref: Ref) -> Iterator[None]:
+        """Raise Vanished for an error of reading if the chain is over by now.
+
+        The parent of a decided chord continues and may overwrite the log that the losing
+        lanes still read.
+        """
+        try:
+            yield
+        except (ValueError, LookupError, FlowError) as error:
+            if self._over(ref):
+                raise Vanished(ref.addr) from error
+            raise
+
+    def _over(self, ref: Ref) -> bool:
+        head = self._reads.head_of(ref.key)
+        if head is None or head.status in (*FINAL_RUN, REPLACED):
+            return True
+        return any(
+            self._reads.decided(ref.key, chord) for chord in chords_around(ref.addr)
+        )
+
+    def chain(
+        self, ref: Ref, prepared: Prepared, record: Record, log: bytes | None = None
+    ) -> Chain:
+        """Build a claimed chain from its record and edit log (read if not given)."""
+        with self.reading(ref):
+            return self._chain(ref, prepared, record, log)
+
+    def _chain(
+        self, ref: Ref, prepared: Prepared, record: Record, log: bytes | None
+    ) -> Chain:
+        first, prefix, fanout = 0, "", -1
+        if ref.addr != ROOT:
+            chord, index = split_lane(ref.addr)
+            spec = self.spec(ref.key, chord)
+            first = prepared.layout.children[spec.node][0]
+            prefix, fanout = lane_place(spec.place, index), spec.node
+        phase, cursor, frames, end, opened = unpack_frames(record.frames, first)
+        chain = Chain(frames, cursor, phase, Document(None), record.loglen)
+        chain.prefix, chain.end, chain.opened = prefix, end, opened
+        chain.fanout = fanout
+        chain.folded = bool(record.base_id) and ref.addr != ROOT
+        marks = [frame.rollback for frame in frames if frame.rollback >= 0]
+        if phase is JOIN and not marks:
+            # Its lanes started from the same Ctx, which this process may have cached.
+            kept = self.cache.find((ref.key, chord_at(ref.addr, opened)))
+            if kept is not None:
+                chain.doc, chain.known = kept.document(), dict(kept.known)
+                chain.origin_size = kept.base_size
+                return chain
+        if log is None:
+            log = self._reads.log(ref.key, ref.addr, record.loglen)
+        origin = self._origin(prepared, ref, record.base_id)
+        chain.doc, chain.known = origin.document(), dict(origin.known)
+        chain.origin_size = origin.size
+        found = replay(
+            chain.doc,
+            log[: record.loglen],
+            self._joins(prepared, ref).expand,
+            chain.known,
+            marks,
+        )
+        for frame in frames:
+            if frame.rollback >= 0:
+                frame.snapshot = found[frame.rollback]
+        return chain
+
+    def joined(self, ref: Ref, prepared: Prepared, chain: Chain) -> tuple[Signal, int]:
+        """Return the signal of the chord at which a chain waits, and the deciding lane.
+
+        The lane is -1 if all lanes have settled.
+        """
+        with self.reading(ref):
+            chord = chord_at(ref.addr, chain.opened)
+
+            spec = self.spec(ref.key, chord)
+            return self._joins(prepared, ref).decided(chord, spec, chain)
+
+    def _joins(self, prepared: Prepared, ref: Ref) -> Joins:
+        return Joins(self._reads, ref.key, prepared.layout, self._most_joined)
+
+
+class Loader(ChainReader):
     """Reads chains of live runs from a store."""
 
     def __init__(
@@ -113,12 +281,11 @@ class Loader:
         `cache_bytes` the cache, and `most_joined` the bytes of lanes that are read for one
         Ctx (TooLarge beyond it).
         """
+        super().__init__(store, cache_bytes=cache_bytes, most_joined=most_joined)
         self.most_bytes = MOST_BYTES
         """The most bytes that a chain serialises at once; the engine sets it."""
         self._fuel_nodes = fuel_nodes
         self._store = store
-        self._most_joined = most_joined
-        self.cache = Cache(cache_bytes)
 
     def prepared(self, key: str, program_id: str) -> Prepared:
         """Return a program of a generation; it is read once per process, as its id is its hash."""
@@ -152,154 +319,6 @@ class Loader:
             min((rank(agent.queue) for agent in program.agents.values()), default=0),
         )
 
-    def spec(self, key: str, chord: str) -> ChordSpec:
-        """Return a chord's constants."""
-
-        def read() -> tuple[ChordSpec, int]:
-            found = self._store.chord(key, chord)
-            if found is None:
-                raise Vanished(chord)
-            return found, 0
-
-        return cast(ChordSpec, self.cache.get(("spec", key, chord), read))
-
-    def base(self, key: str, base_id: str) -> Origin:
-        """Return a stored base."""
-
-        def read() -> tuple[Origin, int]:
-            data = self._store.base(key, base_id)
-            if data is None:
-                raise Vanished(base_id)
-            return stored_base(data), len(data)
-
-        return cast(Origin, self.cache.get((key, base_id), read))
-
-    def keep_base(self, key: str, base_id: str, data: bytes) -> None:
-        """Cache a base that was read along with other data."""
-        self.cache.put((key, base_id), stored_base(data), len(data))
-
-    def forget_base(self, key: str, base_id: str) -> None:
-        """Remove a base from the cache after the end of its generation."""
-        self.cache.drop((key, base_id))
-
-    def lane_origin(
-        self, prepared: Prepared, ref: Ref, chord: str, spec: ChordSpec
-    ) -> Origin:
-        """Return the origin of a chord's lanes: their parent's Ctx at its opening."""
-
-        def read() -> tuple[Origin, int]:
-            origin = self._origin(
-                prepared, Ref(ref.run, ref.gen, spec.parent), spec.base_id
-            )
-            log = self._store.log(ref.key, spec.parent, spec.parent_len)
-            if len(log) < spec.parent_len:
-                raise Vanished(chord)
-            doc, known = origin.document(), dict(origin.known)
-            replay(doc, log, self._joins(prepared, ref).expand, known)
-            size = origin.size + len(log)
-            made = Origin(doc.value, size, origin.size, known, doc.depth)
-            return made, made.weight
-
-        return cast(Origin, self.cache.get((ref.key, chord), read))
-
-    def keep_lane_origin(self, ref: Ref, chord: str, origin: Origin) -> None:
-        """Cache the origin of the lanes of a new chord, so that it is not read again."""
-        self.cache.put((ref.key, chord), origin, origin.weight)
-
-    def _origin(self, prepared: Prepared, ref: Ref, base_id: str) -> Origin:
-        if base_id:
-            return self.base(ref.key, base_id)
-        chord, index = split_lane(ref.addr)
-        spec = self.spec(ref.key, chord)
-        origin = self.lane_origin(prepared, ref, chord, spec)
-        page = orjson.loads(self._store.items(ref.key, chord, index // ITEM_PAGE))
-        if index % ITEM_PAGE >= len(page):
-            raise Vanished(ref.addr)
-        doc = lane_document(prepared, spec, origin, page[index % ITEM_PAGE])
-        return replace(origin, value=doc.value, depth=doc.depth)
-
-    @contextmanager
-    def reading(self, ref: Ref) -> Iterator[None]:
-        """Raise Vanished for an error of reading if the chain is over by now.
-
-        The parent of a decided chord continues and may overwrite the log that the losing
-        lanes still read.
-        """
-        try:
-            yield
-        except (ValueError, LookupError, FlowError) as error:
-            if self._over(ref):
-                raise Vanished(ref.addr) from error
-            raise
-
-    def _over(self, ref: Ref) -> bool:
-        head = self._store.head_of(ref.key)
-        if head is None or head.status in (*FINAL_RUN, REPLACED):
-            return True
-        return any(
-            self._store.decided(ref.key, chord) for chord in chords_around(ref.addr)
-        )
-
-    def chain(
-        self, ref: Ref, prepared: Prepared, record: Record, log: bytes | None = None
-    ) -> Chain:
-        """Build a claimed chain from its record and edit log (read if not given)."""
-        with self.reading(ref):
-            return self._chain(ref, prepared, record, log)
-
-    def _chain(
-        self, ref: Ref, prepared: Prepared, record: Record, log: bytes | None
-    ) -> Chain:
-        first, prefix, fanout = 0, "", -1
-        if ref.addr != ROOT:
-            chord, index = split_lane(ref.addr)
-            spec = self.spec(ref.key, chord)
-            first = prepared.layout.children[spec.node][0]
-            prefix, fanout = lane_place(spec.place, index), spec.node
-        phase, cursor, frames, end, opened = unpack_frames(record.frames, first)
-        chain = Chain(frames, cursor, phase, Document(None), record.loglen)
-        chain.prefix, chain.end, chain.opened = prefix, end, opened
-        chain.fanout = fanout
-        chain.folded = bool(record.base_id) and ref.addr != ROOT
-        marks = [frame.rollback for frame in frames if frame.rollback >= 0]
-        if phase is JOIN and not marks:
-            # Its lanes started from the same Ctx, which this process may have cached.
-            kept = self.cache.find((ref.key, chord_at(ref.addr, opened)))
-            if kept is not None:
-                chain.doc, chain.known = kept.document(), dict(kept.known)
-                chain.origin_size = kept.base_size
-                return chain
-        if log is None:
-            log = self._store.log(ref.key, ref.addr, record.loglen)
-        origin = self._origin(prepared, ref, record.base_id)
-        chain.doc, chain.known = origin.document(), dict(origin.known)
-        chain.origin_size = origin.size
-        found = replay(
-            chain.doc,
-            log[: record.loglen],
-            self._joins(prepared, ref).expand,
-            chain.known,
-            marks,
-        )
-        for frame in frames:
-            if frame.rollback >= 0:
-                frame.snapshot = found[frame.rollback]
-        return chain
-
-    def joined(self, ref: Ref, prepared: Prepared, chain: Chain) -> tuple[Signal, int]:
-        """Return the signal of the chord at which a chain waits, and the deciding lane.
-
-        The lane is -1 if all lanes have settled.
-        """
-        with self.reading(ref):
-            chord = chord_at(ref.addr, chain.opened)
-
-            spec = self.spec(ref.key, chord)
-            return self._joins(prepared, ref).decided(chord, spec, chain)
-
-    def _joins(self, prepared: Prepared, ref: Ref) -> Joins:
-        return Joins(self._store, ref.key, prepared.layout, self._most_joined)
-
 
 def lane_document(
     prepared: Prepared, spec: ChordSpec, origin: Origin, item: Any
@@ -308,3 +327,14 @@ def lane_document(
     node = prepared.layout.nodes[spec.node]
     assert isinstance(node, Fanout)  # noqa: S101 - a chord is opened by a fanout
     return bound(origin.document(), target_path(node.bind), item)
+
+
+def lane_chain(
+    prepared: Prepared, spec: ChordSpec, origin: Origin, item: Any, index: int
+) -> Chain:
+    """Return a lane of a chord before its first node."""
+    doc = lane_document(prepared, spec, origin, item)
+    chain = Chain([], prepared.layout.children[spec.node][0], ENTER, doc)
+    chain.prefix, chain.fanout = lane_place(spec.place, index), spec.node
+    chain.origin_size, chain.known = origin.size, dict(origin.known)
+    return chain

@@ -33,13 +33,16 @@ def start_of(
     before any step starts in the engine's queue.
     """
     program: Program = prepared.program
+    limits = limits or Limits()
     base = orjson.dumps(ctx)
     chain = Chain([], 0, ENTER, Document(orjson.loads(base), text_depth(base)))
-    events: list[Event] = [["run_started", program.program_id, deadline_ms]]
+    events: list[Event] = [
+        ["run_started", program.program_id, deadline_ms, limits.deciding()]
+    ]
     first = prepared.machine.advance(chain)
     if isinstance(first, StepRequest):
         agent = program.agents[first.ref]
-        pending = step_pending(chain, agent, first.place, limits or Limits())
+        pending = step_pending(chain, agent, first.place, limits)
         events.append(["pending", first.place, agent.name])
     else:
         chain = Chain([], 0, ENTER, Document(None))

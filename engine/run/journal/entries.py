@@ -1,9 +1,8 @@
 """Journal entries: the closed set of events, how an entry is packed, and how it is read.
 
-An entry is a JSON object: `a` chain address, `s` sequence number, `w` worker, `e` events.
-An event is an array that starts with its kind; FIELDS names the rest of each.
-
-Every writer to Redis can write an entry, so all readers use `read_entry`.
+An entry is a JSON object (`pack_entry`), and each of its events an array that starts with
+its kind; FIELDS names the rest. Every writer to Redis can write an entry, so all readers
+use `read_entry`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from engine.run.journal.outputs import is_wire
 from engine.store.base import JournalEntry
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "run_started": ("program_id", "deadline_ms"),
+    # `limits` are those that decide how the flow goes on (Limits.deciding).
+    "run_started": ("program_id", "deadline_ms", "limits"),
     "run_paused": (),
     "run_resumed": (),
     "run_done": (),
@@ -32,7 +32,9 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "failed": ("place", "attempt", "agent", "text", "took_ms"),
     "timed_out": ("place", "attempt", "agent", "text", "took_ms"),
     "retry": ("place", "attempt", "agent", "text", "delay_ms", "reason", "took_ms"),
-    "lost": ("place", "attempt", "lost"),
+    # `signal` is the stored outcome that the next claim takes: the end of a step that was
+    # lost too often, or an empty object for any other.
+    "lost": ("place", "attempt", "lost", "signal"),
     "step_lost": ("place", "attempt", "agent", "text"),
     # Follows the outcome of an attempt that has failed: its input as JSON text, cut after
     # MOST_INPUT bytes of `size`, and the traceback of the agent's own code.
@@ -40,11 +42,13 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     # The cost of an attempt, whatever its outcome: model, usage, num_turns.
     "stats": ("place", "attempt", "stats"),
     # Chords. `lane` of `joined` is the lane that decided, -1 when all settled.
-    "opened": ("place", "mode", "size"),
+    "opened": ("place", "mode", "size", "batch", "window"),
     "joined": ("place", "lane"),
     "lane_ended": ("place", "error"),
-    "batch_broken": ("lo", "hi", "lane"),
-    "checkpoint": ("place",),
+    # `signal` is the outcome that the lane gets.
+    "batch_broken": ("lo", "hi", "lane", "signal"),
+    # `nodes` were entered since the last signal; 0 where a lane leaves its batch to fork.
+    "checkpoint": ("place", "nodes"),
     # An error of the runtime in a flow, such as a join that kills its workers.
     "raised": ("place", "kind", "text"),
     "discarded": ("place", "attempt", "outcome"),
@@ -57,7 +61,9 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
 
 GAP: Final = "gap"
 
-OPTIONAL: Final = frozenset({"at", "ctx", "took_ms"})
+OPTIONAL: Final = frozenset(
+    {"at", "batch", "ctx", "limits", "nodes", "signal", "took_ms", "window"}
+)
 """The optional fields of events; they come last."""
 
 OUTCOMES: Final = frozenset({"passed", "blocked", "failed", "timed_out", "retry"})
@@ -72,8 +78,11 @@ LONGEST_ADDRESS: Final = 2000
 """Characters of an address; databases index no longer ones."""
 
 _NUMBERS: Final = frozenset(
-    {"attempt", "first", "hi", "lane", "lo", "lost", "size", "upto"}
-)
+    {
+        "attempt", "batch", "first", "hi", "lane", "lo", "lost", "nodes", "size", "upto",
+        "window",
+    }
+)  # fmt: skip
 _TIMES: Final = frozenset({"deadline_ms", "delay_ms", "took_ms"})
 # The `run_failed` of a run that was ended from outside has only a text.
 _LEAST: Final = {kind: len(set(names) - OPTIONAL) for kind, names in FIELDS.items()} | {
@@ -90,17 +99,29 @@ class BadEntry(ValueError):
 class Content(NamedTuple):
     """The content of an entry: its events, who wrote them, and where in the run.
 
-    `addr` is empty where the whole run is meant.
+    `addr` is empty where the whole run is meant. `settled` counts the lanes that the entry
+    of a batch settles; it is -1 in any other entry.
     """
 
     events: list[Event]
     worker: str = ""
     addr: str = ""
+    seq: int = 0
+    settled: int = -1
 
 
-def pack_entry(addr: str, seq: int, who: str, events: list[Event]) -> bytes:
-    """Return a journal entry."""
-    return orjson.dumps({"a": addr, "s": seq, "w": who, "e": events})
+def pack_entry(
+    addr: str, seq: int, who: str, events: list[Event], settled: int = -1
+) -> bytes:
+    """Return an entry: `a` chain address, `s` sequence number, `w` worker, `e` events.
+
+    That of a batch has the address of its chord, its first lane as `s`, and as `l` how
+    many lanes it settles.
+    """
+    entry = {"a": addr, "s": seq, "w": who, "e": events}
+    if settled >= 0:
+        entry["l"] = settled
+    return orjson.dumps(entry)
 
 
 def read_entry(entry: JournalEntry) -> Content:
@@ -141,9 +162,12 @@ def _read(packed: bytes) -> Content:
         raise BadEntry("its worker is no text")
     if not isinstance(addr, str) or not _is_address(addr):
         raise BadEntry("its address is none of a chain, chord or batch")
+    seq, settled = data.get("s", 0), data.get("l", -1)
+    if not (type(seq) is int and type(settled) is int):
+        raise BadEntry("its sequence number is no number")
     for event in data["e"]:
         _check(event)
-    return Content(data["e"], worker, addr)
+    return Content(data["e"], worker, addr, seq, settled)
 
 
 def _is_address(text: str) -> bool:
@@ -181,7 +205,7 @@ def _fits(name: str, value: Any) -> bool:
     match name:
         case "value":
             return True
-        case "stats":
+        case "stats" | "limits" | "signal":
             return isinstance(value, dict)
         case "events":
             return isinstance(value, list) and all(map(is_wire, value))

@@ -44,8 +44,10 @@ for _, member in ipairs(due) do
         signal = '{"lost":' .. num(c.lost) .. how .. '}'
         call('HSET', key, 's:' .. a, signal)
       end
+      -- A replay needs the end of a lost step; it meets any other signal when that is consumed.
+      local waits = signal and (find(signal, '{"lost":', 1, true) == 1 and ',' .. signal or ',{}') or ''
       journal(R, run.n + 1, '{"a":"' .. a .. '","s":' .. num(c.seq) .. ',"e":[["lost","' ..
-        string.gsub(c.place, '[\\"]', '\\%0') .. '",' .. num(c.tries + c.lost - 1) .. ',' .. num(c.lost) .. ']]}')
+        string.gsub(c.place, '[\\"]', '\\%0') .. '",' .. num(c.tries + c.lost - 1) .. ',' .. num(c.lost) .. waits .. ']]}')
       if signal then
         c.state, c.queue = 's', ENGINE
         call('HSET', key, 'c:' .. a, pack_record(c), 'n', num(run.n + 1))

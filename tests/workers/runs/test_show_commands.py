@@ -101,8 +101,10 @@ def test_a_step_that_passed_shows_its_output_and_its_log(
 ) -> None:
     ran(store)
     page = printed(capsys, "show", "latest", "list")
-    assert "input: not kept; only a failed attempt keeps its input" in page
+    assert "  input:\n    40\n" in page
     assert '    "id": 0' in page
+    assert "\nctx before\n    {}\n" in page
+    assert '\nctx after\n    {\n      "rows": [\n' in page
     assert page.splitlines()[-1].endswith("attempt 1  WARNING 40 rows")
     log = printed(capsys, "logs", "latest", "-f")
     assert log.splitlines()[0].endswith("  list  WARNING 40 rows")

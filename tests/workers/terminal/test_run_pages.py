@@ -155,6 +155,7 @@ def a_report(*attempts: Any, **more: Any) -> Any:
         "run": RUN, "name": "classify[lane 800]", "place": "/children/1/lane[800]",
         "step_id": "ST-" + "a" * 32, "agent": "classifier", "kind": "python_fn",
         "status": "failed", "seconds": 2.5, "attempts": list(attempts),
+        "ctx_before": {"rows": [1, 2]}, "ctx_after": {"rows": [1, 2]}, "missing": {},
         "log": [{"at": "2026-01-02T03:04:06.6+00:00", "attempt": 2, "text": "well"}],
         **more,
     }  # fmt: skip
@@ -168,6 +169,7 @@ def test_a_failed_step_shows_input_error_and_traceback_of_each_attempt(
                    error="its worker died or lost its lease")  # fmt: skip
     large = attempt(4, status="failed", input='{"id":800,"text":"xx', input_size=70_000)
     page = a_report(attempt(1), attempt(2), lost, large)
+    page["missing"] = {"input": "larger than SWARM_INPUT_LIMIT (100 bytes)"}
     same_screen("step-failed", width, list(step_page(page, width)))
 
 
@@ -175,9 +177,9 @@ def test_a_failed_step_shows_input_error_and_traceback_of_each_attempt(
 def test_a_passed_step_shows_its_output_and_why_there_is_no_input(width: int) -> None:
     one = attempt(1, status="passed", error="", input=None, input_size=None,
                   traceback="", output={"label": "good"})  # fmt: skip
-    same_screen(
-        "step-passed", width, list(step_page(a_report(one, status="passed"), width))
-    )
+    why = dict.fromkeys(("input", "before", "after"), "its journal is not archived yet")
+    report = a_report(one, status="passed", missing=why)
+    same_screen("step-passed", width, list(step_page(report, width)))
 
 
 @pytest.mark.parametrize("width", [60, 100])

@@ -29,6 +29,7 @@ from blueprints.selectors.outputs import (
     run_outputs,
 )
 from blueprints.selectors.programs import run_program
+from blueprints.selectors.replays import run_replay
 from blueprints.selectors.runs import (
     run_find,
     run_list,
@@ -65,6 +66,7 @@ from workers.terminal.run_pages import (
     PIPE_WIDTH,
     SHOWN_LINES,
     LogTexts,
+    replay_page,
     run_page,
     step_page,
     steps_page,
@@ -86,6 +88,7 @@ WHY = "cancelled with `runs cancel`"
 VERBS = {
     "list": f"list the newest {NEWEST} runs",
     "show": "show a run with its steps, or one step with its attempts",
+    "replay": "rebuild a run from its journal, and tell where its program differs",
     "logs": "show what the agents of a run have logged",
     "watch": "follow a run that other workers drive, to its end",
     "pause": "start no more steps until the run is resumed",
@@ -149,6 +152,13 @@ class Command(SwarmCommand):
                     )
                 case "export" | "prune":
                     add_kept_arguments(name, sub)
+                case "replay":
+                    sub.add_argument(
+                        "--to",
+                        type=int,
+                        metavar="NUMBER",
+                        help="stop after this journal entry",
+                    )
                 case "logs":
                     sub.add_argument(
                         "-f",
@@ -185,6 +195,8 @@ class Command(SwarmCommand):
             case "logs":
                 show_log(run, follow=options["follow"], as_json=options["json"])
                 return
+            case "replay":
+                sys.exit(show_replay(run, options["to"], as_json=options["json"]))
             case "export":
                 tell(export_run(run, options), options)
                 return
@@ -297,6 +309,19 @@ def show_step(run: Run, text: str, *, as_json: bool) -> None:
         print(json.dumps({"run": run.pk, "steps": found}, ensure_ascii=False))
     else:
         print(*steps_page(found, run.pk, width()), sep="\n")
+
+
+def show_replay(run: Run, upto: int | None, *, as_json: bool) -> int:
+    """Print what a replay rebuilds of a run; return 1 if the program differs."""
+    try:
+        report = run_replay(run, upto)
+    except ValueError as error:
+        raise SetupFailed(f"run {run.pk} can't be replayed: {error}") from None
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        print(*replay_page(report, width()), sep="\n")
+    return FAILED if report["difference"] else DONE
 
 
 def not_begun(run: Run, text: str, names: PlaceNames) -> str:
