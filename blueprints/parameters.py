@@ -7,6 +7,7 @@ from blueprints.loaders.files import FileUnreadable, read_file
 from engine.blueprint import Program
 from engine.flow import JsonSyntaxError, JsonTextError, load_json
 from engine.flow.json_text import Json
+from engine.flow.path import Path
 from engine.flow.spelling import hint_at
 
 
@@ -65,6 +66,19 @@ def apply_sets(program: Program, ctx: Any, sets: list[str]) -> Any:
             ctx.setdefault(keys[0], deepcopy(default[keys[0]]))
         _write(ctx, keys, _value(path, value), text)
     return ctx
+
+
+def read_sets(sets: list[str]) -> dict[Path, Json]:
+    """Return the value that each --set writes, by its path; raise ArgumentRefused."""
+    edits: dict[Path, Json] = {}
+    for text in sets:
+        check_utf8("--set", text)
+        path, mark, value = text.partition("=")
+        keys = path.removeprefix("$.").split(".")
+        if not mark or not all(keys):
+            raise ArgumentRefused(f"--set {text!r}: expected a.b=VALUE")
+        edits[Path("$", tuple(keys))] = _value(path, value)
+    return edits
 
 
 def undeclared_keys(program: Program, sets: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ from blueprints.models.events import RunEvent
 from blueprints.models.installations import Installation
 from blueprints.models.programs import Program
 from blueprints.models.run_generations import RunGeneration
+from blueprints.models.run_snapshots import RunSnapshot
 from blueprints.models.runs import Run
 from blueprints.models.steps import Step
 from blueprints.models.tasks import Task
@@ -28,6 +29,7 @@ __all__ = [
     "Run",
     "RunEvent",
     "RunGeneration",
+    "RunSnapshot",
     "Step",
     "Task",
 ]

@@ -86,6 +86,17 @@ class Run(GenerationColumns):
     )
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="runs")
     created_at = models.DateTimeField(default=timezone.now)
+    origin = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="forks",
+        help_text="The run from which this one was forked.",
+    )
+    origin_place = models.TextField(
+        blank=True, help_text="The place of the origin's step at which it was forked."
+    )
 
     class Meta:
         ordering = ["-created_at", "-id"]

@@ -14,6 +14,7 @@ from blueprints.models.readable_json import readable
 from blueprints.selectors.journal import run_entries
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.replayed_entries import chain_entries, step_address
+from blueprints.selectors.run_journals import run_snapshot
 from engine.flow.json_text import Json
 from engine.run.chain.ctx import TooLarge, dump_expanded
 from engine.run.replay import Replay, ReplayError
@@ -48,7 +49,8 @@ def run_replay(run: Run, upto: int | None = None) -> dict[str, Any]:
     the journal has there and what the program gives. Raises ValueError for a program or
     an initial Ctx that can't be read.
     """
-    replay = Replay(run_program(run), readable(run.ctx))
+    begun = run_snapshot(run, run.generation)
+    replay = Replay(run_program(run), readable(run.ctx), snapshot=begun)
     difference = None
     try:
         for entry in run_entries(run.pk, run.generation):
@@ -109,7 +111,13 @@ def step_replay(run: Run, place: str, times: Iterable[datetime]) -> ReplayedStep
     """
     # Nothing names the chain of a step without an attempt, so that all is replayed.
     chain = step_address(run, place, times)
-    replay = Replay(run_program(run), readable(run.ctx), watch=place, in_parts=True)
+    replay = Replay(
+        run_program(run),
+        readable(run.ctx),
+        snapshot=run_snapshot(run, run.generation),
+        watch=place,
+        in_parts=True,
+    )
     try:
         for entry in _entries(run, chain):
             replay.apply(entry)

@@ -1,17 +1,59 @@
-"""Write the generations of runs."""
+"""Write the generations of runs, and runs that are forked from others."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from django.db import transaction
 
-from blueprints.models import Run, RunGeneration
+from blueprints.models import Attempt, Run, RunGeneration, RunSnapshot, Step
 from blueprints.models.runs import GenerationColumns
 from engine.run.states import FINAL_RUN, RunStatus
 
 OVER: Final = FINAL_RUN | {RunStatus.INTERRUPTED}
 """The statuses of a generation after which the next may be opened."""
+IN_PAGE: Final = 500
 COLUMNS: Final = [field.attname for field in GenerationColumns._meta.local_fields]
+
+
+@transaction.atomic
+def run_fork_create(origin: Run, place: str, pk: str, **columns: Any) -> Run:
+    """Create a pending run that begins at a place of another run, of the same task."""
+    fields = ("program_id", "version_id", "ctx", "sources", "epoch", "deadline_at")
+    kept = {name: getattr(origin, name) for name in fields}
+    return Run.objects.create(
+        id=pk,
+        task=origin.task,
+        origin=origin,
+        origin_place=place,
+        **{**kept, **columns},
+    )
+
+
+@transaction.atomic
+def run_snapshot_keep(
+    run: Run, data: bytes, origin: Run, generation: int, places: Collection[str]
+) -> None:
+    """Keep the snapshot with which the generation of a run's row begins.
+
+    The steps at `places` have ended in a `generation` of `origin`, and are shown in this
+    one, too.
+    """
+    RunSnapshot.objects.create(run=run, generation=run.generation, data=data)
+    for some in _pages(sorted(places)):
+        ended = Step.objects.filter(run=origin, generation=generation, place__in=some)
+        steps = {step.pk: step for step in ended}
+        attempts = list(Attempt.objects.filter(step_id__in=steps))
+        for step in steps.values():
+            step.pk, step.run, step.generation = None, run, run.generation
+        Step.objects.bulk_create(steps.values())
+        for attempt in attempts:
+            attempt.pk, attempt.step = None, steps[attempt.step_id]
+        Attempt.objects.bulk_create(attempts)
+
+
+def _pages(places: list[str]) -> Iterator[list[str]]:
+    for at in range(0, len(places), IN_PAGE):
+        yield places[at : at + IN_PAGE]
 
 
 @transaction.atomic

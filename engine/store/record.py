@@ -59,6 +59,17 @@ class Record:
     frames: bytes
 
 
+def pack(record: Record) -> bytes:
+    """Return the stored form of a record, as `pack_record` of the scripts does."""
+    fixed = (
+        f"{record.seq:08d}{record.owner:<12}{record.last:<12}{record.state}"
+        f"{min(record.tries, MAX_COUNT):02d}{min(record.lost, MAX_COUNT):02d}"
+        f"{record.deadline_ms:013d}{record.timeout_ms:09d}{record.loglen:09d}"
+        f"{record.base_id:<16}{record.queue}\n{record.place}\n"
+    )
+    return fixed.encode() + record.frames
+
+
 def unpack(data: bytes) -> Record:
     """Parse a stored record; raises ValueError for any other text."""
     queue, place, frames = data[FIXED:].split(b"\n", 2)

@@ -36,6 +36,7 @@ from engine.store.base import (
 )
 from engine.store.dead_letters import MOST_BYTES, MOST_KEPT, DeadLetters
 from engine.store.entries import batch_broken_entry, finish_entry
+from engine.store.installs import Installs
 from engine.store.record import LONGEST_MS, MAX_COUNT, unpack
 from engine.store.redis_reads import STATE, ClockReading, RedisReads
 from engine.store.server_url import ServerUrl
@@ -106,7 +107,7 @@ def _span(batch: BatchRef) -> tuple[str, int, str, int, int]:
     return batch.run, batch.gen, batch.chord, batch.lo, batch.hi
 
 
-class RedisStore(RedisReads, DeadLetters):
+class RedisStore(RedisReads, Installs, DeadLetters):
     """The RunStore in Redis or Valkey 7 and newer.
 
     `template` is the queue message of workers/broker/messages.py: list prefix, newline,
@@ -480,7 +481,11 @@ class RedisStore(RedisReads, DeadLetters):
     def finish_resumes(self) -> int:
         """Dispatch the chains that interrupted resumes left parked; return how many."""
         interrupted = self.wire.call("SMEMBERS", f"{STATE}resuming")
-        return sum(self._resume(run.decode(), b"")[1] for run in interrupted)
+        return sum(self.finish_resume(run.decode()) for run in interrupted)
+
+    def finish_resume(self, run: str) -> int:
+        """Dispatch the chains that a run which is resumed still holds; return how many."""
+        return self._resume(run, b"")[1]
 
     def finish(self, run: str, gen: int, status: str, why: str) -> str:
         """See RunStore.finish."""

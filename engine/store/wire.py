@@ -23,7 +23,7 @@ from engine.store.server_url import ServerUrl, outage_of
 SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
 # These scripts add data. All others run also when Redis is out of memory: they save work
 # that is done, or end runs, which frees memory.
-ADDS_WORK: Final = frozenset({"start", "upload", "open", "emit"})
+ADDS_WORK: Final = frozenset({"start", "upload", "open", "emit", "install"})
 # These run also when Redis can't write to its disk.
 READS: Final = frozenset({"head"})
 FULL: Final = (

@@ -13,11 +13,14 @@ from django.utils import timezone
 from blueprints.models import Run
 from blueprints.models.readable_json import readable
 from blueprints.selectors.programs import run_program
+from blueprints.selectors.run_journals import run_snapshot
 from blueprints.services.installations import installation_name
 from blueprints.services.runs import Launch, run_create
 from engine.blueprint import Program, merge_init_ctx
 from engine.run.drive.load import Loader
 from engine.run.drive.start import start_of
+from engine.run.replay import Snapshot
+from engine.run.replay.install import Opening, install
 from engine.run.states import RunStatus
 from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
@@ -100,19 +103,25 @@ def unarchived_bytes(store: RedisStore) -> int:
 
 def start_run(store: RedisStore, run: Run) -> str:
     """Start a run from its row, idempotently; return `ok` or its status in Redis."""
-    return _start(store, run, run_program(run))
+    return _start(store, run, run_program(run), run_snapshot(run, run.generation))
 
 
-def _start(store: RedisStore, run: Run, program: Program) -> str:
+def _start(
+    store: RedisStore, run: Run, program: Program, snapshot: Snapshot | None = None
+) -> str:
     left = timedelta(hours=1)
     if run.deadline_at is not None:
         left = run.deadline_at - timezone.now()
     deadline_ms = max(1, round(left.total_seconds() * 1000))
-    prepared = Loader(store).prepare(program)
-    ctx = readable(run.ctx)
-    answer = store.start(
-        start_of(run.pk, run.generation, prepared, ctx, deadline_ms, limits())
-    )
+    if snapshot is None:
+        prepared = Loader(store).prepare(program)
+        ctx = readable(run.ctx)
+        answer = store.start(
+            start_of(run.pk, run.generation, prepared, ctx, deadline_ms, limits())
+        )
+    else:
+        opening = Opening(store.now_ms(), deadline_ms)
+        answer = install(store, snapshot, program, opening)
     pending = _pending(run)
     if answer == "ok":
         pending.update(status=RunStatus.RUNNING, started_at=timezone.now())

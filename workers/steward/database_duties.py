@@ -94,6 +94,7 @@ class Bookkeeper(threading.Thread):
         self._duties = [
             Duty(1.0, self.start_launched),
             Duty(5.0, self.find_interrupted),
+            Duty(5.0, self.drop_installs),
             # In batches: a transaction for every entry would cost more than the step.
             Duty(ARCHIVE_S, self.archiver.turn),
             Duty(PRUNE_S, self.prune),
@@ -158,6 +159,15 @@ class Bookkeeper(threading.Thread):
                 self._fail(run, error)
             else:
                 self._refusals.pop(run.pk, None)
+
+    def drop_installs(self) -> None:
+        """Remove generations that were installed in part and will not be opened."""
+        for run, gen in self.store.installing():
+            pending = Run.objects.filter(
+                pk=run, generation=gen, status=RunStatus.PENDING
+            )
+            if not pending.exists():
+                self.store.remove(generation_key(run, gen))
 
     def find_interrupted(self) -> None:
         """Interrupt open runs that Redis has lost, the oldest first, page by page."""

@@ -14,6 +14,7 @@ if ARGV[4] == '0' then
     local run, gen = split_key(ARGV[1])
     if call('GET', S .. 'p:' .. run) == gen then call('PEXPIRE', S .. 'p:' .. run, tonumber(ARGV[2])) end
     call('SADD', S .. 'removing', ARGV[1])
+    call('SREM', S .. 'installing', ARGV[1])
   elseif call('EXISTS', old) == 0 then
     return {'ok', '0'}
   end

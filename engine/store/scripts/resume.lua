@@ -25,16 +25,20 @@ for _, member in ipairs(held) do
   -- A lane or batch without a record has the timeout of its chord.
   local k = chord_of(a) or batch_of(a)
   local spec = not raw and k and call('HGET', key, 'k:' .. k)
+  local waits
   local timeout = spec and unpack_chord(spec).timeout or $ENGINE_TIMEOUT_MS
   if raw then
     local c = unpack_record(raw)
     timeout = c.timeout
-    if c.state == 'h' then
-      c.state = 'p'
+    -- An installed generation holds what waits for a retry, with the rest of its delay.
+    waits = c.state == 'w' and c.deadline
+    if c.state == 'h' or waits then
+      c.state, c.deadline = waits and 'w' or 'p', 0
       call('HSET', key, 'c:' .. a, pack_record(c))
     end
+    if waits then timer(R .. '|' .. a .. '|' .. num(c.seq) .. '|retry', waits) end
   end
-  dispatch(ARGV[4], R, a, queue, timeout)
+  if not waits then dispatch(ARGV[4], R, a, queue, timeout) end
 end
 local left = call('SCARD', key .. ':h')
 call(left > 0 and 'SADD' or 'SREM', S .. 'resuming', ARGV[1])

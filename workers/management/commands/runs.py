@@ -62,6 +62,13 @@ from workers.terminal.kept_runs import (
     prune_runs,
 )
 from workers.terminal.reporter import resume_line
+from workers.terminal.run_again import (
+    add_again_arguments,
+    fork_run,
+    generation_lines,
+    generations_json,
+    rerun_run,
+)
 from workers.terminal.run_pages import (
     PIPE_WIDTH,
     SHOWN_LINES,
@@ -94,6 +101,8 @@ VERBS = {
     "pause": "start no more steps until the run is resumed",
     "cancel": "end a run and its steps",
     "resume": "continue a run after Ctrl-C or pause",
+    "rerun": "run an ended run again, from its start, a step or what has failed",
+    "fork": "start a new run from a step of an ended one",
     "forget": "remove from Redis an ended run whose result was too large to archive",
     "export": "write a run with its program and its journal into one file",
     "delete": "delete an ended run for good; a row tells that it was here",
@@ -101,6 +110,7 @@ VERBS = {
 }
 
 
+TELLS = {"export": export_run, "rerun": rerun_run, "fork": fork_run}
 WATCHING = {
     "output": None,
     "quiet": False,
@@ -159,6 +169,8 @@ class Command(SwarmCommand):
                         metavar="NUMBER",
                         help="stop after this journal entry",
                     )
+                case "rerun" | "fork":
+                    add_again_arguments(name, sub)
                 case "logs":
                     sub.add_argument(
                         "-f",
@@ -197,8 +209,8 @@ class Command(SwarmCommand):
                 return
             case "replay":
                 sys.exit(show_replay(run, options["to"], as_json=options["json"]))
-            case "export":
-                tell(export_run(run, options), options)
+            case "export" | "rerun" | "fork" as verb:
+                tell(TELLS[verb](run, options), options)
                 return
             case "watch":
                 sys.exit(watch(run, Session({**WATCHING, **options})))
@@ -274,10 +286,12 @@ def show_run(run: Run, *, as_json: bool) -> None:
     newest, total = run_log(run, newest=JSON_LINES if as_json else SHOWN_LINES)
     log = [log_line(one, names) for one in newest]
     if as_json:
-        report |= {"log": log, "log_total": total}
+        report |= {"log": log, "log_total": total, **generations_json(run)}
         print(json.dumps(report, ensure_ascii=False))
         return
-    print(*run_page(report, log, total, names, width()), sep="\n")
+    print(
+        *run_page(report, log, total, names, width()), *generation_lines(run), sep="\n"
+    )
     # A worker of this host has a steward; what other hosts do is not known here.
     if run.status == RunStatus.RUNNING and not is_locked(steward_lock()):
         print(

@@ -1,0 +1,247 @@
+"""Reruns and forks of ended runs, with their rows: what is kept does not run again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from flow_documents import fanout, let, lit, seq
+from rig import Rig, program, step
+
+from blueprints.models import Run, RunGeneration, RunSnapshot, Step
+from blueprints.services.run_generations import run_generation_open
+from engine.flow.path import Path
+from engine.ports import StepCall
+from engine.run.attempt.outcomes import Outcome
+from engine.store.installs import Target
+from engine.store.redis import RedisStore
+from workers.archive.archiver import Archiver
+from workers.runs import again
+from workers.runs.again import AgainRefused, Place, fork, rerun
+from workers.steward.database_duties import Bookkeeper
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FLOW = seq(step("$.n"), step("$.m"), step("$.k"))
+CTX = {"n": 1, "m": 2, "k": 3}
+
+
+class Counting:
+    """Answers a step with its input, and fails at the inputs in `bad`."""
+
+    in_process = True
+
+    def __init__(self) -> None:
+        """Count the attempts at each place."""
+        self.places: Counter[str] = Counter()
+        self.bad: set[Any] = set()
+
+    def run(self, call: StepCall) -> Outcome:
+        """Make an attempt."""
+        self.places[call.place] += 1
+        if call.input in self.bad:
+            return Outcome("failed", f"bad: {call.input}")
+        return Outcome("passed", call.input)
+
+
+@pytest.fixture
+def agent(rig: Rig) -> Counting:
+    """The agent of every step of the rig."""
+    rig.spawner = made = Counting()
+    return made
+
+
+def worked_off(rig: Rig, run: Run) -> Run:
+    """Let a run go on to its end, and archive it."""
+    rig.work_off()
+    Archiver(rig.store).turn()
+    run.refresh_from_db()
+    return run
+
+
+def statuses(run: Run, generation: int) -> dict[str, str]:
+    """Return the status of each step of a generation, by place."""
+    found = Step.objects.filter(run=run, generation=generation)
+    return dict(found.values_list("place", "status"))
+
+
+def test_a_run_is_run_again_from_its_start(rig: Rig, agent: Counting) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    first = run.result
+    row = rerun(rig.store, run, Place())
+    assert (row.pk, row.generation, row.status) == (run.pk, 2, "running")
+    assert row.deadline_at is not None
+    assert (row.result, row.finished_at) == (None, None)
+    worked_off(rig, row)
+    assert (row.status, row.result, row.reason) == ("done", first, "rerun")
+    assert set(agent.places.values()) == {2}
+    assert RunGeneration.objects.get(run=run).result == first
+
+
+def test_a_run_is_run_again_from_a_step(rig: Rig, agent: Counting) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    first = run.result
+    row = worked_off(rig, rerun(rig.store, run, Place("/children/1")))
+    assert (row.generation, row.status, row.result) == (2, "done", first)
+    assert agent.places == {"/children/0": 1, "/children/1": 2, "/children/2": 2}
+    # The steps that are kept are shown, with the id that they had.
+    assert statuses(run, 2) == dict.fromkeys(statuses(run, 1), "passed")
+    keys = Step.objects.filter(run=run, place="/children/0").values_list("key")
+    assert len(set(keys)) == 1
+    # The step that is kept ran in the first generation, and can be run again too.
+    third = worked_off(rig, rerun(rig.store, row, Place("/children/0")))
+    assert (third.generation, third.status, third.result) == (3, "done", first)
+    assert agent.places["/children/0"] == 2
+
+
+def test_what_has_failed_is_run_again(rig: Rig, agent: Counting) -> None:
+    body = step("$.item")
+    agent.bad = {3, 5}
+    lanes = fanout(lit([1, 2, 3, 4, 5]), body, join="all_settled")
+    run = worked_off(rig, rig.launch(seq(lanes, step("$.n")), CTX))
+    assert run.status == "done"
+    agent.bad = set()
+    row = worked_off(rig, rerun(rig.store, run, Place(only_failed=True)))
+    assert (row.status, row.reason) == ("done", "rerun of what failed")
+    ran = {place: count for place, count in agent.places.items() if "lane" in place}
+    twice = {place for place, count in ran.items() if count > 1}
+    assert {place.partition("lane")[2][:3] for place in twice} == {"[2]", "[4]"}
+    assert "rejected" not in str(row.result)
+
+
+def test_a_run_without_a_failure_has_nothing_to_run_again(
+    rig: Rig, agent: Counting
+) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    with pytest.raises(AgainRefused, match="no step of it has failed"):
+        rerun(rig.store, run, Place(only_failed=True))
+    with pytest.raises(AgainRefused, match="no step has begun at /children/7"):
+        rerun(rig.store, run, Place("/children/7"))
+    run.refresh_from_db()
+    assert (run.generation, RunGeneration.objects.count()) == (1, 0)
+
+
+def test_a_run_under_way_does_not_begin_again(rig: Rig, agent: Counting) -> None:
+    run = rig.launch(FLOW, CTX)
+    with pytest.raises(AgainRefused, match="only an ended run"):
+        rerun(rig.store, run, Place())
+
+
+def test_a_fork_goes_on_with_an_edited_ctx(rig: Rig, agent: Counting) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    edits = {Path("$", ("k",)): 7}
+    row = fork(rig.store, run, Place("/children/2", edits=edits))
+    assert (row.origin, row.origin_place) == (run, "/children/2")
+    assert (row.generation, row.task) == (1, run.task)
+    worked_off(rig, row)
+    assert row.status == "done"
+    assert row.result["k"] == 7
+    assert agent.places == {"/children/0": 1, "/children/1": 1, "/children/2": 2}
+    assert statuses(row, 1) == statuses(run, 1)
+    run.refresh_from_db()
+    assert (run.generation, run.result["k"]) == (1, 3)
+    # Its origin may go: the fork has all that it began with.
+    assert RunSnapshot.objects.filter(run=row).count() == 1
+
+
+def test_a_fork_goes_on_with_another_version_that_did_the_same(
+    rig: Rig, agent: Counting
+) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    other = program(seq(step("$.n"), step("$.m"), step("$.n"), step("$.k")))
+    row = fork(rig.store, run, Place("/children/2", program=other))
+    worked_off(rig, row)
+    assert row.status == "done"
+    assert row.program_id == other.program_id
+    assert set(statuses(row, 1)) == {f"/children/{n}" for n in range(4)}
+    different = program(seq(step("$.n"), seq(step("$.k")), step("$.k")))
+    before = Run.objects.count()
+    with pytest.raises(AgainRefused, match="the program gives"):
+        fork(rig.store, run, Place("/children/2", program=different))
+    assert Run.objects.count() == before
+
+
+def test_a_place_in_a_lane_that_lost_is_refused(rig: Rig, agent: Counting) -> None:
+    agent.bad = {2}
+    lanes = fanout(lit([2, 1]), step("$.item"), join="any")
+    run = worked_off(rig, rig.launch(seq(lanes, step("$.n")), CTX))
+    assert run.status == "done"
+    place = next(place for place in agent.places if "lane[0]" in place)
+    with pytest.raises(AgainRefused, match="another lane has decided"):
+        rerun(rig.store, run, Place(place))
+
+
+def test_a_steward_starts_what_a_dead_command_has_opened(
+    rig: Rig, agent: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(again, "start_run", die)
+        with pytest.raises(KeyboardInterrupt):
+            rerun(rig.store, run, Place("/children/1"))
+    run.refresh_from_db()
+    assert (run.generation, run.status) == (2, "pending")
+    Run.objects.filter(pk=run.pk).update(created_at=run.created_at.replace(year=2020))
+    Bookkeeper(rig.store, lambda: True).start_launched()
+    worked_off(rig, run)
+    assert (run.generation, run.status) == (2, "done")
+    assert agent.places == {"/children/0": 1, "/children/1": 2, "/children/2": 2}
+
+
+@pytest.mark.parametrize("calls", range(6))
+def test_an_install_that_was_cut_off_is_finished_by_a_steward(
+    rig: Rig, agent: Counting, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    lanes = fanout(lit([1, 2, 3, 4, 5]), step("$.item"), join="all_settled")
+    run = worked_off(rig, rig.launch(seq(lanes, step("$.n"), step("$.m")), CTX))
+    first, left = run.result, [calls]
+
+    def die_later(store: RedisStore, *args: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        written(store, *args)
+
+    written = RedisStore.install
+    place = next(place for place in agent.places if "lane[2]" in place)
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisStore, "install", die_later)
+        with pytest.raises(KeyboardInterrupt):
+            rerun(rig.store, run, Place(place))
+    Run.objects.filter(pk=run.pk).update(created_at=run.created_at.replace(year=2020))
+    Bookkeeper(rig.store, lambda: True).start_launched()
+    run.refresh_from_db()
+    worked_off(rig, run)
+    assert (run.generation, run.status, run.result) == (2, "done", first)
+    again = {place for place, count in agent.places.items() if count > 1}
+    assert again == {place, "/children/1", "/children/2"}
+    assert rig.store.installing() == set()
+
+
+def test_half_an_install_that_nobody_continues_is_removed(
+    rig: Rig, agent: Counting
+) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    run_generation_open(run, "rerun")
+    target = Target(run.pk, 2, "half")
+    rig.store.install(target, "begin", ("n", 0))
+    rig.store.install(target, "base", ("b", b"{}"))
+    keeper = Bookkeeper(rig.store, lambda: True)
+    keeper.drop_installs()
+    assert rig.store.installing() == {(run.pk, 2)}
+    Run.objects.filter(pk=run.pk).update(status="cancelled")
+    keeper.drop_installs()
+    assert rig.store.installing() == set()
+    assert rig.store.wire.call("KEYS", f"swarm:s:r:{run.pk}:2:*") == []
+
+
+def test_at_a_place_the_ctx_is_the_one_it_was(rig: Rig, agent: Counting) -> None:
+    flow = seq(step("$.n"), let("$.n", lit(9)), step("$.n"))
+    run = worked_off(rig, rig.launch(flow, CTX))
+    row = worked_off(rig, rerun(rig.store, run, Place("/children/0")))
+    assert row.result == run.result

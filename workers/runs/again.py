@@ -1,0 +1,221 @@
+"""Begin a run again: its next generation (rerun), or another run from a place (fork).
+
+Everything is read, compiled and checked before a row changes. If the process dies after
+that, the steward starts the generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from blueprints.agent_sources import source_hashes
+from blueprints.models import BlueprintVersion, Run, RunGeneration
+from blueprints.models.readable_json import readable
+from blueprints.selectors.programs import run_program
+from blueprints.selectors.run_generations import run_generations
+from blueprints.selectors.run_journals import (
+    JournalGap,
+    journal_entries,
+    run_snapshot,
+)
+from blueprints.services.installations import installation_name
+from blueprints.services.programs import program_keep
+from blueprints.services.run_generations import (
+    OVER,
+    run_fork_create,
+    run_generation_open,
+    run_snapshot_keep,
+)
+from engine.blueprint import Program
+from engine.flow.json_text import Json
+from engine.flow.path import Path
+from engine.ids import new_id
+from engine.run.journal.entries import BadEntry
+from engine.run.replay import ReplayError, Snapshot
+from engine.run.replay.branches import BranchRefused, branch
+from engine.run.replay.cuts import (
+    Cut,
+    Read,
+    failed_cuts,
+    find_cut,
+    kept,
+    read_all,
+)
+from engine.run.replay.install import generation_from
+from engine.run.replay.tape import OUTCOMES
+from engine.store.base import StoreFull
+from engine.store.redis import RedisStore
+from workers.broker.installation import ForeignRedis, ensure_owner
+from workers.runs.launch import start_run
+from workers.wiring import epoch
+
+UNSOUND: Final = (BranchRefused, ReplayError, JournalGap, BadEntry, ValueError)
+NOTHING_FAILED: Final = (
+    "no step of it has failed; run all of it again without --failed, or begin at a step"
+    " with --from"
+)
+
+
+class AgainRefused(Exception):
+    """A run can't begin again; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run begins again: at a step, at what has failed, or at its start.
+
+    `edits` are made in the Ctx of the step's chain. `program` and `version` replace those
+    of the run.
+    """
+
+    step: str = ""
+    only_failed: bool = False
+    edits: Mapping[Path, Json] = field(default_factory=dict)
+    program: Program | None = None
+    version: BlueprintVersion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What is kept of a generation of a run."""
+
+    generation: int
+    snapshot: Snapshot
+    ended: frozenset[str]
+    """The places of its steps that have ended."""
+
+
+def rerun(store: RedisStore, run: Run, place: Place) -> Run:
+    """Open the next generation of an ended run and start it; raise AgainRefused."""
+    begun = _prepared(store, run, place)
+    reason = "rerun"
+    if place.step or place.only_failed:
+        reason = f"rerun from {place.step}" if place.step else "rerun of what failed"
+    try:
+        with transaction.atomic():
+            row = run_generation_open(run, reason, **_columns(store, run, place))
+            _keep(row, begun, run)
+    except ValueError as error:
+        raise AgainRefused(str(error)) from None
+    return _started(store, row)
+
+
+def fork(store: RedisStore, run: Run, place: Place) -> Run:
+    """Start a new run from a step of another one; raise AgainRefused."""
+    begun = _prepared(store, run, place)
+    with transaction.atomic():
+        columns = _columns(store, run, place)
+        row = run_fork_create(run, place.step, new_id("R"), **columns)
+        _keep(row, begun, run)
+    return _started(store, row)
+
+
+def _prepared(store: RedisStore, run: Run, place: Place) -> Branch | None:
+    """Return what is kept of a run, None if it begins at its start."""
+    if run.status not in OVER:
+        raise AgainRefused(
+            f"run {run.pk} is {run.status}; only an ended run can begin again: cancel it"
+            " first"
+        )
+    if run.unreplayable and (place.step or place.only_failed):
+        raise AgainRefused(f"run {run.pk} can't be rebuilt: {run.unreplayable}")
+    try:
+        ensure_owner(store, installation_name())
+    except (StoreFull, ForeignRedis) as error:
+        raise AgainRefused(str(error)) from None
+    if not place.step and not place.only_failed:
+        return None
+    try:
+        return _branch(run, place)
+    except UNSOUND as error:
+        raise AgainRefused(f"run {run.pk} can't begin again there: {error}") from None
+
+
+def _branch(run: Run, place: Place) -> Branch:
+    rows = [run] if place.only_failed else run_generations(run)[::-1]
+    for row in rows:
+        read = read_all(journal_entries(run, row.generation))
+        cuts = _cuts(read, place)
+        if cuts:
+            return _branch_of(run, row, read, cuts, place)
+    if place.only_failed:
+        raise BranchRefused(NOTHING_FAILED)
+    raise BranchRefused(f"no step has begun at {place.step}")
+
+
+def _cuts(read: list[Read], place: Place) -> list[Cut]:
+    if place.only_failed:
+        return failed_cuts(read)
+    cut = find_cut(read, place.step)
+    return [cut] if cut else []
+
+
+def _branch_of(
+    run: Run, row: Run | RunGeneration, read: list[Read], cuts: list[Cut], place: Place
+) -> Branch:
+    program = place.program or Program.from_json(readable(row.program.document))
+    snapshot = branch(
+        program,
+        read,
+        cuts,
+        ctx=readable(row.ctx),
+        base=run_snapshot(run, row.generation),
+        edits=place.edits,
+    )
+    ended = {
+        event[1]
+        for entry in kept(read, cuts)
+        for event in orjson.loads(entry.data)["e"]
+        if event[0] in OUTCOMES
+    }
+    return Branch(row.generation, snapshot, frozenset(ended))
+
+
+def _columns(store: RedisStore, run: Run, place: Place) -> dict[str, Any]:
+    """Return the columns of the row that begins now."""
+    program = place.program or run_program(run)
+    columns: dict[str, Any] = {
+        "epoch": epoch(store),
+        "deadline_at": timezone.now() + _time_given(run),
+        "sources": {
+            **run.sources,
+            "functions": source_hashes(program.agents.values()),
+        },
+    }
+    if place.program is not None:
+        columns["program_id"] = program_keep(place.program)
+        columns["version_id"] = place.version.pk if place.version else None
+    return columns
+
+
+def _time_given(run: Run) -> timedelta:
+    """Return how long the generation before might take."""
+    since: datetime | None = run.started_at or run.created_at
+    if run.deadline_at is None or since is None or run.deadline_at <= since:
+        return timedelta(seconds=settings.SWARM_RUN_DEADLINE)
+    return run.deadline_at - since
+
+
+def _keep(row: Run, begun: Branch | None, origin: Run) -> None:
+    if begun is None:
+        return
+    snapshot = generation_from(begun.snapshot, row.pk, row.generation)
+    run_snapshot_keep(row, snapshot.to_json(), origin, begun.generation, begun.ended)
+
+
+def _started(store: RedisStore, row: Run) -> Run:
+    """Start the generation of a row; if Redis is full, the steward starts it later."""
+    try:
+        start_run(store, row)
+    except StoreFull as error:
+        raise AgainRefused(f"run {row.pk} starts when there is room: {error}") from None
+    row.refresh_from_db()
+    return row
