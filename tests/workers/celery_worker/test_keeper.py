@@ -232,7 +232,7 @@ def test_retries_are_fired_while_the_steward_loads(store: RedisStore) -> None:
     keeper.start()
     try:
         begin = time.monotonic()
-        while store.record(ref.run, ROOT).state != "p":  # type: ignore[union-attr]
+        while store.record(ref.key, ROOT).state != "p":  # type: ignore[union-attr]
             assert time.monotonic() < begin + 0.9
             time.sleep(0.01)
     finally:
