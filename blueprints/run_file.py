@@ -21,6 +21,7 @@ from blueprints.models.readable_json import readable
 from blueprints.selectors.journal import JournalReport, stored_entries
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.run_generations import run_generations
+from blueprints.selectors.run_journals import run_snapshot
 from engine.blueprint import Program
 from engine.run.journal.hashes import (
     BEFORE_FIRST,
@@ -78,11 +79,12 @@ def _head(run: Run, rows: Sequence[Run | RunGeneration]) -> dict[str, Any]:
         "task": {"id": task.pk, "title": task.title, "blueprint": task.blueprint_id},
         "created_at": _iso(run.created_at),
         "programs": {row.program_id: run_program(row).to_json() for row in rows},
-        "generations": [_generation(row) for row in rows],
+        "generations": [_generation(run, row) for row in rows],
     }
 
 
-def _generation(row: Run | RunGeneration) -> dict[str, Any]:
+def _generation(run: Run, row: Run | RunGeneration) -> dict[str, Any]:
+    begun = run_snapshot(run, row.generation)
     return {
         "generation": row.generation,
         "reason": row.reason,
@@ -91,6 +93,7 @@ def _generation(row: Run | RunGeneration) -> dict[str, Any]:
         "version": row.version.version if row.version else None,
         **{name: _iso(getattr(row, name)) for name in TIMES},
         "ctx": readable(row.ctx),
+        "snapshot": None if begun is None else orjson.loads(begun.to_json()),
         "result": readable(row.result),
         "error": readable(row.error),
         "unreplayable": row.unreplayable,

@@ -19,4 +19,5 @@ class AttemptAdmin(HistoryAdmin):
     @admin.display(description="step", ordering="step__place")
     def name(self, attempt: Attempt) -> str:
         """Return the name of the step with its visit, or its place if it has none."""
-        return names_of(attempt.step.run_id).name(attempt.step.place)
+        step = attempt.step
+        return names_of(step.run_id, step.generation).name(step.place)

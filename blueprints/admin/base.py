@@ -7,14 +7,17 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from blueprints.models import Run
+from blueprints.selectors.run_generations import run_generations
 from blueprints.selectors.steps import run_names
 from engine.run.place_names import PlaceNames
 
 
 @lru_cache(maxsize=128)
-def names_of(run_id: str) -> PlaceNames:
-    """Return the names of a run's steps, which never change; a page has many of one run."""
-    return run_names(Run.objects.only("program").get(pk=run_id))
+def names_of(run_id: str, generation: int) -> PlaceNames:
+    """Return the names of a generation's steps, which never change; a page has many."""
+    run = Run.objects.only("program", "generation").get(pk=run_id)
+    rows = {row.generation: row for row in run_generations(run)}
+    return run_names(rows.get(generation, run))
 
 
 class HistoryAdmin(admin.ModelAdmin):

@@ -46,7 +46,7 @@ class RunEventAdmin(HistoryAdmin):
     @admin.display(description="events")
     def packed(self, entry: RunEvent) -> SafeString:
         """Return a sentence for each event, with its address and its kind."""
-        names = names_of(entry.run_id)
+        names = names_of(entry.run_id, entry.generation)
         lines = (
             (address, event[0], sentence(event, names))
             for address, event in entry.events()

@@ -43,7 +43,7 @@ class RunAdmin(HistoryAdmin):
     @admin.display(description="error in words")
     def failure(self, run: Run) -> SafeString | str:
         """Return the error of a run: text, step, line of the Blueprint's file, values."""
-        error = run_error(run, names_of(run.pk))
+        error = run_error(run, names_of(run.pk, run.generation))
         return (
             format_html("<pre>{}</pre>", "\n".join(error_lines(error)))
             if error

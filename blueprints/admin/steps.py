@@ -18,4 +18,4 @@ class StepAdmin(HistoryAdmin):
     @admin.display(ordering="place")
     def name(self, step: Step) -> str:
         """Return the name of the step with its visit, or its place if it has none."""
-        return names_of(step.run_id).name(step.place)
+        return names_of(step.run_id, step.generation).name(step.place)

@@ -22,6 +22,7 @@ from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.base import JournalEntry
 
 UNARCHIVED: Final = "its journal is not archived yet"
+EARLIER: Final = "the step had ended before this generation began"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,11 @@ def step_replay(run: Run, place: str, times: Iterable[datetime]) -> ReplayedStep
     """
     # Nothing names the chain of a step without an attempt, so that all is replayed.
     chain = step_address(run, place, times)
+    begun = run_snapshot(run, run.generation)
     replay = Replay(
         run_program(run),
         readable(run.ctx),
-        snapshot=run_snapshot(run, run.generation),
+        snapshot=begun,
         watch=place,
         in_parts=True,
     )
@@ -132,7 +134,7 @@ def step_replay(run: Run, place: str, times: Iterable[datetime]) -> ReplayedStep
             expanded(replay, visit.after),
         )
     if (asked := replay.request(place) if replay.has_begun else None) is None:
-        raise ValueError(UNARCHIVED)
+        raise ValueError(UNARCHIVED if begun is None else EARLIER)
     addr, request = asked
     before = expanded(replay, replay.ctx(addr))
     return ReplayedStep(

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Any, Final
 
-from blueprints.models import Attempt, Run, RunEvent, Step
+from blueprints.models import Attempt, Run, RunEvent, RunGeneration, Step
 from blueprints.models.events import events_of
 from blueprints.selectors.outputs import is_log, log_text, run_outputs
 from blueprints.selectors.programs import run_program
@@ -22,7 +22,7 @@ ENDS = " passed ", " blocked ", " details "
 _NUMBER: Final = re.compile(r"\[(\d+)\]")
 
 
-def run_names(run: Run) -> PlaceNames:
+def run_names(run: Run | RunGeneration) -> PlaceNames:
     """Return the names of a run's steps; none for a program that can't be read."""
     try:
         return PlaceNames(run_program(run).flow)

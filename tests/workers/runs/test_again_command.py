@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +80,24 @@ def test_a_rerun_is_printed_and_shown(store: RedisStore, run: Run, capsys: Any) 
     assert report["ctx"] == {"n": 3}
     assert [one["generation"] for one in report["generations"]] == [1, 2]
     assert [one["status"] for one in report["steps"]] == ["passed", "passed"]
+
+
+def test_what_a_generation_has_kept_is_told_and_exported(
+    store: RedisStore, run: Run, capsys: Any, tmp_path: Path
+) -> None:
+    printed(capsys, "rerun", run.pk, "--from", "two")
+    worked_off(store)
+    earlier = "the step had ended before this generation began"
+    report = json.loads(printed(capsys, "show", run.pk, "one", "--json"))
+    assert set(report["missing"].values()) == {earlier}
+    report = json.loads(printed(capsys, "show", run.pk, "two", "--json"))
+    assert (report["missing"], report["ctx_before"]) == ({}, {"n": 2})
+
+    path = tmp_path / "run.jsonl"
+    printed(capsys, "export", run.pk, "-o", str(path))
+    first, begun = json.loads(path.read_bytes().splitlines()[0])["generations"]
+    assert first["snapshot"] is None
+    assert begun["snapshot"]["gen"] == 2
 
 
 def test_a_fork_names_its_origin(store: RedisStore, run: Run, capsys: Any) -> None:
