@@ -1,11 +1,13 @@
 """What users test their Blueprints with.
 
-Scripted agents, one run, a simulator, a clock, and a store of Blueprints in memory. The
-caller brings the server: `workers/pytest_plugin.py` has fixtures that start one.
+Scripted agents, one run, a simulator, a clock, and stores of Blueprints and of outputs in
+memory. The caller brings the server: `workers/pytest_plugin.py` has fixtures that start
+one.
 """
 
 from engine.testing.blueprint_runs import BlueprintRun, run_blueprint
 from engine.testing.blueprints import MemoryBlueprintStore
+from engine.testing.outputs import MemoryOutputStore
 from engine.testing.scripted import ScriptedSpawner, agent_step
 from engine.testing.simulator import (
     CALM,
@@ -29,6 +31,7 @@ __all__ = [
     "Clock",
     "Crash",
     "MemoryBlueprintStore",
+    "MemoryOutputStore",
     "Message",
     "ScriptedSpawner",
     "Simulator",
