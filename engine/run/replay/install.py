@@ -66,7 +66,8 @@ def _at_rest(one: ChainSnapshot, charge_lost: bool) -> ChainSnapshot:
             return one
         case _ if one.signal:
             return replace(one, state=ChainState.SIGNALLED, queue=ENGINE_QUEUE)
-        case ChainState.RUNNING if one.frames.startswith(b"s"):
+        case ChainState.RUNNING | ChainState.SIGNALLED if one.frames.startswith(b"s"):
+            # The journal does not have the outcome of one with a signal.
             tries, lost = max(0, one.tries - 1), one.lost + charge_lost
             return replace(one, state=ChainState.HELD, tries=tries, lost=lost)
         case ChainState.RUNNING if one.frames.startswith(b"j"):

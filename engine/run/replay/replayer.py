@@ -36,7 +36,7 @@ from engine.run.replay.state import Live, State
 from engine.run.replay.tape import ReplayError, Tape
 from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.addresses import lane_at
-from engine.store.base import ENGINE_QUEUE, ROOT, JournalEntry
+from engine.store.base import ROOT, JournalEntry
 from engine.store.record import MAX_COUNT, ChainState
 
 MOVES: Final = {
@@ -267,11 +267,8 @@ class Replay:
         expected = ["lost", event[1], turn.attempt - 1, turn.lost]
         if event[:4] != expected:
             raise tape.wrong(f"lost {event[2:4]}", f"lost {expected[2:]}")
-        signal = event[4] if len(event) > 4 else None
-        if signal is not None:
-            live.state = ChainState.SIGNALLED
-            live.signal = orjson.dumps(signal) if signal else b""
-            live.pending = replace(live.pending, queue=ENGINE_QUEUE)
+        if len(event) > 4:
+            live.take_signal(event[4])
             return
         live.state = ChainState.HELD if self.state.paused else ChainState.PENDING
         if live.chain.phase is STEP and turn.tries > 0:
@@ -283,9 +280,8 @@ class Replay:
         if self.state.may_run(content.addr, lane):
             live = self.state.find(lane_at(content.addr, lane))
             assert live is not None  # noqa: S101 - it may run
-            live.state, live.turn.tries = ChainState.SIGNALLED, 1
-            live.pending = replace(live.pending, queue=ENGINE_QUEUE)
-            live.signal = orjson.dumps(event[4]) if len(event) > 4 else b""
+            live.turn.tries = 1
+            live.take_signal(event[4] if len(event) > 4 else {})
 
 
 def _count_usage(total: dict[str, int], events: Iterable[Event]) -> None:

@@ -23,9 +23,10 @@ class ChainSnapshot:
     """A chain at rest: its record and its edit log.
 
     `base_id` names the base from which the log starts; a lane without one starts from its
-    chord. `signal` is the stored outcome that the next claim takes, empty for none.
-    `due_ms` is when a WAITING chain is dispatched, as wall clock of the journal. Of a
-    RUNNING chain, `tries` counts the attempt in hand.
+    chord. `signal` is the stored outcome that the next claim takes: empty for none, and
+    for one of a SIGNALLED chain that the journal does not have. `due_ms` is when a WAITING
+    chain is dispatched, as wall clock of the journal. Of a RUNNING chain, `tries` counts
+    the attempt in hand.
     """
 
     addr: str

@@ -6,9 +6,9 @@ The chains are held in memory as a worker holds them, and their edit logs grow b
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import orjson
 
@@ -21,6 +21,7 @@ from engine.run.replay.snapshot import ChainSnapshot, ChordSnapshot, Snapshot
 from engine.run.states import RunStatus
 from engine.store.addresses import chords_around, lane_at, split_lane
 from engine.store.base import (
+    ENGINE_QUEUE,
     ITEM_PAGE,
     ROOT,
     ChordSpec,
@@ -50,6 +51,13 @@ class Live:
     def chain(self) -> Chain:
         """The chain itself."""
         return self.turn.chain
+
+    def take_signal(self, signal: Mapping[str, Any]) -> None:
+        """Give the chain an outcome from outside; an empty one is not in the journal."""
+        self.state = ChainState.SIGNALLED
+        if signal:
+            self.signal = orjson.dumps(signal)
+            self.pending = replace(self.pending, queue=ENGINE_QUEUE)
 
     def snapshot(self) -> ChainSnapshot:
         """Return the chain as plain data."""
