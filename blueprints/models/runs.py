@@ -50,6 +50,11 @@ class GenerationColumns(models.Model):
     epoch = models.CharField(
         max_length=64, blank=True, help_text="The Redis this run lives in."
     )
+    opened_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When it was opened; empty for the first, which opens with its run.",
+    )
     deadline_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from django.db import transaction
+from django.utils import timezone
 
 from blueprints.models import Attempt, Run, RunGeneration, RunSnapshot, Step
 from blueprints.models.runs import GenerationColumns
@@ -78,6 +79,7 @@ def run_generation_open(run: Run, reason: str, **columns: Any) -> Run:
         "reason": reason,
         "result": None,
         "error": None,
+        "opened_at": timezone.now(),
         "deadline_at": None,
         "started_at": None,
         "finished_at": None,

@@ -215,10 +215,10 @@ class RedisReads:
         ]
 
     def remove(self, key: str, number: int | str = "", cursor: bytes = b"0") -> None:
-        """Remove all data of a final generation, a portion a call.
+        """Remove all data of a final generation, or of one not opened yet, a portion a call.
 
-        With a `number`, remove it only if that is the number of its last journal entry.
-        For REMOVED_MS it can't be started again.
+        With a `number`, remove it only if that is the number of its last journal entry; one
+        that was never opened has the number 0. For REMOVED_MS it can't be started again.
         """
         while True:
             args = (key, REMOVED_MS, number, cursor, REMOVED_FIELDS)

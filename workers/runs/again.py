@@ -198,7 +198,7 @@ def _columns(store: RedisStore, run: Run, place: Place) -> dict[str, Any]:
 
 def _time_given(run: Run) -> timedelta:
     """Return how long the generation before might take."""
-    since: datetime | None = run.started_at or run.created_at
+    since: datetime | None = run.started_at or run.opened_at or run.created_at
     if run.deadline_at is None or since is None or run.deadline_at <= since:
         return timedelta(seconds=settings.SWARM_RUN_DEADLINE)
     return run.deadline_at - since

@@ -147,7 +147,7 @@ class Bookkeeper(threading.Thread):
         before = timezone.now() - timedelta(seconds=NEVER_STARTED_S)
         here = epoch(self.store)
         late = Run.objects.filter(status=RunStatus.PENDING, created_at__lt=before)
-        for run in late.order_by("pk")[:STARTS]:
+        for run in late.exclude(opened_at__gte=before).order_by("pk")[:STARTS]:
             if run.epoch != here:
                 self._interrupt(run)
                 continue
@@ -167,7 +167,8 @@ class Bookkeeper(threading.Thread):
                 pk=run, generation=gen, status=RunStatus.PENDING
             )
             if not pending.exists():
-                self.store.remove(generation_key(run, gen))
+                # It stays if it has been opened since the list was read.
+                self.store.remove(generation_key(run, gen), 0)
 
     def find_interrupted(self) -> None:
         """Interrupt open runs that Redis has lost, the oldest first, page by page."""

@@ -97,7 +97,8 @@ def install(
     if answer == "ok":
         store.finish_resume(snapshot.run)
     elif answer not in ("gone", "taken"):
-        store.remove(generation_key(snapshot.run, snapshot.gen))
+        # Not one that another installer of it has opened.
+        store.remove(generation_key(snapshot.run, snapshot.gen), 0)
     return answer
 
 

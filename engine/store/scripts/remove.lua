@@ -1,13 +1,14 @@
--- R ttl n cursor portion: removes a generation; with n only if it is final and n is the
--- number of its last journal entry. A short hash stays for ttl, so that a late start does
--- not begin it again. Each call removes the keys of a portion of its fields, from
+-- R ttl n cursor portion: removes a generation; with n only if it is final or not opened
+-- yet, and n is the number of its last journal entry. A short hash stays for ttl, so that a
+-- late start does not begin it again. Each call removes the keys of a portion of its fields, from
 -- `cursor` on, and returns the next cursor.
 local key = S .. 'r:' .. ARGV[1]
 local old = key .. ':old'
 if ARGV[4] == '0' then
   local was = call('HMGET', key, 'status', 'gone', 'n')
   if was[1] and not was[2] then
-    if ARGV[3] ~= '' and (was[3] ~= ARGV[3] or not FINAL[was[1]]) then return {'kept', '0'} end
+    local rests = FINAL[was[1]] or was[1] == 'installing'
+    if ARGV[3] ~= '' and (was[3] ~= ARGV[3] or not rests) then return {'kept', '0'} end
     call('RENAME', key, old)
     call('HSET', key, 'status', was[1], 'n', 0, 'gone', 1)
     call('PEXPIRE', key, tonumber(ARGV[2]))

@@ -162,12 +162,24 @@ def test_a_generation_that_was_cancelled_meanwhile_is_not_opened(
 
 def test_half_an_install_is_removed_to_its_end(box: Box, store: RedisStore) -> None:
     install(store)
-    store.remove(NEXT)
+    store.remove(NEXT, 0)
     assert box.client.keys(f"swarm:s:r:{NEXT}:*") == []
     assert store.installing() == set()
     assert store.head(RUN) is None
     with pytest.raises(InstallRefused, match="taken"):
         install(store)
+
+
+def test_a_generation_that_was_opened_meanwhile_is_not_removed(
+    box: Box, store: RedisStore
+) -> None:
+    install(store)
+    assert store.open_installed(TARGET, "running", 0) == "ok"
+    store.remove(NEXT, 0)
+    head = store.head(RUN)
+    assert head is not None
+    assert (head.gen, head.status) == (2, "running")
+    assert box.client.exists(f"swarm:s:r:{NEXT}:b")
 
 
 def test_what_worked_on_the_generation_before_has_lost_it(

@@ -19,6 +19,7 @@ from engine.store.redis import RedisStore
 from workers.archive.archiver import Archiver
 from workers.runs import again
 from workers.runs.again import AgainRefused, Place, fork, rerun
+from workers.runs.launch import start_run
 from workers.steward.database_duties import Bookkeeper
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,6 +65,13 @@ def statuses(run: Run, generation: int) -> dict[str, str]:
     """Return the status of each step of a generation, by place."""
     found = Step.objects.filter(run=run, generation=generation)
     return dict(found.values_list("place", "status"))
+
+
+def start_by_steward(rig: Rig, run: Run) -> None:
+    """Let the steward start a pending run, long after its command has died."""
+    long_ago = run.created_at.replace(year=2020)
+    Run.objects.filter(pk=run.pk).update(created_at=long_ago, opened_at=long_ago)
+    Bookkeeper(rig.store, lambda: True).start_launched()
 
 
 def test_a_run_is_run_again_from_its_start(rig: Rig, agent: Counting) -> None:
@@ -186,8 +194,7 @@ def test_a_steward_starts_what_a_dead_command_has_opened(
             rerun(rig.store, run, Place("/children/1"))
     run.refresh_from_db()
     assert (run.generation, run.status) == (2, "pending")
-    Run.objects.filter(pk=run.pk).update(created_at=run.created_at.replace(year=2020))
-    Bookkeeper(rig.store, lambda: True).start_launched()
+    start_by_steward(rig, run)
     worked_off(rig, run)
     assert (run.generation, run.status) == (2, "done")
     assert agent.places == {"/children/0": 1, "/children/1": 2, "/children/2": 2}
@@ -213,8 +220,7 @@ def test_an_install_that_was_cut_off_is_finished_by_a_steward(
         patched.setattr(RedisStore, "install", die_later)
         with pytest.raises(KeyboardInterrupt):
             rerun(rig.store, run, Place(place))
-    Run.objects.filter(pk=run.pk).update(created_at=run.created_at.replace(year=2020))
-    Bookkeeper(rig.store, lambda: True).start_launched()
+    start_by_steward(rig, run)
     run.refresh_from_db()
     worked_off(rig, run)
     assert (run.generation, run.status, run.result) == (2, "done", first)
@@ -238,6 +244,64 @@ def test_half_an_install_that_nobody_continues_is_removed(
     keeper.drop_installs()
     assert rig.store.installing() == set()
     assert rig.store.wire.call("KEYS", f"swarm:s:r:{run.pk}:2:*") == []
+
+
+def test_a_generation_that_begins_while_installs_are_dropped_goes_on(
+    rig: Rig, agent: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisStore, "open_installed", die)
+        with pytest.raises(KeyboardInterrupt):
+            rerun(rig.store, run, Place("/children/1"))
+    run.refresh_from_db()
+    found = rig.store.installing()
+    assert found == {(run.pk, 2)}
+    assert start_run(rig.store, run) == "ok"
+    # The steward has read the list before that.
+    monkeypatch.setattr(RedisStore, "installing", lambda _: found)
+    Bookkeeper(rig.store, lambda: True).drop_installs()
+    worked_off(rig, run)
+    assert (run.generation, run.status) == (2, "done")
+
+
+def test_an_install_that_comes_last_leaves_what_has_run(
+    rig: Rig, agent: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    row = rerun(rig.store, run, Place("/children/1"))
+    opened = RedisStore.open_installed
+
+    def late(store: RedisStore, *args: Any) -> Any:
+        # Another installer of the same data has opened it, and it ran to its end.
+        rig.work_off()
+        return opened(store, *args)
+
+    monkeypatch.setattr(RedisStore, "install", lambda *_: None)
+    monkeypatch.setattr(RedisStore, "open_installed", late)
+    assert start_run(rig.store, row) == "done"
+    worked_off(rig, row)
+    assert (row.generation, row.status, row.result) == (2, "done", run.result)
+
+
+def test_a_steward_leaves_a_generation_that_was_opened_just_now_to_its_command(
+    rig: Rig, agent: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    long_ago = run.created_at.replace(year=2020)
+    Run.objects.filter(pk=run.pk).update(created_at=long_ago)
+    run.refresh_from_db()
+    row = run_generation_open(run, "rerun")
+    Bookkeeper(rig.store, lambda: True).start_launched()
+    row.refresh_from_db()
+    assert row.status == "pending"
+    start_by_steward(rig, row)
+    row.refresh_from_db()
+    assert row.status == "running"
 
 
 def test_at_a_place_the_ctx_is_the_one_it_was(rig: Rig, agent: Counting) -> None:
