@@ -18,7 +18,7 @@ from blueprints.selectors.version_selector import VersionSelector, VersionUnknow
 from blueprints.services.blueprints import alias_remove, alias_set
 from engine.blueprint_store import LONGEST_MESSAGE, Expectation, Expected
 
-MOVES: Final = (*VERSIONED, "alias-moved", "archived")
+MOVES: Final = (*VERSIONED, "alias-moved", "archived", "blueprint-busy")
 
 
 class AliasesSerializer(serializers.Serializer[Any]):

@@ -53,7 +53,7 @@ from blueprints.services.blueprints import (
 )
 from engine.blueprint_store import LONGEST_MESSAGE
 
-CHANGES: Final = (*ONE, "archived")
+CHANGES: Final = (*ONE, "blueprint-busy", "archived")
 REGISTERS: Final = (
     *CHANGES, "invalid-document", "reference-in-document", "invalid-source", "head-moved",
     "id-taken", "blueprint-invalid",
@@ -163,7 +163,7 @@ class OneBlueprint(ApiView):
         "Archive a Blueprint",
         {204: None},
         query=ReasonQuery,
-        problems=["csrf-failed", *ONE],
+        problems=["csrf-failed", "blueprint-busy", *ONE],
     )
     def delete(self, request: Request, id: str) -> Response:
         """Archive it: its history stays and can be read; it can't be changed or run."""
@@ -192,7 +192,7 @@ class Unarchive(ApiView):
         "Unarchive a Blueprint",
         {204: None},
         query=ReasonQuery,
-        problems=["csrf-failed", *ONE],
+        problems=["csrf-failed", "blueprint-busy", *ONE],
     )
     def post(self, request: Request, id: str) -> Response:
         """Take it out of the archive."""
@@ -223,7 +223,7 @@ class Head(ApiView):
         if row.is_archived:
             text = f"Blueprint {id!r} is archived: {row.archived_why}"
             raise Problem("archived", text)
-        head = VersionSelector().resolve(id)
+        head = VersionSelector().of(row)
         body = {
             **NamedVersionSerializer(head).data,
             "blueprint": escape(version_content(head).document),
@@ -254,7 +254,7 @@ class Rollback(ApiView):
         {201: RegisteredSerializer, 200: RegisteredSerializer},
         request=RollbackSerializer,
         parameters=PRECONDITIONS,
-        problems=[*COMPILED, "archived", "head-moved", "invalid-document"],
+        problems=[*COMPILED, *CHANGES, "head-moved", "invalid-document"],
     )
     def post(self, request: Request, id: str) -> Response:
         """Make an older version the head again, as a new commit."""

@@ -23,9 +23,8 @@ EVERYWHERE: Final = (
     "host-unknown", "not-authenticated", "key-refused", "no-right", "not-acceptable",
 )  # fmt: skip
 WRITES: Final = ("csrf-failed", "not-json", "media-type", "body-too-large")
-# What else a route answers that is about one Blueprint, or about one version: to read
-# one may be to settle what a process left that died.
-ONE: Final = ("blueprint-unknown", "blueprint-busy", "store-unusable")
+# What else a route answers that is about one Blueprint, or about one version.
+ONE: Final = ("blueprint-unknown", "store-unusable")
 VERSIONED: Final = (*ONE, "version-unknown", "version-ambiguous")
 READING: Final = (*VERSIONED, "version-unreadable")
 COMPILED: Final = (*READING, "blueprint-invalid")

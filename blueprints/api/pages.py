@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 
@@ -10,7 +11,8 @@ from blueprints.api.problems import API, Problem, response_of
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that Django refuses before a view sees it."""
-    page = problem_page(request, "invalid-request")
+    unknown = isinstance(exception, DisallowedHost)
+    page = problem_page(request, "host-unknown" if unknown else "invalid-request")
     return page or defaults.bad_request(request, exception)
 
 

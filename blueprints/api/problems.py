@@ -41,7 +41,7 @@ class Code:
 
 CODES: Final[Mapping[str, Code]] = {
     "not-json": Code(400, "The body is not strict JSON: the text names line and column.", "Send one JSON value in UTF-8, without repeated keys, NaN or Infinity."),
-    "invalid-request": Code(400, "A parameter, a header or a field of the body breaks a rule; `details.fields` has the texts for each."),
+    "invalid-request": Code(400, "A parameter, a header or a field of the body breaks a rule; `details.fields`, if there, has the texts for each."),
     "host-unknown": Code(400, "The header Host has a name that is none of this server's.", "Add the name to SWARM_ALLOWED_HOSTS."),
     "invalid-document": Code(400, "The document is no Blueprint: it has another schema version or another shape. `details.findings` has the places. It is not stored.", "Correct the places; `blueprint schema` prints the schema."),
     "reference-in-document": Code(400, "The document refers to files, which the server does not read.", "Make one document of it: `manage.py blueprint build FILE -o OUT.json`."),

@@ -101,7 +101,10 @@ class EventSerializer(serializers.Serializer[Any]):
     old_version = NullableText()
     new_commit = NullableText()
     new_version = NullableText()
-    data = serializers.DictField(help_text="`label`, `alias` and `forced`, if any.")
+    data = serializers.DictField(
+        help_text="`label`, `alias` and `forced`, if any; of `reindexed` the `count` of"
+        " differences, and the first `differences` as texts."
+    )
 
 
 class DocumentField(serializers.JSONField):

@@ -9,6 +9,7 @@ from blueprints.api import (
     blueprints,
     bundles,
     documents,
+    events,
     server,
     versions,
 )
@@ -40,7 +41,7 @@ urlpatterns = [
             ("/versions/<name:version>", versions.OneVersion),
             ("/diff", versions.Diff),
             ("/blame", versions.Blame),
-            ("/events", versions.Events),
+            ("/events", events.Events),
             ("/rollback", blueprints.Rollback),
             ("/unarchive", blueprints.Unarchive),
             ("/export", bundles.Export),

@@ -1,4 +1,4 @@
-"""Routes of versions: history, one version, blame, the difference of two, events."""
+"""Routes of versions: history, one version, blame, the difference of two."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from blueprints.api.lists import NumberPageQuery, page_of, page_shape
 from blueprints.api.openapi import ONE, READING, ApiView, StrictSerializer, route
 from blueprints.api.shapes import (
     DocumentField,
-    EventSerializer,
     FindingsField,
     NamedVersionSerializer,
     NullableText,
@@ -25,7 +24,7 @@ from blueprints.loaders.references import escape
 from blueprints.models import BlueprintVersion
 from blueprints.models.api_keys import Right
 from blueprints.selectors.blueprints import (
-    event_list,
+    blueprint_get,
     version_blame,
     version_content,
     version_list,
@@ -36,7 +35,6 @@ from engine.flow.json_text import Json
 
 Page: Final = page_shape(VersionSerializer, "VersionPage", serializers.IntegerField)
 MOST_READ: Final = 1000
-EventPage: Final = page_shape(EventSerializer, "EventPage", serializers.IntegerField)
 
 
 def version_page(id: str, query: dict[str, Json]) -> tuple[list[Any], Json, int]:
@@ -168,10 +166,9 @@ class Diff(ApiView):
     )
     def get(self, request: Request, id: str) -> Response:
         """Answer what was added, removed, changed, moved and renamed, and a text diff."""
-        old, new = (
-            VersionSelector.parse(self.query[side]).resolve(id)
-            for side in ("old", "new")
-        )
+        selectors = [VersionSelector.parse(self.query[side]) for side in ("old", "new")]
+        row = blueprint_get(id)
+        old, new = (selector.of(row) for selector in selectors)
         comparison = compare(
             version_content(old).document,
             version_content(new).document,
@@ -230,19 +227,3 @@ class Blame(VersionView):
             "versions": found.versions,
         }
         return Response(BlameSerializer(body).data)
-
-
-class Events(ApiView):
-    """What was done to a Blueprint."""
-
-    rights: Mapping[str, Right] = {"GET": Right.VIEW}
-
-    @route("List the events", {200: EventPage}, query=NumberPageQuery, problems=ONE)
-    def get(self, request: Request, id: str) -> Response:
-        """Answer who did what and why, from which version to which; the newest first."""
-        found, cursor, total = page_of(
-            event_list(id), self.query, "pk", newest_first=True
-        )
-        return Response(
-            EventPage({"items": found, "next": cursor, "total": total}).data
-        )

@@ -15,6 +15,7 @@ from blueprints.parameters import ArgumentRefused
 from blueprints.preflight import missing_parts
 from engine.blueprint import Agent, Program, Retry
 from engine.blueprint.analysis.flow_walk import walk_nodes
+from engine.blueprint.compiler import agent_tiers
 from engine.blueprint.findings.diagnostics import Element
 from engine.blueprint.kinds.registry import ANY_KIND, KINDS
 from engine.flow import dump_compact
@@ -108,12 +109,12 @@ def ctx_tiers(document: Json, name: str) -> dict[str, str]:
     written = next(one for one in document["agents"] if one["name"] == name)
     meta = written.get("meta") or {}
     metas = {one["name"]: one.get("ctx") for one in document.get("metas") or ()}
-    tiers = {
-        "bp_global": document.get("default_agent_ctx"),
-        "meta_ref": metas.get(meta.get("meta_ref")),
-        "agent_inline": meta.get("ctx"),
-    }
-    return {key: tier for tier, ctx in tiers.items() for key in ctx or ()}
+    tiers = agent_tiers(
+        document.get("default_agent_ctx"),
+        metas.get(meta.get("meta_ref")),
+        meta.get("ctx"),
+    )
+    return {key: tier for tier, ctx in tiers.items() for key in ctx}
 
 
 def _about(written: Json, names: tuple[str, ...]) -> dict[str, Json]:

@@ -146,12 +146,17 @@ def add_expect(parser: ArgumentParser, *, of: str = "head") -> None:
     )
 
 
+def login_actor() -> Actor:
+    """Return who is logged in at this host."""
+    user = login_name()
+    return Actor(user, f"{user}@{socket.gethostname()}")
+
+
 def actor_of(options: Mapping[str, Any]) -> Actor:
     """Return who acts: --author, or the login; raise ArgumentRefused."""
     given = options["author"]
     if given is None:
-        user = login_name()
-        return Actor(user, f"{user}@{socket.gethostname()}")
+        return login_actor()
     found = _AUTHOR.fullmatch(given)
     if found is None:
         raise ArgumentRefused(f"--author {given!r}: expected 'NAME <EMAIL>'")

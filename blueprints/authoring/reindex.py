@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from blueprints.authoring.answer import FINE, Answer, lines
-from blueprints.authoring.kept import actor_of
+from blueprints.authoring.kept import login_actor
 from blueprints.command_line import counted_as
 from blueprints.index.reindex import blueprint_reindex
 
@@ -21,8 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def answer(options: Mapping[str, Any]) -> Answer:
     """Return the differences, which are corrected."""
-    by = actor_of({"author": None}).author
-    found = blueprint_reindex(options["name"], by=by)
+    found = blueprint_reindex(options["name"], by=login_actor().author)
     items = [{"id": one.id, "commit": one.commit, "text": one.text} for one in found]
     note = counted_as(len(found), "difference")
     return Answer(

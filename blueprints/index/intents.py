@@ -47,14 +47,21 @@ class Change:
     """One change: how the Blueprint stood before, and its row after what was changed."""
 
     before: Standing | None
-    row: Blueprint | None = None
+    _after: Blueprint | None = None
 
-    def version(self, id: str, commit: str) -> BlueprintVersion:
-        """Return the row of a commit of the Blueprint, which is most likely its head."""
-        head = None if self.row is None else self.row.head
-        if head is not None and head.commit == commit:
-            return head
-        return BlueprintVersion.objects.get(blueprint=id, commit=commit)
+    @property
+    def row(self) -> Blueprint:
+        """The row after the block, as this change and no later one has left it."""
+        if self._after is None:
+            raise RuntimeError("the change is not made yet")
+        return self._after
+
+    @property
+    def head(self) -> BlueprintVersion:
+        """The row of the head after the block."""
+        if self.row.head is None:
+            raise RuntimeError(f"the rows of {self.row.pk!r} lack its head")
+        return self.row.head
 
 
 @contextmanager
@@ -82,7 +89,7 @@ def changing(
         except BlueprintStoreError:
             intent.delete()
             raise
-        change.row = _finish(intent, known)
+        change._after = _finish(intent, known)
 
 
 def settle(id: str) -> None:
@@ -105,7 +112,7 @@ def settle_old() -> None:
     for id in left.values_list("pk", flat=True):
         try:
             settle(id)
-        except (StoreBusy, StoreUnusable) as error:
+        except StoreUnusable as error:
             logger.warning("a change of Blueprint %s is not settled: %s", id, error)
 
 
@@ -140,12 +147,13 @@ def _settle_held(id: str) -> None:
 def _finish(
     intent: BlueprintIntent, known: Mapping[str, tuple[Examined, Content]] | None
 ) -> Blueprint | None:
-    """Write the rows of a change and drop its intent; return the row it changed."""
-    standing, row = standing_of(intent.pk), None
+    """Write the rows of a change and drop its intent; return the Blueprint's row."""
+    standing = standing_of(intent.pk)
     after = _moving(standing)
     with transaction.atomic():
+        # Also where nothing has moved: a database that is new or older lacks rows.
+        row = None if standing is None else catch_up(standing, known)
         if after != intent.before:
-            row = None if standing is None else catch_up(standing, known)
             BlueprintEvent.objects.create(
                 blueprint_id=intent.pk,
                 at=intent.at,

@@ -21,7 +21,6 @@ from engine.blueprint_store import Author, BlueprintUnknown
 from engine.flow.json_text import Json
 from engine.visible import visible
 
-SWARM: Final = Author("Swarm", "swarm@localhost")
 MOST_TOLD: Final = 20
 """The most differences that an event repeats."""
 GONE: Final = "the repository has no such commit any more"
@@ -40,11 +39,12 @@ class Difference:
         return visible(f"{self.id}{where}: {self.text}")
 
 
-def blueprint_reindex(id: str | None = None, *, by: Author = SWARM) -> list[Difference]:
+def blueprint_reindex(id: str | None = None, *, by: Author) -> list[Difference]:
     """Write all rows about one Blueprint, or about all, anew; return the differences.
 
-    A Blueprint with differences gets an event that says who has corrected them. Rows of what the store does not have are removed, except for versions that runs name:
-    those are marked. Raise BlueprintUnknown if neither store nor index has the Blueprint.
+    A Blueprint with differences gets an event that says who has corrected them. Rows of
+    what the store does not have are removed, except for versions that runs name: those
+    are marked. Raise BlueprintUnknown if neither store nor index has the Blueprint.
     """
     store = blueprint_store()
     if id is not None:

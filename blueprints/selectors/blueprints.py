@@ -12,7 +12,7 @@ from blueprints.index.intents import settle, settle_old
 from blueprints.models import Blueprint, BlueprintEvent, BlueprintVersion
 from blueprints.models.blueprint_versions import LARGE, tags_text
 from engine.blueprint.comparison import Version, blame
-from engine.blueprint_store import BlueprintUnknown, Content
+from engine.blueprint_store import BlueprintUnknown, CommitUnreadable, Content
 
 _LARGE_OF_HEAD = tuple(f"head__{name}" for name in LARGE)
 
@@ -93,6 +93,8 @@ def version_blame(version: BlueprintVersion, most: int | None = None) -> Version
 
     Older versions are read as far as needed, and `most` in all.
     """
+    if version.fault:
+        raise CommitUnreadable(version.blueprint_id, version.commit, version.fault)
     # Only the newest of a line that was repaired by hand is followed.
     rows = version.blueprint.versions.filter(number__lte=version.number, fault="")
     rows, read = rows.order_by("-number").defer("findings"), []
@@ -105,7 +107,8 @@ def version_blame(version: BlueprintVersion, most: int | None = None) -> Version
 
     found = blame(history())
     # What no version changed that was read is of the last one, or of one before.
-    left = read[-1].commit if most is not None and rows.count() > most else None
+    stopped = len(read) == most and rows.count() > len(read)
+    left = read[-1].commit if stopped else None
 
     def settled(commits: dict[str, str]) -> dict[str, str | None]:
         return {

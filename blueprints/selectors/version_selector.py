@@ -115,7 +115,13 @@ class VersionSelector:
 
         Raise BlueprintUnknown, VersionUnknown if none fits, and VersionAmbiguous.
         """
-        blueprint = blueprint_get(id)
+        return self.of(blueprint_get(id))
+
+    def of(self, blueprint: Blueprint) -> BlueprintVersion:
+        """Return the version of a Blueprint whose row is read already.
+
+        Raise VersionUnknown and VersionAmbiguous.
+        """
         match self.kind:
             case "latest" | "inline":
                 found = blueprint.head
@@ -126,7 +132,7 @@ class VersionSelector:
             case "semver_req":
                 found = self._by_label(blueprint)
         if found is None:
-            raise VersionUnknown(f"Blueprint {id!r} has no version {self}")
+            raise VersionUnknown(f"Blueprint {blueprint.pk!r} has no version {self}")
         return found
 
     def _by_alias(self, blueprint: Blueprint) -> BlueprintVersion | None:

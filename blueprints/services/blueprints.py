@@ -93,7 +93,7 @@ def blueprint_register(
             label=label or (None if is_head else examined.label),
             expected=expected,
         )
-    return Registered(change.version(id, done.commit.id), done.is_new)
+    return Registered(change.head, done.is_new)
 
 
 def blueprint_rollback(
@@ -119,7 +119,7 @@ def blueprint_rollback(
         done = store.restore(
             id, to.commit, author=actor.author, message=message, expected=expected
         )
-    return Registered(change.version(id, done.commit.id), done.is_new)
+    return Registered(change.head, done.is_new)
 
 
 def blueprint_archive(id: str, *, actor: Actor, message: str) -> Blueprint:
@@ -127,16 +127,16 @@ def blueprint_archive(id: str, *, actor: Actor, message: str) -> Blueprint:
 
     An archived Blueprint stays as it is.
     """
-    with changing(id, _event("archived", actor, message)):
+    with changing(id, _event("archived", actor, message)) as change:
         blueprint_store().archive(id, author=actor.author, message=message)
-    return Blueprint.objects.select_related("head").get(pk=id)
+    return change.row
 
 
 def blueprint_unarchive(id: str, *, actor: Actor, message: str) -> Blueprint:
     """Take a Blueprint out of the archive."""
-    with changing(id, _event("unarchived", actor, message)):
+    with changing(id, _event("unarchived", actor, message)) as change:
         blueprint_store().unarchive(id)
-    return Blueprint.objects.select_related("head").get(pk=id)
+    return change.row
 
 
 def alias_set(
@@ -151,7 +151,7 @@ def alias_set(
     """Make an alias name a version; `expected` is the commit it has named until now."""
     check_alias(name)
     _check_of(id, version)
-    with changing(id, _event("alias-set", actor, message, alias=name)):
+    with changing(id, _event("alias-set", actor, message, alias=name)) as change:
         blueprint_store().set_alias(
             id,
             name,
@@ -160,7 +160,7 @@ def alias_set(
             message=message,
             expected=expected,
         )
-    return Blueprint.objects.select_related("head").get(pk=id)
+    return change.row
 
 
 def alias_remove(

@@ -13,7 +13,12 @@ from engine.blueprint.kinds.rules import BoundAgent
 from engine.blueprint.lints import TABLE
 from engine.blueprint.program import QUEUE_SUFFIX, Agent, Program, Retry
 from engine.blueprint.reading import raise_findings, read_blueprint
-from engine.blueprint.schema.agents import AgentProfile, WsClaudeCode, WsOperator
+from engine.blueprint.schema.agents import (
+    AgentMeta,
+    AgentProfile,
+    WsClaudeCode,
+    WsOperator,
+)
 from engine.blueprint.schema.policy import AgentPolicy, RetryPolicy
 from engine.blueprint.schema.strict import Strict
 from engine.blueprint.schema.subprocess_template import SubprocessRunner
@@ -59,7 +64,7 @@ def build_program(view: View) -> Program:
             one,
             view.policies[one.agent.name],
             blueprint.dialect,
-            _agent_ctx(blueprint.default_agent_ctx or {}, metas, one),
+            _agent_ctx(blueprint.default_agent_ctx, metas, one),
         )
         for one in view.runnable
     }
@@ -143,16 +148,25 @@ def _profile(one: BoundAgent) -> dict[str, Json] | None:
     return {**_dump(profile or AgentProfile()), **decided}
 
 
+def agent_tiers(
+    of_all: Mapping[str, Json] | None,
+    named: Mapping[str, Json] | None,
+    own: Mapping[str, Json] | None,
+) -> dict[str, Mapping[str, Json]]:
+    """Return the tiers of an agent's ctx by name; a later one overrides those before."""
+    return {
+        "bp_global": of_all or {}, "meta_ref": named or {}, "agent_inline": own or {},
+    }  # fmt: skip
+
+
 def _agent_ctx(
-    lowest: Mapping[str, Json], metas: Mapping[str, dict[str, Json]], one: BoundAgent
+    of_all: Mapping[str, Json] | None,
+    metas: Mapping[str, dict[str, Json]],
+    one: BoundAgent,
 ) -> dict[str, Json]:
-    """Return an agent's ctx: the lower tiers, overridden by the agent's own."""
-    meta = one.agent.meta
-    merged = dict(lowest)
-    if meta is not None:
-        merged |= metas.get(meta.meta_ref or "", {})
-        merged |= meta.ctx or {}
-    return merged
+    meta = one.agent.meta or AgentMeta()
+    tiers = agent_tiers(of_all, metas.get(meta.meta_ref or ""), meta.ctx)
+    return {key: value for ctx in tiers.values() for key, value in ctx.items()}
 
 
 def _dump(part: Strict, *, exclude_defaults: bool = False) -> dict[str, Any]:

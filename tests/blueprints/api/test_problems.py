@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from api_requests import anonymous, with_key
+from django.test import Client
 
 from blueprints.api.problems import CODES, MEDIA_TYPE, Problem
 from blueprints.models.api_keys import Right
@@ -73,6 +74,14 @@ def test_a_host_that_is_not_ours_is_a_problem(settings, debug):
     assert answer.json()["code"] == "host-unknown"
     page = anonymous("GET", "/login/", HTTP_HOST="evil.example")
     assert (page.status_code, page["Content-Type"][:9]) == (400, "text/html")
+
+
+def test_a_host_that_an_earlier_middleware_refuses_is_the_same_problem(settings):
+    settings.SECURE_SSL_REDIRECT = True
+    # Another client: middleware reads the setting when it is made.
+    answer = Client().get("/v1/doctor", headers={"Host": "evil.example"})
+    assert (answer.status_code, answer["Content-Type"]) == (400, MEDIA_TYPE)
+    assert answer.json()["code"] == "host-unknown"
 
 
 def test_a_body_that_is_encoded_is_refused():

@@ -49,8 +49,15 @@ def test_the_description_lists_the_routes_and_their_problems():
     register = found["paths"]["/v1/blueprints/{id}"]["post"]
     named = {one["name"]: one["in"] for one in register["parameters"]}
     assert named["If-Match"] == named["If-None-Match"] == "header"
-    assert "429" in found["paths"]["/v1/blueprints/{id}"]["get"]["responses"]
     assert found["paths"]["/v1/healthz"]["get"].get("security", []) in ([], [{}])
+
+
+def test_what_changes_a_blueprint_may_find_it_busy_and_what_reads_it_never():
+    found = json.loads(with_key(Right.VIEW)("GET", "/v1/openapi.json").content)
+    for path, methods in found["paths"].items():
+        for method, described in methods.items():
+            changes = "{id}" in path and method != "get"
+            assert ("429" in described["responses"]) == changes, (method, path)
 
 
 def test_the_page_of_the_description_needs_no_other_site():

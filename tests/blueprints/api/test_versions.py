@@ -139,6 +139,14 @@ def test_a_diff_says_what_was_added(ask):
     assert (same["changes"], same["text"]) == ([], "")
 
 
+def test_head_and_diff_read_their_blueprint_once(ask, django_assert_num_queries):
+    # Key, intent and Blueprint with its head; for a diff the identities of the head;
+    # for a label all labels, and the version that has it.
+    for path, queries in (("head", 3), ("diff?old=latest", 4), ("diff?old=1.0.0", 6)):
+        with django_assert_num_queries(queries):
+            assert ask("GET", f"{DEMO}/{path}").status_code == 200
+
+
 def test_an_alias_moves_and_is_removed(ask):
     path = f"{DEMO}/aliases/prod"
     first = ask("PUT", path, {"version": "1.0.0", "message": "Ship"}).json()

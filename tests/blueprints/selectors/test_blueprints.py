@@ -15,6 +15,7 @@ from blueprints.selectors.blueprints import (
     blueprint_get,
     blueprint_list,
     event_list,
+    version_blame,
     version_content,
     version_list,
 )
@@ -85,10 +86,16 @@ def test_s11_archived_broken_and_unknown_are_three_answers(settings):
     blob = git(settings, "rev-parse", f"{first.commit}:blueprint.json")
     Path(settings.SWARM_BLUEPRINTS, "objects", blob[:2], blob[2:]).unlink()
 
-    assert [one.text.partition(" ")[0] for one in blueprint_reindex()] == ["fault"]
+    assert [one.text.partition(" ")[0] for one in blueprint_reindex(by=ADA.author)] == [
+        "fault"
+    ]
 
     with pytest.raises(CommitUnreadable):
         version_content(first)
+    first.refresh_from_db()
+    with pytest.raises(CommitUnreadable):
+        version_blame(first)
+    assert set(version_blame(second).nodes.values()) == {second.commit}
     assert version_content(second).document == document("B")
     rows = list(version_list("mail"))
     assert [bool(row.fault) for row in rows] == [False, True]
@@ -103,6 +110,20 @@ def git(settings, *words: str) -> str:
     ).stdout.strip()
 
 
+@pytest.mark.usefixtures("kept")
+def test_blame_counts_no_versions_unless_its_limit_is_reached(
+    django_assert_num_queries,
+):
+    for text in "ABC":
+        row = register(text)
+    version = BlueprintVersion.objects.select_related("blueprint").get(pk=row.pk)
+
+    for most, queries in ((None, 1), (4, 1), (3, 2), (2, 2)):
+        with django_assert_num_queries(queries):
+            found = version_blame(version, most)
+        assert (None in found.agents.values()) == (most == 2)
+
+
 @pytest.mark.usefixtures("kept_in_git")
 def test_s4_a_message_can_not_forge_a_version(settings):
     forged = "Fine\n\nLabel: 9.9.9\nVersion: sha256:" + "0" * 64
@@ -110,7 +131,7 @@ def test_s4_a_message_can_not_forge_a_version(settings):
 
     assert (row.label, row.message) == ("", forged)
     assert row.version == BlueprintVersion.objects.get().version != "sha256:" + "0" * 64
-    assert blueprint_reindex() == []
+    assert blueprint_reindex(by=ADA.author) == []
 
 
 @pytest.mark.usefixtures("kept")

@@ -1,5 +1,7 @@
 """Tests of blueprints/services/blueprints.py."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -289,6 +291,62 @@ def test_an_alias_names_a_version_and_can_be_moved_and_removed():
     assert verbs()[2:] == ["alias-set", "alias-set", "alias-removed"]
     with pytest.raises(InputRefused):
         alias_set("mail", "latest", first, actor=ADA, message="x")
+
+
+@pytest.mark.parametrize("change", ["alias", "archive", "unarchive"])
+def test_who_makes_a_change_is_answered_what_it_made(kept, monkeypatch, change):
+    row, hold, depth = register(), kept.hold, 0
+    calls: dict[str, Any] = {
+        "alias": lambda **by: alias_set("mail", "prod", row, **by),
+        "archive": lambda **by: blueprint_archive("mail", **by),
+        "unarchive": lambda **by: blueprint_unarchive("mail", **by),
+    }
+    undone = {
+        "alias": lambda **by: alias_remove("mail", "prod", **by),
+        "archive": calls["unarchive"],
+        "unarchive": calls["archive"],
+    }
+    if change == "unarchive":
+        blueprint_archive("mail", actor=ADA, message="Old")
+
+    @contextmanager
+    def followed(id: str, **more: Any) -> Iterator[None]:
+        # Another one makes the next change as soon as this one is made.
+        nonlocal depth
+        depth += 1
+        with hold(id, **more):
+            yield
+        depth -= 1
+        if not depth:
+            monkeypatch.undo()
+            undone[change](actor=BOB, message="The next")
+
+    monkeypatch.setattr(kept, "hold", followed)
+    made = calls[change](actor=ADA, message="x")
+
+    assert (list(made.aliases), made.is_archived) == {
+        "alias": (["prod"], False),
+        "archive": ([], True),
+        "unarchive": ([], False),
+    }[change]
+    assert made.head == row
+    assert BlueprintEvent.objects.first().reason == "The next"
+
+
+def test_a_database_without_the_rows_gets_them_from_what_changes_nothing():
+    register("A")
+    for change in (
+        lambda: register("A").blueprint,
+        lambda: blueprint_unarchive("mail", actor=ADA, message="x"),
+    ):
+        Blueprint.objects.all().delete()
+        assert change().head.number == 1
+        assert Blueprint.objects.get().head.message == "Say A"
+
+    blueprint_archive("mail", actor=ADA, message="Old")
+    Blueprint.objects.all().delete()
+    assert blueprint_archive("mail", actor=ADA, message="Again").archived_why == "Old"
+    assert verbs() == ["registered", "archived"]
 
 
 def test_what_does_not_exist_can_not_be_changed():
