@@ -13,13 +13,8 @@ from blueprints.models import Run, RunEvent
 from blueprints.models.events import stored_bytes
 from engine.run.journal.entries import BadEntry, Content, read_entry
 from engine.run.journal.projection import microseconds
-from engine.run.replay.selection import (
-    address_of,
-    concerns,
-    earlier_chord,
-    is_beside,
-    lies_on,
-)
+from engine.run.replay.selection import concerns, earlier_chord, is_beside
+from engine.store.addresses import lies_on
 from engine.store.base import JournalEntry
 
 _SEQ: Final = re.compile(rb'\{"a":"[^"]*","s":(\d+)')
@@ -48,7 +43,7 @@ def step_address(run: Run, place: str, times: Iterable[datetime]) -> str | None:
     for entry in _entries(run, Q(at__in=list(times))):
         content = _content(entry)
         if any(event[1:2] == [place] for event in content.events):
-            return address_of(content, place)
+            return content.chain_at(place)
     return None
 
 

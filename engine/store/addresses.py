@@ -15,6 +15,17 @@ def chord_at(addr: str, seq: int) -> str:
     return f"{addr}.k{seq}"
 
 
+def split_chord(chord: str) -> tuple[str, int]:
+    """Return the chain that opened a chord, and the sequence number at which it did."""
+    parent, _, seq = chord.rpartition(".k")
+    return parent, int(seq)
+
+
+def is_chord(addr: str) -> bool:
+    """Return whether an address is that of a chord, as entries of batches have it."""
+    return addr.rpartition(".")[2].startswith("k")
+
+
 def lane_at(chord: str, lane: int) -> str:
     """Return the address of a lane of a chord."""
     return f"{chord}.{lane}"
@@ -31,10 +42,30 @@ def lane_place(place: str, lane: int) -> str:
     return f"{place}/lane[{lane}]"
 
 
+def lane_of(place: str) -> int:
+    """Return the innermost lane in which a place is."""
+    return int(place.rpartition("/lane[")[2].partition("]")[0])
+
+
+def lane_inside(chain: str, chord: str) -> int:
+    """Return the lane of a chord in which a chain is."""
+    return int(chain[len(chord) + 1 :].partition(".")[0])
+
+
+def opened_at(addr: str, parent: str) -> int:
+    """Return when `parent` opened the chord in which an address is."""
+    return int(addr[len(parent) + 2 :].partition(".")[0])
+
+
+def lies_on(addr: str) -> list[str]:
+    """Return an address after those of the chords and chains around it."""
+    parts = addr.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+
+
 def chords_around(addr: str) -> list[str]:
     """Return the chords around a chain, the outermost first."""
-    parts = addr.split(".")
-    return [".".join(parts[:end]) for end in range(2, len(parts), 2)]
+    return lies_on(addr)[1:-1:2]
 
 
 def is_opened_within(addr: str, chord: str) -> bool:

@@ -18,11 +18,10 @@ from engine.blueprint.program import Program
 from engine.flow import Dialect
 from engine.ports import StepCall
 from engine.run.drive import chords, folding, lanes
-from engine.run.journal.entries import read_entry
+from engine.run.journal.entries import STEP_ENDS, read_entry
 from engine.run.limits import Limits
 from engine.run.replay import Replay, replay
-from engine.run.replay.selection import address_of, concerns
-from engine.run.replay.tape import OUTCOMES
+from engine.run.replay.selection import concerns
 from engine.run.states import FINAL_RUN
 from engine.store.base import BatchRef, JournalEntry
 from engine.store.record import ChainState
@@ -95,10 +94,10 @@ def check_parts(
     """A lane's own replay gives the same steps as the replay of the whole run."""
     read = [(entry, read_entry(entry)) for entry in entries]
     ends = {
-        event[1]: address_of(content, event[1])
+        event[1]: content.chain_at(event[1])
         for _, content in read
         for event in content.events
-        if event[0] in OUTCOMES
+        if event[0] in STEP_ENDS
     }
     for place in dice.sample(sorted(ends), min(3, len(ends))):
         whole = Replay(found, ctx, watch=place)

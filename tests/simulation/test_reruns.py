@@ -21,7 +21,8 @@ from engine.flow import FlowError
 from engine.run.drive import chords, lanes
 from engine.run.limits import Limits
 from engine.run.replay.branches import BranchRefused, branch
-from engine.run.replay.cuts import Cut, Read, failed_cuts, find_cut, kept, read_all
+from engine.run.replay.cuts import Cut, Read, find_cut, kept, read_all
+from engine.run.replay.failures import failed_cuts
 from engine.run.replay.install import Opening, generation_from, install
 from engine.run.states import FINAL_RUN
 from engine.testing import Simulator
@@ -51,12 +52,13 @@ def again(
     simulator: Simulator, program: Program, ctx: Any, read: list[Read], cuts: list[Cut]
 ) -> list[list[Any]]:
     """Begin again without what followed from the cuts; return the events that count."""
-    found = branch(program, read, cuts, ctx=ctx)
+    left = list(kept(read, cuts))
+    found = branch(program, (entry for entry, _ in left), cuts, ctx=ctx)
     store = simulator.store
     opening = Opening(store.now_ms(), 3_600_000)
     assert install(store, generation_from(found, "R-1", 2), program, opening) == "ok"
     simulator.run()
-    before = [e for one in kept(read, cuts) for e in orjson.loads(one.data)["e"]]
+    before = [event for _, content in left for event in content.events]
     later = [one for one in simulator.entries() if one.gen == 2]
     after = [e for one in later for e in orjson.loads(one.data)["e"]]
     return before + after

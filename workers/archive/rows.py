@@ -20,7 +20,7 @@ from blueprints.models.events import kinds_text
 from blueprints.selectors.run_generations import GenerationKey, generation_rows
 from engine.blueprint import Program
 from engine.ids import step_id
-from engine.run.journal.entries import GAP, Content, gap_of, pack_entry
+from engine.run.journal.entries import Content, gap_of, gaps_in, pack_entry
 from engine.run.journal.hashes import BEFORE_FIRST, entry_hash
 from engine.run.journal.projection import (
     AttemptFacts,
@@ -196,8 +196,7 @@ class RowChanges:
     def _add_row(self, entry: JournalEntry, content: Content) -> None:
         journal = self._journals[key_of(entry)]
         kinds = [event[0] for event in content.events]
-        if GAP in kinds:
-            _, upto, why = content.events[kinds.index(GAP)]
+        for upto, why in gaps_in(content):
             lacks = f"entry {upto}" if upto == entry.number else f"entries up to {upto}"
             journal.unreplayable = journal.unreplayable or f"{lacks}: {why}"
         # Output is first in an entry, but is not its kind.

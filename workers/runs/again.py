@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import orjson
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -38,19 +37,12 @@ from engine.blueprint import Program
 from engine.flow.json_text import Json
 from engine.flow.path import Path
 from engine.ids import new_id
-from engine.run.journal.entries import BadEntry
+from engine.run.journal.entries import STEP_ENDS, BadEntry
 from engine.run.replay import ReplayError, Snapshot
 from engine.run.replay.branches import BranchRefused, branch
-from engine.run.replay.cuts import (
-    Cut,
-    Read,
-    failed_cuts,
-    find_cut,
-    kept,
-    read_all,
-)
+from engine.run.replay.cuts import Cut, Read, find_cut, kept, read_all
+from engine.run.replay.failures import failed_cuts
 from engine.run.replay.install import generation_from
-from engine.run.replay.tape import OUTCOMES
 from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
 from workers.broker.installation import ForeignRedis, ensure_owner
@@ -143,38 +135,43 @@ def _branch(run: Run, place: Place) -> Branch:
     rows = [run] if place.only_failed else run_generations(run)[::-1]
     for row in rows:
         read = read_all(journal_entries(run, row.generation))
-        cuts = _cuts(read, place)
+        base = run_snapshot(run, row.generation)
+        cuts = _cuts(read, base, place)
         if cuts:
-            return _branch_of(run, row, read, cuts, place)
+            return _branch_of(row, list(kept(read, cuts)), cuts, base, place)
     if place.only_failed:
         raise BranchRefused(NOTHING_FAILED)
     raise BranchRefused(f"no step has begun at {place.step}")
 
 
-def _cuts(read: list[Read], place: Place) -> list[Cut]:
+def _cuts(read: list[Read], base: Snapshot | None, place: Place) -> list[Cut]:
     if place.only_failed:
-        return failed_cuts(read)
+        return failed_cuts(read, base)
     cut = find_cut(read, place.step)
     return [cut] if cut else []
 
 
 def _branch_of(
-    run: Run, row: Run | RunGeneration, read: list[Read], cuts: list[Cut], place: Place
+    row: Run | RunGeneration,
+    read: list[Read],
+    cuts: list[Cut],
+    base: Snapshot | None,
+    place: Place,
 ) -> Branch:
     program = place.program or Program.from_json(readable(row.program.document))
     snapshot = branch(
         program,
-        read,
+        (entry for entry, _ in read),
         cuts,
         ctx=readable(row.ctx),
-        base=run_snapshot(run, row.generation),
+        base=base,
         edits=place.edits,
     )
     ended = {
         event[1]
-        for entry in kept(read, cuts)
-        for event in orjson.loads(entry.data)["e"]
-        if event[0] in OUTCOMES
+        for _, content in read
+        for event in content.events
+        if event[0] in STEP_ENDS
     }
     return Branch(row.generation, snapshot, frozenset(ended))
 

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from engine.run.journal.outputs import is_wire
+from engine.run.states import RunStatus
+from engine.store.addresses import is_chord, lane_at, lane_of
 from engine.store.base import JournalEntry
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
@@ -59,6 +61,23 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "gap": ("upto", "text"),
 }
 
+STEP_ENDS: Final = frozenset({"passed", "blocked", "failed", "timed_out", "step_lost"})
+"""The events that end a step."""
+
+MOVES: Final = {
+    "run_started": RunStatus.RUNNING,
+    "run_resumed": RunStatus.RUNNING,
+    "run_paused": RunStatus.PAUSED,
+}
+"""The events that move an open run, with the status after them."""
+
+ENDS: Final = {
+    "run_done": RunStatus.DONE,
+    "run_failed": RunStatus.FAILED,
+    "run_cancelled": RunStatus.CANCELLED,
+}
+"""The events that end a run, with the status after them."""
+
 GAP: Final = "gap"
 
 OPTIONAL: Final = frozenset(
@@ -67,6 +86,7 @@ OPTIONAL: Final = frozenset(
 """The optional fields of events; they come last."""
 
 OUTCOMES: Final = frozenset({"passed", "blocked", "failed", "timed_out", "retry"})
+"""The events that end an attempt of a live worker."""
 
 MOST_INPUT: Final = 16 * 1024
 """The bytes of a failed attempt's input that the journal keeps."""
@@ -108,6 +128,13 @@ class Content(NamedTuple):
     addr: str = ""
     seq: int = 0
     settled: int = -1
+
+    def chain_at(self, place: str) -> str:
+        """Return the address of the chain at a place, at which this has an event.
+
+        The entry of a batch has the address of its chord; the place names the lane.
+        """
+        return lane_at(self.addr, lane_of(place)) if is_chord(self.addr) else self.addr
 
 
 def pack_entry(
@@ -177,6 +204,11 @@ def _is_address(text: str) -> bool:
 def gap_of(upto: int, why: str) -> Event:
     """Return the event of entries up to a number that the archive does not have."""
     return [GAP, upto, why]
+
+
+def gaps_in(content: Content) -> list[tuple[int, str]]:
+    """Return the gaps that an archived entry names: up to which number, and why."""
+    return [(event[1], event[2]) for event in content.events if event[0] == GAP]
 
 
 def _check(event: Any) -> None:

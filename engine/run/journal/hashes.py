@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from engine.run.journal.entries import archived_entry
+from engine.run.journal.entries import archived_entry, gaps_in
 
 BEFORE_FIRST: Final = bytes(32)
 """What stands for the hash before a generation's first entry."""
@@ -92,14 +92,12 @@ class JournalCheck:
             text = "it is indexed by another address than its bytes name"
             yield self._fault(entry.number, COLUMN, text)
         self.number = max(self.number, entry.number)
-        for event in content.events:
-            match event:
-                case ["gap", int() as upto, str() as why]:
-                    self.gaps.append(
-                        {"generation": self.gen, "number": entry.number}
-                        | {"upto": upto, "text": why}
-                    )
-                    self.number = max(self.number, upto)
+        for upto, why in gaps_in(content):
+            self.gaps.append(
+                {"generation": self.gen, "number": entry.number}
+                | {"upto": upto, "text": why}
+            )
+            self.number = max(self.number, upto)
 
     def _check_hash(self, entry: ArchivedEntry) -> Iterator[JournalFault]:
         before, self.last = self.last, entry.hash

@@ -16,20 +16,10 @@ from typing import Any, Final, TypeAlias
 from engine.blueprint.program import Program
 from engine.flow.nodes import Step
 from engine.run.chain.layout import Layout
-from engine.run.journal.entries import Content, Event, took_ms
+from engine.run.journal.entries import ENDS, MOVES, Content, Event, took_ms
 from engine.run.states import FINAL_RUN, OPEN_STEP, RunStatus, StepStatus
 
 LOST: Final = "its worker died or lost its lease"
-MOVE_EVENTS: Final = {
-    "run_started": RunStatus.RUNNING,
-    "run_resumed": RunStatus.RUNNING,
-    "run_paused": RunStatus.PAUSED,
-}
-END_EVENTS: Final = {
-    "run_done": RunStatus.DONE,
-    "run_failed": RunStatus.FAILED,
-    "run_cancelled": RunStatus.CANCELLED,
-}
 ATTEMPT_STATUS: Final = {
     "passed": StepStatus.PASSED,
     "blocked": StepStatus.BLOCKED,
@@ -113,7 +103,7 @@ Facts: TypeAlias = RunFacts | StepFacts | AttemptFacts | FanoutFacts | OutputFac
 
 def ends_run(events: Sequence[Event]) -> bool:
     """Return whether the events of an entry end their run."""
-    return any(event[0] in END_EVENTS for event in events)
+    return any(event[0] in ENDS for event in events)
 
 
 def time_of(at_ms: int) -> datetime:
@@ -168,10 +158,10 @@ class RunProjection:
             kind = event[0]
             if kind in ATTEMPT_STATUS:
                 self._end_attempt(event, at_ms)
-            elif kind in END_EVENTS:
-                self._end(END_EVENTS[kind], _error(event))
-            elif kind in MOVE_EVENTS:
-                self._move(MOVE_EVENTS[kind])
+            elif kind in ENDS:
+                self._end(ENDS[kind], _error(event))
+            elif kind in MOVES:
+                self._move(MOVES[kind])
             else:
                 self._apply_other(event)
         return self._changes()

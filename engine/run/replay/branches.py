@@ -12,7 +12,7 @@ from engine.blueprint.program import Program
 from engine.flow.json_text import Json
 from engine.flow.path import Path
 from engine.run.chain.ctx import dump_edit
-from engine.run.replay.cuts import Cut, Read, kept
+from engine.run.replay.cuts import Cut
 from engine.run.replay.replayer import Replay
 from engine.run.replay.snapshot import ChainSnapshot, Snapshot
 from engine.run.states import FINAL_RUN, RunStatus
@@ -38,7 +38,7 @@ class BranchRefused(Exception):
 
 def branch(
     program: Program,
-    read: Iterable[Read],
+    entries: Iterable[JournalEntry],
     cuts: Sequence[Cut],
     *,
     ctx: Any = None,
@@ -47,15 +47,15 @@ def branch(
 ) -> Snapshot:
     """Return the snapshot of a run without what followed from the places of cuts.
 
-    The entries are those of one generation, which began with the merged initial `ctx` or
-    the snapshot `base`. The `edits` are made in the Ctx of the one cut's chain. `program`
+    The entries are those that the cuts keep of one generation (`kept`), which began with
+    the merged initial `ctx` or the snapshot `base`. The `edits` are made in the Ctx of the one cut's chain. `program`
     may be another version, as long as it does the same up to the places. Raise
     BranchRefused, and ReplayError where the program does not do what the journal says.
     """
     if base is not None and base.program_id != program.program_id:
         raise BranchRefused(OTHER_VERSION)
     made = Replay(program, ctx, snapshot=base)
-    for entry in kept(read, cuts):
+    for entry in entries:
         made.apply(_of_program(entry, program))
     found = made.snapshot()
     for cut in cuts:

@@ -6,20 +6,25 @@ inside them, and what came after the joins around it. Lanes beside it stay as th
 
 from __future__ import annotations
 
-import re
+import sys
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from engine.run.journal.entries import Content, Event, pack_entry, read_entry
-from engine.run.journal.projection import END_EVENTS
-from engine.run.replay.tape import OUTCOMES
-from engine.store.addresses import chords_around, lane_at, split_lane
-from engine.store.base import ROOT, JournalEntry
+from engine.run.journal.entries import ENDS, Content, Event, pack_entry, read_entry
+from engine.store.addresses import (
+    chords_around,
+    is_chord,
+    lane_of,
+    lies_on,
+    split_chord,
+    split_lane,
+)
+from engine.store.base import JournalEntry
 
-FAILURES: Final = OUTCOMES - {"passed"}
-_LANE: Final = re.compile(r"/lane\[(\d+)\]")
 Read: TypeAlias = tuple[JournalEntry, Content]
+NEVER: Final = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,42 @@ class Cut:
 
     addr: str
     seq: int
+
+
+class Cuts:
+    """Cuts by their addresses, at most one in a chain."""
+
+    def __init__(self, cuts: Iterable[Cut]) -> None:
+        """Index the cuts."""
+        self._seqs: dict[str, int] = {}
+        self._opened: dict[str, int] = {}
+        """When each chain opened its first fanout with a cut inside."""
+        self._lanes: dict[str, list[int]] = {}
+        """The lanes of each chord that are left out as a whole, in order."""
+        for cut in cuts:
+            self._seqs[cut.addr] = cut.seq
+            for parent, opened in map(split_chord, chords_around(cut.addr)):
+                self._opened[parent] = min(opened, self._opened.get(parent, NEVER))
+            if cut.seq == 0 and chords_around(cut.addr):
+                chord, lane = split_lane(cut.addr)
+                insort(self._lanes.setdefault(chord, []), lane)
+
+    def leave_out(self, addr: str, seq: int, but: str = "") -> bool:
+        """Return whether a transition of a chain, or of a chord, followed from a cut.
+
+        The cut in the chain `but` does not count.
+        """
+        around = (split_chord(one) for one in lies_on(addr) if is_chord(one))
+        return any(
+            (at != but and number >= self._seqs.get(at, NEVER))
+            or number > self._opened.get(at, NEVER)
+            for at, number in ((addr, seq), *around)
+        )
+
+    def lanes(self, chord: str, lo: int, hi: int) -> list[int]:
+        """Return the lanes `lo` up to but not including `hi` that are left out."""
+        found = self._lanes.get(chord, [])
+        return found[bisect_left(found, lo) : bisect_left(found, hi)]
 
 
 def read_all(entries: Iterable[JournalEntry]) -> list[Read]:
@@ -40,29 +81,13 @@ def _kind(content: Content) -> str:
     return str(content.events[0][0]) if content.events else ""
 
 
-def lane_of(chord: str, place: str) -> int:
-    """Return the lane of a chord in which a place is."""
-    return int(_LANE.findall(place)[chord.count(".k") - 1])
-
-
-def is_chord(addr: str) -> bool:
-    """Return whether an address is that of a chord, as entries of batches have it."""
-    return addr.rpartition(".")[2].startswith("k")
-
-
-def chain_of(content: Content, place: str) -> str:
-    """Return the address of the chain at a place, from an entry with an event there."""
-    addr = content.addr
-    return lane_at(addr, lane_of(addr, place)) if is_chord(addr) else addr
-
-
 def find_cut(read: Iterable[Read], place: str) -> Cut | None:
     """Return the cut before the first attempt at a step; None if it has none."""
     for _, content in read:
         for event in content.events:
             if len(event) < 2 or event[1] != place:
                 continue
-            addr = chain_of(content, place)
+            addr = content.chain_at(place)
             if event[0] == "pending":
                 starts = _kind(content) == "run_started"
                 return Cut(
@@ -74,145 +99,40 @@ def find_cut(read: Iterable[Read], place: str) -> Cut | None:
     return None
 
 
-def failed_cuts(read: Iterable[Read]) -> list[Cut]:
-    """Return the cuts before what ended a lane or the run with an error.
-
-    A failure that the flow caught is not among them, nor one in a lane that lost a fanout
-    to another lane.
-    """
-    found = _Failures()
-    for _, content in read:
-        for event in content.events:
-            found.note(content, event)
-    return found.that_count()
-
-
-class _Failures:
-    """Collects the failures of chains, and which lanes have decided their chords."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, Cut | None] = {}
-        """The last failure of each chain; None if that is the one of a join."""
-        self._opened: dict[str, str] = {}
-        self._decided: dict[str, int] = {}
-        self._cuts: dict[str, Cut] = {}
-
-    def note(self, content: Content, event: Event) -> None:
-        """Note an event of an entry."""
-        kind = event[0]
-        if kind == "opened":
-            self._opened[content.addr] = f"{content.addr}.k{content.seq}"
-        elif kind == "joined":
-            self._decided[self._opened[content.addr]] = event[2]
-            self._last[content.addr] = None
-        elif kind in FAILURES or kind in ("passed", "pending", "lane_ended"):
-            addr = chain_of(content, event[1])
-            here = Cut(addr, 0 if is_chord(content.addr) else content.seq)
-            if kind in FAILURES:
-                self._last[addr] = here
-            elif kind == "lane_ended":
-                self._end(addr, here)
-            else:
-                # What failed before that was caught.
-                self._last.pop(addr, None)
-        elif kind == "run_failed" and content.addr == ROOT:
-            self._end(ROOT, Cut(ROOT, content.seq))
-
-    def _end(self, addr: str, here: Cut) -> None:
-        if (cut := self._last.get(addr, here)) is not None:
-            self._cuts[addr] = cut
-
-    def that_count(self) -> list[Cut]:
-        """Return the cuts in chains that go on when they run again."""
-        cuts = dict(self._cuts)
-        while gone := [addr for addr in cuts if self._has_lost(addr, cuts)]:
-            for addr in gone:
-                del cuts[addr]
-        every = cuts.values()
-        return [
-            cut
-            for cut in every
-            if not any(one != cut and follows(cut.addr, cut.seq, one) for one in every)
-        ]
-
-    def _has_lost(self, addr: str, cuts: Iterable[str]) -> bool:
-        """Return whether another lane, which does not run again, has decided."""
-        for chord in chords_around(addr):
-            winner = lane_at(chord, self._decided.get(chord, -1))
-            inside = (winner, f"{winner}.")
-            if self._decided.get(chord, -1) >= 0 and not any(
-                one == inside[0] or one.startswith(inside[1])
-                for one in (addr, *cuts)
-                if one == addr or one.startswith(f"{chord}.")
-            ):
-                return True
-        return False
-
-
-def kept(read: Iterable[Read], cuts: Sequence[Cut]) -> Iterator[JournalEntry]:
+def kept(read: Iterable[Read], cuts: Sequence[Cut]) -> Iterator[Read]:
     """Yield the entries that no cut leaves out, numbered anew.
 
     An end of the run from outside is left out, too.
     """
-    number = 0
+    number, index = 0, Cuts(cuts)
     for entry, content in read:
-        if not content.addr and _kind(content) in END_EVENTS:
+        if not content.addr and _kind(content) in ENDS:
             continue
         starts = not content.addr or _kind(content) == "run_started"
-        if not starts and any(follows(content.addr, content.seq, c) for c in cuts):
+        if not starts and index.leave_out(content.addr, content.seq):
             continue
-        for part in _parts(content, cuts):
+        for part in _parts(content, index):
             number += 1
             data = entry.data
             if part is not content:
                 data = pack_entry(
                     part.addr, part.seq, part.worker, part.events, part.settled
                 )
-            yield replace(entry, number=number, data=data)
+            yield replace(entry, number=number, data=data), part
 
 
-def follows(addr: str, seq: int, cut: Cut) -> bool:
-    """Return whether a transition of a chain, or of a chord, followed from a cut."""
-    if addr == cut.addr:
-        return seq >= cut.seq
-    if addr.startswith(f"{cut.addr}.k"):
-        return _opened_at(addr, cut.addr) >= cut.seq
-    for chord in chords_around(cut.addr):
-        parent, _, opened = chord.rpartition(".k")
-        if addr == parent:
-            return seq > int(opened)
-        if addr == chord or not addr.startswith(f"{parent}.k"):
-            return False
-        if (other := _opened_at(addr, parent)) != int(opened):
-            return other > int(opened)
-        inner = lane_at(chord, int(cut.addr[len(chord) + 1 :].partition(".")[0]))
-        if addr != inner and not addr.startswith(f"{inner}."):
-            return False
-    return False
-
-
-def _opened_at(addr: str, parent: str) -> int:
-    """Return the transition of `parent` that opened the chord in which an address is."""
-    return int(addr[len(parent) + 2 :].partition(".")[0])
-
-
-def _parts(content: Content, cuts: Sequence[Cut]) -> Iterator[Content]:
+def _parts(content: Content, cuts: Cuts) -> Iterator[Content]:
     """Yield an entry without the lanes of its batch that cuts leave out as a whole."""
-    gone = sorted(
-        {
-            split_lane(cut.addr)[1]
-            for cut in cuts
-            if cut.seq == 0 and cut.addr.rpartition(".")[0] == content.addr
-        }
-    )
-    if not gone or not is_chord(content.addr):
+    chord, first = content.addr, content.seq
+    if _kind(content) == "batch_broken":
+        yield _broken(content, cuts)
+        return
+    after = first + content.settled
+    gone = cuts.lanes(chord, first, after + 1)
+    if not gone:
         yield content
         return
-    if content.settled < 0:
-        yield from _broken(content, gone)
-        return
-    first, after = content.seq, content.seq + content.settled
-    for lane in [*(one for one in gone if first <= one < after), after]:
+    for lane in gone if after in gone else [*gone, after]:
         rest = lane == after and after not in gone
         events = _events_of(content, first, after + 1 if rest else lane)
         if lane > first or (rest and events):
@@ -220,16 +140,14 @@ def _parts(content: Content, cuts: Sequence[Cut]) -> Iterator[Content]:
         first = lane + 1
 
 
-def _broken(content: Content, gone: Sequence[int]) -> Iterator[Content]:
-    """Yield the entry of a broken batch, in which a lane that is left out did not run."""
+def _broken(content: Content, cuts: Cuts) -> Content:
+    """Return the entry of a broken batch, in which a lane that is left out did not run."""
     [event] = content.events
-    if event[0] == "batch_broken" and event[3] in gone:
-        event = [*event[:3], -1]
-    yield content._replace(events=[event])
+    if not cuts.lanes(content.addr, event[3], event[3] + 1):
+        return content
+    return content._replace(events=[[*event[:3], -1]])
 
 
 def _events_of(content: Content, lo: int, hi: int) -> list[Event]:
     """Return the events of the lanes `lo` up to but not including `hi`."""
-    return [
-        event for event in content.events if lo <= lane_of(content.addr, event[1]) < hi
-    ]
+    return [event for event in content.events if lo <= lane_of(event[1]) < hi]

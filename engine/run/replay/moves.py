@@ -35,11 +35,11 @@ from engine.run.drive.chords import FULL_MS, Unstorable, checked_pages, spec_of
 from engine.run.drive.folding import fold_outgrown, result_edits
 from engine.run.drive.load import Prepared
 from engine.run.drive.turn import engine_pending, step_pending
-from engine.run.journal.entries import Event
+from engine.run.journal.entries import STEP_ENDS, Event
 from engine.run.limits import Limits, within_limit
 from engine.run.replay.snapshot import Snapshot
 from engine.run.replay.state import Live, State
-from engine.run.replay.tape import OUTCOMES, Tape
+from engine.run.replay.tape import Tape
 from engine.run.states import RunStatus
 from engine.store.addresses import chord_at
 from engine.store.base import ENGINE_QUEUE, ENGINE_TIMEOUT_MS, ROOT, Pending
@@ -182,7 +182,7 @@ class Moves:
         """Return the signal of a step that has ended, from the next event."""
         node, agent, place = self.agent_at(chain)
         kind = tape.kind
-        if kind not in OUTCOMES:
+        if kind not in STEP_ENDS:
             raise tape.differs(
                 f"the end of attempt {attempt} of the agent {agent.name}"
             )
@@ -253,7 +253,7 @@ class Moves:
         match within_limit(chain, nxt, self.limits):
             case StepRequest(place=place, ref=ref):
                 tape.place = place
-                if tape.kind in OUTCOMES or tape.kind == "retry":
+                if tape.kind in STEP_ENDS or tape.kind == "retry":
                     # A lane of a broken batch: it had its outcome before its own record.
                     self._step(live, tape)
                     return

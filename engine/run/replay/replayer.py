@@ -21,11 +21,13 @@ from engine.run.chain.ctx import base_id
 from engine.run.chain.machine import StepRequest
 from engine.run.drive.turn import engine_pending, step_pending
 from engine.run.journal.entries import (
-    GAP,
+    ENDS,
+    MOVES,
     BadEntry,
     Content,
     Event,
     archived_entry,
+    gaps_in,
     read_entry,
 )
 from engine.run.limits import Limits
@@ -39,13 +41,8 @@ from engine.store.addresses import lane_at
 from engine.store.base import ROOT, JournalEntry
 from engine.store.record import MAX_COUNT, ChainState
 
-MOVES: Final = {
-    "run_paused": RunStatus.PAUSED,
-    "run_resumed": RunStatus.RUNNING,
-    "run_failed": RunStatus.FAILED,
-    "run_cancelled": RunStatus.CANCELLED,
-}
-"""The statuses of a run that is moved from outside its flow."""
+FROM_OUTSIDE: Final = (MOVES | ENDS).keys() - {"run_started", "run_done"}
+"""The events that move a run from outside its flow."""
 
 
 class Replay:
@@ -133,9 +130,8 @@ class Replay:
             content = read_entry(entry)
         except BadEntry as error:
             lacks = f"an invalid entry ({error})"
-            for event in archived_entry(entry.data).events:
-                if event[0] == GAP:
-                    lacks = f"a gap up to entry {event[1]} ({event[2]})"
+            for upto, why in gaps_in(archived_entry(entry.data)):
+                lacks = f"a gap up to entry {upto} ({why})"
             raise ReplayError(entry, "", lacks, "a transition") from None
         tape = Tape(entry, content)
         if self._moves is None:
@@ -216,9 +212,10 @@ class Replay:
 
     def _move_run(self, tape: Tape) -> None:
         kept = self.state.kept
-        if tape.kind not in MOVES:
+        if tape.kind not in FROM_OUTSIDE:
             raise tape.differs("no such event outside the flow")
-        if kept.status == MOVES[tape.kind]:
+        status = (MOVES | ENDS)[tape.kind]
+        if kept.status == status:
             raise tape.differs(f"nothing, since the run is {kept.status}")
         event = tape.take(tape.kind)
         if event[0] == "run_failed":
@@ -226,7 +223,7 @@ class Replay:
             kept.error = event[1:] if len(event) > 2 else ["Failed", event[1]]
         elif event[0] == "run_cancelled":
             kept.error = ["Cancelled", event[1]]
-        kept.status = MOVES[event[0]]
+        kept.status = status
 
     def _found(self, tape: Tape, content: Content) -> Live:
         """Return the chain of an entry, with the sequence number of the entry.

@@ -8,7 +8,14 @@ of the other lanes beside it.
 from __future__ import annotations
 
 from engine.run.journal.entries import Content
-from engine.store.addresses import chords_around
+from engine.store.addresses import (
+    chord_at,
+    chords_around,
+    lane_at,
+    lane_inside,
+    opened_at,
+    split_chord,
+)
 from engine.store.base import ITEM_PAGE
 
 
@@ -18,17 +25,16 @@ def concerns(content: Content, chain: str) -> bool:
     if not addr or addr == chain or addr.startswith(f"{chain}."):
         return True
     for chord in chords_around(chain):
-        parent, _, opened = chord.rpartition(".k")
+        parent, opened = split_chord(chord)
         lane = lane_inside(chain, chord)
         if addr == parent:
-            return seq <= int(opened)
+            return seq <= opened
         if addr == chord:
             return content.settled < 0 or seq <= lane <= seq + content.settled
         if not addr.startswith(f"{chord}."):
             # An earlier fanout of the parent; a later one opened after this one joined.
-            other = addr[len(parent) + 2 :].partition(".")[0]
-            return int(other) < int(opened)
-        inner = f"{chord}.{lane}"
+            return opened_at(addr, parent) < opened
+        inner = lane_at(chord, lane)
         if addr != inner and not addr.startswith(f"{inner}."):
             return False
     return True
@@ -45,35 +51,12 @@ def is_beside(addr: str, seq: int, chain: str) -> bool:
     return not lane - lane % ITEM_PAGE <= seq <= lane
 
 
-def lies_on(chain: str) -> list[str]:
-    """Return the addresses of a chain and of the chords and chains around it."""
-    parts = chain.split(".")
-    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-
-
 def earlier_chord(content: Content, chain: str) -> str:
     """Return the chord that an entry of a chain around another opens and joins before it.
 
     Empty for any other entry. `concerns` is true of the entry.
     """
-    chord = f"{content.addr}.k{content.seq}"
+    chord = chord_at(content.addr, content.seq)
     opens = any(event[0] == "opened" for event in content.events)
     around = chain.startswith(f"{content.addr}.")
     return chord if opens and around and not chain.startswith(f"{chord}.") else ""
-
-
-def lane_inside(chain: str, chord: str) -> int:
-    """Return the lane of a chord in which a chain is."""
-    return int(chain[len(chord) + 1 :].partition(".")[0])
-
-
-def address_of(content: Content, place: str) -> str:
-    """Return the address of the chain at a place, from an entry that has an event there.
-
-    The entry of a batch has the address of its chord; the place names the lane.
-    """
-    addr = content.addr
-    if content.settled >= 0 or (".k" in addr and addr.rpartition(".")[2][:1] == "k"):
-        lane = place.rpartition("/lane[")[2].partition("]")[0]
-        return f"{addr}.{lane}"
-    return addr

@@ -11,8 +11,6 @@ from engine.store.base import JournalEntry
 
 SILENT: Final = frozenset({"output", "details", "stats", "discarded"})
 """The events that move nothing."""
-OUTCOMES: Final = frozenset({"passed", "blocked", "failed", "timed_out", "step_lost"})
-"""The events that end a step."""
 MOST: Final = 300
 """The characters that an error shows of one event."""
 
