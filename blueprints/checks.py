@@ -114,7 +114,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     for setting in (one for group in settings.SWARM_SETTINGS.values() for one in group):
         value = getattr(settings, setting.name, setting.default)
         if not setting.allows(value):
-            text = f"settings.{setting.name}: expected {setting.rule}, got {value!r}"
+            text = f"settings.{setting.name}: {setting.refusal(value)}"
             found.append(Error(text, hint=hint, id="swarm.E002"))
     if not found and settings.SWARM_LEASE < SHORT_LEASE_S:
         text = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -10,6 +10,7 @@ from django.utils.module_loading import import_string
 
 from blueprints.spawner import KindSpawner
 from engine.blueprint_store import BlueprintStore
+from engine.output_store import OutputStore
 from engine.ports import LuaHost
 
 
@@ -62,13 +63,35 @@ def blueprint_store() -> BlueprintStore:
     return store
 
 
+@cache
+def output_store() -> OutputStore:
+    """Return what large values are kept in; it connects to nothing yet."""
+    stores = settings.SWARM["OUTPUT_STORES"]
+    store: OutputStore = resolve(stores[_output_store_name()])()
+    return store
+
+
+def _output_store_name() -> str:
+    place = str(settings.SWARM_OUTPUTS)
+    return "files" if place.startswith("/") else place.partition("://")[0]
+
+
 resolve = cache(import_string)
 """Imports the object that a dotted path names, once; raises ImportError."""
+
+
+_STORES: Final = "SWARM['OUTPUT_STORES']"
 
 
 def wiring_faults() -> Iterator[tuple[str, str]]:
     """Yield place and reason of each path of settings.SWARM that can't be imported."""
     for place, path in _paths("SWARM", settings.SWARM):
+        if (
+            place.startswith(_STORES)
+            and place != f"{_STORES}[{_output_store_name()!r}]"
+        ):
+            # The extra of a store that is not chosen may be absent.
+            continue
         if not isinstance(path, str):
             yield place, f"expected a dotted path, got {path!r}"
             continue
@@ -90,6 +113,8 @@ def _paths(place: str, value: Any) -> Iterator[tuple[str, Any]]:
 def _clear_caches(*, setting: str, **_: Any) -> None:
     if setting in {"SWARM", "SWARM_BLUEPRINTS"}:
         blueprint_store.cache_clear()
+    if setting in {"SWARM", "SWARM_OUTPUTS", "VAR_DIR"}:
+        output_store.cache_clear()
     if setting == "SWARM":
         resolve.cache_clear()
         if lua_host.cache_info().currsize:

@@ -13,6 +13,7 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
+from engine.flow.spelling import hint_at
 from engine.store.server_url import InvalidServerUrl, ServerUrl
 from workers.embedded_server.files import (
     NOWHERE,
@@ -57,7 +58,8 @@ class Setting:
     most: float = inf
     choices: tuple[str, ...] = ()
     pattern: str = ""
-    """What a text has to match; the unit says it in words."""
+    """What a text that is no choice has to match; the unit says it in words."""
+    example: str = ""
 
     @property
     def rule(self) -> str:
@@ -77,7 +79,7 @@ class Setting:
             case list():
                 return "a list of texts"
         if self.pattern:
-            return f"{self.unit}, for example {self.default}"
+            return f"{self.unit}, for example {self.example or self.default}"
         return f"one of {', '.join(self.choices)}" if self.choices else "a text"
 
     @property
@@ -99,9 +101,18 @@ class Setting:
                 return isinstance(value, list | tuple) and all(
                     isinstance(x, str | os.PathLike) for x in value
                 )
-        if not isinstance(value, str) or (self.choices and value not in self.choices):
+        if not isinstance(value, str):
             return False
-        return bool(re.fullmatch(self.pattern or ".*", value, re.DOTALL))
+        if self.choices and not self.pattern:
+            return value in self.choices
+        pattern = re.compile(self.pattern or ".*", re.DOTALL)
+        return value in self.choices or pattern.fullmatch(value) is not None
+
+    def refusal(self, value: Any) -> str:
+        """Return what is wrong with a value: the rule, the value, the nearest spelling."""
+        text = f"expected {self.rule}, got {value!r}"
+        hint = hint_at(value, self.choices) if isinstance(value, str) else ""
+        return f"{text}; {hint}" if hint else text
 
     def read(self) -> Any:
         """Return the variable's value, or the default if it is unset or empty.
@@ -111,8 +122,7 @@ class Setting:
         text = os.environ.get(self.name, "").strip()
         value = self._parse(text) if text else self.default
         if not self.allows(value):
-            message = f"{self.name}: expected {self.rule}, got {text!r}"
-            raise ImproperlyConfigured(message)
+            raise ImproperlyConfigured(f"{self.name}: {self.refusal(text)}")
         return value
 
     def _parse(self, text: str) -> Any:

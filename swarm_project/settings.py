@@ -32,6 +32,7 @@ SWARM_SETTINGS = {
         Setting("SWARM_FN_DIRS", [], "list", "Folders, besides the project's, whose modules the `fn` of an agent may name; a relative one is below the project's folder"),
         Setting("SWARM_LUA_DIRS", ["blueprints/samples"], "list", "The folders of registered Lua scripts; a relative one is below the project's folder"),
         Setting("SWARM_BLUEPRINTS", "", "path", "The git repository in which Blueprints are kept"),
+        Setting("SWARM_OUTPUTS", "files", "files, database, an absolute path or s3://BUCKET/PREFIX", "Where values are kept that are too large for the Ctx", choices=("files", "database"), pattern=r"/.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\0]*)?", example="/mnt/swarm/outputs"),
         Setting("SWARM_BLUEPRINT_INCLUDES", [], "list", "Folders searched for the [files that Blueprints name]"),
     ),
     "Django": (
@@ -221,6 +222,7 @@ SPECTACULAR_SETTINGS = {
     "ENABLE_DJANGO_DEPLOY_CHECK": False,
 }
 
+SWARM_OUTPUTS = _env["SWARM_OUTPUTS"]
 SWARM_AGENT_MODULES = _env["SWARM_AGENT_MODULES"]
 SWARM_FN_MODULES = _env["SWARM_FN_MODULES"]
 LOGGING = logging_config(level=_env["SWARM_LOG_LEVEL"], agents=SWARM_AGENT_MODULES)
@@ -290,6 +292,12 @@ SWARM = {
     },
     "LUA_HOST": "workers.lua.SandboxHost",
     "BLUEPRINT_STORE": "blueprints.stores.git.store.installed_store",
+    # Of these SWARM_OUTPUTS chooses one, and the others are not imported.
+    "OUTPUT_STORES": {
+        "files": "blueprints.stores.outputs.files.installed_store",
+        "database": "blueprints.stores.outputs.database.DatabaseOutputs",
+        "s3": "blueprints.stores.outputs.s3.installed_store",
+    },
     # The functions that Lua scripts call as host.NAME(value): fn(value, *, step) -> JSON.
     "LUA_FUNCTIONS": {},
 }

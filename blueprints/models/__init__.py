@@ -9,6 +9,7 @@ from blueprints.models.blueprints import Blueprint
 from blueprints.models.deleted_runs import DeletedRun
 from blueprints.models.events import RunEvent
 from blueprints.models.installations import Installation
+from blueprints.models.outputs import OutputContent, OutputRecord, OutputReference
 from blueprints.models.programs import Program
 from blueprints.models.run_generations import RunGeneration
 from blueprints.models.run_snapshots import RunSnapshot
@@ -25,6 +26,9 @@ __all__ = [
     "BlueprintVersion",
     "DeletedRun",
     "Installation",
+    "OutputContent",
+    "OutputRecord",
+    "OutputReference",
     "Program",
     "Run",
     "RunEvent",

@@ -8,6 +8,11 @@ class Installation(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     name = models.CharField(max_length=32)
+    outputs_probe = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="The content by which every host knows that it reads the same outputs.",
+    )
 
     class Meta:
         constraints = [

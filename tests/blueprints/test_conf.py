@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from blueprints.checks import check_agent_limits, check_settings, check_wiring
-from blueprints.conf import resolve, spawner_class, spawner_kinds
+from blueprints.conf import output_store, resolve, spawner_class, spawner_kinds
 from swarm_project.settings import SWARM_SETTINGS
 
 
@@ -56,6 +56,41 @@ def test_a_module_that_fails_in_any_way_is_an_error_of_the_check(
     [error] = check_wiring()
 
     assert "division by zero" in error.msg
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("files", "FileOutputs"),
+        ("database", "DatabaseOutputs"),
+        ("s3://b", "S3Outputs"),
+    ],
+)
+def test_the_place_of_outputs_chooses_their_store(settings, place, kind):
+    settings.SWARM_OUTPUTS = place
+
+    assert type(output_store()).__name__ == kind
+    assert output_store() is output_store()
+
+
+def test_files_are_in_the_folder_that_is_named_or_in_the_installations(settings):
+    assert output_store().root == settings.VAR_DIR / "outputs"
+
+    settings.SWARM_OUTPUTS = "/mnt/outputs"
+
+    assert output_store().root == Path("/mnt/outputs")
+
+
+def test_only_the_output_store_that_is_chosen_is_imported(settings):
+    settings.SWARM = {"OUTPUT_STORES": {"files": "fractions.Fraction", "s3": "no.such"}}
+
+    assert check_wiring() == []
+
+    settings.SWARM_OUTPUTS = "s3://a-bucket"
+
+    [error] = check_wiring()
+    assert "SWARM['OUTPUT_STORES']['s3']: no.such can't be imported" in error.msg
+    assert "install the extra" in error.hint
 
 
 def test_changed_settings_are_resolved_anew(settings):
@@ -122,6 +157,12 @@ def test_a_number_of_a_settings_module_is_checked_against_its_bounds(
         ("SWARM_MAX_LOST", 98, "an integer from 1 to 97"),
         ("SWARM_LEGACY_WORKER_BINDING", "maybe", "one of allow, reject"),
         ("SWARM_CHILD_ENV", "PATH", "a list of texts"),
+        (
+            "SWARM_OUTPUTS",
+            None,
+            "files, database, an absolute path or s3://BUCKET/PREFIX, for example"
+            " /mnt/swarm/outputs",
+        ),
     ],
 )
 def test_a_value_of_a_settings_module_is_refused_with_its_rule(

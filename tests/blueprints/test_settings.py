@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 from swarm_project import env
 from swarm_project.celery import app
+from swarm_project.settings import SWARM_SETTINGS
 from workers.embedded_server.files import NOWHERE
+
+[OUTPUTS] = [
+    one for one in SWARM_SETTINGS["Where things are"] if one.name == "SWARM_OUTPUTS"
+]
 
 
 @pytest.fixture
@@ -102,6 +108,44 @@ def test_a_choice_outside_the_list_is_refused(value):
 
     with pytest.raises(ImproperlyConfigured, match="expected one of a, b, got 'c'"):
         setting("a", choices=("a", "b")).read()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "files",
+        "database",
+        "/mnt/outputs",
+        "s3://a-bucket",
+        "s3://a-bucket/",
+        "s3://my.bucket/some/folder",
+    ],
+)
+def test_a_place_for_outputs_is_a_word_a_path_or_a_bucket(value, text):
+    value(text)
+
+    assert replace(OUTPUTS, name="SWARM_X").read() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("databse", "; did you mean 'database'?"),
+        ("file", "; did you mean 'files'?"),
+        ("outputs/here", ""),
+        ("s3://UPPER/case", ""),
+        ("s3:/bucket", ""),
+        ("https://a-bucket", ""),
+    ],
+)
+def test_another_place_for_outputs_is_refused_with_the_nearest_word(value, text, hint):
+    value(text)
+
+    rule = "files, database, an absolute path or s3://BUCKET/PREFIX"
+    with pytest.raises(ImproperlyConfigured) as refused:
+        replace(OUTPUTS, name="SWARM_X").read()
+    text = f"expected {rule}, for example /mnt/swarm/outputs, got {text!r}{hint}"
+    assert str(refused.value) == f"SWARM_X: {text}"
 
 
 def test_the_secret_key_is_made_once_and_only_for_its_owner(tmp_path):

@@ -11,12 +11,15 @@ import pytest
 import redis
 from celery import current_app
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 from store_server import fill_disk, make_room
 from waiting import until
 
 from blueprints.models import Run
+from blueprints.stores.outputs.database import DatabaseOutputs
+from engine.output_store import OutputsAway
 from engine.store.server_url import RedisUnwritable, ServerUrl
 from workers.embedded_server.supervisor import answering_pid
 from workers.fleet.prerequisites import SetupFailed, reach
@@ -141,3 +144,17 @@ def test_a_folder_that_takes_nothing_is_reported(
     # Redis records the run's end: it is not reported before.
     assert "free some space" in room.check()
     room.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outputs_in_a_full_database_are_away() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA page_count")
+        pages = cursor.fetchone()[0]
+        cursor.execute(f"PRAGMA max_page_count = {pages + 10}")
+    with pytest.raises(OutputsAway, match=r"can't be written \(.*is full\)"):
+        DatabaseOutputs().put(b"x" * 1_000_000)
+    # The bound is that of this connection.
+    connection.close()
+
+    assert DatabaseOutputs().put(b"x" * 1_000_000)
