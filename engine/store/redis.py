@@ -39,9 +39,10 @@ from engine.store.entries import batch_broken_entry, finish_entry
 from engine.store.installs import Installs
 from engine.store.record import LONGEST_MS, MAX_COUNT, unpack
 from engine.store.redis_reads import STATE, ClockReading, RedisReads
+from engine.store.script_texts import Scripts
 from engine.store.server_url import ServerUrl
 from engine.store.spec import pack_chord, ticket_of, unpack_chord
-from engine.store.wire import Scripts, Wire
+from engine.store.wire import Wire
 
 __all__ = ["STATE", "RedisStore"]
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
 import redis
@@ -18,22 +15,14 @@ from redis.exceptions import NoScriptError, OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from engine.store.base import StoreFull
+from engine.store.script_texts import Scripts
 from engine.store.server_url import ServerUrl, outage_of
 
-SHEBANG: Final = "#!lua flags=no-cluster{extra}\n"
-# These scripts add data. All others run also when Redis is out of memory: they save work
-# that is done, or end runs, which frees memory.
-ADDS_WORK: Final = frozenset({"start", "upload", "open", "emit", "install"})
-# These run also when Redis can't write to its disk.
-READS: Final = frozenset({"head"})
 FULL: Final = (
     "Redis is full (maxmemory): it takes no new work, and runs in progress continue. Wait"
     " until runs have ended and their journal is archived, or give Redis more memory"
 )
 RESENDS: Final = 3
-PRELUDE: Final = "-- PRELUDE\n"
-"""The line that the prelude replaces; without it the prelude comes first."""
-CONSTANT: Final = re.compile(r"\$([A-Z_]+)")
 
 
 class RawConnection(Protocol):
@@ -51,31 +40,6 @@ class RawConnection(Protocol):
 
 class RedisFull(StoreFull, OutOfMemoryError):
     """Redis has no memory for the call."""
-
-
-class Scripts:
-    """The Lua scripts of this store, by name, with their SHA-1."""
-
-    def __init__(self, constants: Mapping[str, int | str]) -> None:
-        """Read the scripts; add the shared prelude and the constants to each.
-
-        A script names a constant with a dollar sign, as in `$STATE`.
-        """
-        folder = resources.files("engine.store").joinpath("scripts")
-        prelude = folder.joinpath("prelude.lua").read_text()
-        self.text: dict[str, bytes] = {}
-        self.sha: dict[str, str] = {}
-        for entry in folder.iterdir():
-            name, _, ext = entry.name.partition(".")
-            if ext != "lua" or name == "prelude":
-                continue
-            flags = "" if name in ADDS_WORK else ",allow-oom"
-            flags += ",no-writes" if name in READS else ""
-            before, line, after = entry.read_text().rpartition(PRELUDE)
-            text = SHEBANG.format(extra=flags) + before + prelude + line + after
-            text = CONSTANT.sub(lambda name: str(constants[name[1]]), text)
-            self.text[name] = text.encode()
-            self.sha[name] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis names scripts so
 
 
 class Wire:
@@ -184,7 +148,6 @@ class Wire:
         commands = [("EVALSHA", sha, 0, *args) for args in calls]
         try:
             return self.pipeline(commands)
-
         except NoScriptError:
             self.call("SCRIPT", "LOAD", self._scripts.text[name])
             return self.pipeline(commands)

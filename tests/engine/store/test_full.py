@@ -31,7 +31,7 @@ from store_calls import (
 
 from engine.store.base import Joined, Lease, Moved, StoreFull
 from engine.store.redis import SCRIPTS
-from engine.store.wire import ADDS_WORK
+from engine.store.script_texts import ADDS_WORK
 
 
 @pytest.fixture

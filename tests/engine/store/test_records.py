@@ -9,7 +9,7 @@ import pytest
 from store_boxes import Box
 
 from engine.store.record import FIXED, Record, unpack
-from engine.store.wire import CONSTANT
+from engine.store.script_texts import CONSTANT
 
 PLAIN = Record(
     0, "", "", "p", 0, 0, 0, 60_000, 0, "", "swarm.lua", "/children/0", b"s[1]"
