@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('blueprints', '0013_run_snapshots'),
+        ('blueprints', '0014_opened_generations'),
     ]
 
     operations = [
