@@ -81,7 +81,9 @@ class FollowedRun:
 def compare_chain(addr: str, live: Live, view: View) -> None:
     """Compare a chain of the replay with the record and the edit log in the store."""
     assert addr in view.chains, f"the store has no chain {addr}"
-    record, mine = view.chains[addr], live.snapshot().record()
+    one = live.snapshot()
+    record, mine = view.chains[addr], one.record()
+    assert bool(one.due_ms) == (one.state is ChainState.WAITING), addr
     assert record.state in ALIKE[mine.state], (addr, mine.state, record.state)
     if record.seq > mine.seq and mine.frames[:1] == b"c":
         # It waits for room in a full store, which has no entry.

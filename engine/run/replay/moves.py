@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -118,11 +119,12 @@ class Moves:
 
     def advance(self, chain: Chain, signal: Signal, tape: Tape) -> Next:
         """Move a chain; it stops where the next event is its checkpoint."""
-        event, nodes = tape.next, 0
-        if event and event[0] == "checkpoint" and len(event) > 2:
-            # After lanes without any event the next one may be of a later lane.
-            nodes = event[2] if event[1].startswith(chain.prefix) else 0
-        return self.machine(nodes or FUEL_NODES).advance(chain, signal)
+        event, nodes = tape.next, sys.maxsize
+        # After lanes without any event the next one may be of a later lane.
+        if event and event[0] == "checkpoint" and event[1].startswith(chain.prefix):
+            # One of an old journal has no count, and was made after this many.
+            nodes = (event[2] or sys.maxsize) if len(event) > 2 else FUEL_NODES
+        return self.machine(nodes).advance(chain, signal)
 
     def _raise(self, live: Live, tape: Tape) -> None:
         """Raise the failure of a join, or end a chain that has killed its workers."""

@@ -75,7 +75,7 @@ class Live:
             base_id=self.base_id,
             log=bytes(self.log),
             signal=self.signal,
-            due_ms=self.due_ms,
+            due_ms=self.due_ms if self.state is ChainState.WAITING else 0,
         )
 
 

@@ -14,7 +14,7 @@ import pytest
 from histories import FOLDER, SHAPES, History, read
 from simulation_checks import text
 
-from engine.run.replay import Replay, ReplayError, Snapshot, replay
+from engine.run.replay import Replay, ReplayError, Snapshot, moves, replay
 from engine.run.replay.tape import SILENT
 from engine.store.base import JournalEntry
 
@@ -70,6 +70,16 @@ def test_a_replay_continues_from_the_snapshot_after_any_entry(path: Path) -> Non
         for entry in history.entries[at:]:
             made.apply(entry)
         assert plain(made.snapshot().to_json()) == plain(whole)
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_a_replay_needs_no_fuel_that_its_journal_does_not_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in a version in which a worker enters fewer nodes before it commits.
+    monkeypatch.setattr(moves, "FUEL_NODES", 1)
+    history = read(path)
+    assert ends_as_recorded(history, history.entries)
 
 
 def plain(snapshot: bytes) -> Any:
