@@ -11,6 +11,13 @@ class RunSnapshot(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="snapshots")
     generation = models.PositiveIntegerField()
     data = models.BinaryField()
+    origin = models.CharField(
+        max_length=40, blank=True, help_text="The run of which it was a part."
+    )
+    origin_generation = models.PositiveIntegerField(default=0)
+    beginning = models.JSONField(
+        null=True, help_text="What it left out of that: engine/run/replay/lineage.py."
+    )
 
     class Meta:
         constraints = [

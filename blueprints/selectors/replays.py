@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ from blueprints.models.readable_json import readable
 from blueprints.selectors.journal import run_entries
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.replayed_entries import chain_entries, step_address
-from blueprints.selectors.run_journals import run_snapshot
+from blueprints.selectors.run_journals import run_origin, run_snapshot
 from engine.flow.json_text import Json
 from engine.run.chain.ctx import TooLarge, dump_expanded
 from engine.run.replay import Replay, ReplayError
@@ -22,7 +22,9 @@ from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.base import JournalEntry
 
 UNARCHIVED: Final = "its journal is not archived yet"
-EARLIER: Final = "the step had ended before this generation began"
+EARLIER: Final = (
+    "the step had ended before this run was forked from another, which was deleted"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,25 @@ def _other_end(run: Run, report: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def step_home(run: Run, place: str, times: Collection[datetime]) -> Run:
+    """Return the run in the generation in which its step has ended, as `run_at` does.
+
+    A generation that began with a part of another has kept the steps of that. `times` are
+    those at which the attempts of the step have started and ended.
+    """
+    home = run
+    while times and step_address(home, place, times) is None:
+        origin = run_origin(home)
+        if origin is None:
+            break
+        home = origin
+    return home
+
+
 def step_replay(run: Run, place: str, times: Iterable[datetime]) -> ReplayedStep:
     """Return the step at a place from the replay of its chain; ValueError says why not.
 
-    `times` are those at which its attempts have started and ended.
+    The run is that of `step_home`, and so are the `times`.
     """
     # Nothing names the chain of a step without an attempt, so that all is replayed.
     chain = step_address(run, place, times)

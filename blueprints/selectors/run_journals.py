@@ -1,8 +1,14 @@
 """Read the archived journal of a run, and the snapshots with which generations begin."""
 
+from django.db.models import QuerySet
+
 from blueprints.models import Run, RunSnapshot
 from blueprints.selectors.journal import run_entries
+from blueprints.selectors.run_generations import run_at
+from engine.run.journal.entries import BadEntry
 from engine.run.replay import Snapshot
+from engine.run.replay.cuts import read_all
+from engine.run.replay.lineage import Beginning, Stretch
 from engine.store.base import JournalEntry
 
 
@@ -25,6 +31,46 @@ def journal_entries(run: Run, generation: int) -> list[JournalEntry]:
 
 def run_snapshot(run: Run, generation: int) -> Snapshot | None:
     """Return the snapshot with which a generation begins; None if it begins anew."""
-    found = RunSnapshot.objects.filter(run=run, generation=generation)
-    data = found.values_list("data", flat=True).first()
-    return None if data is None else Snapshot.from_json(bytes(data))
+    found = _snapshots(run, generation).values_list("data", flat=True).first()
+    return None if found is None else Snapshot.from_json(bytes(found))
+
+
+def run_origin(run: Run) -> Run | None:
+    """Return the run in the generation of which its own is a part, as `run_at` does.
+
+    None if it began anew, or if that run was deleted.
+    """
+    found = _snapshots(run, run.generation).exclude(beginning=None)
+    origin = found.values_list("origin", "origin_generation").first()
+    return None if origin is None else run_at(*origin)
+
+
+def run_stretches(run: Run) -> tuple[list[Stretch], Run]:
+    """Return the generations from which a run has come, oldest first, and the first one.
+
+    The first one began anew, or the journal of the one before is not there any more. Raise
+    JournalGap or BadEntry if the run's own can't be replayed.
+    """
+    origin = run_origin(run)
+    beginning = None
+    if origin is not None:
+        kept = _snapshots(run, run.generation).values_list("beginning", flat=True)
+        beginning = Beginning.from_json(kept[0])
+    one = Stretch(
+        run.pk,
+        run.generation,
+        read_all(journal_entries(run, run.generation)),
+        run_snapshot(run, run.generation),
+        beginning,
+    )
+    if origin is None:
+        return [one], run
+    try:
+        stretches, first = run_stretches(origin)
+    except (JournalGap, BadEntry):
+        return [one], run
+    return [*stretches, one], first
+
+
+def _snapshots(run: Run, generation: int) -> QuerySet[RunSnapshot]:
+    return RunSnapshot.objects.filter(run_id=run.pk, generation=generation)

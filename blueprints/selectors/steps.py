@@ -10,11 +10,11 @@ from blueprints.models import Attempt, Run, RunEvent, RunGeneration, Step
 from blueprints.models.events import events_of
 from blueprints.selectors.outputs import is_log, log_text, run_outputs
 from blueprints.selectors.programs import run_program
-from blueprints.selectors.replays import Expanded, step_replay
+from blueprints.selectors.replays import Expanded, step_home, step_replay
 from engine.flow.json_text import load_json
 from engine.flow.nodes import Seq
 from engine.run.place_names import ANY, PlaceNames
-from engine.run.states import FAILED_STEP
+from engine.run.states import FAILED_STEP, OPEN_STEP, StepStatus
 
 ENDS = " passed ", " blocked ", " details "
 """Kinds of journal entries with the output or the input of an attempt."""
@@ -54,6 +54,13 @@ def step_list(run: Run, text: str, names: PlaceNames) -> list[Step]:
     return sorted(found, key=_urgency)
 
 
+def run_ended_places(run: Run) -> frozenset[str]:
+    """Return the places of the steps of a run's generation that have ended by themselves."""
+    steps = Step.objects.filter(run=run, generation=run.generation)
+    ended = steps.exclude(status__in=[*OPEN_STEP, StepStatus.CANCELLED])
+    return frozenset(ended.values_list("place", flat=True))
+
+
 def _urgency(step: Step) -> tuple[bool, bool, list[int]]:
     """Return a sort key: failed steps, repeated ones, then all by lane and iteration."""
     numbers = [int(number) for number in _NUMBER.findall(step.place)]
@@ -66,13 +73,15 @@ def step_report(run: Run, step: Step, names: PlaceNames) -> dict[str, Any]:
     The `input` of an attempt is its JSON value, or a text that is its beginning where
     `input_size` is larger than what is kept. Inputs that the journal does not keep, and
     the Ctx before and after the step, come from a replay; `missing` says what is not there
-    and why. `input_size` is None where no input is known.
+    and why. `input_size` is None where no input is known. A step that an earlier generation
+    has made, or the run from which this one was forked, is shown as it was there.
     """
     attempts = list(Attempt.objects.filter(step=step).order_by("number"))
-    kept = _kept(run, step, [one.finished_at for one in attempts if one.finished_at])
     times = [at for one in attempts for at in (one.finished_at, one.started_at) if at]
+    home = step_home(run, step.place, times)
+    kept = _kept(home, step, [one.finished_at for one in attempts if one.finished_at])
     missing: dict[str, str] = {}
-    replayed = _replayed(run, step.place, times, missing)
+    replayed = _replayed(home, step.place, times, missing)
     return {
         "run": run.pk,
         "name": names.name(step.place),
@@ -104,7 +113,7 @@ def step_report(run: Run, step: Step, names: PlaceNames) -> dict[str, Any]:
         "missing": missing,
         "log": [
             {"at": one.at.isoformat(), "attempt": one.attempt, "text": log_text(one)}
-            for one in run_outputs(run)
+            for one in run_outputs(home)
             if one.place == step.place and is_log(one)
         ],
     }

@@ -7,13 +7,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from blueprints.models import Attempt, Run, RunGeneration, RunSnapshot, Step
-from blueprints.models.runs import GenerationColumns
+from blueprints.selectors.run_generations import COLUMNS
 from engine.run.states import FINAL_RUN, RunStatus
 
 OVER: Final = FINAL_RUN | {RunStatus.INTERRUPTED}
 """The statuses of a generation after which the next may be opened."""
 IN_PAGE: Final = 500
-COLUMNS: Final = [field.attname for field in GenerationColumns._meta.local_fields]
 
 
 @transaction.atomic
@@ -32,16 +31,30 @@ def run_fork_create(origin: Run, place: str, pk: str, **columns: Any) -> Run:
 
 @transaction.atomic
 def run_snapshot_keep(
-    run: Run, data: bytes, origin: Run, generation: int, places: Collection[str]
+    run: Run,
+    data: bytes,
+    origin: Run,
+    beginning: Mapping[str, Any],
+    places: Collection[str],
 ) -> None:
     """Keep the snapshot with which the generation of a run's row begins.
 
-    The steps at `places` have ended in a `generation` of `origin`, and are shown in this
-    one, too.
+    `origin` is the run in the generation from which it begins, and `beginning` the JSON
+    object of what it left out of that. The origin's steps at `places` have ended, and are
+    shown in this generation, too.
     """
-    RunSnapshot.objects.create(run=run, generation=run.generation, data=data)
+    RunSnapshot.objects.create(
+        run=run,
+        generation=run.generation,
+        data=data,
+        origin=origin.pk,
+        origin_generation=origin.generation,
+        beginning=beginning,
+    )
     for some in _pages(sorted(places)):
-        ended = Step.objects.filter(run=origin, generation=generation, place__in=some)
+        ended = Step.objects.filter(
+            run=origin, generation=origin.generation, place__in=some
+        )
         steps = {step.pk: step for step in ended}
         attempts = list(Attempt.objects.filter(step_id__in=steps))
         for step in steps.values():

@@ -16,15 +16,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from blueprints.agent_sources import source_hashes
-from blueprints.models import BlueprintVersion, Run, RunGeneration
+from blueprints.models import BlueprintVersion, Run
 from blueprints.models.readable_json import readable
 from blueprints.selectors.programs import run_program
-from blueprints.selectors.run_generations import run_generations
-from blueprints.selectors.run_journals import (
-    JournalGap,
-    journal_entries,
-    run_snapshot,
-)
+from blueprints.selectors.run_journals import JournalGap, run_stretches
+from blueprints.selectors.steps import run_ended_places
 from blueprints.services.installations import installation_name
 from blueprints.services.programs import program_keep
 from blueprints.services.run_generations import (
@@ -37,12 +33,21 @@ from engine.blueprint import Program
 from engine.flow.json_text import Json
 from engine.flow.path import Path
 from engine.ids import new_id
-from engine.run.journal.entries import STEP_ENDS, BadEntry
+from engine.run.journal.entries import BadEntry
 from engine.run.replay import ReplayError, Snapshot
 from engine.run.replay.branches import BranchRefused, branch
-from engine.run.replay.cuts import Cut, Read, find_cut, kept, read_all
+from engine.run.replay.cuts import Cut, find_cut
 from engine.run.replay.failures import failed_cuts
 from engine.run.replay.install import generation_from
+from engine.run.replay.lineage import (
+    Beginning,
+    Stretch,
+    edit_lines,
+    ended_places,
+    history,
+    in_effect,
+    without,
+)
 from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
 from workers.broker.installation import ForeignRedis, ensure_owner
@@ -77,9 +82,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What is kept of a generation of a run."""
+    """What is kept of a run."""
 
-    generation: int
+    beginning: Beginning
     snapshot: Snapshot
     ended: frozenset[str]
     """The places of its steps that have ended."""
@@ -132,48 +137,30 @@ def _prepared(store: RedisStore, run: Run, place: Place) -> Branch | None:
 
 
 def _branch(run: Run, place: Place) -> Branch:
-    rows = [run] if place.only_failed else run_generations(run)[::-1]
-    for row in rows:
-        read = read_all(journal_entries(run, row.generation))
-        base = run_snapshot(run, row.generation)
-        cuts = _cuts(read, base, place)
-        if cuts:
-            return _branch_of(row, list(kept(read, cuts)), cuts, base, place)
+    found, first = run_stretches(run)
+    stretches = in_effect(found)
+    cuts = tuple(_cuts(stretches, place))
+    left, beginning = without(stretches, cuts), Beginning(cuts, edit_lines(place.edits))
+    program = place.program or run_program(run)
+    snapshot = branch(program, left, beginning, ctx=readable(first.ctx))
+    ended = ended_places(left)
+    if stretches[0].begun is not None:
+        # Nothing else tells which steps a run had made that was deleted.
+        ended |= run_ended_places(run) - ended_places(stretches)
+    return Branch(beginning, snapshot, ended)
+
+
+def _cuts(stretches: list[Stretch], place: Place) -> list[Cut]:
+    """Return where a run is cut off; raise BranchRefused if nothing has been there."""
     if place.only_failed:
-        raise BranchRefused(NOTHING_FAILED)
-    raise BranchRefused(f"no step has begun at {place.step}")
-
-
-def _cuts(read: list[Read], base: Snapshot | None, place: Place) -> list[Cut]:
-    if place.only_failed:
-        return failed_cuts(read, base)
-    cut = find_cut(read, place.step)
-    return [cut] if cut else []
-
-
-def _branch_of(
-    row: Run | RunGeneration,
-    read: list[Read],
-    cuts: list[Cut],
-    base: Snapshot | None,
-    place: Place,
-) -> Branch:
-    program = place.program or Program.from_json(readable(row.program.document))
-    snapshot = branch(
-        program,
-        (entry for entry, _ in read),
-        cuts,
-        ctx=readable(row.ctx),
-        base=base,
-        edits=place.edits,
-    )
-    ended = {
-        event[1]
-        for _, content in read
-        for event in content.events
-        if event[0] in STEP_ENDS
-    }
-    return Branch(row.generation, snapshot, frozenset(ended))
+        cuts = failed_cuts(history(stretches), stretches[0].begun)
+        if not cuts:
+            raise BranchRefused(NOTHING_FAILED)
+        return cuts
+    cut = find_cut(history(stretches), place.step)
+    if cut is None:
+        raise BranchRefused(f"no step has begun at {place.step}")
+    return [cut]
 
 
 def _columns(store: RedisStore, run: Run, place: Place) -> dict[str, Any]:
@@ -205,7 +192,8 @@ def _keep(row: Run, begun: Branch | None, origin: Run) -> None:
     if begun is None:
         return
     snapshot = generation_from(begun.snapshot, row.pk, row.generation)
-    run_snapshot_keep(row, snapshot.to_json(), origin, begun.generation, begun.ended)
+    how = begun.beginning.to_json()
+    run_snapshot_keep(row, snapshot.to_json(), origin, how, begun.ended)
 
 
 def _started(store: RedisStore, row: Run) -> Run:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
 from engine.blueprint.program import Program
-from engine.flow.json_text import Json
-from engine.flow.path import Path
-from engine.run.chain.ctx import dump_edit
-from engine.run.replay.cuts import Cut
+from engine.run.replay.cuts import Cut, Cuts
+from engine.run.replay.install import generation_from
+from engine.run.replay.lineage import Beginning, Stretch
 from engine.run.replay.replayer import Replay
 from engine.run.replay.snapshot import ChainSnapshot, Snapshot
 from engine.run.states import FINAL_RUN, RunStatus
@@ -26,8 +25,8 @@ LOST_LANE: Final = (
     " fanout"
 )
 OTHER_VERSION: Final = (
-    "this generation began at a place of an earlier one, so another version can't do the"
-    " same up to there: fork from a step that ran in the earlier generation"
+    "the run began at a place of a run that was deleted, so another version can't do the"
+    " same up to there: go on with the version that it has"
 )
 NOTHING_LEFT: Final = "the run has ended, and none of its steps would run again"
 
@@ -38,33 +37,72 @@ class BranchRefused(Exception):
 
 def branch(
     program: Program,
-    entries: Iterable[JournalEntry],
-    cuts: Sequence[Cut],
+    stretches: Sequence[Stretch],
+    beginning: Beginning,
     *,
     ctx: Any = None,
-    base: Snapshot | None = None,
-    edits: Mapping[Path, Json] | None = None,
 ) -> Snapshot:
-    """Return the snapshot of a run without what followed from the places of cuts.
+    """Return the snapshot of a run after its generations, as another one begins with it.
 
-    The entries are those that the cuts keep of one generation (`kept`), which began with
-    the merged initial `ctx` or the snapshot `base`. The `edits` are made in the Ctx of the one cut's chain. `program`
-    may be another version, as long as it does the same up to the places. Raise
+    The generations are those of `in_effect`, `without` what the cuts of the beginning
+    leave out. The first one began with the merged initial `ctx` or with a snapshot.
+    `program` may be another version, as long as it does the same up to the cuts. Raise
     BranchRefused, and ReplayError where the program does not do what the journal says.
     """
-    if base is not None and base.program_id != program.program_id:
+    start = _first_replayed(program, stretches)
+    begun = stretches[start].begun
+    if begun is not None and begun.program_id != program.program_id:
         raise BranchRefused(OTHER_VERSION)
-    made = Replay(program, ctx, snapshot=base)
-    for entry in entries:
-        made.apply(_of_program(entry, program))
+    made = Replay(program, ctx, snapshot=begun)
+    for number in range(start, len(stretches)):
+        if number > start:
+            made = _next(made, program, stretches[number], beginning.cuts)
+        for entry, _ in stretches[number].read:
+            made.apply(_of_program(entry, program))
     found = made.snapshot()
-    for cut in cuts:
+    for cut in beginning.cuts:
         _check_alive(found, cut)
     if found.status in FINAL_RUN:
         raise BranchRefused(NOTHING_LEFT)
-    if edits:
-        [cut] = cuts
-        found.chains[cut.addr] = _edited(found, cut.addr, edits)
+    return _cut_off(found, beginning)
+
+
+def _first_replayed(program: Program, stretches: Sequence[Stretch]) -> int:
+    """Return the newest generation that still begins with the snapshot it began with."""
+    return max(
+        (
+            number
+            for number, one in enumerate(stretches)
+            if one.begun is not None and one.begun.program_id == program.program_id
+        ),
+        default=0,
+    )
+
+
+def _next(made: Replay, program: Program, one: Stretch, cuts: Sequence[Cut]) -> Replay:
+    """Return the replay of the generation that followed."""
+    beginning = one.beginning
+    assert beginning is not None  # noqa: S101 - only the first one has none
+    index = Cuts(cuts)
+    if beginning.edits and any(
+        cut not in cuts and index.leave_out(cut.addr, cut.seq) for cut in beginning.cuts
+    ):
+        # Its place will be reached anew.
+        beginning = replace(beginning, edits="")
+    snapshot = generation_from(
+        _cut_off(made.snapshot(), beginning),
+        one.run,
+        one.gen,
+        charge_lost=beginning.charge_lost,
+    )
+    return Replay(program, snapshot=snapshot)
+
+
+def _cut_off(found: Snapshot, beginning: Beginning) -> Snapshot:
+    """Return a snapshot that goes on, with the edits made."""
+    if beginning.edits:
+        [cut] = beginning.cuts
+        found.chains[cut.addr] = _edited(found, cut.addr, beginning.edits.encode())
     return replace(found, status=RunStatus.RUNNING.value)
 
 
@@ -86,7 +124,7 @@ def _check_alive(found: Snapshot, cut: Cut) -> None:
         raise BranchRefused(LOST_LANE)
 
 
-def _edited(found: Snapshot, addr: str, edits: Mapping[Path, Json]) -> ChainSnapshot:
+def _edited(found: Snapshot, addr: str, lines: bytes) -> ChainSnapshot:
     """Return a chain with edits in its Ctx; a lane without a record gets one."""
     one = found.chains.get(addr)
     if one is None:
@@ -97,5 +135,4 @@ def _edited(found: Snapshot, addr: str, edits: Mapping[Path, Json]) -> ChainSnap
             addr, 0, ChainState.PENDING, 0, 0, place, spec.queue, spec.timeout_ms,
             b"c", "", b"",
         )  # fmt: skip
-    lines = b"".join(dump_edit(path, value)[0] for path, value in edits.items())
     return replace(one, log=one.log + lines)

@@ -6,10 +6,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from flow_documents import fanout, let, lit, seq
+from flow_documents import at, fanout, let, lit, seq
+from flow_documents import step as step_to
 from rig import Rig, program, step
 
 from blueprints.models import Run, RunGeneration, RunSnapshot, Step
+from blueprints.selectors.replays import EARLIER
+from blueprints.selectors.steps import run_names, step_report
 from blueprints.services.run_generations import run_generation_open
 from engine.flow.path import Path
 from engine.ports import StepCall
@@ -312,3 +315,117 @@ def test_at_a_place_the_ctx_is_the_one_it_was(rig: Rig, agent: Counting) -> None
     run = worked_off(rig, rig.launch(flow, CTX))
     row = worked_off(rig, rerun(rig.store, run, Place("/children/0")))
     assert row.result == run.result
+
+
+def lane_of(places: Counter[str], lane: int) -> str:
+    """Return the place of the step in a lane of the one fanout."""
+    [place] = [place for place in places if f"lane[{lane}]" in place]
+    return place
+
+
+class Numbered(Counting):
+    """Answers the n-th attempt at a step with its input and n."""
+
+    def run(self, call: StepCall) -> Outcome:
+        """Make an attempt."""
+        made = super().run(call)
+        if made.kind == "passed":
+            return Outcome("passed", [call.input, self.places[call.place]])
+        return made
+
+
+LANES = seq(
+    fanout(lit([1, 2, 3]), step("$.item"), join="all_settled", out="$.lanes"),
+    step("$.n"),
+)
+
+
+def answers(run: Run) -> list[Any]:
+    """Return the answer of each lane, `rejected` for one that has failed."""
+    lanes = run.result["lanes"]
+    return [one["value"]["item"] if "value" in one else one["status"] for one in lanes]
+
+
+def test_a_rerun_keeps_what_the_reruns_before_have_made(rig: Rig) -> None:
+    rig.spawner = agent = Numbered()
+    run = worked_off(rig, rig.launch(LANES, CTX))
+    for lane in (0, 1, 2):
+        place = lane_of(agent.places, lane)
+        worked_off(rig, rerun(rig.store, run, Place(place)))
+        run.refresh_from_db()
+    assert run.generation == 4
+    assert answers(run) == [[1, 2], [2, 2], [3, 2]]
+    assert set(statuses(run, 4)) == set(statuses(run, 1))
+    # From the first lane again: what the second and the third have made is kept.
+    run = worked_off(rig, rerun(rig.store, run, Place(lane_of(agent.places, 0))))
+    assert answers(run) == [[1, 3], [2, 2], [3, 2]]
+
+
+def test_what_has_failed_in_an_earlier_generation_is_run_again(rig: Rig) -> None:
+    rig.spawner = agent = Numbered()
+    agent.bad = {1, 3}
+    run = worked_off(rig, rig.launch(LANES, CTX))
+    agent.bad = {3}
+    first = Place(lane_of(agent.places, 0))
+    run = worked_off(rig, rerun(rig.store, run, first))
+    assert answers(run) == [[1, 2], [2, 1], "rejected"]
+    agent.bad = set()
+    run = worked_off(rig, rerun(rig.store, run, Place(only_failed=True)))
+    assert answers(run) == [[1, 2], [2, 1], [3, 2]]
+    with pytest.raises(AgainRefused, match="no step of it has failed"):
+        rerun(rig.store, run, Place(only_failed=True))
+
+
+def test_a_fork_is_run_again_from_before_and_after_its_origin(rig: Rig) -> None:
+    rig.spawner = Numbered()
+    flow = seq(
+        step_to("echo", at("$.n"), "$.a"),
+        step_to("echo", at("$.m"), "$.b"),
+        step_to("echo", at("$.m"), "$.c"),
+    )
+    run = worked_off(rig, rig.launch(flow, CTX))
+    edits = {Path("$", ("m",)): 7}
+    forked = worked_off(rig, fork(rig.store, run, Place("/children/1", edits=edits)))
+    assert forked.result == {**CTX, "m": 7, "a": [1, 1], "b": [7, 2], "c": [7, 2]}
+    # The edit was made before its place, which is kept.
+    row = worked_off(rig, rerun(rig.store, forked, Place("/children/2")))
+    assert row.result == {**CTX, "m": 7, "a": [1, 1], "b": [7, 2], "c": [7, 3]}
+    row = worked_off(rig, rerun(rig.store, row, Place("/children/1")))
+    assert row.result == {**CTX, "m": 7, "a": [1, 1], "b": [7, 3], "c": [7, 4]}
+    # From before that place it has not been made.
+    row = worked_off(rig, rerun(rig.store, row, Place("/children/0")))
+    assert row.result == {**CTX, "a": [1, 2], "b": [2, 4], "c": [2, 5]}
+
+
+def test_a_fork_outlives_its_origin_with_what_it_has_made(
+    rig: Rig, agent: Counting
+) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    forked = worked_off(rig, fork(rig.store, run, Place("/children/1")))
+    first = run.result
+    Run.objects.filter(pk=run.pk).delete()
+    forked.refresh_from_db()
+    row = worked_off(rig, rerun(rig.store, forked, Place("/children/2")))
+    assert (row.status, row.result) == ("done", first)
+    with pytest.raises(AgainRefused, match="no step has begun at /children/0"):
+        rerun(rig.store, row, Place("/children/0"))
+    different = program(seq(step("$.n"), step("$.k"), step("$.k")))
+    with pytest.raises(AgainRefused, match="a run that was deleted"):
+        fork(rig.store, row, Place("/children/2", program=different))
+    shown = step_report(
+        row,
+        Step.objects.get(run=row, generation=2, place="/children/0"),
+        run_names(row),
+    )
+    assert set(shown["missing"].values()) == {EARLIER}
+
+
+def test_another_version_goes_on_from_a_later_generation(
+    rig: Rig, agent: Counting
+) -> None:
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    row = worked_off(rig, rerun(rig.store, run, Place("/children/1")))
+    other = program(seq(step("$.n"), step("$.m"), step("$.n"), step("$.k")))
+    forked = worked_off(rig, fork(rig.store, row, Place("/children/2", program=other)))
+    assert (forked.status, forked.program_id) == ("done", other.program_id)
+    assert agent.places["/children/0"] == 1

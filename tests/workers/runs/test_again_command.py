@@ -87,9 +87,10 @@ def test_what_a_generation_has_kept_is_told_and_exported(
 ) -> None:
     printed(capsys, "rerun", run.pk, "--from", "two")
     worked_off(store)
-    earlier = "the step had ended before this generation began"
     report = json.loads(printed(capsys, "show", run.pk, "one", "--json"))
-    assert set(report["missing"].values()) == {earlier}
+    [attempt] = report["attempts"]
+    assert (attempt["input"], attempt["output"], report["missing"]) == (1, 2, {})
+    assert (report["ctx_before"], report["ctx_after"]) == ({"n": 1}, {"n": 2})
     report = json.loads(printed(capsys, "show", run.pk, "two", "--json"))
     assert (report["missing"], report["ctx_before"]) == ({}, {"n": 2})
 
