@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('blueprints', '0014_opened_generations'),
+        ('blueprints', '0015_outputs'),
     ]
 
     operations = [
