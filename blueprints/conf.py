@@ -9,8 +9,8 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from blueprints.spawner import KindSpawner
+from blueprints.stores.outputs import InstalledOutputs
 from engine.blueprint_store import BlueprintStore
-from engine.output_store import OutputStore
 from engine.ports import LuaHost
 
 
@@ -64,10 +64,10 @@ def blueprint_store() -> BlueprintStore:
 
 
 @cache
-def output_store() -> OutputStore:
+def output_store() -> InstalledOutputs:
     """Return what large values are kept in; it connects to nothing yet."""
     stores = settings.SWARM["OUTPUT_STORES"]
-    store: OutputStore = resolve(stores[_output_store_name()])()
+    store: InstalledOutputs = resolve(stores[_output_store_name()])()
     return store
 
 

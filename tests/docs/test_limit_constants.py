@@ -168,7 +168,7 @@ NO_LIMIT = {
         "workers/fleet/fleet.py:HEALTHY_S", "workers/fleet/worker_guard.py:TIDY_S",
         "workers/steward/database_duties.py:MOST_REFUSALS",
         "workers/steward/database_duties.py:NEVER_STARTED_S",
-        "workers/celery_worker/consumer.py:PAUSE_S",
+        "workers/celery_worker/consumer.py:PAUSE_S", "workers/celery_worker/startup.py:AGAIN_S",
         "workers/celery_worker/keeper.py:STAND_IN_S", "workers/celery_worker/keeper.py:TICK_S",
         "workers/celery_worker/in_process.py:POLL_S",
         "workers/celery_worker/in_process.py:AWAY_S",

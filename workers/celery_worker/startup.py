@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from billiard.common import human_status
 from billiard.process import current_process
 from celery import Celery, bootsteps, signals
 from celery.exceptions import WorkerShutdown
+from celery.worker.state import maybe_shutdown
 from django.db import DatabaseError, connections
 from kombu.entity import Exchange, Queue
 
@@ -26,6 +28,8 @@ from blueprints.agent_sources import module_hashes
 from blueprints.command_line import REFUSED, first_line, typed
 from blueprints.conf import load_kinds, spawner_kinds
 from blueprints.services.installations import installation_name
+from blueprints.services.outputs import OutputsElsewhere, check_outputs
+from engine.output_store import OutputsAway
 from engine.store.base import ENGINE_QUEUE, StoreFull
 from engine.store.redis import RedisStore
 from engine.visible import visible
@@ -53,6 +57,8 @@ from workers.wiring import make_store
 
 logger = logging.getLogger(__name__)
 
+AGAIN_S = 1.0
+"""How often a worker looks whether outputs that are away are back."""
 KEEPER_TIMEOUT_S = 0.8
 """How long the keeper waits for a reply of Redis; it asks once.
 
@@ -129,10 +135,11 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         return list(getattr(pool, "_pool", ()))
 
 
-class OwnRedisStep(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Ends a worker whose Redis belongs to another installation.
+class OwnStoresStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Ends a worker whose Redis or outputs are not those of its installation.
 
-    It checks after every reconnect: the Redis may then be another one.
+    It checks after every reconnect: the Redis may then be another one. While the outputs
+    are away, the worker waits for them and takes no steps.
     """
 
     requires = {"celery.worker.consumer:Connection"}
@@ -142,22 +149,38 @@ class OwnRedisStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Compare the names in database and Redis; without a database, only warn."""
         store = make_store()
         try:
-            OwnRedisStep.database = OwnRedisStep.database or installation_name()
-            ensure_owner(store, OwnRedisStep.database)
-        except ForeignRedis as error:
+            OwnStoresStep.database = OwnStoresStep.database or installation_name()
+            ensure_owner(store, OwnStoresStep.database)
+            self._await_outputs()
+        except (ForeignRedis, OutputsElsewhere) as error:
             sys.stderr.write(visible(f"{error}\n"))
             raise WorkerShutdown(REFUSED) from None
         except StoreFull as error:
             logger.warning("This Redis has no installation yet: %s", error)
         except DatabaseError as error:
             logger.warning(
-                "The database is away, so the owner of this Redis is not checked: %s",
+                "The database is away, so Redis and outputs are not checked: %s",
                 first_line(error),
             )
         finally:
             store.wire.close()
             # The children that are forked must not inherit these connections.
             connections.close_all()
+
+    @staticmethod
+    def _await_outputs() -> None:
+        """Check the outputs; while they are away, say why and check again."""
+        told = ""
+        while True:
+            try:
+                return check_outputs()
+            except OutputsAway as error:
+                if told != str(error):
+                    told = str(error)
+                    logger.warning("This worker takes no steps: %s; trying again", told)
+                # A shutdown may be asked for meanwhile.
+                maybe_shutdown()
+                time.sleep(AGAIN_S)
 
 
 _steps: list[KeeperStep] = []
@@ -171,7 +194,7 @@ def install_keeper(app: Celery) -> None:
     """Add keeper, check of the installation and consumer to every worker of an app."""
     app.conf.worker_consumer = "workers.celery_worker.consumer:PausingConsumer"
     app.steps["worker"].add(KeeperStep)
-    app.steps["consumer"].add(OwnRedisStep)
+    app.steps["consumer"].add(OwnStoresStep)
 
 
 @signals.celeryd_init.connect(weak=False)

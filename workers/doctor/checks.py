@@ -23,7 +23,7 @@ from workers.broker.installation import KEY, foreign_redis_text
 from workers.broker.redis_permissions import rights_fault
 from workers.broker.transport import state_url
 from workers.celery_worker.open_files import files_fault
-from workers.doctor import dead_letters, journal
+from workers.doctor import dead_letters, journal, outputs
 from workers.doctor.check_result import CheckResult, fail, ok, warn
 from workers.doctor.processes import child_processes
 from workers.doctor.security import SECURITY
@@ -289,6 +289,7 @@ LOCAL: Final[dict[str, Callable[[], Iterator[CheckResult]]]] = {
     "var": _var,
     "open files": _files,
     "database": _database,
+    "outputs": outputs.findings,
     "lua": _lua,
     "child processes": child_processes,
     **SECURITY,

@@ -22,6 +22,7 @@ from blueprints.selectors.programs import run_program
 from blueprints.selectors.run_journals import JournalGap, run_stretches
 from blueprints.selectors.steps import run_ended_places
 from blueprints.services.installations import installation_name
+from blueprints.services.outputs import ensure_outputs
 from blueprints.services.programs import program_keep
 from blueprints.services.run_generations import (
     OVER,
@@ -50,8 +51,8 @@ from engine.run.replay.lineage import (
 )
 from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
-from workers.broker.installation import ForeignRedis, ensure_owner
-from workers.runs.launch import start_run
+from workers.broker.installation import ensure_owner
+from workers.runs.launch import NOT_OURS, start_run
 from workers.wiring import epoch
 
 UNSOUND: Final = (BranchRefused, ReplayError, JournalGap, BadEntry, ValueError)
@@ -126,7 +127,8 @@ def _prepared(store: RedisStore, run: Run, place: Place) -> Branch | None:
         raise AgainRefused(f"run {run.pk} can't be rebuilt: {run.unreplayable}")
     try:
         ensure_owner(store, installation_name())
-    except (StoreFull, ForeignRedis) as error:
+        ensure_outputs()
+    except (StoreFull, *NOT_OURS) as error:
         raise AgainRefused(str(error)) from None
     if not place.step and not place.only_failed:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -15,8 +16,10 @@ from blueprints.models.readable_json import readable
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.run_journals import run_snapshot
 from blueprints.services.installations import installation_name
+from blueprints.services.outputs import OutputsElsewhere, ensure_outputs
 from blueprints.services.runs import Launch, run_create
 from engine.blueprint import Program, merge_init_ctx
+from engine.output_store import OutputsAway
 from engine.run.drive.load import Loader
 from engine.run.drive.start import start_of
 from engine.run.replay import Snapshot
@@ -26,6 +29,9 @@ from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
 from workers.broker.installation import ForeignRedis, ensure_owner
 from workers.wiring import epoch, limits
+
+NOT_OURS: Final = (ForeignRedis, OutputsElsewhere, OutputsAway)
+"""The errors of a Redis or of outputs that are not those of this installation."""
 
 
 class LaunchRefused(Exception):
@@ -51,8 +57,9 @@ def launch(store: RedisStore, request: Launch) -> Run:
     request = _in_its_folder(request)
     try:
         ensure_owner(store, installation_name())
+        ensure_outputs()
         run = run_create(request, epoch=epoch(store))
-    except (StoreFull, ForeignRedis, ValueError) as error:
+    except (StoreFull, *NOT_OURS, ValueError) as error:
         raise LaunchRefused(str(error)) from None
     try:
         _start(store, run, request.program)

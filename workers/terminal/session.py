@@ -34,12 +34,13 @@ from blueprints.models import Run
 from blueprints.preflight import missing_parts
 from blueprints.selectors.runs import run_get, run_steps
 from blueprints.services.installations import installation_name
+from blueprints.services.outputs import ensure_outputs
 from blueprints.services.runs import Launch
 from engine.blueprint import BlueprintInvalid, Program
 from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.base import StoreFull
 from engine.store.redis import STATE, RedisStore
-from workers.broker.installation import ForeignRedis, ensure_owner
+from workers.broker.installation import ensure_owner
 from workers.celery_worker.in_process import InProcessWorker
 from workers.fleet.fleet import (
     Fleet,
@@ -61,7 +62,7 @@ from workers.fleet.unserved_queues import UnservedQueues
 from workers.fleet.worker_guard import WARM_S
 from workers.runs.control import StateLost, resume_run
 from workers.runs.full_storage import GRACE_S, Overdue, StorageWatch
-from workers.runs.launch import LaunchRefused, launch
+from workers.runs.launch import NOT_OURS, LaunchRefused, launch
 from workers.terminal.reporter import Reporter
 from workers.terminal.run_progress import RunProgress
 from workers.terminal.run_view import View, view_for
@@ -291,7 +292,7 @@ class Session:
 
     def _run(self, place: Place, request: Launch | Follow) -> int:
         store = self.store = make_store(patience_s=REDIS_PATIENCE_S)
-        require_own_redis(store)
+        require_own_stores(store)
         if self.in_process:
             self.alone = work_alone()
         elif self.concurrency:
@@ -461,11 +462,12 @@ class Session:
             return False
 
 
-def require_own_redis(store: RedisStore) -> None:
-    """Raise SetupFailed when this Redis belongs to another installation."""
+def require_own_stores(store: RedisStore) -> None:
+    """Raise SetupFailed when Redis or outputs are not those of this installation."""
     try:
         ensure_owner(store, installation_name())
-    except ForeignRedis as error:
+        ensure_outputs()
+    except NOT_OURS as error:
         raise SetupFailed(str(error)) from None
     except StoreFull:
         # The launch reports it, and resuming a run can free space.

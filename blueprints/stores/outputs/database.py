@@ -66,6 +66,13 @@ class DatabaseOutputs:
                 return
             after = page[-1][0]
 
+    def reach(self) -> str:
+        """Return, for people, which hosts see it."""
+        return "seen by every host of this database"
+
+    def __str__(self) -> str:
+        return "the database"
+
 
 @contextmanager
 def _explained(what: str) -> Iterator[None]:

@@ -22,6 +22,23 @@ IN_VAR: Final = "outputs"
 """The folder in VAR_DIR for contents where SWARM_OUTPUTS is `files`."""
 _LOCK: Final = "lock"
 _DRAFT: Final = "draft"
+_MOUNTS: Final = Path("/proc/self/mounts")
+_SHARED: Final = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "ceph",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "glusterfs",
+        "9p",
+        "virtiofs",
+    }
+)
+"""The file systems that several hosts have at once."""
 _OURS: Final = 0o700
 _FOLDER: Final = re.compile("[0-9a-f]{2}")
 _NAME: Final = re.compile("[0-9a-f]{64}")
@@ -61,9 +78,6 @@ class FileOutputs:
             try:
                 content = (self._folder(sha256) / sha256).read_bytes()
             except FileNotFoundError:
-                # Where the file system is not mounted, everything is missing.
-                if not self.root.is_dir():
-                    raise
                 raise OutputMissing(f"{self.root} has no output {sha256}") from None
         if name_of(content) != sha256:
             raise OutputMissing(f"{self.root} has other bytes under the name {sha256}")
@@ -103,6 +117,16 @@ class FileOutputs:
                         continue
             yield from (one for one in found if one[0] > after)
 
+    def reach(self) -> str:
+        """Return, for people, which hosts see it: what kind of file system it is on."""
+        kind = _file_system(self.root)
+        if kind in _SHARED or kind.startswith("fuse."):
+            return f"on {kind}, which other hosts can mount"
+        return f"on {kind or 'a file system'} of this host alone"
+
+    def __str__(self) -> str:
+        return str(self.root)
+
     def _folder(self, sha256: str) -> Path:
         if not _NAME.fullmatch(sha256):
             raise OutputMissing(f"no output is named {ascii(sha256)[:80]}")
@@ -120,6 +144,22 @@ class FileOutputs:
             raise OutputsAway(
                 f"the outputs in {self.root} can't be {what} ({why})"
             ) from error
+
+
+def _file_system(path: Path) -> str:
+    """Return the kind of the file system that a path is on, empty where that is unknown."""
+    try:
+        mounts = [line.split() for line in _MOUNTS.read_text().splitlines()]
+    except OSError:
+        return ""
+    path = path.resolve()
+    found = [
+        (len(where), kind)
+        for _, where, kind, *_ in mounts
+        # A space in a path is `\\040` there.
+        if path.is_relative_to(where.replace("\\040", " "))
+    ]
+    return max(found, default=(0, ""))[1]
 
 
 def _put_at(path: Path) -> datetime:

@@ -95,6 +95,10 @@ class S3Outputs:
                 *_, last = some
                 yield sha256.removeprefix(self._prefix), _put_at(last)
 
+    def reach(self) -> str:
+        """Return, for people, which hosts see it."""
+        return "seen by every host that has credentials"
+
     def __str__(self) -> str:
         return f"{SCHEME}{self._bucket}/{self._prefix}"
 

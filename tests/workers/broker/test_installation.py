@@ -19,7 +19,7 @@ from workers.doctor.checks import CHECKS
 from workers.fleet.prerequisites import SetupFailed
 from workers.runs.launch import LaunchRefused
 from workers.steward.database_duties import Bookkeeper
-from workers.terminal.session import require_own_redis
+from workers.terminal.session import require_own_stores
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WAYS_OUT = ("SWARM_REDIS_URL", "DATABASE_URL", "doctor --take-over")
@@ -51,7 +51,7 @@ def test_a_launch_into_a_foreign_redis_leaves_no_trace(rig: Rig) -> None:
     assert all(way in str(refused.value) for way in WAYS_OUT)
     assert (Run.objects.count(), rig.store.wire.call("DBSIZE")) == before
     with pytest.raises(SetupFailed, match="belongs to another installation"):
-        require_own_redis(rig.store)
+        require_own_stores(rig.store)
 
 
 def test_a_foreign_journal_is_not_archived_and_the_steward_does_not_lead(

@@ -11,6 +11,9 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
 from blueprints.command_line import REFUSED, SwarmCommand, first_line
+from blueprints.conf import output_store
+from blueprints.services.outputs import adopt_outputs
+from engine.output_store import OutputsAway
 from workers.broker.installation import take_over
 from workers.broker.transport import state_url
 from workers.doctor.checks import examine
@@ -35,6 +38,17 @@ def take_redis() -> None:
             returncode=REFUSED,
         ) from None
     print(f"The Redis at {state_url()} now belongs to this database.")
+
+
+def take_outputs() -> None:
+    """Make the configured store that of this installation; exit 2 if that fails."""
+    try:
+        adopt_outputs()
+    except (DatabaseError, OutputsAway) as error:
+        raise CommandError(
+            f"The outputs were not adopted: {first_line(error)}", returncode=REFUSED
+        ) from None
+    print(f"The outputs of this installation are now in {output_store()}.")
 
 
 def print_dead_letters() -> None:
@@ -62,6 +76,12 @@ class Command(SwarmCommand):
             help="instead, assign a Redis of another installation to this database;"
             " stop all workers first",
         )
+        parser.add_argument(
+            "--adopt-outputs",
+            action="store_true",
+            help="instead, make the store that SWARM_OUTPUTS names that of this"
+            " installation, after its contents were moved there; stop all workers first",
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument(
             "--dead-letters",
@@ -76,6 +96,8 @@ class Command(SwarmCommand):
             return print_dead_letters()
         if options["take_over"]:
             return take_redis()
+        if options["adopt_outputs"]:
+            return take_outputs()
         findings = examine()
         failed = any(finding.level == "fail" for finding in findings)
         if options["json"]:

@@ -40,7 +40,7 @@ from workers.terminal.session import (
     Interrupts,
     add_worker_arguments,
     command_errors,
-    require_own_redis,
+    require_own_stores,
 )
 from workers.wiring import make_store
 
@@ -133,7 +133,7 @@ def _serve(
 ) -> None:
     store = make_store()
     with contextlib.closing(store.wire):
-        require_own_redis(store)
+        require_own_stores(store)
         end_dead_leases(store, place)
     # The web server of an earlier `up --keep-workers` goes on.
     kept = next((one.bind for one in others if one.bind), "")
