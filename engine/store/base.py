@@ -86,6 +86,12 @@ def generation_key(run: str, gen: int) -> str:
     return f"{run}:{gen}"
 
 
+def split_key(key: str) -> tuple[str, int]:
+    """Return run and number of the generation with a key."""
+    run, _, gen = key.rpartition(":")
+    return run, int(gen)
+
+
 @dataclass(frozen=True, slots=True)
 class Ref:
     """A reference to one chain: run, generation and address."""

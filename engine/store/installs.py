@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from engine.store.base import split_key
 from engine.store.redis_reads import STATE
 from engine.store.wire import Wire
 
@@ -56,8 +57,5 @@ class Installs:
 
     def installing(self) -> set[tuple[str, int]]:
         """Return run and number of each generation that is not installed to its end."""
-        found = (
-            key.decode() for key in self.wire.call("SMEMBERS", f"{STATE}installing")
-        )
-        parts = (key.rpartition(":") for key in found)
-        return {(run, int(gen)) for run, _, gen in parts}
+        found = self.wire.call("SMEMBERS", f"{STATE}installing")
+        return {split_key(key.decode()) for key in found}

@@ -36,12 +36,12 @@ from engine.store.base import (
 )
 from engine.store.dead_letters import MOST_BYTES, MOST_KEPT, DeadLetters
 from engine.store.entries import batch_broken_entry, finish_entry
-from engine.store.installs import Installs
+from engine.store.installs import RESUMED, Installs
 from engine.store.record import LONGEST_MS, MAX_COUNT, unpack
 from engine.store.redis_reads import STATE, ClockReading, RedisReads
 from engine.store.script_texts import Scripts
 from engine.store.server_url import ServerUrl
-from engine.store.spec import pack_chord, ticket_of, unpack_chord
+from engine.store.spec import pack_chord, pack_result, ticket_of, unpack_chord
 from engine.store.wire import Wire
 
 __all__ = ["STATE", "RedisStore"]
@@ -301,10 +301,7 @@ class RedisStore(RedisReads, Installs, DeadLetters):
             *promoted,
             self._least,
             len(commit.results),
-            *(
-                b"F" + lane.log if lane.failure is None else b"R" + lane.failure
-                for lane in commit.results
-            ),
+            *(pack_result(lane) for lane in commit.results),
         )
         return _joined(reply)
 
@@ -465,7 +462,7 @@ class RedisStore(RedisReads, Installs, DeadLetters):
 
     def resume(self, run: str) -> str:
         """Resume a paused run; return `ok` or the status that forbids it."""
-        return self._resume(run, b'{"e":[["run_resumed"]]}')[0]
+        return self._resume(run, RESUMED)[0]
 
     def _resume(self, run: str, entry: bytes) -> tuple[str, int]:
         """Dispatch all parked chains; return the status and how many those were."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from engine.store.base import ChordResults, ChordSpec, JournalEntry, RunEnd, RunHead
 from engine.store.record import Record, unpack
-from engine.store.spec import journal_entry, unpack_chord
+from engine.store.spec import journal_entry, unpack_chord, unpack_result
 from engine.store.wire import Wire
 
 STATE: Final = "swarm:s:"
@@ -115,9 +115,8 @@ class RedisReads:
         for at in range(lo, hi, 2000):
             page = range(at, min(at + 2000, hi))
             for i, raw in zip(page, self.wire.call("HMGET", name, *page), strict=True):
-                if raw is None:
-                    continue
-                lanes[i] = (raw[13:], None) if raw[12:13] == b"F" else (None, raw[13:])
+                if raw is not None:
+                    lanes[i] = unpack_result(raw)
         return lanes
 
     def journal(self, after: str, count: int, block_ms: int = 0) -> list[JournalEntry]:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Final
 
-from engine.store.base import ChordSpec, JournalEntry
+from engine.store.base import ChordSpec, JournalEntry, LaneResult
 
 TICKET_MARK: Final = "swarm-ticket:"
 """The delivery tag of our messages starts with this; the ticket follows."""
+NONCE_BYTES: Final = 12
 _TICKET: Final = re.compile(TICKET_MARK.encode() + rb"(\d{1,20})")
 
 
@@ -21,6 +22,17 @@ def ticket_of(message: bytes) -> int:
     """Return the ticket of a queue message, 0 for a message of another program."""
     found = _TICKET.search(message)
     return int(found[1]) if found else 0
+
+
+def pack_result(result: LaneResult) -> bytes:
+    """Return the stored form of a settled lane; the nonce that settled it precedes it."""
+    return b"F" + result.log if result.failure is None else b"R" + result.failure
+
+
+def unpack_result(data: bytes) -> tuple[bytes | None, bytes | None]:
+    """Return edit log and failure of a settled lane, one of which is None."""
+    kind, kept = data[NONCE_BYTES : NONCE_BYTES + 1], data[NONCE_BYTES + 1 :]
+    return (kept, None) if kind == b"F" else (None, kept)
 
 
 def pack_chord(spec: ChordSpec) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flow_documents import at, fanout, lit, seq, step
-from followed_runs import FollowedRun
+from followed_runs import FollowedRun, replayed
 from random_programs import program, spawners
 from random_runs import CHAOS, CONTEXTS, made
 from simulation_checks import text
@@ -20,7 +20,7 @@ from engine.ports import StepCall
 from engine.run.drive import chords, folding, lanes
 from engine.run.journal.entries import STEP_ENDS, read_entry
 from engine.run.limits import Limits
-from engine.run.replay import Replay, replay
+from engine.run.replay import Replay
 from engine.run.replay.selection import concerns
 from engine.run.states import FINAL_RUN
 from engine.store.base import BatchRef, JournalEntry
@@ -125,7 +125,7 @@ def test_a_replay_follows_a_ctx_that_outgrows_its_limit(
         entries = run_and_follow(box, seed, monkeypatch, found, ctx, limits=bounds)
         journal += b"".join(entry.data for entry in entries)
         # The journal knows the limits, so the replay needs none.
-        assert replay(found, ctx, entries).number == len(entries)
+        assert replayed(found, ctx, entries).state.kept.number == len(entries)
     assert b"larger than SWARM_CTX_LIMIT" in journal
     assert b"larger than SWARM_INPUT_LIMIT" in journal
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from store_boxes import Box, View
@@ -12,6 +13,7 @@ from engine.run.limits import Limits
 from engine.run.replay import Replay, Snapshot
 from engine.run.replay.state import Live
 from engine.run.states import FINAL_RUN
+from engine.store.base import JournalEntry
 from engine.store.record import ChainState, Record
 
 # A claim without an attempt, a release, a due timer and a resume have no entry.
@@ -34,6 +36,14 @@ def plain(log: bytes) -> bytes:
     for mark in _MARK.findall(log):
         log = log.replace(mark, b"0" * 16)
     return log
+
+
+def replayed(program: Program, ctx: Any, entries: Iterable[JournalEntry]) -> Replay:
+    """Return the replay of a run after these entries."""
+    made = Replay(program, ctx)
+    for entry in entries:
+        made.apply(entry)
+    return made
 
 
 class FollowedRun:

@@ -76,7 +76,7 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     ("release_batch", "(ARGV[4] == num(cursor) and '-' or '=')", "'='"),
     ("release_batch", "if run.status == 'paused' then", "if false then"),
     ("remove", "  call('SREM', S .. 'removing', ARGV[1])\n", ""),
-    ("remove", " or not FINAL[was[1]]", ""),
+    ("remove", " or not rests", ""),
     ("renew", "elseif owner ~= nonce then", "elseif not owner then"),
     ("renew", "math.min(till or now + lease_ms, now + lease_ms)", "now + lease_ms"),
     ("repeat", "call('HINCRBY', S .. 'again', member, 1)", ""),

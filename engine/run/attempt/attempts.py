@@ -15,7 +15,7 @@ from engine.run.attempt.outcomes import Outcome, as_json, as_text
 from engine.run.chain.ctx import TooLarge, dump_expanded
 from engine.run.journal.outputs import LONGEST_NAME, cut, no_output
 from engine.run.limits import Limits, seconds_for
-from engine.store.base import Claimed, Ref
+from engine.store.base import Ref
 from engine.store.record import MAX_COUNT
 
 
@@ -106,9 +106,12 @@ def checked(outcome: Outcome, limits: Limits) -> Outcome:
     return Outcome(outcome.kind, made.value, stats=outcome.stats, json=made)
 
 
-def is_poisoned(claimed: Claimed) -> bool:
-    """Return whether a chain kept killing workers after its step was to end as lost."""
-    if claimed.signal is None or not claimed.record.lost:
+def is_poisoned(signal: bytes | None, lost: int) -> bool:
+    """Return whether a chain kept killing workers after its step was to end as lost.
+
+    The claim took the `signal`, and its record counts the attempts that were `lost`.
+    """
+    if not signal or not lost:
         return False
-    lost = orjson.loads(claimed.signal).get("lost")
-    return lost is not None and claimed.record.lost >= min(2 * lost, MAX_COUNT)
+    most = orjson.loads(signal).get("lost")
+    return most is not None and lost >= min(2 * most, MAX_COUNT)

@@ -138,7 +138,8 @@ class Engine:
         """Drive a claimed chain and show it to the keeper."""
         record = claimed.record
         self.watch.chain(ref, record.seq, nonce, record.timeout_ms)
-        make = self._end_poisoned_chain if is_poisoned(claimed) else self._turn
+        poisoned = is_poisoned(claimed.signal, record.lost)
+        make = self._end_poisoned_chain if poisoned else self._turn
         self.drive(make(ref, nonce, claimed, requested_at), budget)
 
     def _turn(
@@ -347,8 +348,5 @@ class Engine:
             self.commits.write(turn, MoveKind.WAIT, pending, delay_ms=delay_ms)
             return None
         if isinstance(answer, Moved):
-            size = chain.origin_size + chain.offset
-            value, known = chain.doc.snapshot(), dict(chain.known)
-            origin = Origin(value, size, chain.origin_size, known, chain.doc.depth)
-            self.loader.keep_lane_origin(turn.ref, opening.chord, origin)
+            self.loader.keep_lane_origin(turn.ref, opening.chord, Origin.of(chain))
         return None

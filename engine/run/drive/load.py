@@ -36,6 +36,7 @@ from engine.store.base import (
     Ref,
     RunStore,
     Vanished,
+    split_key,
 )
 from engine.store.record import Record
 
@@ -72,6 +73,13 @@ class Origin:
     base_size: int = 0
     known: dict[str, Lanes] = field(default_factory=dict)
     depth: int = 0
+
+    @classmethod
+    def of(cls, chain: Chain) -> Origin:
+        """Return the origin of the lanes of a fanout that a chain opens now."""
+        size, base_size = chain.origin_size + chain.offset, chain.origin_size
+        value, known = chain.doc.snapshot(), dict(chain.known)
+        return cls(value, size, base_size, known, chain.doc.depth)
 
     def document(self) -> Document:
         """Return a new document that starts with this value."""
@@ -285,7 +293,7 @@ class Loader(ChainReader):
         self.most_bytes = MOST_BYTES
         """The most bytes that a chain serialises at once; the engine sets it."""
         self._fuel_nodes = fuel_nodes
-        self._store = store
+        self._finish = store.finish
 
     def prepared(self, key: str, program_id: str) -> Prepared:
         """Return a program of a generation; it is read once per process, as its id is its hash."""
@@ -293,14 +301,14 @@ class Loader(ChainReader):
         return cast(Prepared, self.cache.get(program_id, read))
 
     def _program(self, key: str, program_id: str) -> tuple[Prepared, int]:
-        data = self._store.base(key, program_id)
+        data = self._reads.base(key, program_id)
         if data is None:
             raise Vanished(program_id)
         program = read_program(data)
         if program is None or program.program_id != program_id:
             # Otherwise every writer to Redis could choose what the workers execute.
-            run, _, gen = key.rpartition(":")
-            self._store.finish(run, int(gen), "failed", OTHER_PROGRAM)
+            run, gen = split_key(key)
+            self._finish(run, gen, "failed", OTHER_PROGRAM)
             raise Vanished(OTHER_PROGRAM)
         return self.prepare(program), len(data)
 

@@ -22,7 +22,7 @@ from engine.store.base import ENGINE_QUEUE, ROOT, generation_key
 from engine.store.installs import InstallRefused, Part, Target
 from engine.store.record import ChainState, pack
 from engine.store.redis import RedisStore
-from engine.store.spec import pack_chord
+from engine.store.spec import pack_chord, pack_result
 
 PART_BYTES: Final = 256 * 1024
 PAGES: Final = 16
@@ -204,7 +204,7 @@ def _lane_pieces(addr: str, chord: ChordSnapshot) -> Iterator[Piece]:
     fields: list[Any] = []
     size = 0
     for lane, one in chord.results.items():
-        kept = b"F" + one.log if one.failure is None else b"R" + one.failure
+        kept = pack_result(one)
         fields += [lane, NONCE.encode() + kept]
         size += len(kept)
         if size > PART_BYTES or len(fields) >= 1000:

@@ -15,6 +15,7 @@ from engine.flow import FlowError
 from engine.flow.document import Document
 from engine.flow.json_text import JsonValue, text_depth
 from engine.flow.nodes import Step, target_path
+from engine.run.attempt.attempts import is_poisoned
 from engine.run.attempt.outcomes import Outcome
 from engine.run.chain.chain import END, ENTER, JOIN, STEP, Chain, place_of
 from engine.run.chain.ctx import TooLarge
@@ -44,7 +45,7 @@ from engine.run.replay.tape import Tape
 from engine.run.states import RunStatus
 from engine.store.addresses import chord_at
 from engine.store.base import ENGINE_QUEUE, ENGINE_TIMEOUT_MS, ROOT, Pending
-from engine.store.record import MAX_COUNT, ChainState
+from engine.store.record import ChainState
 
 ATTEMPTED: Final = frozenset(
     {ChainState.RUNNING, ChainState.SIGNALLED, ChainState.WAITING}
@@ -129,8 +130,7 @@ class Moves:
     def _raise(self, live: Live, tape: Tape) -> None:
         """Raise the failure of a join, or end a chain that has killed its workers."""
         chain, turn = live.chain, live.turn
-        given = orjson.loads(live.signal or b"{}").get("lost", 0)
-        poisoned = given and turn.lost >= min(2 * given, MAX_COUNT)
+        poisoned = is_poisoned(live.signal, turn.lost)
         place = live.pending.place if poisoned else place_of(self.layout, chain)
         event = tape.take("raised", place, "Lost")
         if poisoned:

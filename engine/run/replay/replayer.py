@@ -187,7 +187,6 @@ class Replay:
             entry.run,
             entry.gen,
             program.program_id,
-            started_ms=entry.at_ms,
             deadline_ms=event[2],
             status=RunStatus.RUNNING.value,
             ctx_bytes=self._limits.ctx_bytes,
@@ -288,24 +287,3 @@ def _count_usage(total: dict[str, int], events: Iterable[Event]) -> None:
             for name, count in usage.items():
                 if isinstance(count, int):
                     total[name] = total.get(name, 0) + count
-
-
-def replay(
-    program: Program,
-    ctx: Any,
-    entries: Iterable[JournalEntry],
-    *,
-    limits: Limits | None = None,
-    until: int | None = None,
-) -> Snapshot:
-    """Return the snapshot of a run after its entries, or after the entry `until`.
-
-    `ctx` is the merged initial Ctx; the entries are those of one generation, in order.
-    Raises ReplayError where the program does not do what the journal says.
-    """
-    made = Replay(program, ctx, limits=limits)
-    for entry in entries:
-        if until is not None and entry.number > until:
-            break
-        made.apply(entry)
-    return made.snapshot()

@@ -81,8 +81,8 @@ class ChordSnapshot:
 class Snapshot:
     """A generation of a run after its entry `number`; chains and chords by address.
 
-    `started_ms` and `at_ms` are the times of its first and last entry, `deadline_ms` is
-    the time a run gets from its start. `usage` sums what the attempts reported.
+    `at_ms` is the time of its last entry, `deadline_ms` the time a run gets from its start.
+    `usage` sums what the attempts reported.
     """
 
     run: str
@@ -90,7 +90,6 @@ class Snapshot:
     program_id: str
     number: int = 0
     at_ms: int = 0
-    started_ms: int = 0
     deadline_ms: int = 0
     status: str = RunStatus.PENDING.value
     error: list[str] | None = None

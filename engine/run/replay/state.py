@@ -207,15 +207,8 @@ class State:
         self, live: Live, chord: str, spec: ChordSpec, pages: Sequence[bytes]
     ) -> None:
         """Open a chord, once `write` has written the transition of its parent."""
-        chain = live.chain
         self.kept.chords[chord] = ChordSnapshot(spec, tuple(pages))
-        self._origins[chord] = Origin(
-            chain.doc.snapshot(),
-            chain.origin_size + chain.offset,
-            chain.origin_size,
-            dict(chain.known),
-            chain.doc.depth,
-        )
+        self._origins[chord] = Origin.of(live.chain)
         self._link(chord)
 
     def settle_chain(

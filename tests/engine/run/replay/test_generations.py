@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from flow_documents import at, seq, step
+from followed_runs import replayed
 from random_programs import program, spawners
 from store_boxes import Box
 from store_calls import A, B
 
 from engine.blueprint.program import Program
 from engine.run.attempt.outcomes import Outcome
-from engine.run.replay import ChainSnapshot, Replay
+from engine.run.replay import ChainSnapshot
 from engine.run.replay.install import generation_from
 from engine.store.base import ENGINE_QUEUE, Claimed, Ref
 from engine.store.record import ChainState
@@ -21,9 +22,7 @@ ROOT = Ref("R-1", 1, "0")
 
 def begun(simulator: Simulator, found: Program) -> ChainSnapshot:
     """Return the root chain with which the next generation begins."""
-    made = Replay(found, CTX)
-    for entry in simulator.entries():
-        made.apply(entry)
+    made = replayed(found, CTX, simulator.entries())
     return generation_from(made.snapshot(), "R-1", 2).chains["0"]
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from followed_runs import replayed
 from histories import FOLDER, SHAPES, History, read
 from simulation_checks import text
 
-from engine.run.replay import Replay, ReplayError, Snapshot, moves, replay
+from engine.run.replay import Replay, ReplayError, Snapshot, moves
 from engine.run.replay.tape import SILENT
 from engine.store.base import JournalEntry
 
@@ -37,9 +38,7 @@ def test_there_is_a_history_of_each_shape() -> None:
 
 
 def ends_as_recorded(history: History, entries: list[JournalEntry]) -> bool:
-    made = Replay(history.program, history.ctx)
-    for entry in entries:
-        made.apply(entry)
+    made = replayed(history.program, history.ctx, entries)
     kept = made.state.kept
     same = (
         kept.error is None or kept.error[-len(history.error or []) :] == history.error
@@ -62,14 +61,15 @@ def test_a_history_replays_to_its_recorded_end(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_a_replay_continues_from_the_snapshot_after_any_entry(path: Path) -> None:
     history = read(path)
-    whole = replay(history.program, history.ctx, history.entries).to_json()
+    whole = replayed(history.program, history.ctx, history.entries).snapshot()
     for at in range(1, len(history.entries), 1 + len(history.entries) // 25):
-        kept = replay(history.program, history.ctx, history.entries, until=at)
+        first = history.entries[:at]
+        kept = replayed(history.program, history.ctx, first).snapshot()
         assert kept.number == at
         made = Replay(history.program, snapshot=Snapshot.from_json(kept.to_json()))
         for entry in history.entries[at:]:
             made.apply(entry)
-        assert plain(made.snapshot().to_json()) == plain(whole)
+        assert plain(made.snapshot().to_json()) == plain(whole.to_json())
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
@@ -162,7 +162,7 @@ def test_the_first_difference_names_both_sides() -> None:
         for one in history.entries
     ]
     with pytest.raises(ReplayError) as found:
-        replay(history.program, history.ctx, wrong)
+        replayed(history.program, history.ctx, wrong)
     assert str(found.value) == (
         "the replay of run R-1 (generation 1) stops at entry 3, at /children/1: the"
         ' journal has ["pending","/children/7","inc"], and the program gives'
@@ -174,11 +174,11 @@ def test_another_program_is_found() -> None:
     history = read(FOLDER / "steps.jsonl")
     other = read(FOLDER / "loop.jsonl").program
     with pytest.raises(ReplayError, match="stops at entry 1"):
-        replay(other, history.ctx, history.entries)
+        replayed(other, history.ctx, history.entries)
 
 
 def test_a_gap_of_the_archive_is_named() -> None:
     history = read(FOLDER / "steps.jsonl")
     gap = replace(history.entries[1], data=b'{"e":[["gap",4,"they were lost"]]}')
     with pytest.raises(ReplayError, match=r"a gap up to entry 4 \(they were lost\)"):
-        replay(history.program, history.ctx, [history.entries[0], gap])
+        replayed(history.program, history.ctx, [history.entries[0], gap])
