@@ -154,14 +154,14 @@ def _kept(run: Run, step: Step, ends: list[datetime]) -> dict[int, dict[str, Any
                     found.setdefault(number, {})["output"] = value
                 case ["details", step.place, number, given, size, shown, *_]:
                     found.setdefault(number, {}).update(
-                        input=_value(given, size),
+                        input=kept_value(given, size),
                         input_size=None if size < 0 else size,
                         traceback=shown,
                     )
     return found
 
 
-def _value(given: str, size: int) -> Any:
+def kept_value(given: str, size: int) -> Any:
     """Return a kept input as a value, or as a text where a part of it is missing."""
     return load_json(given) if 0 <= size == len(given.encode()) else given
 

@@ -14,15 +14,13 @@ from blueprints.parameters import ArgumentRefused, read_sets
 from blueprints.preflight import compile_here, missing_parts
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.run_generations import run_generations
-from blueprints.selectors.steps import run_names, step_list
+from blueprints.selectors.runs import run_get
 from engine.blueprint import BlueprintInvalid, Program
-from engine.flow.spelling import listed
 from workers.fleet.prerequisites import SetupFailed, redis_place
 from workers.runs.again import AgainRefused, Place, fork, rerun
+from workers.terminal.chosen_steps import STEP_HELP, chosen_place
 from workers.terminal.kept_runs import Told
 from workers.wiring import make_store
-
-STEP_HELP = "a step's name, place, id or agent"
 
 
 def add_again_arguments(verb: str, parser: ArgumentParser) -> None:
@@ -66,6 +64,7 @@ def _add_fork_arguments(parser: ArgumentParser) -> None:
 
 def generations_json(run: Run) -> dict[str, Any]:
     """Return the generations of a run, and its origin if it is a fork."""
+    run = run_get(run.pk)
     rows = [
         {
             "generation": one.generation,
@@ -82,7 +81,7 @@ def generations_json(run: Run) -> dict[str, Any]:
 
 def generation_lines(run: Run) -> Iterator[str]:
     """Yield a line for each generation if there are several, and one for a fork."""
-    rows = run_generations(run)
+    rows = run_generations(run_get(run.pk))
     for one in rows if len(rows) > 1 else ():
         why = f", {one.reason}" if one.reason else ""
         yield f"generation {one.generation}: {one.status}{why}"
@@ -93,7 +92,8 @@ def generation_lines(run: Run) -> Iterator[str]:
 
 def rerun_run(run: Run, options: Mapping[str, Any]) -> Told:
     """Run an ended run again; return what to print."""
-    place = Place(_place(run, options["step"]), only_failed=options["failed"])
+    step = chosen_place(run, options["step"]) if options["step"] else ""
+    place = Place(step, only_failed=options["failed"])
     _check_parts(run_program(run))
     with redis_place():
         row = _begun(lambda store: rerun(store, run, place))
@@ -102,7 +102,7 @@ def rerun_run(run: Run, options: Mapping[str, Any]) -> Told:
 
 def fork_run(run: Run, options: Mapping[str, Any]) -> Told:
     """Fork a run at a step; return what to print."""
-    step = _place(run, options["step"])
+    step = chosen_place(run, options["step"])
     program, version = _version(options["blueprint"])
     _check_parts(program or run_program(run))
     try:
@@ -129,25 +129,6 @@ def _told(row: Run, how: str) -> Told:
     return data, f"run {row.pk} is {row.status}, {how}; follow it with: {watch}"
 
 
-def _place(run: Run, text: str) -> str:
-    """Return the place of the one step that a text names."""
-    if not text:
-        return ""
-    names = run_names(run)
-    steps = step_list(run, text, names)
-    show = typed(f"runs show {run.pk}")
-    if not steps:
-        raise SetupFailed(
-            f"run {run.pk} has no step {text!r} that has begun; list its steps with: {show}"
-        )
-    if len(steps) > 1:
-        found = listed([names.name(step.place) for step in steps[:5]])
-        raise SetupFailed(
-            f"{len(steps)} steps of run {run.pk} match {text!r}, such as {found}: name one"
-        )
-    return steps[0].place
-
-
 def _version(text: str | None) -> tuple[Program | None, BlueprintVersion | None]:
     """Return the program of a version that is kept, and the version."""
     if text is None:
@@ -157,7 +138,7 @@ def _version(text: str | None) -> tuple[Program | None, BlueprintVersion | None]
         version = refuse_unlaunchable(loaded)
         return compile_here(loaded.document), version
     except DocumentInvalid as error:
-        raise SetupFailed(f"nothing was changed: {text}: {error}") from None
+        raise SetupFailed(f"nothing was changed: {error}") from None
     except BlueprintInvalid as error:
         found = "; ".join(str(one) for one in error.diagnostics[:3])
         raise SetupFailed(f"nothing was changed: {text} can't run: {found}") from None

@@ -114,7 +114,7 @@ def error_lines(error: Report | None, width: int) -> Iterator[str]:
     if not error:
         return
     text, *more = answer.error_lines(error, cut=lambda line: clipped(line, width - 2))
-    yield from _wrapped(one_line(text, 2000), width, "  ")
+    yield from wrapped(one_line(text, 2000), width, "  ")
     yield from (f"  {line}" for line in more)
 
 
@@ -147,7 +147,7 @@ def step_page(report: Report, width: int) -> Iterator[str]:
     for name in ("before", "after"):
         yield ""
         if why := report["missing"].get(name):
-            yield from _wrapped(f"ctx {name}: not known; {why}", width, "")
+            yield from wrapped(f"ctx {name}: not known; {why}", width, "")
         else:
             yield f"ctx {name}"
             yield from _block("\n".join(ctx_lines(report[f"ctx_{name}"])))
@@ -168,12 +168,10 @@ def _attempt_lines(
     words += ["" if took is None else duration(took), attempt["worker"]]
     yield "  ".join(word for word in words if word)
     if attempt["error"]:
-        yield from _wrapped(attempt["error"], width, "  ")
+        yield from wrapped(attempt["error"], width, "  ")
     size, given = attempt["input_size"], attempt["input"]
     if size is None:
-        yield from _wrapped(
-            f"input: not known; {missing.get('input', '')}", width, "  "
-        )
+        yield from wrapped(f"input: not known; {missing.get('input', '')}", width, "  ")
     elif before is not None and before["input"] == given and before["input_size"]:
         yield f"  input: as in attempt {before['number']}"
     else:
@@ -193,7 +191,7 @@ def replay_page(report: Report, width: int) -> Iterator[str]:
     difference = report["difference"]
     yield f"run {report['run']}  {report['status']} after entry {report['number']}"
     if report["error"]:
-        yield from _wrapped(report["error"][1], width, "  ")
+        yield from wrapped(report["error"][1], width, "  ")
     for chain in report["chains"]:
         yield clipped(f"  {chain['addr']}  {chain['state']}  {chain['place']}", width)
     yield ""
@@ -204,7 +202,12 @@ def replay_page(report: Report, width: int) -> Iterator[str]:
         yield from _block("\n".join(ctx_lines(report["ctx"])))
     yield ""
     found = "the journal and the program agree"
-    yield from _wrapped(difference["text"] if difference else found, width, "")
+    yield from wrapped(difference["text"] if difference else found, width, "")
+
+
+def value_lines(value: Any) -> Iterator[str]:
+    """Yield the lines of a value within a page; a text that is cut stays a text."""
+    return _block("\n".join(ctx_lines(value)))
 
 
 def _block(text: str) -> Iterator[str]:
@@ -234,9 +237,9 @@ def _rows(rows: Sequence[StepRow], width: int) -> Iterator[str]:
         fits = len(line) + 2 + len(more) <= width
         yield clipped(f"{line}  {more}".rstrip() if fits else line.rstrip(), width)
         if not fits:
-            yield from _wrapped(one_line(more), width, "      ")
+            yield from wrapped(one_line(more), width, "      ")
         if len(row.steps) == 1 and step["error"]:
-            yield from _wrapped(one_line(step["error"], 400), width, "      ")
+            yield from wrapped(one_line(step["error"], 400), width, "      ")
 
 
 def _part_lines(steps: Sequence[Report], width: int) -> Iterator[str]:
@@ -280,7 +283,7 @@ def _more(count: int, what: str) -> Iterator[str]:
         yield f"  … and {count} more {what}; --json has all of them"
 
 
-def _wrapped(text: str, width: int, indent: str) -> list[str]:
+def wrapped(text: str, width: int, indent: str) -> list[str]:
     """Return a text as lines of at most `width` characters; its line ends stay."""
     room = max(1, width - len(indent))
     return [

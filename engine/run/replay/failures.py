@@ -32,12 +32,19 @@ class _Failures:
 
     def __init__(self, base: Snapshot | None) -> None:
         self._last: dict[str, Cut | None] = {}
-        """The last failure of each chain; None if that is the one of a join."""
+        """The last failure of each chain; None if that is the one of a lane."""
         self._opened: dict[str, str] = {}
         """The fanout that each chain waits for."""
+        self._failed: set[str] = set()
+        """The lanes that have ended with an error."""
         for addr, chord in base.chords.items() if base else ():
             if not chord.consumed:
                 self._opened[chord.spec.parent] = addr
+            self._failed |= {
+                lane_at(addr, lane)
+                for lane, one in chord.results.items()
+                if one.failure
+            }
         self._decided: dict[str, int] = {}
         self._cuts: dict[str, Cut] = {}
 
@@ -47,14 +54,18 @@ class _Failures:
         if kind == "opened":
             self._opened[content.addr] = chord_at(content.addr, content.seq)
         elif kind == "joined":
-            self._decided[self._opened[content.addr]] = event[2]
-            self._last[content.addr] = None
+            chord = self._opened[content.addr]
+            self._decided[chord] = event[2]
+            self._last.pop(content.addr, None)
+            if lane_at(chord, event[2]) in self._failed:
+                self._last[content.addr] = None
         elif kind in FAILURES or kind in ("passed", "pending", "lane_ended"):
             addr = content.chain_at(event[1])
             here = Cut(addr, 0 if is_chord(content.addr) else content.seq)
             if kind in FAILURES:
                 self._last[addr] = here
             elif kind == "lane_ended":
+                self._failed.add(addr)
                 self._end(addr, here)
             else:
                 # What failed before that was caught.

@@ -376,6 +376,17 @@ def test_what_has_failed_in_an_earlier_generation_is_run_again(rig: Rig) -> None
         rerun(rig.store, run, Place(only_failed=True))
 
 
+def test_a_flow_that_failed_after_a_join_has_failed_at_the_join(rig: Rig) -> None:
+    rig.spawner = agent = Numbered()
+    lanes = fanout(lit([1, 2]), step("$.item"), out="$.lanes")
+    flow = seq(lanes, let("$.x", at("$.nothing")), step("$.n"))
+    run = worked_off(rig, rig.launch(flow, CTX))
+    assert run.status == "failed"
+    row = worked_off(rig, rerun(rig.store, run, Place(only_failed=True)))
+    assert (row.generation, row.status, row.error) == (2, "failed", run.error)
+    assert set(agent.places.values()) == {1}
+
+
 def test_a_fork_is_run_again_from_before_and_after_its_origin(rig: Rig) -> None:
     rig.spawner = Numbered()
     flow = seq(

@@ -130,3 +130,33 @@ def test_what_is_refused_changes_nothing(
     assert (Run.objects.count(), RunGeneration.objects.count()) == (1, 0)
     printed(capsys, "rerun", run.pk)
     assert "only an ended run can begin again" in refused("rerun", run.pk)
+
+
+def test_an_earlier_generation_is_shown_as_it_was(
+    store: RedisStore, run: Run, capsys: Any
+) -> None:
+    Run.objects.filter(pk=run.pk).update(error={"kind": "Old", "text": "was bad"})
+    printed(capsys, "rerun", run.pk, "--from", "two")
+    worked_off(store)
+    for verb in (
+        ("show", run.pk, "two"),
+        ("logs", run.pk),
+        ("show", run.pk, "--failed"),
+    ):
+        printed(capsys, *verb, "--generation", "1")
+    first = json.loads(printed(capsys, "show", run.pk, "--generation", "1", "--json"))
+    newest = json.loads(printed(capsys, "show", run.pk, "--json"))
+    assert first["error"] == {"kind": "Old", "text": "was bad"}
+    assert newest["error"] is None
+    assert first["generations"] == newest["generations"]
+    assert "has no generation 3; it has 1, 2" in refused(
+        "show", run.pk, "--generation", "3"
+    )
+
+
+def test_a_misspelt_step_is_told_the_nearest_one(run: Run) -> None:
+    for verb in ("rerun", "fork"):
+        assert "no step 'tow' that has begun; did you mean 'two'?" in refused(
+            verb, run.pk, "--from", "tow"
+        )
+    assert "has no such visit" in refused("rerun", run.pk, "--from", "two[4]")

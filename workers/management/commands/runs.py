@@ -35,11 +35,10 @@ from blueprints.selectors.runs import (
     run_list,
     run_report,
     run_step_counts,
-    run_steps,
 )
-from blueprints.selectors.steps import run_names, step_list, step_report
+from blueprints.selectors.steps import run_names, step_report
 from engine.blueprint import BlueprintInvalid, Program
-from engine.flow.spelling import hint_at, listed
+from engine.flow.spelling import listed
 from engine.run.place_names import PlaceNames
 from engine.run.states import FINAL_RUN, RunStatus
 from engine.visible import visible
@@ -53,7 +52,14 @@ from workers.runs.control import (
     pause_run,
 )
 from workers.steward.candidate import steward_lock
+from workers.terminal.chosen_steps import (
+    STEP_HELP,
+    add_generation,
+    chosen_generation,
+    chosen_steps,
+)
 from workers.terminal.console import VisibleConsole
+from workers.terminal.failed_page import show_failed
 from workers.terminal.kept_runs import (
     Told,
     add_kept_arguments,
@@ -154,15 +160,20 @@ class Command(SwarmCommand):
                         "--blueprint", metavar="ID", help="only runs of this Blueprint"
                     )
                 case "show":
-                    sub.add_argument(
-                        "step",
-                        metavar="STEP|PLACE",
-                        nargs="?",
-                        help="a step's name, place, id or agent",
+                    add_generation(sub)
+                    what = sub.add_mutually_exclusive_group()
+                    what.add_argument(
+                        "step", metavar="STEP|PLACE", nargs="?", help=STEP_HELP
+                    )
+                    what.add_argument(
+                        "--failed",
+                        action="store_true",
+                        help="each failed step with its input, error and log",
                     )
                 case "export" | "prune":
                     add_kept_arguments(name, sub)
                 case "replay":
+                    add_generation(sub)
                     sub.add_argument(
                         "--to",
                         type=int,
@@ -172,6 +183,7 @@ class Command(SwarmCommand):
                 case "rerun" | "fork":
                     add_again_arguments(name, sub)
                 case "logs":
+                    add_generation(sub)
                     sub.add_argument(
                         "-f",
                         "--follow",
@@ -197,9 +209,14 @@ class Command(SwarmCommand):
 
     def _handle_one(self, run: Run, options: dict[str, Any]) -> None:
         """Run a verb that is about one run."""
+        if (number := options.get("generation")) is not None:
+            run = chosen_generation(run, number)
         match options["verb"]:
             case "show" if options["step"] is not None:
                 show_step(run, options["step"], as_json=options["json"])
+                return
+            case "show" if options["failed"]:
+                tell(show_failed(run, width()), options)
                 return
             case "show":
                 show_run(run, as_json=options["json"])
@@ -302,14 +319,7 @@ def show_run(run: Run, *, as_json: bool) -> None:
 
 def show_step(run: Run, text: str, *, as_json: bool) -> None:
     """Print the step that a text names, or a list of the steps if there are several."""
-    names = run_names(run)
-    steps = step_list(run, text, names)
-    if not steps:
-        show, hint = typed(f"runs show {run.pk}"), not_begun(run, text, names)
-        raise SetupFailed(
-            f"run {run.pk} has no step {text!r} that has begun{hint}; list its steps with:"
-            f" {show}"
-        )
+    names, steps = run_names(run), chosen_steps(run, text)
     if len(steps) == 1:
         report = step_report(run, steps[0], names)
         if as_json:
@@ -336,17 +346,6 @@ def show_replay(run: Run, upto: int | None, *, as_json: bool) -> int:
     else:
         print(*replay_page(report, width()), sep="\n")
     return FAILED if report["difference"] else DONE
-
-
-def not_begun(run: Run, text: str, names: PlaceNames) -> str:
-    """Return what is wrong with a text that names no step that has begun, if known."""
-    name = text.partition("[")[0]
-    if name in names.places:
-        yet = "" if run.status in FINAL_RUN else " yet"
-        return "" if name == text else f"; the step {name!r} has no such visit{yet}"
-    agents = {step.agent for step in run_steps(run).only("agent")}
-    hint = hint_at(name, {*names.places, *agents})
-    return f"; {hint}" if hint else ""
 
 
 def width() -> int:
