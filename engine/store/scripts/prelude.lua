@@ -116,12 +116,17 @@ local function unpack_chord(s)
           queue = t[7], timeout = tonumber(t[8]), mode = t[9], place = t[11]}
 end
 
+local function new_ticket()
+  ticks = ticks + 1
+  return num(now_us + ticks)
+end
+
 -- A message is the template of workers/broker/messages.py with its slots filled. Its ticket
 -- is the time in microseconds, distinct within a script: it gives both order and age.
+-- Without an address, the slots of address and ticket stay.
 local function message(tpl, R, a, queue, timeout)
   local run, gen = split_key(R)
-  ticks = ticks + 1
-  local ticket = num(now_us + ticks)
+  local ticket = a and new_ticket()
   local nl = find(tpl, '\n', 1, true)
   local slots = {R = run, N = gen, A = a, T = ticket, Q = queue,
     L = num(math.ceil(timeout / 1000) + $MESSAGE_NET_S),
@@ -318,27 +323,52 @@ local function write_edits(R, a, offset, edits)
   if #edits > 0 then call('SETRANGE', log_key(R, a), offset, edits) end
 end
 
+-- Returns the function that makes the message of an address, where many differ only in
+-- that: a fanout's lanes would spend most of their time on filling the same slots.
+local function messages(tpl, R, queue, timeout)
+  local text, _, prefix = message(tpl, R, nil, queue, timeout)
+  local parts, places, at = {}, {}, 1
+  for s, slot in string.gmatch(text, '()%z(%u)') do
+    parts[#parts + 1] = sub(text, at, s - 1)
+    parts[#parts + 1] = ''
+    places[#parts] = slot
+    at = s + 2
+  end
+  parts[#parts + 1] = sub(text, at)
+  return prefix, function(a)
+    local ticket = new_ticket()
+    for place, slot in pairs(places) do parts[place] = slot == 'T' and ticket or a end
+    return table.concat(parts), ticket
+  end
+end
+
 -- Dispatches lanes from `first` on while fewer than `window` are dispatched and unsettled.
 -- Returns the first lane that is not dispatched.
 local function send_lanes(tpl, R, k, chord, first, settled)
-  local key, members, texts, prefix = S .. 'd:' .. chord.queue, {}, {}, nil
-  local at = first
-  while at < chord.size and at - settled < chord.window do
-    local hi = math.min(at + chord.batch, chord.size)
-    local a = chord.batch == 1 and (k .. '.' .. at) or (k .. ':' .. at .. '-' .. hi)
-    local text, ticket
-    text, ticket, prefix = message(tpl, R, a, chord.queue, chord.timeout)
-    members[#members + 1] = ticket
+  local at, till = first, math.min(chord.size, settled + chord.window)
+  local function take()
+    local lo = at
+    at = math.min(lo + chord.batch, chord.size)
+    return chord.batch == 1 and (k .. '.' .. lo) or (k .. ':' .. lo .. '-' .. at)
+  end
+  if at >= till then return at end
+  if at + chord.batch >= till then
+    dispatch(tpl, R, take(), chord.queue, chord.timeout)
+    return at
+  end
+  local key, members, texts = S .. 'd:' .. chord.queue, {}, {}
+  local prefix, make = messages(tpl, R, chord.queue, chord.timeout)
+  while at < till do
+    local a = take()
+    texts[#texts + 1], members[#members + 1] = make(a)
     members[#members + 1] = R .. '|' .. a
-    texts[#texts + 1] = text
-    at = hi
   end
   for i = 1, #texts, 1000 do
     local last = math.min(i + 999, #texts)
     call('ZADD', key, unpack(members, 2 * i - 1, 2 * last))
     push(prefix .. chord.queue, chord.queue, unpack(texts, i, last))
   end
-  if #texts > 0 then call('SADD', S .. 'queues', chord.queue) end
+  call('SADD', S .. 'queues', chord.queue)
   return at
 end
 
