@@ -17,6 +17,7 @@ from engine.flow.errors import (
 )
 from engine.flow.functions import FUNCTIONS
 from engine.flow.json_text import Json, dump_shown
+from engine.flow.offloaded import Offloaded, loaded, looked_into
 from engine.flow.part import Part
 from engine.flow.path import Path
 from engine.flow.values import (
@@ -115,6 +116,8 @@ class Ordering(_Expr):
         """Return a boolean; raises TypeError of 'cmp'."""
         lhs = self.lhs.evaluate(ctx, allowance)
         rhs = self.rhs.evaluate(ctx, allowance)
+        if type(lhs) is Offloaded or type(rhs) is Offloaded:
+            lhs, rhs = looked_into(lhs), looked_into(rhs)
         if is_number(lhs) and is_number(rhs):
             return ORDERINGS[self.op](as_double(lhs), as_double(rhs))
         if isinstance(lhs, str) and isinstance(rhs, str):
@@ -180,7 +183,7 @@ class Len(_Expr):
 
     def evaluate(self, ctx: Json, allowance: Allowance) -> int:
         """Return an integer; raises TypeError of 'expr.len'."""
-        value = self.arg.evaluate(ctx, allowance)
+        value = looked_into(self.arg.evaluate(ctx, allowance))
         if isinstance(value, (str, list, dict)):
             return len(value)
         why = f"len: unsupported type {dump_shown(value)}"
@@ -198,7 +201,7 @@ class In(_Expr):
     def evaluate(self, ctx: Json, allowance: Allowance) -> bool:
         """Return a boolean; raises TypeError of 'expr.in'."""
         needle = self.needle.evaluate(ctx, allowance)
-        haystack = self.haystack.evaluate(ctx, allowance)
+        haystack = looked_into(self.haystack.evaluate(ctx, allowance))
         if not isinstance(haystack, list):
             got = dump_shown(haystack)
             raise type_error("expr.in", f"in: haystack must be array, got {got}")
@@ -217,7 +220,7 @@ class CallExtern(_Expr):
 
     def evaluate(self, ctx: Json, allowance: Allowance) -> Json:
         """Return the function's value; raises its errors as ExternError."""
-        values = [arg.evaluate(ctx, allowance) for arg in self.args]
+        values = [loaded(arg.evaluate(ctx, allowance)) for arg in self.args]
         externs = allowance.externs
         if externs is None:
             raise extern_error(self.ref, "no externs registry configured")
@@ -434,7 +437,7 @@ def _elements(
 
     The next element is written in place into what is still in `owned`.
     """
-    items = loop.items.evaluate(ctx, allowance)
+    items = looked_into(loop.items.evaluate(ctx, allowance))
     op = f"expr.{loop.op}"
     if not isinstance(items, list):
         raise type_error(op, f"expected array, got {dump_shown(items)}")

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from engine.flow.allowance import Allowance
 from engine.flow.errors import path_not_found, type_error
 from engine.flow.json_text import Json, JsonTextError, dump_compact, load_json
+from engine.flow.offloaded import looked_into
 from engine.flow.values import (
     TOO_DEEP,
     as_double,
@@ -107,6 +108,7 @@ _TYPES: Final[Mapping[ParameterType, tuple[type, ...]]] = {
 
 def _checked(op: str, parameter: Parameter, value: Json) -> Json:
     """Return an argument, an integral double as an integer; raises TypeError."""
+    value = looked_into(value)
     expected = parameter.type
     fits = isinstance(value, _TYPES[expected])
     if fits and expected != "any":
@@ -166,6 +168,7 @@ def _split(allowance: Allowance, text: str, separator: str) -> Json:
 def _join(allowance: Allowance, items: list[Json], separator: str) -> str:
     allowance.visit("join", len(items))
     length = len(separator) * len(items)
+    items = [looked_into(item) for item in items]
     for at, item in enumerate(items):
         if not isinstance(item, str):
             raise wrong_type("join", f"item {at}", "string", item)
@@ -231,6 +234,7 @@ def _unique(allowance: Allowance, items: list[Json]) -> Json:
 
 def _hashable(value: Json, allowance: Allowance) -> Json:
     """Return a value that is equal for those JSON values that are equal."""
+    value = looked_into(value)
     if isinstance(value, str):
         allowance.read("unique", value)
         return value

@@ -12,6 +12,8 @@ from itertools import accumulate
 from math import isfinite
 from typing import Any, TypeAlias
 
+from engine.flow.offloaded import Offloaded, looked_into
+
 # A JSON value: None, bool, int, float, str, list or dict with str keys.
 Json: TypeAlias = Any
 
@@ -30,8 +32,14 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _STEPS = [1 if code in b"[{" else -1 for code in range(256)]
 _HIDDEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
+
+
+def _content(value: Any) -> Any:
+    return value.load() if type(value) is Offloaded else repr(value)
+
+
 _COMPACT = json.JSONEncoder(
-    ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=repr
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_content
 )
 _UNESCAPED = json.JSONEncoder(ensure_ascii=False)
 _NOTHING_REPEATED: Mapping[int, tuple[Json, str]] = {}
@@ -127,7 +135,7 @@ def _is_larger(value: Json, most: int) -> bool:
     """
     parts = [value]
     while parts and most >= 0:
-        part = parts.pop()
+        part = looked_into(parts.pop())
         if isinstance(part, str):
             most -= len(part)
         elif isinstance(part, list):
@@ -139,13 +147,14 @@ def _is_larger(value: Json, most: int) -> bool:
     return most < 0
 
 
-def text_depth(text: bytes) -> int:
+def text_depth(text: bytes, *, exact: bool = False) -> int:
     """Return an upper bound of the nesting of a JSON text.
 
-    The bound is exact unless there are few containers; then it is their number.
+    The bound is exact unless there are few containers; then it is their number, or the
+    depth itself if that has to be `exact`.
     """
     count = text.count(b"[") + text.count(b"{")
-    if count <= _FEW_CONTAINERS:
+    if count <= _FEW_CONTAINERS and not exact:
         return count
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -365,9 +374,11 @@ class JsonValue:
     """A JSON value with its text, so that it is serialised once.
 
     The value is a copy that the agent cannot change later. The text has no newline, so
-    that it fits in an edit log; `depth` is an upper bound of the nesting.
+    that it fits in an edit log; `depth` is an upper bound of the nesting. With a `mark`
+    the text has references in the place of parts that are kept elsewhere.
     """
 
     value: Any
     text: bytes
     depth: int
+    mark: str = ""

@@ -18,6 +18,7 @@ from engine.flow.errors import (
 )
 from engine.flow.expr import Expr, PathExpr
 from engine.flow.json_text import Json, dump_shown
+from engine.flow.offloaded import looked_into
 from engine.flow.part import Part
 from engine.flow.path import Path
 
@@ -160,6 +161,7 @@ def branch_taken(cond: Json) -> bool:
 
 def fanout_items(value: Json) -> list[Json]:
     """Return the items of a fanout; raises TypeError of 'fanout.items'."""
+    value = looked_into(value)
     if isinstance(value, list):
         return value
     raise type_error("fanout.items", f"expected array, got {dump_shown(value)}")

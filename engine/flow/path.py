@@ -27,6 +27,7 @@ from engine.flow.json_text import (
     dump_visible,
     load_json,
 )
+from engine.flow.offloaded import Offloaded, looked_into
 
 Key = str | int
 
@@ -69,11 +70,18 @@ class Path:
         for key in self.keys:
             if isinstance(key, str):
                 if not isinstance(ctx, dict) or key not in ctx:
-                    raise path_not_found(str(self))
+                    ctx = self._loaded(ctx, key)
             elif not isinstance(ctx, list) or not -len(ctx) <= key < len(ctx):
-                raise path_not_found(str(self))
+                ctx = self._loaded(ctx, key)
             ctx = ctx[key]
         return ctx
+
+    def _loaded(self, ctx: Json, key: Key) -> Json:
+        """Return a container that is kept elsewhere; PathNotFound if it has no such key."""
+        content = looked_into(ctx)
+        if not has_key(content, key) or content is ctx:
+            raise path_not_found(str(self))
+        return content
 
     def write(self, ctx: Json, value: Json) -> Json:
         """Return `ctx` with `value` at this path, sharing all other parts.
@@ -88,6 +96,7 @@ class Path:
         """Return how many entries the containers have that a write here may copy."""
         entries = 0
         for key in self.keys:
+            ctx = looked_into(ctx)
             if not isinstance(ctx, (dict, list)):
                 break
             entries += len(ctx)
@@ -135,6 +144,8 @@ class Path:
 
     def _require_places(self, ctx: Json) -> None:
         for key in self.keys:
+            if type(ctx) is Offloaded:
+                ctx = ctx.load()
             if isinstance(key, str):
                 if ctx is None:
                     continue
@@ -158,6 +169,13 @@ class Path:
     def __str__(self) -> str:
         segment = _segment if self.dialect == "flow.ir" else swarm_segment
         return self.root + "".join(map(segment, self.keys))
+
+
+def has_key(value: Json, key: Key) -> bool:
+    """Return whether a value is a container with this key, or with this index."""
+    if isinstance(key, str):
+        return isinstance(value, dict) and key in value
+    return isinstance(value, list) and -len(value) <= key < len(value)
 
 
 def disown(value: Json, owned: dict[int, Json]) -> None:
@@ -347,6 +365,7 @@ def _own(value: Json, owned: dict[int, Json]) -> Json:
     """Return the container if it is owned, else a copy that is owned from now on."""
     if id(value) in owned:
         return value
+    value = looked_into(value)
     # The method makes a plain list of a subclass.
     copied: Json = {} if value is None else value.copy()
     owned[id(copied)] = copied

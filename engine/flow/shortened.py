@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final
 
 from engine.flow.json_text import Json
+from engine.flow.offloaded import looked_into
 
 MARK: Final = "…"
 
@@ -18,6 +19,7 @@ def shortened(
     What is left out is counted: `"… 997 more"` ends a list, a key `…` an object.
     Containers deeper than `depth` are their size alone.
     """
+    value = looked_into(value)
     match value:
         case str() if len(value) > text:
             return f"{value[:text]}{MARK} {len(value) - text} more characters"

@@ -11,6 +11,7 @@ from typing import Final
 from engine.flow.allowance import Allowance
 from engine.flow.errors import FlowError, arith_error, type_error
 from engine.flow.json_text import Json, dump_compact, dump_shown
+from engine.flow.offloaded import Offloaded, looked_into
 
 TOO_DEEP: Final = "a value nested too deeply"
 _SHOWN: Final = 40
@@ -54,12 +55,10 @@ def json_equal(lhs: Json, rhs: Json, allowance: Allowance | None = None) -> bool
         a, b = pairs.pop()
         if a is b:
             continue
-        if isinstance(a, str):
-            if not isinstance(b, str) or len(a) != len(b):
-                return False
-            if allowance is not None and allowance.is_used:
-                allowance.read("eq", a)
-            if a != b:
+        if type(a) is Offloaded or type(b) is Offloaded:
+            pairs.append((looked_into(a), looked_into(b)))
+        elif isinstance(a, str):
+            if not _same_text(a, b, allowance):
                 return False
         elif is_number(a):
             if not is_number(b) or as_double(a) != as_double(b):
@@ -76,6 +75,15 @@ def _pairs_of(a: Json, b: Json) -> Iterable[tuple[Json, Json]]:
     if isinstance(a, dict):
         return ((item, b[key]) for key, item in a.items())
     return zip(a, b, strict=True)
+
+
+def _same_text(a: str, b: Json, allowance: Allowance | None) -> bool:
+    """Return whether a value is the same text as another."""
+    if not isinstance(b, str) or len(a) != len(b):
+        return False
+    if allowance is not None and allowance.is_used:
+        allowance.read("eq", a)
+    return a == b
 
 
 def _same_shape(a: Json, b: Json, allowance: Allowance | None) -> bool:
@@ -106,12 +114,15 @@ def type_name(value: Json) -> str:
             return "string"
         case list():
             return "array"
+        case Offloaded():
+            return type_name(value.load())
         case _:
             return "object"
 
 
 def wrong_type(op: str, what: str, expected: str, value: Json) -> FlowError:
     """Return the error of an argument or item `what` that is not as `expected`."""
+    value = looked_into(value)
     shown = type_name(value)
     if isinstance(value, str) and len(value) > _SHOWN:
         shown = dump_compact(value[:_SHOWN] + "…")
@@ -133,6 +144,7 @@ def comparable(op: str, values: list[Json], allowance: Allowance) -> list[Json]:
                 raise wrong_type(op, f"item {at}", expected, value)
         return [as_double(value) for value in values]
     several = "string, as the first is" if len(values) > 1 else "number or string"
+    values = [looked_into(value) for value in values]
     expected = several if isinstance(values[0], str) else "number or string"
     for at, value in enumerate(values):
         if not isinstance(value, str):
@@ -152,6 +164,7 @@ def text_of(op: str, value: Json, allowance: Allowance) -> str:
 
     Integral doubles are written without `.0`.
     """
+    value = looked_into(value)
     if isinstance(value, str):
         allowance.write(op, len(value))
         return value
@@ -169,6 +182,7 @@ def _plain(op: str, value: Json, allowance: Allowance) -> Json:
 
     One part may be in a value many times, so all is spent before anything is written.
     """
+    value = looked_into(value)
     if isinstance(value, str):
         allowance.write(op, len(value))
     elif isinstance(value, list):

@@ -9,8 +9,9 @@ import orjson
 from engine.blueprint.program import Agent
 from engine.flow.json_text import MAX_DEPTH, text_depth
 from engine.run.chain.chain import CTX_LIMIT, END, Chain, too_deep
-from engine.run.chain.ctx import TooLarge, whole_edit
+from engine.run.chain.ctx import TooLarge, depth_of, whole_edit
 from engine.run.chain.machine import CTX, Ended, Next
+from engine.run.chain.outputs import NEVER
 from engine.store.record import LONGEST_MS
 
 
@@ -28,6 +29,8 @@ class Limits:
     """Worker processes over which a small fanout is spread."""
     ctx_bytes: int = 8 << 20
     input_bytes: int = 32 << 20
+    inline_bytes: int = 16 << 10
+    """Larger values are kept in the store of outputs, where there is one."""
     attempt_ms: int = 600_000
     """The timeout of an attempt whose agent sets none."""
     events: int = 10_000
@@ -39,9 +42,12 @@ class Limits:
     """The kinds whose attempts may take any time in this process, where a debugger may stop
     them; their records have the timeouts of the agents."""
 
-    def deciding(self) -> dict[str, int]:
+    def deciding(self, inline_bytes: int = NEVER) -> dict[str, int]:
         """Return the limits that decide how a flow goes on, for the journal."""
-        return {"ctx_bytes": self.ctx_bytes, "input_bytes": self.input_bytes}
+        limits = {"ctx_bytes": self.ctx_bytes, "input_bytes": self.input_bytes}
+        if inline_bytes != NEVER:
+            limits["inline_bytes"] = inline_bytes
+        return limits
 
     def too_large(self, subject: str) -> list[str]:
         """Return the error of a chain where a value exceeds `input_bytes`.
@@ -91,19 +97,22 @@ def within_limit(chain: Chain, nxt: Next, limits: Limits) -> Next:
 
 def _select_fault(chain: Chain, limits: Limits) -> list[str] | None:
     """Replace the lane's edit log by the selected value; return the error, if any."""
+    value = chain.doc.value
     try:
-        line = whole_edit(chain.doc.value, limits.input_bytes)
+        line, deep = whole_edit(value, limits.input_bytes)
     except TooLarge:
         return limits.too_large("the value that `select` gives for a lane is")
     except orjson.JSONEncodeError as error:
         text = f"the value that `select` gives for a lane can't be written as JSON: {error}"
         return ["TypeError", text]
     # The line itself is a container.
-    if text_depth(line) - 1 > MAX_DEPTH:
+    if text_depth(line) - 1 + deep > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
         return [
             CTX_LIMIT,
             too_deep("cannot keep the value that `select` gives for a lane"),
         ]
+    if chain.shelf is not None and len(line) > chain.shelf.limit:
+        line, _ = whole_edit(chain.shelf.kept(value), limits.input_bytes)
     chain.replace_log(line)
     return None
 

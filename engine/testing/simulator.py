@@ -16,10 +16,12 @@ from typing import Any, Final, cast
 import orjson
 
 from engine.blueprint.program import Program
+from engine.output_store import OutputStore
 from engine.ports import Spawner, StepCall
 from engine.run.attempt.emitter import Outlet
 from engine.run.attempt.outcomes import Outcome
 from engine.run.chain.machine import FUEL_NODES
+from engine.run.chain.outputs import Outputs
 from engine.run.drive.engine import Engine
 from engine.run.drive.lanes import deliver
 from engine.run.drive.load import Loader
@@ -178,12 +180,14 @@ class Simulator:
         workers: Sequence[Callable[[str], bool]] = (),
         fuel_nodes: int = FUEL_NODES,
         max_lost: int = 90,
+        outputs: OutputStore | None = None,
     ) -> None:
         """Bind an empty store made with TEMPLATE, and stop its clock.
 
         Each of `workers` returns whether that worker serves a queue; every worker serves
         the engine's queue too. The default is two workers that serve all queues.
-        `max_lost` is so high that chaos alone ends no step.
+        `max_lost` is so high that chaos alone ends no step. `outputs` takes the values that
+        are too large for the Ctx; without it all stay there.
         """
         self.store = store
         self.clock = Clock(store)
@@ -194,6 +198,7 @@ class Simulator:
         self.crashes = 0
         self._limits = limits or Limits()
         self._fuel_nodes = fuel_nodes
+        self._outputs = outputs
         self._spawners = {k: _Mortal(self, s) for k, s in spawners.items()}
         self._serves = list(workers) or [lambda queue: True] * 2
         self._engines = [self._engine(n) for n in range(len(self._serves))]
@@ -209,21 +214,31 @@ class Simulator:
             self._spawners,
             serves=lambda queue: queue == ENGINE_QUEUE or serves(queue),
             limits=self._limits,
-            loader=Loader(store, fuel_nodes=self._fuel_nodes),
+            loader=self._loader(store),
             who=f"worker-{number}",
         )
         # Without a thread of its own, a seed always gives the same run.
         engine.outlet = Outlet(store, engine.limits, engine.who, threaded=False)
         return engine
 
+    def _loader(self, store: RunStore) -> Loader:
+        return Loader(store, fuel_nodes=self._fuel_nodes, outputs=self._contents())
+
+    def _contents(self) -> Outputs | None:
+        """Return the outputs of one process, with a cache of its own."""
+        if self._outputs is None:
+            return None
+        return Outputs(self._outputs, self._limits.inline_bytes)
+
     def launch(
         self, program: Program, ctx: Any, run: str = "R-1", *, deadline_ms: int = 0
     ) -> str:
         """Start a run; return `ok` or the status that forbids it."""
         self._queues |= {agent.queue for agent in program.agents.values()}
-        prepared = Loader(self.store, fuel_nodes=self._fuel_nodes).prepare(program)
+        loader = self._loader(self.store)
+        prepared = loader.prepare(program)
         return self.store.start(
-            start_of(run, 1, prepared, ctx, deadline_ms, self._limits)
+            start_of(run, 1, prepared, ctx, deadline_ms, self._limits, loader.outputs)
         )
 
     def run(self, run: str = "R-1", *, rounds: int = 20_000) -> RunHead:
@@ -355,7 +370,7 @@ class Simulator:
         record = self.store.record(ref.key, ROOT)
         if head is None or record is None:
             raise AssertionError(f"{run} does not exist.")
-        loader = Loader(self.store, fuel_nodes=self._fuel_nodes)
+        loader = self._loader(self.store)
         prepared = loader.prepared(ref.key, head.program_id)
         return loader.chain(ref, prepared, record).doc.value
 

@@ -71,6 +71,7 @@ ON_PAGE = {
     "engine/run/chain/machine.py:MOST_BYTES": "values that a chain serialises at once",
     "engine/run/attempt/outcomes.py:MAX_TEXT": "a failure's text",
     "engine/run/attempt/outcomes.py:MAX_FAULT": "the text about a result that is not JSON",
+    "engine/run/chain/outputs.py:PREVIEW": "the preview of a value",
     "engine/run/chain/failure.py:MOST_PATHS": "the values of the Ctx that an error",
     "engine/run/chain/failure.py:MOST_TEXT": "the values of the Ctx that an error",
     "engine/run/journal/sentences.py:MOST": "a value in an event of the admin",
@@ -262,7 +263,7 @@ NO_LIMIT = {
         "workers/spawners/lua.py:COMPILED_BYTES", "engine/blueprint/program.py:FORMAT", "blueprints/run_file.py:FORMAT", "engine/blueprint/reading.py:_QUOTED",
         "engine/flow/spelling.py:_MOST_COMPARED",
         "engine/ids.py:_VARIANT", "engine/ids.py:_VERSION_7",
-        "engine/run/chain/ctx.py:FOLD_AT", "engine/run/replay/snapshot.py:FORMAT", "engine/run/replay/tape.py:MOST", "engine/store/server_url.py:SENTINEL_PORT",
+        "engine/run/chain/ctx.py:FOLD_AT", "engine/run/chain/outputs.py:LEVELS", "engine/run/chain/outputs.py:NEVER", "engine/run/replay/snapshot.py:FORMAT", "engine/run/replay/tape.py:MOST", "engine/store/server_url.py:SENTINEL_PORT",
         "engine/store/record.py:FIXED", "workers/steward/database_duties.py:NICE", "workers/doctor/checks.py:LONG_QUEUE",
         "workers/doctor/checks.py:LEAST_MAJOR", "workers/doctor/processes.py:MIB",
         "workers/lua/host.py:MIB", "workers/lua/selftest.py:MIB",
@@ -275,10 +276,10 @@ NO_LIMIT = {
     ),
     "what an entry of a cache counts besides its text": (
         "engine/run/drive/cache.py:ENTRY_BYTES",
-        "engine/run/drive/joins.py:LANE_BYTES",
+        "engine/run/drive/joins.py:LANE_BYTES", "engine/run/chain/outputs.py:ENTRY_BYTES",
     ),
     "the default of an argument that a setting gives": (
-        "engine/run/drive/load.py:CACHE_BYTES",
+        "engine/run/drive/load.py:CACHE_BYTES", "engine/run/replay/recorded.py:KEPT_BYTES",
     ),
     "shorter secrets are not masked, since words would be": (
         "blueprints/secrecy.py:SHORTEST",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 from typing import Any
 
 import pytest
 from flow_documents import at, fanout, lit, seq, step
-from followed_runs import FollowedRun, replayed
+from followed_runs import FollowedRun, replayed, run_and_follow
 from random_programs import program, spawners
 from random_runs import CHAOS, CONTEXTS, made
 from simulation_checks import text
@@ -17,7 +16,6 @@ from store_boxes import Box, audit
 from engine.blueprint.program import Program
 from engine.flow import Dialect
 from engine.ports import StepCall
-from engine.run.drive import chords, folding, lanes
 from engine.run.journal.entries import STEP_ENDS, read_entry
 from engine.run.limits import Limits
 from engine.run.replay import Replay
@@ -29,47 +27,6 @@ from engine.testing import CALM, Simulator
 
 PARTS = 6
 SCHEDULES = 180
-
-
-def run_and_follow(
-    box: Box,
-    seed: int,
-    monkeypatch: pytest.MonkeyPatch,
-    found: Program,
-    ctx: Any,
-    **options: Any,
-) -> list[JournalEntry]:
-    """Drive a run with pauses, and follow it; return its journal."""
-    box.empty()
-    dice = random.Random(f"replay {seed}")
-    monkeypatch.setattr(folding, "FOLD_AT", dice.choice((20, 300, 16 * 1024)))
-    monkeypatch.setattr(lanes, "SECONDS", math.inf)
-    batch = dice.choice((1, 2, 4))
-    monkeypatch.setattr(chords, "lanes_a_message", lambda size, limits: batch)
-    bounds = options.pop("limits", Limits(steps=dice.choice((0, 2, 100))))
-    followed = FollowedRun(box, found, ctx, bounds)
-    simulator = Simulator(
-        box.store, options.pop("agents", None) or spawners(), seed=seed, limits=bounds,
-        fuel_nodes=dice.choice((1, 4, 20_000)), **options,
-    )  # fmt: skip
-    simulator.launch(found, ctx)
-    for _ in range(20_000):
-        view = audit(box, "R-1")
-        assert view is not None
-        followed.check(view)
-        if view.status in FINAL_RUN:
-            break
-        if dice.random() < 0.1:
-            box.store.pause("R-1")
-        if dice.random() < 0.3:
-            box.store.resume("R-1")
-        if dice.random() < 0.1:
-            followed.resume_from_snapshot()
-        simulator.turn()
-    else:
-        raise AssertionError(f"the run of seed {seed} does not end")
-    assert text(followed.replay.ctx()) == text(simulator.final())
-    return simulator.entries()
 
 
 @pytest.mark.parametrize("dialect", ["flow.ir", "swarm"])

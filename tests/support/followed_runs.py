@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from collections.abc import Iterable
 from typing import Any
 
-from store_boxes import Box, View
+import pytest
+from random_programs import spawners
+from simulation_checks import text
+from store_boxes import Box, View, audit
 
 from engine.blueprint.program import Program
+from engine.output_store import OutputStore
+from engine.run.drive import chords, folding, lanes
 from engine.run.limits import Limits
 from engine.run.replay import Replay, Snapshot
 from engine.run.replay.state import Live
 from engine.run.states import FINAL_RUN
 from engine.store.base import JournalEntry
 from engine.store.record import ChainState, Record
+from engine.testing import Simulator
 
 # A claim without an attempt, a release, a due timer and a resume have no entry.
 ALIKE = {
@@ -38,9 +46,14 @@ def plain(log: bytes) -> bytes:
     return log
 
 
-def replayed(program: Program, ctx: Any, entries: Iterable[JournalEntry]) -> Replay:
+def replayed(
+    program: Program,
+    ctx: Any,
+    entries: Iterable[JournalEntry],
+    outputs: OutputStore | None = None,
+) -> Replay:
     """Return the replay of a run after these entries."""
-    made = Replay(program, ctx)
+    made = Replay(program, ctx, outputs=outputs)
     for entry in entries:
         made.apply(entry)
     return made
@@ -50,12 +63,19 @@ class FollowedRun:
     """Replays the journal of a run while it is written."""
 
     def __init__(
-        self, box: Box, program: Program, ctx: Any, limits: Limits, run: str = "R-1"
+        self,
+        box: Box,
+        program: Program,
+        ctx: Any,
+        limits: Limits,
+        run: str = "R-1",
+        outputs: OutputStore | None = None,
     ) -> None:
-        """Follow a run from its start."""
+        """Follow a run from its start; large values are read from `outputs`."""
         self._box = box
         self._program = program
-        self.replay = Replay(program, ctx, limits=limits)
+        self._outputs = outputs
+        self.replay = Replay(program, ctx, limits=limits, outputs=outputs)
         self._run = run
         self._after = "0"
         self.entries = 0
@@ -85,7 +105,48 @@ class FollowedRun:
         text = self.replay.snapshot().to_json()
         snapshot = Snapshot.from_json(text)
         assert snapshot.to_json() == text
-        self.replay = Replay(self._program, snapshot=snapshot)
+        self.replay = Replay(self._program, snapshot=snapshot, outputs=self._outputs)
+
+
+def run_and_follow(
+    box: Box,
+    seed: int,
+    monkeypatch: pytest.MonkeyPatch,
+    found: Program,
+    ctx: Any,
+    **options: Any,
+) -> list[JournalEntry]:
+    """Drive a run with pauses, and follow it; return its journal."""
+    box.empty()
+    dice = random.Random(f"replay {seed}")
+    monkeypatch.setattr(folding, "FOLD_AT", dice.choice((20, 300, 16 * 1024)))
+    monkeypatch.setattr(lanes, "SECONDS", math.inf)
+    batch = dice.choice((1, 2, 4))
+    monkeypatch.setattr(chords, "lanes_a_message", lambda size, limits: batch)
+    bounds = options.pop("limits", None) or Limits(steps=dice.choice((0, 2, 100)))
+    followed = FollowedRun(box, found, ctx, bounds, outputs=options.get("outputs"))
+    simulator = Simulator(
+        box.store, options.pop("agents", None) or spawners(), seed=seed, limits=bounds,
+        fuel_nodes=dice.choice((1, 4, 20_000)), **options,
+    )  # fmt: skip
+    simulator.launch(found, ctx)
+    for _ in range(20_000):
+        view = audit(box, "R-1")
+        assert view is not None
+        followed.check(view)
+        if view.status in FINAL_RUN:
+            break
+        if dice.random() < 0.1:
+            box.store.pause("R-1")
+        if dice.random() < 0.3:
+            box.store.resume("R-1")
+        if dice.random() < 0.1:
+            followed.resume_from_snapshot()
+        simulator.turn()
+    else:
+        raise AssertionError(f"the run of seed {seed} does not end")
+    assert text(followed.replay.ctx()) == text(simulator.final())
+    return simulator.entries()
 
 
 def compare_chain(addr: str, live: Live, view: View) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from engine.blueprint.program import Agent
+from engine.flow.offloaded import Offloaded
 from engine.ports import Spawner, StepCall, never
 from engine.run.attempt.emitter import Emitter
 from engine.run.attempt.outcomes import Outcome, as_json, as_text
@@ -21,7 +22,9 @@ from engine.store.record import MAX_COUNT
 
 def copied(value: Any, limit: int) -> Any:
     """Return a copy that the agent may change, or raise TooLarge beyond `limit` bytes."""
-    if not isinstance(value, dict | list):
+    if type(value) is Offloaded and isinstance(value.load(), str):
+        return value.load()
+    if not isinstance(value, dict | list | Offloaded):
         return value
     return orjson.loads(dump_expanded(value, limit))
 

@@ -11,6 +11,7 @@ from engine.blueprint.program import MOST_ATTEMPTS, Agent, Retry
 from engine.run.attempt.outcomes import Outcome
 from engine.run.chain.ctx import TooLarge, dump_expanded
 from engine.run.chain.machine import Failed, Passed, StepRequest
+from engine.run.chain.outputs import Shelf
 from engine.run.journal.entries import MOST_INPUT, Event
 from engine.run.limits import Limits
 
@@ -28,23 +29,32 @@ def judge(
     attempt: int,
     run: str,
     took_ms: int | None = None,
+    shelf: Shelf | None = None,
 ) -> Passed | Failed | int:
     """Return the signal that a checked outcome means, or the milliseconds until a retry.
 
     `tries` counts the attempts charged to the retry policy, `attempt` is the number of
     this one; `run` seeds the jitter of the wait. `took_ms` is given for an attempt
     without a `started` event. The journal event is added to `events`, followed by the
-    details of a failure and by the cost.
+    details of a failure and by the cost. What is too large of a passed value goes on the
+    `shelf`.
     """
-    place = request.place
+    place, json = request.place, outcome.json
+    if (
+        shelf is not None
+        and json is not None
+        and len(json.text) > shelf.limit
+        and outcome.kind == "passed"
+    ):
+        json = shelf.kept_json(json)
     event: Event = [outcome.kind, place, attempt, agent.name]
     answered = outcome.kind in ("passed", "blocked")
     delay = (
         None if answered else retry_delay(agent.retry, outcome, tries, f"{run}{place}")
     )
     if answered:
-        assert outcome.json is not None  # noqa: S101 - it has been checked
-        event.append(orjson.Fragment(outcome.json.text))
+        assert json is not None  # noqa: S101 - it has been checked
+        event.append(orjson.Fragment(json.text))
     elif delay is not None:
         event[0] = "retry"
         event += [outcome.text, delay, outcome.kind]
@@ -61,8 +71,8 @@ def judge(
         events.append(["stats", place, attempt, outcome.stats])
     if delay is not None:
         return delay
-    if outcome.kind == "passed" and outcome.json is not None:
-        return Passed(outcome.json)
+    if outcome.kind == "passed" and json is not None:
+        return Passed(json)
     return Failed(outcome.flow_text)
 
 

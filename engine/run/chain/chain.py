@@ -13,9 +13,11 @@ from engine.flow.document import Document
 from engine.flow.errors import FlowError, FlowErrorKind, type_error
 from engine.flow.json_text import MAX_DEPTH
 from engine.flow.nodes import Loop
+from engine.flow.offloaded import Contents
 from engine.flow.path import Path
 from engine.run.chain.ctx import Lanes, delete_line, depth_of, dump_edit
 from engine.run.chain.layout import Layout
+from engine.run.chain.outputs import NO_CONTENTS, Shelf
 
 # An error kind of the runtime; the language has only its own.
 CTX_LIMIT: Final = cast(FlowErrorKind, "CtxLimit")
@@ -89,11 +91,18 @@ class Chain:
     """The value whose size has ended the chain, as the subject of a sentence."""
     known: dict[str, Lanes] = field(default_factory=dict)
     """The joins inside the Ctx by the addresses of their chords."""
+    shelf: Shelf | None = None
+    """Takes values that are too large for the Ctx; None if all stay there."""
 
     @property
     def offset(self) -> int:
         """Length of the edit log once the pending edits are written, in bytes."""
         return self.start + len(self.edits)
+
+    @property
+    def contents(self) -> Contents:
+        """What loads the values of the Ctx that are kept elsewhere."""
+        return NO_CONTENTS if self.shelf is None else self.shelf.outputs
 
     def write(self, path: Path, value: Any) -> None:
         """Write a value at a path of the Ctx and note the edit, or raise FlowError."""
@@ -105,6 +114,10 @@ class Chain:
                 raise FlowError(CTX_LIMIT, text) from None
             text = f"can't be written as JSON: {error}"
             raise type_error("path.write", text) from None
+        if self.shelf is not None and len(line) > self.shelf.limit:
+            kept = self.shelf.kept(value, is_ctx=not path.keys)
+            if kept is not value:
+                value, line = kept, dump_edit(path, kept)[0]
         self.write_as(path, value, line, depth)
 
     def write_as(self, path: Path, value: Any, line: bytes, depth: int) -> None:

@@ -1,7 +1,8 @@
-"""How a Ctx is stored: edit lines, folded bases, and joins kept as references.
+"""How a Ctx is stored: edit lines, folded bases, joins and contents kept as references.
 
-A join's result is never expanded in the store: an edit line refers to the chord, and
-whoever reads the log expands it from the lanes' own logs, sharing what they share.
+A join is never expanded in the store: whoever reads the log expands it from the lanes'
+own logs. A reference is an object with one key, a random mark that the stored form names;
+nothing is recognised by its shape, since an agent may answer with any object.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import orjson
 
 from engine.flow.document import Document
 from engine.flow.json_text import MAX_DEPTH, text_depth
+from engine.flow.offloaded import Contents, Offloaded
 from engine.flow.path import Key, Path
 
 # orjson calls the hook below for subclasses: `Lanes` is a list stored as a reference.
@@ -62,8 +64,38 @@ def _head(keys: tuple[Key, ...]) -> bytes:
     return b"[" + orjson.dumps(keys) + b","
 
 
-def edit_line(keys: tuple[Key, ...], text: bytes) -> bytes:
-    """Return the edit line that writes a value without joins, given as JSON text."""
+class Marks:
+    """Writes joins and values kept elsewhere as references, under one mark.
+
+    `depth` is the largest of the depths of what is behind them.
+    """
+
+    __slots__ = ("depth", "mark")
+
+    def __init__(self, mark: str = "") -> None:
+        """Use a mark, or a random one once there is a reference."""
+        self.mark = mark
+        self.depth = 0
+
+    def refer(self, part: Any) -> Any:
+        """Return the reference to a part of a value; TypeError if it is not JSON."""
+        if type(part) is not Offloaded and not isinstance(part, Lanes):
+            raise TypeError(f"{type(part).__name__} is not JSON")
+        if part.depth > self.depth:
+            self.depth = part.depth
+        # A random mark does not occur in the value itself.
+        if not self.mark:
+            self.mark = secrets.token_hex(8)
+        return {self.mark: part.ref}
+
+
+def edit_line(keys: tuple[Key, ...], text: bytes, mark: str = "") -> bytes:
+    """Return the edit line that writes a value, given as JSON text.
+
+    With a `mark` the text has references.
+    """
+    if mark:
+        return _head(keys) + text + b',"m' + mark.encode() + b'"]\n'
     return _head(keys) + text + b"]\n"
 
 
@@ -77,24 +109,9 @@ def dump_edit(path: Path, value: Any) -> tuple[bytes, int]:
 
     The line has keys, since a path's text cannot express every key.
     """
-    mark: list[str] = []
-    joins = 0
-
-    def refer(lanes: Any) -> Any:
-        if not isinstance(lanes, Lanes):
-            raise TypeError(f"{type(lanes).__name__} is not JSON")
-        nonlocal joins
-        joins = max(joins, lanes.depth)
-        # A random mark does not occur in the value itself.
-        if not mark:
-            mark.append(secrets.token_hex(8))
-        return {mark[0]: lanes.ref}
-
-    body = orjson.dumps(value, default=refer, option=OPTIONS)
-    depth = text_depth(body) + joins
-    if mark:
-        return _head(path.keys) + body + b',"m' + mark[0].encode() + b'"]\n', depth
-    return edit_line(path.keys, body), depth
+    marks = Marks()
+    body = orjson.dumps(value, default=marks.refer, option=OPTIONS)
+    return edit_line(path.keys, body, marks.mark), text_depth(body) + marks.depth
 
 
 def join_line(path: Path, ref: ChordRef) -> bytes:
@@ -113,6 +130,7 @@ def replay(
     log: bytes,
     expand: Expand,
     known: dict[str, Lanes],
+    contents: Contents,
     marks: Iterable[int] = (),
 ) -> dict[int, Any]:
     """Apply an edit log to a document and return the Ctx at each of the marked offsets.
@@ -144,7 +162,7 @@ def replay(
             depth = len(path.keys) + deep
         else:
             met: list[int] = [0]
-            doc.write(path, _restore(edit[1], edit[2][1:], known, met))
+            doc.write(path, _restore(edit[1], edit[2][1:], known, contents, met))
             depth += max(met)
         doc.depth = max(doc.depth, depth)
         offset += len(line) + 1
@@ -156,17 +174,52 @@ def note_join(known: dict[str, Lanes], ref: ChordRef, value: Any, depth: int) ->
     known[ref["k"]] = value if isinstance(value, Lanes) else Lanes((), ref, depth)
 
 
-def _restore(value: Any, mark: str, known: dict[str, Lanes], met: list[int]) -> Any:
-    """Return a value with its joins in place, and add their depths to `met`."""
+def _restore(
+    value: Any,
+    mark: str,
+    known: dict[str, Lanes],
+    contents: Contents,
+    met: list[int],
+) -> Any:
+    """Return a value with what it refers to in place, and add the depths to `met`."""
     if isinstance(value, dict):
         if len(value) == 1 and mark in value:
-            lanes = known[value[mark]["k"]]
-            met.append(lanes.depth)
-            return lanes
-        return {key: _restore(inner, mark, known, met) for key, inner in value.items()}
+            ref = value[mark]
+            found = known[ref["k"]] if "k" in ref else Offloaded(ref, contents)
+            met.append(found.depth)
+            return found
+        return {
+            key: _restore(inner, mark, known, contents, met)
+            for key, inner in value.items()
+        }
     if isinstance(value, list):
-        return [_restore(inner, mark, known, met) for inner in value]
+        return [_restore(inner, mark, known, contents, met) for inner in value]
     return value
+
+
+def referred(value: Any, mark: str, contents: Contents) -> Any:
+    """Return a value, read from JSON, with its references to contents in place."""
+    return _restore(value, mark, {}, contents, []) if mark else value
+
+
+def stored_text(value: Any, limit: int) -> bytes:
+    """Return a base or a page of items: JSON text, joins expanded, or raise TooLarge.
+
+    Where values in it are kept elsewhere, its first line is `m` and the mark.
+    """
+    marks = Marks()
+    text = dump_expanded(value, limit, marks)
+    return b"m" + marks.mark.encode() + b"\n" + text if marks.mark else text
+
+
+def read_stored(data: bytes, contents: Contents) -> tuple[Any, int]:
+    """Return the value of a base or a page of items, and an upper bound of its depth."""
+    if data[:1] != b"m":
+        return orjson.loads(data), text_depth(data)
+    head, _, text = data.partition(b"\n")
+    met: list[int] = [0]
+    value = _restore(orjson.loads(text), head[1:].decode(), {}, contents, met)
+    return value, text_depth(text) + max(met)
 
 
 def depth_of(value: Any) -> int:
@@ -174,8 +227,6 @@ def depth_of(value: Any) -> int:
 
     A deeper value than MAX_DEPTH counts as MAX_DEPTH + 1. Shared parts are visited once.
     """
-    if not isinstance(value, list | dict):
-        return 0
     return _depth(value, {}, MAX_DEPTH + 1)
 
 
@@ -195,13 +246,15 @@ def is_deeper(value: Any, most: int) -> bool:
 
 def _depth(value: Any, seen: dict[int, int], left: int) -> int:
     """Return the depth of a value, at most `left`; `seen` has the depths of containers."""
+    if type(value) is Offloaded:
+        return min(value.depth, left)
     if not isinstance(value, list | dict) or not left:
         return 0
     if (known := seen.get(id(value))) is not None:
         return min(known, left)
     depth = 0
     for part in value.values() if isinstance(value, dict) else value:
-        if isinstance(part, list | dict):
+        if isinstance(part, list | dict | Offloaded):
             depth = max(depth, _depth(part, seen, left - 1))
             if depth >= left - 1:
                 # The visit ends here, so the real depth is unknown and is not kept.
@@ -210,13 +263,23 @@ def _depth(value: Any, seen: dict[int, int], left: int) -> int:
     return depth + 1
 
 
-def whole_edit(value: Any, limit: int) -> bytes:
-    """Return the edit line that sets the whole Ctx, joins expanded, or raise TooLarge."""
-    return edit_line((), dump_expanded(value, limit))
+def whole_edit(value: Any, limit: int) -> tuple[bytes, int]:
+    """Return the edit line that sets the whole Ctx, joins expanded, or raise TooLarge.
+
+    With it comes the largest depth of what is kept elsewhere.
+    """
+    marks = Marks()
+    text = dump_expanded(value, limit, marks)
+    return edit_line((), text, marks.mark), marks.depth
 
 
 def base_id(addr: str, data: bytes) -> str:
-    """Return the name of a base: 16 hex of the sha-256 of its chain and its text."""
+    """Return the name of a base: 16 hex of the sha-256 of its chain and its text.
+
+    The random mark of its references does not count.
+    """
+    if data[:1] == b"m":
+        data = data.replace(data[1 : data.index(b"\n")], b"")
     return hashlib.sha256(addr.encode() + b"\0" + data).hexdigest()[:16]
 
 
@@ -255,30 +318,61 @@ def _least(value: Any, seen: dict[int, int], depth: int) -> int:
     return size
 
 
-def dump_expanded(value: Any, limit: int) -> bytes:
-    """Return a value's JSON text with its joins expanded, or raise TooLarge.
+class _Expansion:
+    """Expands joins and loads contents while a value is written, up to a limit."""
 
-    A join is expanded lane by lane, so that the limit stops it early.
-    """
-    left = limit
+    def __init__(self, limit: int, marks: Marks | None) -> None:
+        self._left = limit
+        self._marks = marks
+        self.fault: Exception | None = None
+        """What orjson hides: it reports every error of a hook as a type that is no JSON."""
 
-    def spend(lanes: Any) -> Any:
-        nonlocal left
-        if not isinstance(lanes, Lanes):
-            raise TypeError(f"{type(lanes).__name__} is not JSON")
+    def spend(self, part: Any) -> Any:
+        """Return a part of the value as orjson writes it."""
+        try:
+            if type(part) is Offloaded:
+                return self._content(part)
+            if isinstance(part, Lanes):
+                return self._joined(part)
+        except orjson.JSONEncodeError:
+            raise
+        except Exception as fault:
+            self.fault = fault
+            raise
+        raise TypeError(f"{type(part).__name__} is not JSON")
+
+    def _joined(self, lanes: Lanes) -> Any:
         parts: list[bytes] = []
         for lane in lanes:
-            parts.append(orjson.dumps(lane, default=spend, option=OPTIONS))
-            left -= len(parts[-1]) + 1
-            if left < 0:
-                raise TooLarge
+            parts.append(orjson.dumps(lane, default=self.spend, option=OPTIONS))
+            self._take(len(parts[-1]) + 1)
         return orjson.Fragment(b"[" + b",".join(parts) + b"]")
 
+    def _content(self, one: Offloaded) -> Any:
+        if self._marks is not None:
+            return self._marks.refer(one)
+        self._take(one.size)
+        return orjson.Fragment(one.text())
+
+    def _take(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise TooLarge
+
+
+def dump_expanded(value: Any, limit: int, marks: Marks | None = None) -> bytes:
+    """Return a value's JSON text with its joins expanded, or raise TooLarge.
+
+    With `marks`, what is kept elsewhere is written as references, else it is loaded
+    (OutputMissing, OutputsAway). A join is expanded lane by lane, so that the limit stops
+    it early.
+    """
+    expansion = _Expansion(limit, marks)
     try:
-        text = orjson.dumps(value, default=spend, option=OPTIONS)
+        text = orjson.dumps(value, default=expansion.spend, option=OPTIONS)
     except orjson.JSONEncodeError:
-        if left < 0:
-            raise TooLarge from None
+        if expansion.fault is not None:
+            raise expansion.fault from None
         raise
     if len(text) > limit:
         raise TooLarge

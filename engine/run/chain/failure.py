@@ -10,7 +10,8 @@ from engine.flow.errors import FlowError
 from engine.flow.expr import Lit, PathExpr
 from engine.flow.json_text import Json, dump_compact
 from engine.flow.nodes import Node
-from engine.flow.path import Path
+from engine.flow.offloaded import looked_into
+from engine.flow.path import Path, has_key
 from engine.flow.shortened import shortened
 from engine.run.chain.chain import Chain, place_of
 from engine.run.chain.layout import Layout
@@ -69,12 +70,10 @@ def _paths(part: Any, *, top: bool = False) -> Iterator[Path]:
 def _nearest(path: Path, ctx: Json) -> tuple[str, Json]:
     """Return the longest part of a path that exists, and its value."""
     for length, key in enumerate(path.keys):
-        inside = isinstance(ctx, dict) and key in ctx
-        if isinstance(key, int):
-            inside = isinstance(ctx, list) and -len(ctx) <= key < len(ctx)
-        if not inside:
+        content = looked_into(ctx)
+        if not has_key(content, key):
             return str(Path("$", path.keys[:length])), ctx
-        ctx = ctx[key]
+        ctx = content[key]
     return str(Path("$", path.keys)), ctx
 
 

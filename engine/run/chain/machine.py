@@ -274,7 +274,7 @@ class Machine:
                 case Passed(result=result):
                     assert isinstance(node, Step)  # noqa: S101 - see request
                     path = target_path(node.out)
-                    line = edit_line(path.keys, result.text)
+                    line = edit_line(path.keys, result.text, result.mark)
                     chain.write_as(path, result.value, line, result.depth)
                 case Failed(text=text):
                     assert isinstance(node, Step)  # noqa: S101 - see request

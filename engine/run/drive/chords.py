@@ -11,10 +11,10 @@ from cachetools import LRUCache
 
 from engine.flow.nodes import Fanout, Join
 from engine.ports import Spawner
-from engine.run.chain.ctx import TooLarge, dump_expanded
+from engine.run.chain.ctx import TooLarge, stored_text
 from engine.run.chain.machine import Fork
+from engine.run.chain.outputs import Shelf
 from engine.run.drive.turn import Turn
-from engine.run.journal.entries import pack_entry
 from engine.run.limits import Limits, timeout_of
 from engine.store.addresses import chord_at
 from engine.store.base import (
@@ -39,13 +39,22 @@ MOST_WAITS: Final = 4_096
 BATCHED: Final = frozenset({Join.ALL, Join.ALL_SETTLED})
 
 
-def pages_of(items: Sequence[Any], limit: int) -> list[bytes]:
-    """Return items as JSON arrays of up to ITEM_PAGE; TooLarge beyond `limit` bytes."""
+def pages_of(
+    items: Sequence[Any], limit: int, shelf: Shelf | None = None
+) -> list[bytes]:
+    """Return items as JSON arrays of up to ITEM_PAGE; TooLarge beyond `limit` bytes.
+
+    Items that are too large for the Ctx go on the shelf.
+    """
     pages: list[bytes] = []
     left = limit
     for at in range(0, len(items), ITEM_PAGE):
-        pages.append(dump_expanded(list(items[at : at + ITEM_PAGE]), left))
-        left -= len(pages[-1])
+        some = list(items[at : at + ITEM_PAGE])
+        page = stored_text(some, left)
+        if shelf is not None and len(page) > shelf.limit:
+            page = stored_text([shelf.kept(item) for item in some], left)
+        pages.append(page)
+        left -= len(page)
     return pages
 
 
@@ -58,10 +67,12 @@ class Unstorable(Exception):
         self.error = error
 
 
-def checked_pages(items: Sequence[Any], limits: Limits) -> list[bytes]:
+def checked_pages(
+    items: Sequence[Any], limits: Limits, shelf: Shelf | None = None
+) -> list[bytes]:
     """Return the pages of a fanout's items, or raise Unstorable."""
     try:
-        return pages_of(items, limits.input_bytes)
+        return pages_of(items, limits.input_bytes, shelf)
     except TooLarge:
         raise Unstorable(limits.too_large("the items of a fanout are")) from None
     except (TypeError, ValueError) as error:
@@ -140,7 +151,7 @@ def opening_of(turn: Turn, fork: Fork, spec: ChordSpec, who: str) -> Open:
         edits=bytes(turn.chain.edits),
         frames=turn.chain.pack(),
         place=fork.place,
-        entry=pack_entry(turn.ref.addr, turn.seq, who, turn.events),
+        entry=turn.entry(who),
         chord=chord,
         spec=spec,
         pages=[],

@@ -60,7 +60,7 @@ class Commits:
             fold_outgrown(turn)
         chain, entry = turn.chain, b""
         if turn.events or kind is not MoveKind.WAIT:
-            entry = pack_entry(turn.ref.addr, turn.seq, self.who, turn.events)
+            entry = turn.entry(self.who)
         move = Move(
             ref=turn.ref,
             seq=turn.seq,
@@ -103,7 +103,7 @@ class Commits:
         if turn.ref.addr == ROOT:
             pending = engine_pending(turn.chain, "")
             end = ["run_failed", *error] if error else ["run_done"]
-            ending = pack_entry(ROOT, turn.seq, self.who, [*turn.events, end])
+            ending = turn.entry(self.who, end)
             status = "failed" if error else "done"
             self.write(turn, MoveKind.END, pending, status=status, ending=ending)
             return None
@@ -128,7 +128,7 @@ class Commits:
                 offset=offset,
                 edits=edits,
                 failure=None if error is None else orjson.dumps(error),
-                entry=pack_entry(ref.addr, turn.seq, self.who, turn.events),
+                entry=turn.entry(self.who),
                 decides=lane_decides(mode, error is not None),
                 had_signal=turn.had_signal,
                 frames=chain.pack(),

@@ -238,6 +238,7 @@ class Engine:
             self.limits,
             attempt=attempt,
             run=turn.ref.run,
+            shelf=turn.chain.shelf,
         )
 
     def attempt(
@@ -330,7 +331,7 @@ class Engine:
 
     def _fork(self, turn: Turn, fork: Fork) -> Turn | None:
         try:
-            pages = checked_pages(fork.items, self.limits)
+            pages = checked_pages(fork.items, self.limits, turn.chain.shelf)
         except Unstorable as fault:
             return self.commits.finish(turn, fault.error)
         fold_outgrown(turn)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import orjson
 
 from engine.flow.document import Document
-from engine.flow.json_text import text_depth
 from engine.run.chain.chain import Chain
-from engine.run.chain.ctx import FOLD_AT, TooLarge, base_id, dump_expanded, whole_edit
+from engine.run.chain.ctx import (
+    FOLD_AT,
+    TooLarge,
+    base_id,
+    read_stored,
+    stored_text,
+    whole_edit,
+)
 from engine.run.drive.turn import Turn
 from engine.run.limits import Limits
 from engine.store.addresses import is_opened_within
@@ -22,8 +28,8 @@ def fold_outgrown(turn: Turn) -> None:
         return
     most = 4 * (chain.origin_size + chain.offset) + FOLD_AT
     try:
-        text = dump_expanded(chain.doc.value, most)
-        plain = orjson.loads(text)
+        text = stored_text(chain.doc.value, most)
+        plain, depth = read_stored(text, chain.contents)
     except (TooLarge, orjson.JSONEncodeError, orjson.JSONDecodeError):
         # A Ctx that is too large or too deep for a base keeps its log.
         return
@@ -34,7 +40,7 @@ def fold_outgrown(turn: Turn) -> None:
     # Without the log nothing refers to the chain's chords, nor to those in their lanes.
     turn.unreferenced += [k for k in chain.known if is_opened_within(turn.ref.addr, k)]
     # The new base has no references to joins, so the Ctx in memory must have none.
-    chain.doc, chain.known = Document(plain, text_depth(text)), {}
+    chain.doc, chain.known = Document(plain, depth), {}
     chain.folded = turn.ref.addr != ROOT
 
 
@@ -46,5 +52,5 @@ def result_edits(chain: Chain, failed: bool, limits: Limits) -> tuple[int, bytes
     their lines is removed.
     """
     if chain.folded and not chain.selected and not failed:
-        return 0, whole_edit(chain.doc.value, limits.input_bytes)
+        return 0, whole_edit(chain.doc.value, limits.input_bytes)[0]
     return chain.start, bytes(chain.edits)

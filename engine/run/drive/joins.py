@@ -20,6 +20,7 @@ from engine.flow.nodes import (
     rejected_record,
     target_path,
 )
+from engine.flow.offloaded import Contents
 from engine.flow.path import Path
 from engine.run.chain.chain import Chain
 from engine.run.chain.ctx import (
@@ -29,6 +30,7 @@ from engine.run.chain.ctx import (
     depth_of,
     join_line,
     note_join,
+    read_stored,
     replay,
 )
 from engine.run.chain.layout import Layout
@@ -51,6 +53,7 @@ class Joins:
     key: str
     layout: Layout
     most_bytes: int | None
+    contents: Contents
 
     def decided(self, chord: str, spec: ChordSpec, chain: Chain) -> tuple[Signal, int]:
         """Return the signal of a decided chord of `chain`, and the lane that decided.
@@ -131,10 +134,10 @@ class Joins:
             if index // ITEM_PAGE != at:
                 at = index // ITEM_PAGE
                 text = self.store.items(self.key, ref["k"], at)
-                page, size = orjson.loads(text), size + len(text)
+                page, size = read_stored(text, self.contents)[0], size + len(text)
             doc = bound(Document(before, base.depth), bind, page[index % ITEM_PAGE])
             if log:
-                replay(doc, log, self.expand, known)
+                replay(doc, log, self.expand, known, self.contents)
             depth = max(depth, doc.depth + settled)
             size += len(log or b"") + LANE_BYTES
             values.append(fulfilled_record(doc.value) if settled else doc.value)

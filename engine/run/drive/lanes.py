@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -16,6 +17,7 @@ import orjson
 from engine.run.attempt.retry import judge
 from engine.run.chain.chain import ENTER, Chain
 from engine.run.chain.machine import Checkpoint, Ended, Fork, StepRequest
+from engine.run.chain.outputs import Shelf, noted, output_owner
 from engine.run.drive.chords import lane_decides
 from engine.run.drive.engine import Engine
 from engine.run.drive.load import Origin, Prepared, lane_chain
@@ -53,6 +55,7 @@ class Batch:
     prepared: Prepared
     origin: Origin
     items: list[Any]
+    shelf: Shelf | None
     first: int
     owned_at: float
     """When the claim or the last commit was requested, in monotonic seconds."""
@@ -106,9 +109,11 @@ def deliver_batch(engine: Engine, ref: BatchRef, queue: str) -> str:
         origin = engine.loader.lane_origin(
             prepared, Ref(ref.run, ref.gen, spec.parent), ref.chord, spec
         )
-        items = orjson.loads(claimed.page)
-        first = claimed.cursor
-        batch = Batch(ref, nonce, claimed, prepared, origin, items, first, requested_at)
+        items = engine.loader.items(claimed.page)
+        shelf = engine.loader.shelf(ref.key, ref.chord)
+        batch = Batch(
+            ref, nonce, claimed, prepared, origin, items, shelf, claimed.cursor, requested_at
+        )  # fmt: skip
         budget = Budget(engine.limits, spec.timeout_ms, queue)
         try:
             _run(engine, batch, budget)
@@ -181,6 +186,7 @@ def _lane(
             attempt=1,
             run=ref.run,
             took_ms=took_ms,
+            shelf=batch.shelf,
         )
         if isinstance(decided, int):
             pending = step_pending(chain, agent, nxt.place, engine.limits)
@@ -200,7 +206,12 @@ def _lane(
 
 def _lane_chain(batch: Batch, index: int) -> Chain:
     item = batch.items[index % ITEM_PAGE]
-    return lane_chain(batch.prepared, batch.claimed.spec, batch.origin, item, index)
+    if (shelf := batch.shelf) is not None:
+        addr = lane_at(batch.ref.chord, index)
+        shelf.name = partial(output_owner, batch.ref.key, addr, 0)
+    return lane_chain(
+        batch.prepared, batch.claimed.spec, batch.origin, item, index, shelf
+    )
 
 
 def _promotion(
@@ -276,6 +287,7 @@ def _flush(
                 engine.who,
                 batch.events,
                 settled=len(batch.results),
+                **noted(batch.shelf),
             ),
             promote=promote,
             decided_by=decided_by,
@@ -287,6 +299,8 @@ def _flush(
     batch.first += count
     batch.owned_at = requested_at
     batch.results, batch.size, batch.events = [], 0, []
+    if batch.shelf is not None:
+        batch.shelf.clear()
     turn = engine.commits.parent(
         lane, batch.nonce, batch.prepared, answer, requested_at
     )

@@ -16,12 +16,13 @@ import orjson
 from engine.blueprint.program import Program
 from engine.flow import FlowError
 from engine.flow.document import Document
-from engine.flow.json_text import text_depth
 from engine.flow.nodes import Fanout, target_path
+from engine.flow.offloaded import Contents
 from engine.run.chain.chain import ENTER, JOIN, Chain, unpack_frames
-from engine.run.chain.ctx import Lanes, replay
+from engine.run.chain.ctx import Lanes, read_stored, replay
 from engine.run.chain.layout import Layout
 from engine.run.chain.machine import FUEL_NODES, MOST_BYTES, Machine, Signal
+from engine.run.chain.outputs import NO_CONTENTS, Outputs, Shelf, output_owner
 from engine.run.drive.cache import Cache
 from engine.run.drive.joins import Joins, bound
 from engine.run.drive.queue_order import rank
@@ -91,10 +92,11 @@ class Origin:
         return self.size + sum(lanes.size for lanes in self.known.values())
 
 
-def stored_base(data: bytes) -> Origin:
-    """Return the origin of a base from its JSON text."""
+def stored_base(data: bytes, contents: Contents) -> Origin:
+    """Return the origin of a base from its stored form."""
     size = len(data)
-    return Origin(orjson.loads(data), size, size, depth=text_depth(data))
+    value, depth = read_stored(data, contents)
+    return Origin(value, size, size, depth=depth)
 
 
 def read_program(data: bytes) -> Program | None:
@@ -114,11 +116,15 @@ class ChainReader:
         *,
         cache_bytes: int = CACHE_BYTES,
         most_joined: int | None = None,
+        outputs: Outputs | None = None,
     ) -> None:
         """Read from `store`; `most_joined` bounds the bytes of lanes read for one Ctx.
 
-        A chain whose joins have more raises TooLarge.
+        A chain whose joins have more raises TooLarge. Large values are kept in `outputs`
+        and read from there.
         """
+        self.outputs = outputs
+        self._contents: Contents = outputs or NO_CONTENTS
         self._reads = store
         self._most_joined = most_joined
         self.cache = Cache(cache_bytes)
@@ -141,13 +147,13 @@ class ChainReader:
             data = self._reads.base(key, base_id)
             if data is None:
                 raise Vanished(base_id)
-            return stored_base(data), len(data)
+            return stored_base(data, self._contents), len(data)
 
         return cast(Origin, self.cache.get((key, base_id), read))
 
     def keep_base(self, key: str, base_id: str, data: bytes) -> None:
         """Cache a base that was read along with other data."""
-        self.cache.put((key, base_id), stored_base(data), len(data))
+        self.cache.put((key, base_id), stored_base(data, self._contents), len(data))
 
     def forget_base(self, key: str, base_id: str) -> None:
         """Remove a base from the cache after the end of its generation."""
@@ -166,7 +172,8 @@ class ChainReader:
             if len(log) < spec.parent_len:
                 raise Vanished(chord)
             doc, known = origin.document(), dict(origin.known)
-            replay(doc, log, self._joins(prepared, ref).expand, known)
+            expand = self._joins(prepared, ref).expand
+            replay(doc, log, expand, known, self._contents)
             size = origin.size + len(log)
             made = Origin(doc.value, size, origin.size, known, doc.depth)
             return made, made.weight
@@ -183,11 +190,21 @@ class ChainReader:
         chord, index = split_lane(ref.addr)
         spec = self.spec(ref.key, chord)
         origin = self.lane_origin(prepared, ref, chord, spec)
-        page = orjson.loads(self._reads.items(ref.key, chord, index // ITEM_PAGE))
+        page = self.items(self._reads.items(ref.key, chord, index // ITEM_PAGE))
         if index % ITEM_PAGE >= len(page):
             raise Vanished(ref.addr)
         doc = lane_document(prepared, spec, origin, page[index % ITEM_PAGE])
         return replace(origin, value=doc.value, depth=doc.depth)
+
+    def items(self, page: bytes) -> list[Any]:
+        """Return the items of a stored page."""
+        return cast("list[Any]", read_stored(page, self._contents)[0])
+
+    def shelf(self, key: str, addr: str) -> Shelf | None:
+        """Return a shelf for the first transition of a chain; None if nothing goes there."""
+        if self.outputs is None:
+            return None
+        return Shelf(self.outputs, partial(output_owner, key, addr, 0))
 
     @contextmanager
     def reading(self, ref: Ref) -> Iterator[None]:
@@ -231,6 +248,7 @@ class ChainReader:
         chain = Chain(frames, cursor, phase, Document(None), record.loglen)
         chain.prefix, chain.end, chain.opened = prefix, end, opened
         chain.fanout = fanout
+        chain.shelf = self.shelf(ref.key, ref.addr)
         chain.folded = bool(record.base_id) and ref.addr != ROOT
         marks = [frame.rollback for frame in frames if frame.rollback >= 0]
         if phase is JOIN and not marks:
@@ -250,6 +268,7 @@ class ChainReader:
             log[: record.loglen],
             self._joins(prepared, ref).expand,
             chain.known,
+            self._contents,
             marks,
         )
         for frame in frames:
@@ -269,7 +288,9 @@ class ChainReader:
             return self._joins(prepared, ref).decided(chord, spec, chain)
 
     def _joins(self, prepared: Prepared, ref: Ref) -> Joins:
-        return Joins(self._reads, ref.key, prepared.layout, self._most_joined)
+        return Joins(
+            self._reads, ref.key, prepared.layout, self._most_joined, self._contents
+        )
 
 
 class Loader(ChainReader):
@@ -282,14 +303,17 @@ class Loader(ChainReader):
         fuel_nodes: int = FUEL_NODES,
         cache_bytes: int = CACHE_BYTES,
         most_joined: int | None = None,
+        outputs: Outputs | None = None,
     ) -> None:
         """Read from `store`.
 
         `fuel_nodes` bounds the nodes that a chain enters between two commits,
         `cache_bytes` the cache, and `most_joined` the bytes of lanes that are read for one
-        Ctx (TooLarge beyond it).
+        Ctx (TooLarge beyond it). `outputs` has the values that are too large for a Ctx.
         """
-        super().__init__(store, cache_bytes=cache_bytes, most_joined=most_joined)
+        super().__init__(
+            store, cache_bytes=cache_bytes, most_joined=most_joined, outputs=outputs
+        )
         self.most_bytes = MOST_BYTES
         """The most bytes that a chain serialises at once; the engine sets it."""
         self._fuel_nodes = fuel_nodes
@@ -338,11 +362,17 @@ def lane_document(
 
 
 def lane_chain(
-    prepared: Prepared, spec: ChordSpec, origin: Origin, item: Any, index: int
+    prepared: Prepared,
+    spec: ChordSpec,
+    origin: Origin,
+    item: Any,
+    index: int,
+    shelf: Shelf | None = None,
 ) -> Chain:
-    """Return a lane of a chord before its first node."""
+    """Return a lane of a chord before its first node; large values go on the shelf."""
     doc = lane_document(prepared, spec, origin, item)
     chain = Chain([], prepared.layout.children[spec.node][0], ENTER, doc)
     chain.prefix, chain.fanout = lane_place(spec.place, index), spec.node
+    chain.shelf = shelf
     chain.origin_size, chain.known = origin.size, dict(origin.known)
     return chain

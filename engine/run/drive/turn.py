@@ -10,9 +10,10 @@ from engine.blueprint.program import Agent
 from engine.run.attempt.outcomes import Outcome
 from engine.run.chain.chain import Chain
 from engine.run.chain.machine import Raised, Signal, StepRequest
+from engine.run.chain.outputs import noted, output_owner
 from engine.run.drive.load import Prepared
 from engine.run.drive.queue_order import rank
-from engine.run.journal.entries import Event
+from engine.run.journal.entries import Event, pack_entry
 from engine.run.limits import Limits, timeout_of
 from engine.store.base import (
     ENGINE_QUEUE,
@@ -102,6 +103,14 @@ class Turn:
     request: StepRequest | None = None
     events: list[Event] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Name the outputs of the chain after this turn's transitions."""
+        if self.chain.shelf is not None:
+            self.chain.shelf.name = self._name
+
+    def _name(self) -> str:
+        return output_owner(self.ref.key, self.ref.addr, self.seq)
+
     @classmethod
     def of(
         cls,
@@ -129,6 +138,13 @@ class Turn:
         if isinstance(signal, Raised):
             self.unreferenced.append(self.chain.consumed)
 
+    def entry(self, who: str, *more: Event) -> bytes:
+        """Return the journal entry of the transition; `more` are its last events."""
+        events = [*self.events, *more] if more else self.events
+        return pack_entry(
+            self.ref.addr, self.seq, who, events, **noted(self.chain.shelf)
+        )
+
     def dropped_chords(self) -> list[str]:
         """Return the chords that the next transition drops, a bounded number."""
         return self.unreferenced[:MOST_DROPPED]
@@ -138,6 +154,8 @@ class Turn:
         self.chain.mark_committed()
         self.seq += 1
         self.events.clear()
+        if (shelf := self.chain.shelf) is not None and shelf.taken:
+            shelf.clear()
         if self.unreferenced:
             del self.unreferenced[:MOST_DROPPED]
         self.had_signal, self.new_base = False, None

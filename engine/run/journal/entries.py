@@ -7,10 +7,12 @@ use `read_entry`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from engine.run.chain.outputs import OutputRef, is_output_ref
 from engine.run.journal.outputs import is_wire
 from engine.run.states import RunStatus
 from engine.store.addresses import is_chord, lane_at, lane_of
@@ -120,7 +122,9 @@ class Content(NamedTuple):
     """The content of an entry: its events, who wrote them, and where in the run.
 
     `addr` is empty where the whole run is meant. `settled` counts the lanes that the entry
-    of a batch settles; it is -1 in any other entry.
+    of a batch settles; it is -1 in any other entry. `outputs` are the references to what
+    the transition kept in the store of outputs: id, sha256, size, depth and preview. The
+    values of `passed` events have a reference as an object whose one key is `mark`.
     """
 
     events: list[Event]
@@ -128,6 +132,8 @@ class Content(NamedTuple):
     addr: str = ""
     seq: int = 0
     settled: int = -1
+    mark: str = ""
+    outputs: Sequence[OutputRef] = ()
 
     def chain_at(self, place: str) -> str:
         """Return the address of the chain at a place, at which this has an event.
@@ -138,16 +144,26 @@ class Content(NamedTuple):
 
 
 def pack_entry(
-    addr: str, seq: int, who: str, events: list[Event], settled: int = -1
+    addr: str,
+    seq: int,
+    who: str,
+    events: list[Event],
+    settled: int = -1,
+    *,
+    mark: str = "",
+    outputs: Sequence[OutputRef] = (),
 ) -> bytes:
     """Return an entry: `a` chain address, `s` sequence number, `w` worker, `e` events.
 
     That of a batch has the address of its chord, its first lane as `s`, and as `l` how
-    many lanes it settles.
+    many lanes it settles. Where the transition kept values elsewhere, `o` has their
+    references and `m` the mark under which the values of `passed` events have them.
     """
-    entry = {"a": addr, "s": seq, "w": who, "e": events}
+    entry: dict[str, Any] = {"a": addr, "s": seq, "w": who, "e": events}
     if settled >= 0:
         entry["l"] = settled
+    if outputs:
+        entry["m"], entry["o"] = mark, outputs
     return orjson.dumps(entry)
 
 
@@ -194,7 +210,10 @@ def _read(packed: bytes) -> Content:
         raise BadEntry("its sequence number is no number")
     for event in data["e"]:
         _check(event)
-    return Content(data["e"], worker, addr, seq, settled)
+    mark, outputs = data.get("m", ""), data.get("o", ())
+    if not isinstance(mark, str) or not all(map(is_output_ref, outputs)):
+        raise BadEntry("its mark is no text, or one of its outputs no reference")
+    return Content(data["e"], worker, addr, seq, settled, mark, outputs)
 
 
 def _is_address(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from engine.blueprint.program import Program
+from engine.output_store import OutputStore
 from engine.run.replay.cuts import Cut, Cuts
 from engine.run.replay.install import generation_from
 from engine.run.replay.lineage import Beginning, Stretch
@@ -41,22 +42,25 @@ def branch(
     beginning: Beginning,
     *,
     ctx: Any = None,
+    outputs: OutputStore | None = None,
 ) -> Snapshot:
     """Return the snapshot of a run after its generations, as another one begins with it.
 
     The generations are those of `in_effect`, `without` what the cuts of the beginning
     leave out. The first one began with the merged initial `ctx` or with a snapshot.
-    `program` may be another version, as long as it does the same up to the cuts. Raise
-    BranchRefused, and ReplayError where the program does not do what the journal says.
+    `program` may be another version, as long as it does the same up to the cuts. Large
+    values are read from `outputs`. Raise BranchRefused, and ReplayError where the program
+    does not do what the journal says.
     """
     start = _first_replayed(program, stretches)
     begun = stretches[start].begun
     if begun is not None and begun.program_id != program.program_id:
         raise BranchRefused(OTHER_VERSION)
-    made = Replay(program, ctx, snapshot=begun)
+    made = Replay(program, ctx, snapshot=begun, outputs=outputs)
     for number in range(start, len(stretches)):
         if number > start:
-            made = _next(made, program, stretches[number], beginning.cuts)
+            begun = _next(made.snapshot(), stretches[number], beginning.cuts)
+            made = Replay(program, snapshot=begun, outputs=outputs)
         for entry, _ in stretches[number].read:
             made.apply(_of_program(entry, program))
     found = made.snapshot()
@@ -79,8 +83,8 @@ def _first_replayed(program: Program, stretches: Sequence[Stretch]) -> int:
     )
 
 
-def _next(made: Replay, program: Program, one: Stretch, cuts: Sequence[Cut]) -> Replay:
-    """Return the replay of the generation that followed."""
+def _next(ended: Snapshot, one: Stretch, cuts: Sequence[Cut]) -> Snapshot:
+    """Return the snapshot with which the generation began that followed."""
     beginning = one.beginning
     assert beginning is not None  # noqa: S101 - only the first one has none
     index = Cuts(cuts)
@@ -89,13 +93,12 @@ def _next(made: Replay, program: Program, one: Stretch, cuts: Sequence[Cut]) -> 
     ):
         # Its place will be reached anew.
         beginning = replace(beginning, edits="")
-    snapshot = generation_from(
-        _cut_off(made.snapshot(), beginning),
+    return generation_from(
+        _cut_off(ended, beginning),
         one.run,
         one.gen,
         charge_lost=beginning.charge_lost,
     )
-    return Replay(program, snapshot=snapshot)
 
 
 def _cut_off(found: Snapshot, beginning: Beginning) -> Snapshot:

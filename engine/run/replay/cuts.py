@@ -116,7 +116,13 @@ def kept(read: Iterable[Read], cuts: Sequence[Cut]) -> Iterator[Read]:
             data = entry.data
             if part is not content:
                 data = pack_entry(
-                    part.addr, part.seq, part.worker, part.events, part.settled
+                    part.addr,
+                    part.seq,
+                    part.worker,
+                    part.events,
+                    part.settled,
+                    mark=part.mark,
+                    outputs=part.outputs,
                 )
             yield replace(entry, number=number, data=data), part
 

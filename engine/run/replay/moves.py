@@ -18,7 +18,7 @@ from engine.flow.nodes import Step, target_path
 from engine.run.attempt.attempts import is_poisoned
 from engine.run.attempt.outcomes import Outcome
 from engine.run.chain.chain import END, ENTER, JOIN, STEP, Chain, place_of
-from engine.run.chain.ctx import TooLarge
+from engine.run.chain.ctx import TooLarge, depth_of, referred
 from engine.run.chain.layout import Layout
 from engine.run.chain.machine import (
     FUEL_NODES,
@@ -33,6 +33,7 @@ from engine.run.chain.machine import (
     Signal,
     StepRequest,
 )
+from engine.run.chain.outputs import Outputs
 from engine.run.drive.chords import FULL_MS, Unstorable, checked_pages, spec_of
 from engine.run.drive.folding import fold_outgrown, result_edits
 from engine.run.drive.load import Prepared
@@ -74,7 +75,12 @@ class Moves:
     """Makes the transitions of a run's chains; `visit` is the watched step once it ended."""
 
     def __init__(
-        self, program: Program, limits: Limits, kept: Snapshot, watch: str
+        self,
+        program: Program,
+        limits: Limits,
+        kept: Snapshot,
+        watch: str,
+        outputs: Outputs | None = None,
     ) -> None:
         """Continue from a snapshot, with the limits that the run has."""
         self.program = program
@@ -84,7 +90,7 @@ class Moves:
         self.visit: Visit | None = None
         self._machines: dict[int, Machine] = {}
         prepared = Prepared(program, self.layout, self.machine(FUEL_NODES), 0)
-        self.state = State(prepared, kept)
+        self.state = State(prepared, kept, outputs)
 
     def machine(self, nodes: int) -> Machine:
         """Return a machine that stops after as many nodes as a checkpoint has counted."""
@@ -193,8 +199,13 @@ class Moves:
         if place == self.watch:
             self._note_visit(chain, node, addr, event, tape.entry.number)
         if kind == "passed":
-            text = orjson.dumps(value)
-            return Passed(JsonValue(value, text, text_depth(text)))
+            text, mark = orjson.dumps(value), tape.content.mark
+            if mark.encode() not in text:
+                # It is of other outputs of the transition.
+                mark = ""
+            kept = referred(value, mark, self.state.joins.contents)
+            depth = depth_of(kept) if mark else text_depth(text)
+            return Passed(JsonValue(kept, text, depth, mark))
         if kind == "blocked":
             return Failed(Outcome("blocked", value).flow_text)
         return Failed(value)
@@ -276,7 +287,7 @@ class Moves:
         turn, chain = live.turn, live.chain
         tape.place = fork.place
         try:
-            pages = checked_pages(fork.items, self.limits)
+            pages = checked_pages(fork.items, self.limits, chain.shelf)
         except Unstorable as fault:
             self._finish(live, fault.error, tape)
             return

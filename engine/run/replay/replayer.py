@@ -11,14 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
-
 from engine.blueprint.program import Program
-from engine.flow.document import Document
-from engine.flow.json_text import text_depth
-from engine.run.chain.chain import END, ENTER, STEP, Chain
+from engine.output_store import OutputStore
+from engine.run.chain.chain import END, ENTER, STEP
 from engine.run.chain.ctx import base_id
 from engine.run.chain.machine import StepRequest
+from engine.run.chain.outputs import NEVER, Outputs
+from engine.run.drive.start import first_chain
 from engine.run.drive.turn import engine_pending, step_pending
 from engine.run.journal.entries import (
     ENDS,
@@ -33,12 +32,13 @@ from engine.run.journal.entries import (
 from engine.run.limits import Limits
 from engine.run.replay.batches import replay_batch
 from engine.run.replay.moves import Moves, Visit, named
+from engine.run.replay.recorded import RecordedOutputs
 from engine.run.replay.snapshot import Snapshot
 from engine.run.replay.state import Live, State
 from engine.run.replay.tape import ReplayError, Tape
 from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.addresses import lane_at
-from engine.store.base import ROOT, JournalEntry
+from engine.store.base import ROOT, JournalEntry, generation_key
 from engine.store.record import MAX_COUNT, ChainState
 
 FROM_OUTSIDE: Final = (MOVES | ENDS).keys() - {"run_started", "run_done"}
@@ -61,12 +61,15 @@ class Replay:
         snapshot: Snapshot | None = None,
         watch: str = "",
         in_parts: bool = False,
+        outputs: OutputStore | None = None,
     ) -> None:
         """Start with the merged initial Ctx, or after the last entry of a snapshot.
 
         The limits that the journal has win over `limits`. `visit` is the step at the place
-        `watch`, once it has ended.
+        `watch`, once it has ended. Large values are read from `outputs` where an expression
+        or the caller looks into them; nothing is put there.
         """
+        self._recorded = RecordedOutputs(outputs)
         self._program = program
         self._ctx = ctx
         self._limits = limits or Limits()
@@ -78,8 +81,13 @@ class Replay:
                 self._limits,
                 ctx_bytes=snapshot.ctx_bytes,
                 input_bytes=snapshot.input_bytes,
+                inline_bytes=snapshot.inline_bytes,
             )
-            self._moves = Moves(program, self._limits, snapshot.copy(), watch)
+            self._moves = self._moves_of(snapshot.copy())
+
+    def _moves_of(self, kept: Snapshot) -> Moves:
+        outputs = Outputs(self._recorded, self._limits.inline_bytes)
+        return Moves(self._program, self._limits, kept, self._watch, outputs)
 
     @property
     def moves(self) -> Moves:
@@ -113,7 +121,7 @@ class Replay:
         if live.chain.phase is not END:
             return live.chain.doc.snapshot()
         # The edits that exceeded a limit are not kept.
-        made = State(self.state.prepared, self.snapshot())
+        made = State(self.state.prepared, self.snapshot(), self.state.outputs)
         return made.chains[addr].chain.doc.value
 
     def request(self, place: str) -> tuple[str, StepRequest] | None:
@@ -181,7 +189,9 @@ class Replay:
         if entry.number != 1:
             raise tape.wrong(f"number {entry.number}", "number 1")
         event = tape.take("run_started", program.program_id)
-        limits = event[3] if len(event) > 3 else self._limits.deciding()
+        # Runs that knew no such limit kept everything in the Ctx.
+        limits: dict[str, Any] = {"inline_bytes": NEVER}
+        limits |= event[3] if len(event) > 3 else self._limits.deciding()
         self._limits = replace(self._limits, **limits)
         kept = Snapshot(
             entry.run,
@@ -191,10 +201,11 @@ class Replay:
             status=RunStatus.RUNNING.value,
             ctx_bytes=self._limits.ctx_bytes,
             input_bytes=self._limits.input_bytes,
+            inline_bytes=self._limits.inline_bytes,
         )
-        self._moves = Moves(program, self._limits, kept, self._watch)
-        base = orjson.dumps(self._ctx)
-        chain = Chain([], 0, ENTER, Document(orjson.loads(base), text_depth(base)))
+        self._moves = self._moves_of(kept)
+        key = generation_key(entry.run, entry.gen)
+        base, chain = first_chain(key, self._ctx, self.state.outputs)
         pending = engine_pending(chain, "")
         if tape.kind == "pending":
             first = self._moves.advance(chain, None, tape)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from engine.run.chain.outputs import NEVER
 from engine.run.states import RunStatus
 from engine.store.base import ChordResults, ChordSpec, LaneResult, RunHead
 from engine.store.record import ChainState, Record
@@ -96,6 +97,7 @@ class Snapshot:
     """Kind and text of a failed run, then place and part of the Ctx where they are known."""
     ctx_bytes: int = 0
     input_bytes: int = 0
+    inline_bytes: int = NEVER
     """The limits with which the run was started."""
     usage: dict[str, int] = field(default_factory=dict)
     chains: dict[str, ChainSnapshot] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from engine.run.chain.chain import Chain
+from engine.run.chain.outputs import NO_CONTENTS, Outputs
 from engine.run.drive.chords import lane_decides
 from engine.run.drive.joins import Joins
 from engine.run.drive.load import ChainReader, Origin, Prepared, lane_chain
@@ -85,16 +86,20 @@ class State:
     `kept` has the rest; its own chains are those of the last snapshot.
     """
 
-    def __init__(self, prepared: Prepared, kept: Snapshot) -> None:
+    def __init__(
+        self, prepared: Prepared, kept: Snapshot, outputs: Outputs | None = None
+    ) -> None:
         """Start from a snapshot, which the replay changes."""
+        self.outputs = outputs
         self.prepared = prepared
         self.kept = kept
         self.chains: dict[str, Live] = {}
-        self.joins = Joins(kept, self._ref(ROOT).key, prepared.layout, None)
+        key, contents = self._ref(ROOT).key, outputs or NO_CONTENTS
+        self.joins = Joins(kept, key, prepared.layout, None, contents)
         self._origins: dict[str, Origin] = {}
         self._below: defaultdict[str, set[str]] = defaultdict(set)
         """The chords of each chain and the lanes of each chord that may have some."""
-        reader = ChainReader(kept)
+        self._reader = reader = ChainReader(kept, outputs=outputs)
         for addr, one in kept.chains.items():
             self._restore(reader, one)
             self._link(addr)
@@ -178,9 +183,10 @@ class State:
     def lane_chain(self, chord: str, lane: int) -> Chain:
         """Return a lane of an open chord before its first node."""
         kept = self.kept.chords[chord]
-        page = orjson.loads(kept.pages[lane // ITEM_PAGE])
+        page = self._reader.items(kept.pages[lane // ITEM_PAGE])
         item, origin = page[lane % ITEM_PAGE], self._origins[chord]
-        return lane_chain(self.prepared, kept.spec, origin, item, lane)
+        shelf = self._reader.shelf(self._ref(ROOT).key, lane_at(chord, lane))
+        return lane_chain(self.prepared, kept.spec, origin, item, lane, shelf)
 
     def write(
         self,

@@ -20,6 +20,7 @@ from engine.run.chain.ctx import (
     replay,
     whole_edit,
 )
+from engine.run.chain.outputs import NO_CONTENTS
 
 HERE = parse_path("$.a.b")
 
@@ -39,14 +40,14 @@ def test_an_edit_is_replayed_as_it_was_made(value: Any) -> None:
     doc = Document({"a": {"c": 1}})
     line, _ = dump_edit(HERE, value)
     assert line.count(b"\n") == 1
-    replay(doc, line, never, {})
+    replay(doc, line, never, {}, NO_CONTENTS)
     assert repr(doc.value) == repr({"a": {"c": 1, "b": value}})
 
 
 def test_keys_may_contain_anything() -> None:
     path = parse_path('$["a.b"]["[c"]')
     doc = Document(None)
-    replay(doc, dump_edit(path, 1)[0], never, {})
+    replay(doc, dump_edit(path, 1)[0], never, {}, NO_CONTENTS)
     assert doc.value == {"a.b": {"[c": 1}}
 
 
@@ -55,7 +56,9 @@ def test_a_delete_is_an_edit_without_a_value() -> None:
     line = delete_line(HERE)
     assert line == b'[["a","b"],null,"delete"]\n'
     log = line + delete_line(Path("$", ("a", "c", -2))) + dump_edit(HERE, 3)[0]
-    found = replay(doc, log + line + line, never, {}, [0, len(line), len(log)])
+    found = replay(
+        doc, log + line + line, never, {}, NO_CONTENTS, [0, len(line), len(log)]
+    )
     assert found[0] == {"a": {"b": 1, "c": [1, 2]}}
     assert found[len(line)] == {"a": {"c": [1, 2]}}
     assert found[len(log)] == {"a": {"b": 3, "c": [2]}}
@@ -66,7 +69,7 @@ def test_an_element_of_a_join_can_be_deleted() -> None:
     joined = lanes(1, 2, 3)
     log = join_line(HERE, joined.ref) + delete_line(Path("$", ("a", "b", 0)))
     doc = Document({})
-    replay(doc, log, lambda *_: (joined, 1), {})
+    replay(doc, log, lambda *_: (joined, 1), {}, NO_CONTENTS)
     assert doc.value == {"a": {"b": [2, 3]}}
     assert joined == [1, 2, 3]
 
@@ -77,7 +80,7 @@ def test_a_join_inside_a_value_is_a_reference() -> None:
     assert len(line) < 300
     assert depth >= 3
     doc = Document({})
-    replay(doc, line, never, {"0.k1": joined})
+    replay(doc, line, never, {"0.k1": joined}, NO_CONTENTS)
     assert doc.value["a"]["b"]["x"][0] is joined
     assert doc.value["a"]["b"]["y"] is joined
     assert doc.value["a"]["b"]["x"][1] == {"0.k1": 1}
@@ -93,7 +96,7 @@ def test_a_join_is_expanded_once_and_known_from_then_on() -> None:
     log = dump_edit(parse_path("$.z"), 0)[0] + join_line(HERE, joined.ref)
     log += dump_edit(parse_path("$.copy"), joined)[0]
     doc, known = Document({}), {}
-    replay(doc, log, expand, known)
+    replay(doc, log, expand, known, NO_CONTENTS)
     assert calls == [(joined.ref, {"z": 0})]
     assert doc.value == {"z": 0, "a": {"b": [1, 2]}, "copy": [1, 2]}
     assert known == {"0.k1": joined}
@@ -102,7 +105,7 @@ def test_a_join_is_expanded_once_and_known_from_then_on() -> None:
 def test_replay_returns_the_ctx_at_marked_offsets() -> None:
     first, second = (dump_edit(parse_path("$.n"), n)[0] for n in (1, 2))
     ends = [0, len(first), len(first) + len(second)]
-    found = replay(Document({}), first + second, never, {}, ends)
+    found = replay(Document({}), first + second, never, {}, NO_CONTENTS, ends)
     assert [found[end] for end in ends] == [{}, {"n": 1}, {"n": 2}]
 
 
@@ -125,10 +128,10 @@ def test_what_is_too_deep_is_not_expanded() -> None:
 
 
 def test_a_whole_ctx_is_one_edit_without_references() -> None:
-    line = whole_edit({"x": lanes(1, 2)}, 1_000)
+    line, _ = whole_edit({"x": lanes(1, 2)}, 1_000)
     assert orjson.loads(line) == [[], {"x": [1, 2]}]
     doc = Document({"gone": 1})
-    replay(doc, line, never, {})
+    replay(doc, line, never, {}, NO_CONTENTS)
     assert doc.value == {"x": [1, 2]}
 
 
