@@ -6,8 +6,7 @@ from django.db import migrations, models
 from django.db.models.functions import Cast
 
 from engine.run.journal.entries import archived_entry, gap_of, pack_entry
-from engine.run.journal.hashes import BEFORE_FIRST, entry_hash
-from engine.run.journal.projection import microseconds
+from engine.run.journal.hashes import BEFORE_FIRST, entry_hash, microseconds
 
 PAGE = 500
 LOST = "they were not archived when entries got hashes"

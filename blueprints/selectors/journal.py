@@ -15,8 +15,8 @@ from engine.run.journal.hashes import (
     ArchivedEntry,
     JournalCheck,
     JournalFault,
+    microseconds,
 )
-from engine.run.journal.projection import microseconds
 from engine.store.base import JournalEntry
 
 PAGE: Final = 50

@@ -12,7 +12,7 @@ from django.db.models import Q
 from blueprints.models import Run, RunEvent
 from blueprints.models.events import stored_bytes
 from engine.run.journal.entries import BadEntry, Content, read_entry
-from engine.run.journal.projection import microseconds
+from engine.run.journal.hashes import microseconds
 from engine.run.replay.selection import concerns, earlier_chord, is_beside
 from engine.store.addresses import lies_on
 from engine.store.base import JournalEntry

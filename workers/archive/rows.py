@@ -21,7 +21,7 @@ from blueprints.selectors.run_generations import GenerationKey, generation_rows
 from engine.blueprint import Program
 from engine.ids import step_id
 from engine.run.journal.entries import Content, gap_of, gaps_in, pack_entry
-from engine.run.journal.hashes import BEFORE_FIRST, entry_hash
+from engine.run.journal.hashes import BEFORE_FIRST, entry_hash, microseconds
 from engine.run.journal.projection import (
     AttemptFacts,
     FanoutFacts,
@@ -29,7 +29,6 @@ from engine.run.journal.projection import (
     RunProjection,
     StepFacts,
     ends_run,
-    microseconds,
     time_of,
 )
 from engine.run.states import OPEN_STEP, StepStatus

@@ -59,8 +59,8 @@ class Keeper(threading.Thread):
     ) -> None:
         """Prepare the thread; `every_tick` is called once a second as well.
 
-        It returns whether a steward has been spawned. `ended` describes how a child that `pids` no longer has ended. `clock` is the
-        clock of the deadlines in the claim table.
+        It returns whether a steward has been spawned. `ended` describes how a child that
+        `pids` no longer has ended. `clock` is the clock of the deadlines in the claim table.
         """
         super().__init__(name="swarm-keeper", daemon=True)
         self._store = store

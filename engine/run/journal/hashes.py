@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 
@@ -20,6 +21,13 @@ CHANGED: Final = "changed"
 MISSING: Final = "missing"
 ORDER: Final = "order"
 COLUMN: Final = "column"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def microseconds(at: datetime) -> int:
+    """Return a time in microseconds since 1970, as it is hashed."""
+    return (at - _EPOCH) // _MICROSECOND
 
 
 def entry_hash(

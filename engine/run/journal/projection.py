@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final, TypeAlias
 
@@ -30,8 +30,6 @@ ATTEMPT_STATUS: Final = {
 }
 """The status of a step after each event that ends an attempt."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _INDEX: Final = re.compile(r"/lane\[\d+\]|\[\d+\]")
 """The parts of a place that are not in the path of its node."""
 
@@ -109,11 +107,6 @@ def ends_run(events: Sequence[Event]) -> bool:
 def time_of(at_ms: int) -> datetime:
     """Return the time of a journal entry."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
-
-
-def microseconds(at: datetime) -> int:
-    """Return a time in microseconds since 1970."""
-    return (at - _EPOCH) // _MICROSECOND
 
 
 class RunProjection:
