@@ -63,12 +63,13 @@ def new_id(prefix: Prefix) -> str:
     return f"{prefix}-{uuid7_hex()}"
 
 
-def step_id(run: str, generation: int, place: str) -> str:
-    """Return a step's id: `ST-` and 32 hex, a function of run, generation and place.
+def step_id(run: str, line: int, place: str) -> str:
+    """Return a step's id: `ST-` and 32 hex, a function of run, line and place.
 
-    All attempts of a step share it, so agents can use it as their idempotency key.
+    A line is named by the generation that began it; a recovery continues it. All attempts
+    of a step share the id, so agents can use it as their idempotency key.
     """
-    text = f"{run}/{generation}/{place}".encode()
+    text = f"{run}/{line}/{place}".encode()
     return "ST-" + hashlib.blake2b(text, digest_size=16).hexdigest()
 
 

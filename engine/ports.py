@@ -24,7 +24,8 @@ class StepCall:
     """One attempt as an agent sees it; nobody changes it."""
 
     run: str
-    gen: int
+    line: int
+    """The generation that began the line of its run: a recovery continues it."""
     place: str
     agent: Agent
     attempt: int
@@ -42,7 +43,7 @@ class StepCall:
 
         The agent passes it as idempotency key to the services that it changes.
         """
-        return step_id(self.run, self.gen, self.place)
+        return step_id(self.run, self.line, self.place)
 
 
 class Spawner(Protocol):

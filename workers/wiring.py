@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import uuid
 from bdb import BdbQuit
 from collections.abc import Iterable
 from functools import cache
@@ -21,7 +20,7 @@ from blueprints.spawner import KindSpawner
 from engine.ports import Spawner, Watch
 from engine.run.drive.engine import Engine
 from engine.run.limits import Limits
-from engine.store.redis import STATE, RedisStore
+from engine.store.redis import RedisStore
 from workers.broker.messages import message_template
 from workers.broker.transport import state_url
 
@@ -43,8 +42,12 @@ def make_store(
     timeout: float = 15.0,
     resend_silent: bool = True,
     untimed: bool = False,
+    wary: bool = False,
 ) -> RedisStore:
-    """Return a store over the configured Redis; nothing is connected yet."""
+    """Return a store over the configured Redis; nothing is connected yet.
+
+    A `wary` one does nothing on a server whose data are not compared with the archive.
+    """
     app: Celery = current_app._get_current_object()
     return RedisStore(
         state_url(),
@@ -54,6 +57,7 @@ def make_store(
         patience_s=patience_s,
         resend_silent=resend_silent,
         untimed=untimed,
+        wary=wary,
     )
 
 
@@ -100,7 +104,7 @@ def spawners() -> dict[str, Spawner]:
 
 def make_engine(queues: frozenset[str], watch: Watch) -> Engine:
     """Return the engine of a worker process that consumes these queues."""
-    store = make_store(patience_s=PATIENCE_S, untimed=bool(_debugged))
+    store = make_store(patience_s=PATIENCE_S, untimed=bool(_debugged), wary=True)
     return Engine(
         store,
         spawners(),
@@ -110,11 +114,3 @@ def make_engine(queues: frozenset[str], watch: Watch) -> Engine:
         who=f"{socket.gethostname()}:{os.getpid()}",
         queues=queues,
     )
-
-
-def epoch(store: RedisStore) -> str:
-    """Return the id of this Redis's data, made at first contact with an empty Redis.
-
-    A run's row has it, so that a run whose Redis was lost never starts from zero again.
-    """
-    return store.text_of(f"{STATE}epoch", uuid.uuid4().hex)

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Installation(models.Model):
-    """The only row of its table, with the name of this database."""
+    """The only row of its table: the name of this database, and the Redis it was with last."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     name = models.CharField(max_length=32)
@@ -12,6 +12,21 @@ class Installation(models.Model):
         max_length=64,
         blank=True,
         help_text="The content by which every host knows that it reads the same outputs.",
+    )
+    epoch = models.CharField(
+        max_length=64, blank=True, default="", help_text="The newest data in Redis."
+    )
+    server = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="The run id of the server process whose data were compared last.",
+    )
+    place = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="Which embedded server that was; empty for any other.",
     )
 
     class Meta:

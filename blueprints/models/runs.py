@@ -27,6 +27,11 @@ class GenerationColumns(models.Model):
     reason = models.TextField(
         blank=True, help_text="Why this generation was opened; empty for the first."
     )
+    line = models.PositiveIntegerField(
+        default=1,
+        help_text="The generation that began its line: the ids of steps name it. A"
+        " recovery continues the line of the generation before.",
+    )
     # Its column, `program_id`, is the sha-256 of the program.
     program = models.ForeignKey(
         Program, on_delete=models.PROTECT, related_name="%(class)ss"
@@ -98,6 +103,13 @@ class Run(GenerationColumns):
         on_delete=models.SET_NULL,
         related_name="forks",
         help_text="The run from which this one was forked.",
+    )
+    lost_status = models.CharField(
+        max_length=16,
+        blank=True,
+        default="",
+        help_text="The status that it had when Redis lost it, and that a recovery gives"
+        " back; empty if Redis has it.",
     )
     origin_place = models.TextField(
         blank=True, help_text="The place of the origin's step at which it was forked."

@@ -1,12 +1,23 @@
-"""Name this database, once."""
+"""Name this database, once, and note which Redis it is with."""
 
 import uuid
 
 from blueprints.models import Installation
 
 
-def installation_name() -> str:
-    """Return the name of this database; create it at the first call."""
+def installation_get() -> Installation:
+    """Return the row of this database; create it, with a name, at the first call."""
     defaults = {"name": uuid.uuid4().hex}
     row, _ = Installation.objects.get_or_create(pk=1, defaults=defaults)
-    return row.name
+    return row
+
+
+def installation_name() -> str:
+    """Return the name of this database."""
+    return installation_get().name
+
+
+def installation_lock() -> Installation:
+    """Return the row of this database, locked to the end of the transaction."""
+    installation_get()
+    return Installation.objects.select_for_update().get(pk=1)

@@ -29,19 +29,13 @@ def run_fork_create(origin: Run, place: str, pk: str, **columns: Any) -> Run:
     )
 
 
-@transaction.atomic
 def run_snapshot_keep(
-    run: Run,
-    data: bytes,
-    origin: Run,
-    beginning: Mapping[str, Any],
-    places: Collection[str],
+    run: Run, data: bytes, origin: Run, beginning: Mapping[str, Any] | None
 ) -> None:
     """Keep the snapshot with which the generation of a run's row begins.
 
     `origin` is the run in the generation from which it begins, and `beginning` the JSON
-    object of what it left out of that. The origin's steps at `places` have ended, and are
-    shown in this generation, too.
+    object of what it left out of that; None if nothing of that is archived.
     """
     RunSnapshot.objects.create(
         run=run,
@@ -51,6 +45,11 @@ def run_snapshot_keep(
         origin_generation=origin.generation,
         beginning=beginning,
     )
+
+
+@transaction.atomic
+def run_steps_copy(run: Run, origin: Run, places: Collection[str]) -> None:
+    """Show the steps of an origin at places, which have ended, in the one of `run`, too."""
     for some in _pages(sorted(places)):
         ended = Step.objects.filter(
             run=origin, generation=origin.generation, place__in=some
@@ -65,6 +64,15 @@ def run_snapshot_keep(
         Attempt.objects.bulk_create(attempts)
 
 
+def run_steps_move(run: Run) -> None:
+    """Move the steps of the generation before to the one that recovers it.
+
+    They are the same steps, with the same ids.
+    """
+    before = Step.objects.filter(run=run, generation=run.generation - 1)
+    before.update(generation=run.generation)
+
+
 def _pages(places: list[str]) -> Iterator[list[str]]:
     for at in range(0, len(places), IN_PAGE):
         yield places[at : at + IN_PAGE]
@@ -75,21 +83,27 @@ def run_generation_open(run: Run, reason: str, **columns: Any) -> Run:
     """Open the next generation of a run in the database; return the run's new row.
 
     The columns of the generation before move to a row of its own. The next one has its
-    program, version, Ctx, sources and epoch, unless `columns` has others; it is pending.
-    Raise ValueError if the run has not ended or is no longer what `run` shows.
+    program, version, Ctx, sources and epoch, unless `columns` has others; it is pending and
+    begins a line. Raise ValueError if the run has neither ended nor been lost, or is no
+    longer what `run` shows.
     """
     row = Run.objects.select_for_update().get(pk=run.pk)
-    if row.generation != run.generation or row.status not in OVER:
+    is_over = row.status in OVER or row.lost_status
+    if row.generation != run.generation or not is_over:
         raise ValueError(
             f"run {run.pk} is {row.status} in generation {row.generation}: only a run that"
             " has ended can begin again"
         )
     kept = {name: getattr(row, name) for name in COLUMNS}
+    if row.status not in OVER:
+        kept["status"] = RunStatus.INTERRUPTED
     RunGeneration.objects.create(run=row, **kept)
     fresh: Mapping[str, Any] = {
         "generation": row.generation + 1,
         "status": RunStatus.PENDING,
         "reason": reason,
+        "line": row.generation + 1,
+        "lost_status": "",
         "result": None,
         "error": None,
         "opened_at": timezone.now(),

@@ -8,7 +8,7 @@ engine calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -99,11 +99,17 @@ class Ref:
     run: str
     gen: int
     addr: str
+    line: int = field(default=0, compare=False)
+    """The generation that began its line, where that is another; a claim tells it."""
 
     @property
     def key(self) -> str:
         """Return the key of its generation."""
         return generation_key(self.run, self.gen)
+
+    def on(self, line: int) -> Ref:
+        """Return the reference with the line that a claim told."""
+        return Ref(self.run, self.gen, self.addr, line) if line else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +298,7 @@ class Claimed:
     program_id: str
     chord: ChordSpec | None = None
     """For a lane: the constants of its chord."""
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +309,7 @@ class BatchClaimed:
     cursor: int
     page: bytes
     program_id: str
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)

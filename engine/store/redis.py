@@ -37,12 +37,14 @@ from engine.store.base import (
 from engine.store.dead_letters import MOST_BYTES, MOST_KEPT, DeadLetters
 from engine.store.entries import batch_broken_entry, finish_entry
 from engine.store.installs import RESUMED, Installs
+from engine.store.leading import Leading
+from engine.store.reconciling import Reconciling
 from engine.store.record import LONGEST_MS, MAX_COUNT, unpack
-from engine.store.redis_reads import STATE, ClockReading, RedisReads
+from engine.store.redis_reads import STATE, RedisReads
 from engine.store.script_texts import Scripts
 from engine.store.server_url import ServerUrl
 from engine.store.spec import pack_chord, pack_result, ticket_of, unpack_chord
-from engine.store.wire import Wire
+from engine.store.wire import RECONCILED, Wire
 
 __all__ = ["STATE", "RedisStore"]
 
@@ -56,6 +58,7 @@ TOOK_MS: Final = 30_000
 SCRIPTS: Final = Scripts(
     {
         "STATE": STATE,
+        "RECONCILED": RECONCILED,
         "ENGINE_QUEUE": ENGINE_QUEUE,
         "ENGINE_TIMEOUT_MS": ENGINE_TIMEOUT_MS,
         "ITEM_PAGE": ITEM_PAGE,
@@ -97,6 +100,7 @@ def _claimed(reply: list[Any]) -> Claimed:
         signal=reply[3],
         program_id=reply[4].decode(),
         chord=unpack_chord(reply[5]) if reply[5] else None,
+        line=int(reply[6]),
     )
 
 
@@ -108,7 +112,7 @@ def _span(batch: BatchRef) -> tuple[str, int, str, int, int]:
     return batch.run, batch.gen, batch.chord, batch.lo, batch.hi
 
 
-class RedisStore(RedisReads, Installs, DeadLetters):
+class RedisStore(RedisReads, Installs, Reconciling, Leading, DeadLetters):
     """The RunStore in Redis or Valkey 7 and newer.
 
     `template` is the queue message of workers/broker/messages.py: list prefix, newline,
@@ -125,13 +129,14 @@ class RedisStore(RedisReads, Installs, DeadLetters):
         patience_s: float = 0.0,
         resend_silent: bool = True,
         untimed: bool = False,
+        wary: bool = False,
     ) -> None:
         """Prepare the store; the first call connects.
 
         The attempts of an `untimed` claimer have no deadline while it owns them. Their
         records have the timeouts of the agents all the same, for those who come after it.
         """
-        self.wire = Wire(url, SCRIPTS, timeout, patience_s, resend_silent)
+        self.wire = Wire(url, SCRIPTS, timeout, patience_s, resend_silent, wary)
         self._template = template
         self._prefix = template.split(b"\n", 1)[0]
         self._lease = lease_ms
@@ -179,7 +184,7 @@ class RedisStore(RedisReads, Installs, DeadLetters):
         )  # fmt: skip
         if reply[0] != b"ok":
             return None
-        ref = Ref(reply[6].decode(), int(reply[7]), reply[8].decode())
+        ref = Ref(reply[7].decode(), int(reply[8]), reply[9].decode())
         return ref, _claimed(reply)
 
     def commit(self, move: Move) -> Moved | Refused:
@@ -278,7 +283,11 @@ class RedisStore(RedisReads, Installs, DeadLetters):
         if reply[0] != b"ok":
             return _refused(reply)
         return BatchClaimed(
-            unpack_chord(reply[1]), int(reply[2]), reply[3], reply[4].decode()
+            unpack_chord(reply[1]),
+            int(reply[2]),
+            reply[3],
+            reply[4].decode(),
+            int(reply[5]),
         )
 
     def commit_batch(self, commit: BatchCommit) -> Moved | Joined | Refused:
@@ -429,32 +438,6 @@ class RedisStore(RedisReads, Installs, DeadLetters):
     def discard(self, ref: Ref, entry: bytes) -> None:
         """See RunStore.discard."""
         self.wire.script("discard", ref.run, ref.gen, entry)
-
-    def elect(self, who: str, ttl_ms: int, seen: bytes = b"") -> tuple[int, bytes]:
-        """Take or keep the steward's lock for `ttl_ms`.
-
-        Returns the fencing number (-1 if another steward has the lock) and the clock as
-        the lock's owner last wrote it. An owner that has not written since `seen` is dead.
-        """
-        fence, clock = self.wire.script("elect", who, ttl_ms, seen)
-        return int(fence), cast(bytes, clock)
-
-    def abdicate(self, who: str) -> None:
-        """Release the steward's lock if `who` has it, so that another need not wait."""
-        self.wire.script("elect", who, 0, b"")
-
-    def set_clock(
-        self, clock: ClockReading, offset_ms: int, now_ms: int, shift_ms: int
-    ) -> bool:
-        """Write the clock; return False if another steward wrote it after `clock` was read.
-
-        A `shift_ms` below 0 is how far the wall clock was set forward: leases and timers
-        that were set meanwhile are moved back by it.
-        """
-        reply = self.wire.script(
-            "set_clock", clock.stored, offset_ms, now_ms, shift_ms, self._lease
-        )
-        return bool(reply[0])
 
     def pause(self, run: str) -> str:
         """Stop new steps of a running run; return `ok` or the status that forbids it."""

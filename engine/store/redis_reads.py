@@ -59,23 +59,14 @@ class RedisReads:
         """Return the wall clock of Redis in milliseconds, as ids of journal entries have it."""
         return self.clock().wall
 
-    def text_of(self, key: str, first: str) -> str:
-        """Return the text under a key; a key that does not exist gets the text `first`."""
-        value = self.wire.call("GET", key)
-        if value is None:
-            # Only now: a full Redis refuses the command even if the key exists.
-            self.wire.call("SET", key, first, "NX")
-            value = self.wire.call("GET", key)
-        return first if value is None else str(value.decode())
-
     def head(self, run: str) -> RunHead | None:
         """See RunStore.head."""
         gen, *values = self.wire.script("head", run)
-        return _head(int(gen), values)
+        return head_from(f"{run}:{int(gen)}", values)
 
     def head_of(self, key: str) -> RunHead | None:
         """See RunStore.head_of."""
-        return _head(_number(key), self.wire.call("HMGET", f"{STATE}r:{key}", *HEAD))
+        return head_from(key, self.wire.call("HMGET", f"{STATE}r:{key}", *HEAD))
 
     def record(self, key: str, addr: str) -> Record | None:
         """See RunStore.record."""
@@ -182,7 +173,7 @@ class RedisReads:
         rows = self.wire.pipeline([("HMGET", name, *HEAD, "c:0") for name in names])
         roots: list[_Root | None] = []
         for key, name, row in zip(keys, names, rows, strict=True):
-            head, packed = _head(_number(key), row), row[-1]
+            head, packed = head_from(key, row), row[-1]
             roots.append((name, head, unpack(packed)) if head and packed else None)
         sizes = iter(
             self.wire.pipeline(
@@ -248,13 +239,9 @@ class RedisReads:
                     self.remove(key, number, cursor)
 
 
-def _number(key: str) -> int:
-    """Return the number of the generation with a key."""
-    return int(key.rpartition(":")[2])
-
-
-def _head(gen: int, values: Sequence[Any]) -> RunHead | None:
-    """Return a head from the values of HEAD; None for a removed generation."""
+def head_from(key: str, values: Sequence[Any]) -> RunHead | None:
+    """Return the head of a generation from the values of HEAD; None for a removed one."""
+    gen = int(key.rpartition(":")[2])
     status, number, program_id, gone = values[: len(HEAD)]
     if status is None or gone is not None:
         return None

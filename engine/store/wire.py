@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -23,10 +24,24 @@ FULL: Final = (
     " until runs have ended and their journal is archived, or give Redis more memory"
 )
 RESENDS: Final = 3
+RECONCILED: Final = "swarm:s:reconciled"
+"""The key with the run id of the server process whose data were compared with the archive."""
+UNRECONCILED: Final = (
+    "the data of Redis are not compared with the archive yet: it was started anew or"
+    " emptied, and a worker or a steward that reaches the database does that next"
+)
+RUN_ID: Final = re.compile(rb"\brun_id:(\w+)")
+
+
+class Unreconciled(RedisConnectionError):
+    """A new server process whose data nobody has compared with the archive yet."""
 
 
 class RawConnection(Protocol):
     """The methods of redis-py's Connection that the step path uses."""
+
+    def register_connect_callback(self, callback: Any) -> None:
+        """Call a method with the connection whenever it has connected."""
 
     def send_packed_command(self, command: Any, check_health: bool = ...) -> None:
         """Send packed commands; connect first if there is no connection."""
@@ -52,18 +67,22 @@ class Wire:
         timeout: float = 15.0,
         patience_s: float = 0.0,
         resend_silent: bool = True,
+        wary: bool = False,
     ) -> None:
         """Prepare the connection; the first call connects.
 
         A call whose connection breaks is sent again RESENDS times, and until `patience_s`
         seconds have passed. `timeout` seconds bound the wait for a connection and for
-        each reply; without `resend_silent` a call is not sent again after that wait.
+        each reply; without `resend_silent` a call is not sent again after that wait. A
+        `wary` connection raises Unreconciled on a server whose data are not reconciled. A new
+        server process means a new connection, so only connecting asks.
         """
         self._server_url = ServerUrl.of(url)
         self._timeout = timeout
         self._patience = patience_s
         self._resend_silent = resend_silent
         self._scripts = scripts
+        self._wary = wary
         self._local = threading.local()
         self.calls = 0
         """Round trips so far; tests count them."""
@@ -78,8 +97,23 @@ class Wire:
                 socket_keepalive=True,
             )
             local.connection = local.pool.make_connection()
+            if self._wary:
+                # The connection keeps no reference to the method, but to this object.
+                local.connection.register_connect_callback(self._meet)
             local.pid = os.getpid()
         return cast(RawConnection, local.connection)
+
+    def _meet(self, connection: RawConnection) -> None:
+        """Raise Unreconciled unless the data of the server that answers are reconciled."""
+        asks: list[tuple[Any, ...]] = [("INFO", "server"), ("GET", RECONCILED)]
+        asked = [pack_command(one) for one in asks]
+        connection.send_packed_command([b"".join(asked)], check_health=False)
+        info, reconciled = (self._reply(connection) for _ in asked)
+        for reply in (info, reconciled):
+            if isinstance(reply, Exception):
+                raise reply
+        if server_of(info) != reconciled:
+            raise Unreconciled(UNRECONCILED)
 
     def close(self) -> None:
         """Close this thread's connection; the next call opens another."""
@@ -128,15 +162,16 @@ class Wire:
     ) -> list[Any]:
         self.calls += 1
         connection.send_packed_command(packed, check_health=False)
-        replies: list[Any] = []
-        for _ in range(count):
-            try:
-                replies.append(connection.read_response())
-            except redis.ResponseError as error:
-                if outage := outage_of(error):
-                    raise outage from None
-                replies.append(error)
-        return replies
+        return [self._reply(connection) for _ in range(count)]
+
+    @staticmethod
+    def _reply(connection: RawConnection) -> Any:
+        try:
+            return connection.read_response()
+        except redis.ResponseError as error:
+            if outage := outage_of(error):
+                raise outage from None
+            return error
 
     def script(self, name: str, *args: Any) -> list[Any]:
         """Run a script by its hash; load it first if Redis does not have it."""
@@ -151,3 +186,9 @@ class Wire:
         except NoScriptError:
             self.call("SCRIPT", "LOAD", self._scripts.text[name])
             return self.pipeline(commands)
+
+
+def server_of(info: bytes) -> bytes:
+    """Return the run id of a server process, which INFO tells; empty if it does not."""
+    found = RUN_ID.search(info)
+    return found[1] if found else b""

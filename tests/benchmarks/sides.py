@@ -22,7 +22,7 @@ from engine.store.redis import STATE, RedisStore
 from tests.benchmarks.canvas import Launch
 from tests.benchmarks.processes import Worker
 from tests.benchmarks.shapes import CTX, Shape
-from workers.wiring import epoch
+from workers.runs.reconciling import reconcile
 
 POLL_S = 0.001
 POLL_BYTES = 80
@@ -105,7 +105,7 @@ class Ours(Side):
         """Write the rows and parse the program, once for all runs."""
         program = shape.program()
         task = Task.objects.create(blueprint_id=program.blueprint_id, init_ctx=CTX)
-        now, here = timezone.now(), epoch(self._store)
+        now, here = timezone.now(), reconcile(self._store).epoch
         self._steps, kept = shape.total, program_keep(program)
         self._runs = Run.objects.bulk_create(
             Run(

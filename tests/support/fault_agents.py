@@ -22,7 +22,8 @@ FAULT_DIR = Path(os.environ.get("FAULT_DIR", "."))
 
 def note(step: Any) -> None:
     """Append a line for this run of an agent; O_APPEND writes are not mixed up."""
-    line = f"{step.run} {step.place} {step.attempt} {os.getpid()} {time.time()}\n"
+    what = f"{step.run} {step.place} {step.attempt}"
+    line = f"{what} {os.getpid()} {time.time()} {step.step_id}\n"
     fd = os.open(FAULT_DIR / "runs.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(fd, line.encode())
     os.close(fd)

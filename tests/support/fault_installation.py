@@ -222,6 +222,29 @@ class Installation:
         lines = log.read_text().splitlines() if log.exists() else []
         return Counter((line.split()[0], line.split()[1]) for line in lines)
 
+    def step_ids(self) -> dict[tuple[str, str], set[str]]:
+        """Return the ids that agents were given, by run and place."""
+        ids: dict[tuple[str, str], set[str]] = {}
+        for line in (self.var / "runs.log").read_text().splitlines():
+            run, place, *_, step_id = line.split()
+            ids.setdefault((run, place), set()).add(step_id)
+        return ids
+
+    def statuses(self, runs: list[str]) -> Counter[str]:
+        """Return how many of the runs have which status in the database."""
+        query = "SELECT status FROM blueprints_run WHERE id IN ?"
+        return Counter(status for (status,) in self.rows(query, runs))
+
+    def archived_steps(self, runs: list[str]) -> set[tuple[str, str]]:
+        """Return the steps whose end the database has, by run and place."""
+        query = "SELECT run_id, data FROM blueprints_runevent WHERE run_id IN ?"
+        return {
+            (run, event[1])
+            for run, data in self.rows(query, runs)
+            for event in orjson.loads(data)["e"]
+            if event[0] == "passed"
+        }
+
     def entries(self, runs: list[str]) -> list[tuple[str, list[Any]]]:
         """Return the journal entries of runs, in order: each its run and its events."""
         self._read_journal()

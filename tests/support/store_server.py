@@ -35,6 +35,12 @@ def make_room(pid: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, free)
 
 
+def reconciled(store: RedisStore) -> RedisStore:
+    """Note, without a database, that the data of a store were compared with the archive."""
+    store.reconcile(store.standing().server, "an epoch", "an installation")
+    return store
+
+
 def running_server() -> AbstractContextManager[str]:
     """Run a server that writes its data to its disk; give the path of its socket."""
     return throw_away_server("--appendonly", "yes")

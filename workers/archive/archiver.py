@@ -64,14 +64,14 @@ class Archiver:
     """Moves journal entries into the database, in order."""
 
     def __init__(self, store: RedisStore) -> None:
-        """Bind a store; the watermark is read at the first turn."""
+        """Bind a store; each turn reads the watermark."""
         self._store = store
         self._loader = Loader(
             store,
             cache_bytes=settings.SWARM_CACHE_LIMIT,
             most_joined=2 * settings.SWARM_INPUT_LIMIT,
         )
-        self._after: str | None = None
+        self._after = "0"
         self._reasons: LRUCache[tuple[str, int, int], str] = LRUCache(MOST_REASONS)
         """Why entries were set aside, until an entry that follows shows the gap."""
         self._trimmed = self._measured = float("-inf")
@@ -79,8 +79,8 @@ class Archiver:
 
     def turn(self) -> int:
         """Archive the entries of the stream; return how many they were."""
-        if self._after is None:
-            self._after = self._store.archived()
+        # Not what it was: Redis may have lost the entries since, and the mark with them.
+        self._after = self._store.archived()
         done, until = 0, time.monotonic() + TURN_S
         entries = self._store.journal_page(self._after, BATCH, PAGE_BYTES)
         while entries:
@@ -99,7 +99,7 @@ class Archiver:
 
     def may_find(self, run: str) -> bool:
         """Return whether the journal may still have entries of a run to archive."""
-        after, until = self._after or "0", time.monotonic() + TURN_S
+        after, until = self._after, time.monotonic() + TURN_S
         while entries := self._store.journal_page(after, BATCH, PAGE_BYTES):
             if any(entry.run == run for entry in entries):
                 return True

@@ -94,6 +94,7 @@ class RowChanges:
         self.retired: set[GenerationKey] = set()
         """Generations that had ended before; Redis may still have their keys."""
         self._rows: dict[GenerationKey, Run | RunGeneration] = {}
+        self._lines: dict[GenerationKey, int] = {}
         self._journals: dict[GenerationKey, Journal] = {}
         self._reasons = reasons or {}
         self._old: list[JournalEntry] = []
@@ -106,11 +107,13 @@ class RowChanges:
         # The lock keeps a second archiver from overwriting newer facts with older ones.
         locked = Run.objects.select_for_update()
         keys = {key_of(entry) for entry, _ in read}
-        rows = generation_rows(keys, *RUN[2:], "archived_number", *JOURNAL, runs=locked)
-        for key, row, (*columns, number, last, digest, why) in rows:
+        names = (*RUN[2:], "line", "archived_number", *JOURNAL)
+        rows = generation_rows(keys, *names, runs=locked)
+        for key, row, (*columns, line, number, last, digest, why) in rows:
             run = RunFacts(*key, *columns)
             self.runs[key] = RunProjection(run, programs.get(key))
             self.numbers[key] = number
+            self._lines[key] = line
             self._journals[key] = Journal(last, bytes(digest) or BEFORE_FIRST, why)
             self._rows[key] = row
         self._restore(read)
@@ -262,7 +265,12 @@ class RowChanges:
             Step,
             [*STEP_KEY, "key", *STEP],
             (
-                (*key, place, step_id(*key, place), *step_values(step))
+                (
+                    *key,
+                    place,
+                    step_id(key[0], self._lines[key], place),
+                    *step_values(step),
+                )
                 for (key, place), step in self._steps.items()
             ),
             unique=STEP_KEY,

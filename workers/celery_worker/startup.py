@@ -27,13 +27,12 @@ from kombu.entity import Exchange, Queue
 from blueprints.agent_sources import module_hashes
 from blueprints.command_line import REFUSED, first_line, typed
 from blueprints.conf import load_kinds, spawner_kinds
-from blueprints.services.installations import installation_name
 from blueprints.services.outputs import OutputsElsewhere, check_outputs
 from engine.output_store import OutputsAway
-from engine.store.base import ENGINE_QUEUE, StoreFull
+from engine.store.base import ENGINE_QUEUE
 from engine.store.redis import RedisStore
 from engine.visible import visible
-from workers.broker.installation import ForeignRedis, ensure_owner
+from workers.broker.installation import ForeignRedis
 from workers.broker.redis_permissions import rights_fault
 from workers.broker.transport import state_url
 from workers.celery_worker.child_deaths import deaths, install_death_log_filter
@@ -52,13 +51,14 @@ from workers.fleet.running_sources import (
 from workers.fleet.worker_guard import report_ready, take_ready_descriptor
 from workers.process.orphans import adopt_orphans
 from workers.process.posix import hide
+from workers.runs.reconciling import reconcile
 from workers.steward.candidate import StewardHost
 from workers.wiring import make_store
 
 logger = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
-"""How often a worker looks whether outputs that are away are back."""
+"""How often a worker looks whether a database or outputs that are away are back."""
 KEEPER_TIMEOUT_S = 0.8
 """How long the keeper waits for a reply of Redis; it asks once.
 
@@ -69,7 +69,7 @@ deadline: two seconds of grace and this.
 
 def keeper_store() -> RedisStore:
     """Return a store over the configured Redis with a short timeout."""
-    return make_store(timeout=KEEPER_TIMEOUT_S, resend_silent=False)
+    return make_store(timeout=KEEPER_TIMEOUT_S, resend_silent=False, wary=True)
 
 
 class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -136,32 +136,32 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 class OwnStoresStep(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Ends a worker whose Redis or outputs are not those of its installation.
+    """Lets a worker consume once it has the Redis and the outputs of its installation.
 
-    It checks after every reconnect: the Redis may then be another one. While the outputs
-    are away, the worker waits for them and takes no steps.
+    It checks after every reconnect: the Redis may then be another one, or have gone back.
+    While the data of Redis are not compared with the archive, or the outputs are away, the
+    worker waits and takes no steps.
     """
 
     requires = {"celery.worker.consumer:Connection"}
-    database = ""
 
     def start(self, consumer: Any) -> None:
-        """Compare the names in database and Redis; without a database, only warn."""
+        """Reconcile the data of Redis; wait for the database if that needs it.
+
+        A worker whose Redis belongs to another installation ends.
+        """
         store = make_store()
+        warned = False
         try:
-            OwnStoresStep.database = OwnStoresStep.database or installation_name()
-            ensure_owner(store, OwnStoresStep.database)
+            while not self._is_reconciled(store, warned):
+                warned = True
+                time.sleep(AGAIN_S)
+                # A signal has only set a flag.
+                maybe_shutdown()
             self._await_outputs()
         except (ForeignRedis, OutputsElsewhere) as error:
             sys.stderr.write(visible(f"{error}\n"))
             raise WorkerShutdown(REFUSED) from None
-        except StoreFull as error:
-            logger.warning("This Redis has no installation yet: %s", error)
-        except DatabaseError as error:
-            logger.warning(
-                "The database is away, so Redis and outputs are not checked: %s",
-                first_line(error),
-            )
         finally:
             store.wire.close()
             # The children that are forked must not inherit these connections.
@@ -181,6 +181,24 @@ class OwnStoresStep(bootsteps.StartStopStep):  # type: ignore[misc]
                 # A shutdown may be asked for meanwhile.
                 maybe_shutdown()
                 time.sleep(AGAIN_S)
+
+    @staticmethod
+    def _is_reconciled(store: RedisStore, warned: bool) -> bool:
+        """Reconcile the data; without a database, return whether somebody else has."""
+        try:
+            reconcile(store)
+        except DatabaseError as error:
+            connections.close_all()
+            reconciled = store.standing().is_reconciled
+            then = "its owner is not checked" if reconciled else "no step is taken"
+            if not warned:
+                logger.warning(
+                    "The database is away, so this Redis is not compared with it and %s: %s",
+                    then,
+                    first_line(error),
+                )
+            return reconciled
+        return True
 
 
 _steps: list[KeeperStep] = []

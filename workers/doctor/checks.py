@@ -18,8 +18,9 @@ from blueprints.conf import importable_kinds, load_kinds, lua_host, wiring_fault
 from blueprints.services.installations import installation_name
 from engine.agents import registered
 from engine.ports import LuaFault
+from engine.store.reconciling import OWNER
 from engine.store.redis import STATE
-from workers.broker.installation import KEY, foreign_redis_text
+from workers.broker.installation import foreign_redis_text
 from workers.broker.redis_permissions import rights_fault
 from workers.broker.transport import state_url
 from workers.celery_worker.open_files import files_fault
@@ -269,7 +270,7 @@ def pool_findings(pools: Mapping[str, str]) -> Iterator[CheckResult]:
 
 
 def _installation(client: Any) -> Iterator[CheckResult]:
-    found = client.get(KEY)
+    found = client.get(OWNER)
     try:
         name = installation_name()
     except DatabaseError:

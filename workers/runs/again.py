@@ -21,7 +21,7 @@ from blueprints.models.readable_json import readable
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.run_journals import JournalGap, run_stretches
 from blueprints.selectors.steps import run_ended_places
-from blueprints.services.installations import installation_name
+from blueprints.services.installations import installation_get
 from blueprints.services.outputs import ensure_outputs
 from blueprints.services.programs import program_keep
 from blueprints.services.run_generations import (
@@ -29,6 +29,7 @@ from blueprints.services.run_generations import (
     run_fork_create,
     run_generation_open,
     run_snapshot_keep,
+    run_steps_copy,
 )
 from engine.blueprint import Program
 from engine.flow.json_text import Json
@@ -51,9 +52,8 @@ from engine.run.replay.lineage import (
 )
 from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
-from workers.broker.installation import ensure_owner
 from workers.runs.launch import NOT_OURS, start_run
-from workers.wiring import epoch
+from workers.runs.reconciling import reconcile
 
 UNSOUND: Final = (BranchRefused, ReplayError, JournalGap, BadEntry, ValueError)
 NOTHING_FAILED: Final = (
@@ -99,7 +99,7 @@ def rerun(store: RedisStore, run: Run, place: Place) -> Run:
         reason = f"rerun from {place.step}" if place.step else "rerun of what failed"
     try:
         with transaction.atomic():
-            row = run_generation_open(run, reason, **_columns(store, run, place))
+            row = run_generation_open(run, reason, **_columns(run, place))
             _keep(row, begun, run)
     except ValueError as error:
         raise AgainRefused(str(error)) from None
@@ -110,7 +110,7 @@ def fork(store: RedisStore, run: Run, place: Place) -> Run:
     """Start a new run from a step of another one; raise AgainRefused."""
     begun = _prepared(store, run, place)
     with transaction.atomic():
-        columns = _columns(store, run, place)
+        columns = _columns(run, place)
         row = run_fork_create(run, place.step, new_id("R"), **columns)
         _keep(row, begun, run)
     return _started(store, row)
@@ -126,7 +126,7 @@ def _prepared(store: RedisStore, run: Run, place: Place) -> Branch | None:
     if run.unreplayable and (place.step or place.only_failed):
         raise AgainRefused(f"run {run.pk} can't be rebuilt: {run.unreplayable}")
     try:
-        ensure_owner(store, installation_name())
+        reconcile(store)
         ensure_outputs()
     except (StoreFull, *NOT_OURS) as error:
         raise AgainRefused(str(error)) from None
@@ -165,11 +165,11 @@ def _cuts(stretches: list[Stretch], place: Place) -> list[Cut]:
     return [cut]
 
 
-def _columns(store: RedisStore, run: Run, place: Place) -> dict[str, Any]:
+def _columns(run: Run, place: Place) -> dict[str, Any]:
     """Return the columns of the row that begins now."""
     program = place.program or run_program(run)
     columns: dict[str, Any] = {
-        "epoch": epoch(store),
+        "epoch": installation_get().epoch,
         "deadline_at": timezone.now() + _time_given(run),
         "sources": {
             **run.sources,
@@ -195,7 +195,8 @@ def _keep(row: Run, begun: Branch | None, origin: Run) -> None:
         return
     snapshot = generation_from(begun.snapshot, row.pk, row.generation)
     how = begun.beginning.to_json()
-    run_snapshot_keep(row, snapshot.to_json(), origin, how, begun.ended)
+    run_snapshot_keep(row, snapshot.to_json(), origin, how)
+    run_steps_copy(row, origin, begun.ended)
 
 
 def _started(store: RedisStore, row: Run) -> Run:

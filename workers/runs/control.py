@@ -15,7 +15,7 @@ from blueprints.models import Run, Step
 from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
 from engine.store.base import generation_key
 from engine.store.redis import RedisStore
-from workers.wiring import epoch
+from workers.runs.recovery import recover_run
 
 PAUSABLE: Final = frozenset({RunStatus.RUNNING, RunStatus.PAUSED})
 
@@ -24,10 +24,10 @@ class StateLost(Exception):
     """Redis has lost the state of a run; the text says what to do."""
 
     def __init__(self, run: Run) -> None:
-        """Name the run and the command that starts another."""
+        """Name the run and the command that rebuilds it."""
         super().__init__(
-            f"Redis has lost the state of run {run.pk}, so it can't be resumed. Start a new"
-            f" run with: {typed('run FILE')}"
+            f"Redis has lost the state of run {run.pk}; rebuild it from the archive with:"
+            f" {typed(f'runs recover {run.pk}')}"
         )
 
 
@@ -57,17 +57,20 @@ def pause_run(store: RedisStore, run: Run) -> bool:
 
 
 def resume_run(store: RedisStore, run: Run) -> Run:
-    """Resume an open run in Redis; raise StateLost if Redis does not have it."""
+    """Resume an open run; one that Redis has lost is rebuilt from the archive.
+
+    Raise Unrecoverable if that is impossible.
+    """
     head = store.head(run.pk)
     if head is not None:
         if head.status == RunStatus.PAUSED:
             store.resume(run.pk)
-    # The steward starts a pending run of this Redis.
-    elif run.status != RunStatus.PENDING or run.epoch != epoch(store):
-        run.refresh_from_db()
-        if run.status not in FINAL_RUN:
-            raise StateLost(run)
-    return run
+        return run
+    run.refresh_from_db()
+    if run.status == RunStatus.PENDING or run.status in FINAL_RUN:
+        # The steward starts a pending one.
+        return run
+    return recover_run(store, run)
 
 
 def cancel_run(store: RedisStore, run: Run, why: str) -> bool:

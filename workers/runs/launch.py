@@ -15,7 +15,6 @@ from blueprints.models import Run
 from blueprints.models.readable_json import readable
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.run_journals import run_snapshot
-from blueprints.services.installations import installation_name
 from blueprints.services.outputs import OutputsElsewhere, ensure_outputs
 from blueprints.services.runs import Launch, run_create
 from engine.blueprint import Program, merge_init_ctx
@@ -27,8 +26,9 @@ from engine.run.replay.install import Opening, install
 from engine.run.states import RunStatus
 from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
-from workers.broker.installation import ForeignRedis, ensure_owner
-from workers.wiring import epoch, limits
+from workers.broker.installation import ForeignRedis
+from workers.runs.reconciling import reconcile
+from workers.wiring import limits
 
 NOT_OURS: Final = (ForeignRedis, OutputsElsewhere, OutputsAway)
 """The errors of a Redis or of outputs that are not those of this installation."""
@@ -56,9 +56,9 @@ def launch(store: RedisStore, request: Launch) -> Run:
         )
     request = _in_its_folder(request)
     try:
-        ensure_owner(store, installation_name())
+        epoch = reconcile(store).epoch
         ensure_outputs()
-        run = run_create(request, epoch=epoch(store))
+        run = run_create(request, epoch=epoch)
     except (StoreFull, *NOT_OURS, ValueError) as error:
         raise LaunchRefused(str(error)) from None
     try:
@@ -127,11 +127,13 @@ def _start(
             start_of(run.pk, run.generation, prepared, ctx, deadline_ms, limits())
         )
     else:
-        opening = Opening(store.now_ms(), deadline_ms)
+        is_paused = run.lost_status == RunStatus.PAUSED
+        opening = Opening(store.now_ms(), deadline_ms, is_paused, run.line)
         answer = install(store, snapshot, program, opening)
     pending = _pending(run)
     if answer == "ok":
-        pending.update(status=RunStatus.RUNNING, started_at=timezone.now())
+        status = run.lost_status or RunStatus.RUNNING
+        pending.update(status=status, lost_status="", started_at=timezone.now())
     elif answer in ("cancelled", "failed"):
         pending.update(status=answer, finished_at=timezone.now())
     return answer

@@ -24,23 +24,24 @@ from django.db import (
 from django.utils import timezone
 
 from blueprints.models import Run
-from blueprints.services.installations import installation_name
+from blueprints.services.installations import installation_get
 from engine.run.attempt.outcomes import as_text
 from engine.run.states import RunStatus
 from engine.store.base import StoreFull, generation_key
 from engine.store.redis import STATE, RedisStore
 from workers.archive.archiver import Archiver
-from workers.broker.installation import ForeignRedis, ensure_owner
+from workers.broker.installation import ForeignRedis
 from workers.runs.launch import fail_unstarted_run, start_run
+from workers.runs.reconciling import LIVE, lags, mark_lost, reconcile
 from workers.runs.retention import prune_by_settings
 from workers.steward import logger
 from workers.steward.periodic import Duty, Failures, do_due
-from workers.wiring import epoch
 
 NEVER_STARTED_S = 2.0
 LOST_S = 10.0
 POLL_S = 0.1
 ARCHIVE_S = 0.5
+RECONCILE_S = 0.5
 PRUNE_S = 10.0
 TURN_S = 0.5
 """How long one search of open runs, or one round of deletions, may take; the next one
@@ -72,7 +73,7 @@ def lower_thread_priority() -> None:
 
 
 class Bookkeeper(threading.Thread):
-    """Archives the journal, starts launched runs, marks runs that Redis has lost."""
+    """Reconciles the data of Redis, archives the journal, starts launched runs."""
 
     def __init__(self, store: RedisStore, leads: Callable[[], bool]) -> None:
         """Prepare the thread; `leads` returns whether its steward has the lock now.
@@ -86,14 +87,14 @@ class Bookkeeper(threading.Thread):
         self._ending = threading.Event()
         self._refusals: dict[str, int] = {}
         """How often Redis refused to start a run, but not other commands."""
-        self._name = ""
+        self._reconciled_at = float("-inf")
         self.refused = False
         """Whether this Redis belongs to another installation: the steward then rests."""
         self._searched = ""
         """The last open run that was searched in Redis; ids are in order of time."""
         self._duties = [
             Duty(1.0, self.start_launched),
-            Duty(5.0, self.find_interrupted),
+            Duty(5.0, self.find_lost),
             Duty(5.0, self.drop_installs),
             # In batches: a transaction for every entry would cost more than the step.
             Duty(ARCHIVE_S, self.archiver.turn),
@@ -106,7 +107,7 @@ class Bookkeeper(threading.Thread):
         failures = Failures()
         while not self._ending.wait(failures.wait_s or POLL_S):
             try:
-                self._check_owner()
+                self._reconcile()
                 if not do_due(self._duties, self._leads):
                     # A statement that failed may have broken its connection.
                     close_old_connections()
@@ -121,17 +122,16 @@ class Bookkeeper(threading.Thread):
             logger.info("steward: leaving without archiving once more: %s", error)
         connections.close_all()
 
-    def _check_owner(self) -> None:
-        """Check that this Redis is still ours; an emptied one becomes ours again."""
-        self._name = self._name or installation_name()
+    def _reconcile(self) -> None:
+        """Compare the data of Redis with the archive if they may have gone back."""
+        if time.monotonic() - self._reconciled_at < RECONCILE_S:
+            return
         try:
-            ensure_owner(self.store, self._name)
+            reconcile(self.store)
         except ForeignRedis:
             self.refused = True
             raise
-        except StoreFull as error:
-            logger.info("steward: this Redis has no name yet: %s", error)
-        self.refused = False
+        self._reconciled_at, self.refused = time.monotonic(), False
 
     def end(self, wait_s: float) -> None:
         """Archive once more and end; wait at most `wait_s` seconds for that."""
@@ -141,15 +141,15 @@ class Bookkeeper(threading.Thread):
     def start_launched(self) -> None:
         """Start runs whose launcher died between writing their row and their keys.
 
-        A run of another Redis is interrupted instead: it may have made steps there, and
-        a run never starts from zero again. A run that can't be started fails.
+        A run of another Redis is interrupted instead: it may go on there. A run that
+        can't be started fails.
         """
         before = timezone.now() - timedelta(seconds=NEVER_STARTED_S)
-        here = epoch(self.store)
+        here = installation_get().epoch
         late = Run.objects.filter(status=RunStatus.PENDING, created_at__lt=before)
         for run in late.exclude(opened_at__gte=before).order_by("pk")[:STARTS]:
             if run.epoch != here:
-                self._interrupt(run)
+                mark_lost(run, waits=True)
                 continue
             try:
                 start_run(self.store, run)
@@ -170,23 +170,23 @@ class Bookkeeper(threading.Thread):
                 # It stays if it has been opened since the list was read.
                 self.store.remove(generation_key(run, gen), 0)
 
-    def find_interrupted(self) -> None:
-        """Interrupt open runs that Redis has lost, the oldest first, page by page."""
+    def find_lost(self) -> None:
+        """Mark open runs that Redis has lost, the oldest first, page by page."""
         before = timezone.now() - timedelta(seconds=LOST_S)
-        here = epoch(self.store)
         until = time.monotonic() + TURN_S
         open_runs = Run.objects.filter(
-            status__in=(RunStatus.RUNNING, RunStatus.PAUSED), started_at__lt=before
-        ).only("id", "status", "epoch", "generation")
+            status__in=LIVE, lost_status="", started_at__lt=before
+        ).only("id", "status", "lost_status", "archived_number", "generation")
         while True:
             page = open_runs.filter(pk__gt=self._searched).order_by("pk")[:PAGE]
             runs = list(page)
             for run in runs:
                 key = generation_key(run.pk, run.generation)
-                lost = run.epoch != here or self.store.head_of(key) is None
+                lost = lags(run, self.store.head_of(key))
                 # The run may have ended, and its keys be removed, since the query.
                 if lost and not self.archiver.may_find(run.pk):
-                    self._interrupt(run)
+                    self.store.freeze(key)
+                    mark_lost(run, waits=False)
                 if time.monotonic() > until:
                     self._searched = run.pk
                     return
@@ -220,15 +220,3 @@ class Bookkeeper(threading.Thread):
         text = as_text(f"the run can't be started: {error or type(error).__name__}")
         if fail_unstarted_run(self.store, run, text):
             logger.error("run %s: %s", run.pk, text)
-
-    def _interrupt(self, run: Run) -> None:
-        changed = Run.objects.filter(
-            pk=run.pk,
-            generation=run.generation,
-            status__in=(RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED),
-        ).update(
-            status=RunStatus.INTERRUPTED,
-            error={"kind": "RedisLost", "text": "Redis lost this run's state"},
-        )
-        if changed:
-            logger.warning("run %s is interrupted: Redis lost its state", run.pk)

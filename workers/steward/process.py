@@ -22,6 +22,7 @@ from workers.process.posix import hide
 from workers.steward import logger
 from workers.steward.database_duties import Bookkeeper
 from workers.steward.periodic import Duty, Failures, do_due
+from workers.steward.recoverer import Recoverer
 from workers.steward.script_clock import ScriptClock
 from workers.wiring import make_store
 
@@ -93,7 +94,11 @@ class Steward:
             return False
         self._note_contact()
         self._check_clock()
-        do_due(self._duties, self.leads)
+        if self.store.standing().is_reconciled:
+            do_due(self._duties, self.leads)
+        else:
+            # No lease could be renewed either.
+            self.lose_contact()
         return True
 
     def _note_contact(self) -> None:
@@ -166,7 +171,11 @@ def main() -> None:
     hide()
     steward = Steward(make_store(timeout=5.0))
     bookkeeper = Bookkeeper(make_store(timeout=5.0), steward.leads)
+    recoverer = Recoverer(
+        make_store(timeout=5.0), lambda: steward.leads() and not bookkeeper.refused
+    )
     bookkeeper.start()
+    recoverer.start()
     failures, wait_s = Failures(), TICK_S
     while not stop and not parent_is_gone(wait_s):
         try:
@@ -178,6 +187,7 @@ def main() -> None:
             failures.note(error)
             steward.lose_contact()
             wait_s = failures.wait_s
+    recoverer.end()
     bookkeeper.end(LAST_ARCHIVING_S)
     try:
         steward.leave()

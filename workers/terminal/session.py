@@ -33,14 +33,11 @@ from blueprints.command_line import (
 from blueprints.models import Run
 from blueprints.preflight import missing_parts
 from blueprints.selectors.runs import run_get, run_steps
-from blueprints.services.installations import installation_name
 from blueprints.services.outputs import ensure_outputs
 from blueprints.services.runs import Launch
 from engine.blueprint import BlueprintInvalid, Program
 from engine.run.states import FINAL_RUN, RunStatus
-from engine.store.base import StoreFull
 from engine.store.redis import STATE, RedisStore
-from workers.broker.installation import ensure_owner
 from workers.celery_worker.in_process import InProcessWorker
 from workers.fleet.fleet import (
     Fleet,
@@ -63,6 +60,7 @@ from workers.fleet.worker_guard import WARM_S
 from workers.runs.control import StateLost, resume_run
 from workers.runs.full_storage import GRACE_S, Overdue, StorageWatch
 from workers.runs.launch import NOT_OURS, LaunchRefused, launch
+from workers.runs.reconciling import reconcile
 from workers.terminal.reporter import Reporter
 from workers.terminal.run_progress import RunProgress
 from workers.terminal.run_view import View, view_for
@@ -463,15 +461,12 @@ class Session:
 
 
 def require_own_stores(store: RedisStore) -> None:
-    """Raise SetupFailed when Redis or outputs are not those of this installation."""
+    """Reconcile the data of Redis; raise SetupFailed if it or the outputs are not ours."""
     try:
-        ensure_owner(store, installation_name())
+        reconcile(store)
         ensure_outputs()
     except NOT_OURS as error:
         raise SetupFailed(str(error)) from None
-    except StoreFull:
-        # The launch reports it, and resuming a run can free space.
-        pass
 
 
 def _journal_end(store: RedisStore) -> str:

@@ -62,7 +62,7 @@ def make_attempt(
         return Outcome("failed", text=text, permanent=True)
     call = StepCall(
         ref.run,
-        ref.gen,
+        ref.line or ref.gen,
         place,
         agent,
         attempt,

@@ -160,7 +160,7 @@ class Commits:
         # The keeper must not cancel the parent, which continues under the same nonce, with
         # a batch of the decided chord.
         self.watch.batch(None)
-        up = Ref(ref.run, ref.gen, answer.parent)
+        up = Ref(ref.run, ref.gen, answer.parent, ref.line)
         record = answer.record
         self.watch.chain(up, record.seq, nonce, record.timeout_ms)
         chain = self.loader.chain(up, prepared, record)

@@ -136,7 +136,7 @@ class Engine:
         budget: Budget,
     ) -> None:
         """Drive a claimed chain and show it to the keeper."""
-        record = claimed.record
+        record, ref = claimed.record, ref.on(claimed.line)
         self.watch.chain(ref, record.seq, nonce, record.timeout_ms)
         poisoned = is_poisoned(claimed.signal, record.lost)
         make = self._end_poisoned_chain if poisoned else self._turn

@@ -70,6 +70,10 @@ class Batch:
         """Return the claim under which its attempts run."""
         return self.ref, 0, self.nonce
 
+    def at(self, addr: str) -> Ref:
+        """Return the reference to a chain, or a chord, of its run."""
+        return Ref(self.ref.run, self.ref.gen, addr, self.claimed.line)
+
     @property
     def full(self) -> bool:
         """Whether it is time to commit."""
@@ -172,7 +176,7 @@ def _lane(
         # Before the keeper sees the lane: a renewal may take longer than its timeout.
         engine.leases.check(batch)
         engine.watch.lane(index, timeout_of(agent, engine.limits))
-        ref = Ref(batch.ref.run, batch.ref.gen, lane_at(batch.ref.chord, index))
+        ref = batch.at(lane_at(batch.ref.chord, index))
         began = time.monotonic()
         outcome = engine.attempt(batch, ref, agent, nxt, 1)
         took_ms, events = round((time.monotonic() - began) * 1000), batch.events
@@ -244,7 +248,7 @@ def _promote(
     engine: Engine, batch: Batch, index: int, promote: Promote, budget: Budget
 ) -> bool:
     """Commit a lane as a chain with its own record; drive it if it continues here."""
-    lane = Ref(batch.ref.run, batch.ref.gen, lane_at(batch.ref.chord, index))
+    lane = batch.at(lane_at(batch.ref.chord, index))
     if not _flush(engine, batch, budget, promote=promote):
         return False
     if promote.kind is not MoveKind.CONTINUE:
@@ -293,7 +297,7 @@ def _flush(
             decided_by=decided_by,
         )
     )
-    lane = Ref(batch.ref.run, batch.ref.gen, batch.ref.chord)
+    lane = batch.at(batch.ref.chord)
     if isinstance(answer, Refused):
         engine.commits.discard(lane, batch.first, batch.events, answer)
     batch.first += count

@@ -37,12 +37,13 @@ class Opening:
     """How an installed generation begins; times are milliseconds.
 
     `now_ms` is the wall clock by which chains wait for their retries, `deadline_ms`
-    counts from now.
+    counts from now. `line` is the generation that began its line, 0 for itself.
     """
 
     now_ms: int
     deadline_ms: int
     is_paused: bool = False
+    line: int = 0
 
 
 def generation_from(
@@ -125,7 +126,10 @@ def _bundled(pieces: Iterator[Piece]) -> Iterator[Piece]:
 def _pieces(snapshot: Snapshot, program: Program, opening: Opening) -> Iterator[Piece]:
     """Yield what is written of a snapshot: first the fields that a removal reads."""
     chains = list(snapshot.chains.values())
-    yield "begin", ("prog", snapshot.program_id, "n", 0)
+    head: tuple[Any, ...] = ("prog", snapshot.program_id, "n", 0)
+    # Claims tell it to those who make the ids of steps.
+    continues = opening.line not in (0, snapshot.gen)
+    yield "begin", (*head, "line", opening.line) if continues else head
     fields = (
         *chain.from_iterable(_chain_fields(one, opening) for one in chains),
         *chain.from_iterable(_chord_fields(snapshot, one) for one in snapshot.chords),

@@ -9,14 +9,14 @@ local nonce, lease_ms = ARGV[4], tonumber(ARGV[6])
 local function claim(R, a, queue)
   local key = S .. 'r:' .. R
   local k, i = chord_of(a)
-  local run = k and fetch(R, a, 'prog', 's:' .. a, 'k:' .. k) or fetch(R, a, 'prog', 's:' .. a)
-  local chord_raw = run.extra[3] or ''
+  local run = k and fetch(R, a, 'prog', 's:' .. a, 'line', 'k:' .. k) or fetch(R, a, 'prog', 's:' .. a, 'line')
+  local chord_raw = run.extra[4] or ''
   local signal = run.extra[2]
   local c = run.raw and unpack_record(run.raw)
   local function answer(c, packed)
     local log = ''
     if c.loglen > 0 then log = call('GETRANGE', log_key(R, a), 0, c.loglen - 1) end
-    return {'ok', packed, log, signal or false, run.extra[1], chord_raw}
+    return {'ok', packed, log, signal or false, run.extra[1], chord_raw, run.extra[3] or 0}
   end
   if c and c.state == 'r' and c.owner == nonce then return answer(c, run.raw) end
   call('ZREM', S .. 'd:' .. queue, R .. '|' .. a)

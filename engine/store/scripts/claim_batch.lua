@@ -3,11 +3,11 @@ local R, k, lo, hi = ARGV[1] .. ':' .. ARGV[2], ARGV[3], tonumber(ARGV[4]), tonu
 local nonce, queue = ARGV[6], ARGV[7]
 local a = k .. ':' .. ARGV[4] .. '-' .. ARGV[5]
 local key, results = S .. 'r:' .. R, results_key(R, k)
-local run = fetch(R, a, 'prog', 'k:' .. k)
+local run = fetch(R, a, 'prog', 'k:' .. k, 'line')
 local mine = call('HGET', results, 'b:' .. ARGV[4] .. '-' .. ARGV[5])
 local function answer(cursor)
   local page = call('LINDEX', S .. 'r:' .. R .. ':i:' .. k, math.floor(lo / $ITEM_PAGE))
-  return {'ok', run.extra[2], num(cursor), page or '[]', run.extra[1]}
+  return {'ok', run.extra[2], num(cursor), page or '[]', run.extra[1], run.extra[3] or 0}
 end
 call('ZREM', S .. 'd:' .. queue, R .. '|' .. a)
 call('HDEL', S .. 'again', R .. '|' .. a)

@@ -13,11 +13,13 @@ from waiting import until
 
 from blueprints.models import Installation, Run, RunEvent
 from blueprints.services.installations import installation_name
-from workers.broker.installation import KEY, ForeignRedis, ensure_owner, take_over
+from engine.store.reconciling import OWNER
+from workers.broker.installation import ForeignRedis, take_over
 from workers.broker.transport import state_url
 from workers.doctor.checks import CHECKS
 from workers.fleet.prerequisites import SetupFailed
 from workers.runs.launch import LaunchRefused
+from workers.runs.reconciling import reconcile
 from workers.steward.database_duties import Bookkeeper
 from workers.terminal.session import require_own_stores
 
@@ -28,18 +30,18 @@ WAYS_OUT = ("SWARM_REDIS_URL", "DATABASE_URL", "doctor --take-over")
 def strange(rig: Rig) -> None:
     """Make the Redis that of another installation, with a journal of its own."""
     rig.launch(step())
-    rig.store.wire.call("SET", KEY, "another")
+    rig.store.wire.call("SET", OWNER, "another")
 
 
 def test_an_empty_redis_takes_the_name_of_the_database_that_comes(rig: Rig) -> None:
     rig.launch(step())
-    name = rig.store.wire.call("GET", KEY).decode()
+    name = rig.store.wire.call("GET", OWNER).decode()
 
     assert name == installation_name() == Installation.objects.get().name
     assert len(name) == 32
     rig.store.wire.call("FLUSHALL")
     rig.launch(step())
-    assert rig.store.wire.call("GET", KEY).decode() == name
+    assert rig.store.wire.call("GET", OWNER).decode() == name
 
 
 def test_a_launch_into_a_foreign_redis_leaves_no_trace(rig: Rig) -> None:
@@ -85,12 +87,12 @@ def test_doctor_reports_a_foreign_redis_and_takes_it_over(
     assert "now belongs to this database" in capsys.readouterr().out
     assert [found.level for found in CHECKS["installation"](client)] == ["ok"]
     client.close()
-    ensure_owner(rig.store, installation_name())
+    reconcile(rig.store)
 
 
 @pytest.mark.slow
 def test_a_foreign_redis_ends_a_stock_worker(rig: Rig, tmp_path: Path) -> None:
-    rig.store.wire.call("SET", KEY, "another")
+    rig.store.wire.call("SET", OWNER, "another")
     env = {
         **os.environ,
         "SWARM_VAR": str(tmp_path),
@@ -115,4 +117,4 @@ def test_a_foreign_redis_ends_a_stock_worker(rig: Rig, tmp_path: Path) -> None:
     assert ended.stderr.count("belongs to another installation") in (1, 2)
     assert "Traceback" not in ended.stderr
     with pytest.raises(ForeignRedis):
-        ensure_owner(rig.store, installation_name())
+        reconcile(rig.store)

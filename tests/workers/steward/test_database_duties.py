@@ -19,10 +19,11 @@ from blueprints.services.runs import Launch, run_create
 from engine.ids import new_id
 from engine.store.redis import STATE
 from workers.archive import archiver as archive_module
+from workers.runs.reconciling import reconcile
 from workers.steward import database_duties as books
 from workers.steward.database_duties import MOST_REFUSALS, PAGE, STARTS, Bookkeeper
 from workers.steward.process import Steward
-from workers.wiring import epoch, make_store
+from workers.wiring import make_store
 
 LONG_AGO = timedelta(minutes=1)
 
@@ -36,7 +37,7 @@ def left_pending(rig: Rig, *, epoch_id: str = "") -> Run:
     """Make the row of a run whose launcher died before it wrote the run's keys."""
     run = run_create(
         Launch(program=program(seq(step())), ctx={"n": 1}),
-        epoch=epoch_id or epoch(rig.store),
+        epoch=epoch_id or reconcile(rig.store).epoch,
     )
     Run.objects.filter(pk=run.pk).update(created_at=timezone.now() - LONG_AGO)
     return run
@@ -50,6 +51,12 @@ def as_it_is(run: Run) -> tuple[str, str]:
     """Return a run's status and the kind of its error."""
     run.refresh_from_db()
     return run.status, (run.error or {}).get("kind", "")
+
+
+def lost_runs() -> set[str]:
+    """Return the ids of the runs that are marked as lost."""
+    lost = Run.objects.exclude(lost_status="")
+    return set(lost.values_list("pk", flat=True))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -84,7 +91,9 @@ def test_a_steward_that_lost_the_lock_archives_nothing_until_it_is_elected_again
 @pytest.mark.django_db
 def test_a_run_whose_launcher_died_before_its_keys_is_started(rig: Rig) -> None:
     run = left_pending(rig)
-    fresh = run_create(Launch(program=program(seq()), ctx={}), epoch=epoch(rig.store))
+    fresh = run_create(
+        Launch(program=program(seq()), ctx={}), epoch=reconcile(rig.store).epoch
+    )
 
     bookkeeper_of(rig).start_launched()
 
@@ -188,7 +197,7 @@ def test_a_full_redis_fails_no_run(rig: Rig) -> None:
 
 
 @pytest.mark.django_db
-def test_what_a_flushed_redis_has_lost_is_interrupted_and_never_starts_again(
+def test_what_a_flushed_redis_has_lost_is_marked_and_a_pending_run_starts(
     rig: Rig,
 ) -> None:
     lost, paused = rig.launch(seq(step())), rig.launch(seq(step()))
@@ -196,27 +205,26 @@ def test_what_a_flushed_redis_has_lost_is_interrupted_and_never_starts_again(
     bookkeeper.archiver.turn()
     Run.objects.filter(pk=paused.pk).update(status="paused")
     pending = left_pending(rig)
-    for run in (lost, paused):
-        begun_long_ago(run)
 
     rig.store.wire.call("FLUSHALL")
+    bookkeeper._reconcile()
     bookkeeper.start_launched()
-    bookkeeper.find_interrupted()
     bookkeeper.archiver.turn()
 
-    for run in (lost, paused, pending):
-        assert as_it_is(run) == ("interrupted", "RedisLost")
-        assert rig.store.head(run.pk) is None
-    assert rig.work_off() == 0
-    # What is launched from now on lives in the new one.
+    assert as_it_is(lost) == ("running", "")
+    assert as_it_is(paused) == ("paused", "")
+    assert (lost.lost_status, paused.lost_status) == ("running", "paused")
+    assert rig.store.head(lost.pk) is None
+    assert as_it_is(pending) == ("running", "")
+    # So does what is launched from now on.
     new = rig.launch(seq(step()))
     rig.work_off()
     bookkeeper.archiver.turn()
-    assert as_it_is(new) == ("done", "")
+    assert as_it_is(pending) == as_it_is(new) == ("done", "")
 
 
 @pytest.mark.django_db
-def test_a_run_without_its_keys_is_interrupted_once_its_journal_is_read(
+def test_a_run_without_its_keys_is_lost_once_its_journal_is_read(
     rig: Rig,
 ) -> None:
     gone, alive = rig.launch(seq(step())), rig.launch(seq(step()))
@@ -226,14 +234,13 @@ def test_a_run_without_its_keys_is_interrupted_once_its_journal_is_read(
     rig.store.wire.call("DEL", f"{STATE}r:{gone.pk}:1")
 
     # Its end may be what is not archived yet.
-    bookkeeper.find_interrupted()
-    assert as_it_is(gone) == ("running", "")
+    bookkeeper.find_lost()
+    assert lost_runs() == set()
 
     bookkeeper.archiver.turn()
     begun_long_ago(gone)
-    bookkeeper.find_interrupted()
-    assert as_it_is(gone) == ("interrupted", "RedisLost")
-    assert as_it_is(alive) == ("running", "")
+    bookkeeper.find_lost()
+    assert lost_runs() == {gone.pk}
 
 
 @pytest.mark.django_db
@@ -256,14 +263,14 @@ def test_an_end_far_behind_in_the_journal_is_waited_for(
         # No time to look at all of it, in which it might be.
         monkeypatch.setattr(archive_module, "TURN_S", -1.0)
 
-    made.find_interrupted()
-    assert as_it_is(gone) == ("running", "")
+    made.find_lost()
+    assert lost_runs() == set()
 
     monkeypatch.setattr(archive_module, "TURN_S", 5.0)
     made.archiver.turn()
-    made.find_interrupted()
-    expected = ("interrupted", "RedisLost") if hurried else ("cancelled", "Cancelled")
-    assert as_it_is(gone) == expected
+    made.find_lost()
+    assert lost_runs() == ({gone.pk} if hurried else set())
+    assert as_it_is(gone)[0] == ("running" if hurried else "cancelled")
 
 
 @pytest.mark.django_db
@@ -278,13 +285,13 @@ def test_a_slow_scan_of_open_runs_continues_where_it_ended(
         rig.store.wire.call("DEL", f"{STATE}r:{run.pk}:1")
     monkeypatch.setattr(books, "TURN_S", -1.0)
     for done in (1, 2, 3):
-        made.find_interrupted()
-        assert Run.objects.filter(status="interrupted").count() == done
+        made.find_lost()
+        assert len(lost_runs()) == done
 
 
 @pytest.mark.django_db
 def test_lost_runs_are_found_among_more_open_ones_than_one_page_has(rig: Rig) -> None:
-    here, task = epoch(rig.store), Task.objects.create(blueprint_id="b")
+    here, task = reconcile(rig.store).epoch, Task.objects.create(blueprint_id="b")
     row = models.Program.objects.create(id="p", document={})
     runs = [
         Run(
@@ -303,10 +310,9 @@ def test_lost_runs_are_found_among_more_open_ones_than_one_page_has(rig: Rig) ->
     bookkeeper = bookkeeper_of(rig)
 
     for _ in range(2):
-        bookkeeper.find_interrupted()
+        bookkeeper.find_lost()
 
-    lost = Run.objects.filter(status="interrupted").values_list("pk", flat=True)
-    assert set(lost) == {oldest.pk, newest.pk}
+    assert lost_runs() == {oldest.pk, newest.pk}
 
 
 @pytest.mark.django_db
@@ -320,7 +326,8 @@ def test_a_run_that_redis_refuses_for_good_delays_no_other_and_fails(
         "value": {"op": "lit", "value": "x" * (2 << 20)},
     }
     refused = run_create(
-        Launch(program=program(seq(large)), ctx={"n": 1}), epoch=epoch(rig.store)
+        Launch(program=program(seq(large)), ctx={"n": 1}),
+        epoch=reconcile(rig.store).epoch,
     )
     Run.objects.filter(pk=refused.pk).update(created_at=timezone.now() - LONG_AGO)
     later = left_pending(rig)

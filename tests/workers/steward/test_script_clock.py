@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from one_step_runs import NONCE, QUEUE, claimed, running_store, started
+from store_server import reconciled
 
 from engine.store.base import Claimed, Move, MoveKind, Pending, Ref
 from engine.store.record import ChainState
@@ -32,7 +33,7 @@ def used() -> Iterator[RedisStore]:
 def store(used: RedisStore) -> RedisStore:
     """An empty store."""
     used.wire.call("FLUSHALL")
-    return used
+    return reconciled(used)
 
 
 @pytest.fixture

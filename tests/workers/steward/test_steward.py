@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from faster_clock import FasterClock
 from one_step_runs import claimed, frozen, running_store
+from store_server import reconciled
 
 from engine.store.redis import STATE, RedisStore
 from workers.steward.process import GAP_S, Steward
@@ -20,7 +21,7 @@ STEP_S = 1.0
 def store() -> Iterator[RedisStore]:
     """A store with short leases on a server of its own."""
     with running_store(lease_ms=round(LEASE_S * 1000)) as made:
-        yield made
+        yield reconciled(made)
 
 
 class Time(FasterClock):

@@ -1,0 +1,306 @@
+"""Runs that Redis has lost are rebuilt from the archive, and no other run is touched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from backups import Backup
+from flow_documents import fanout, lit, seq
+from rig import Rig, step
+
+from blueprints.models import Installation, Run, RunEvent, RunGeneration, Step
+from blueprints.models.readable_json import readable
+from engine.ports import StepCall
+from engine.run.attempt.outcomes import Outcome
+from engine.store.base import generation_key
+from engine.store.redis import STATE
+from workers.archive.archiver import Archiver
+from workers.runs.control import pause_run, resume_run
+from workers.runs.reconciling import reconcile
+from workers.runs.recovery import Unrecoverable, recover_run
+from workers.steward.database_duties import Bookkeeper
+from workers.steward.recoverer import Recoverer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CHAIN = seq(*[step() for _ in range(4)])
+LANES = seq(step(), fanout(lit([1, 2, 3, 4, 5, 6]), step(), bind="$.n"), step())
+
+
+class Noting:
+    """Answers a step with its input, and notes which steps it has made."""
+
+    in_process = True
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, str, int]] = []
+
+    def run(self, call: StepCall) -> Outcome:
+        """Return the input."""
+        self.made.append((call.place, call.step_id, call.attempt))
+        return Outcome("passed", call.input)
+
+    def times(self) -> Counter[str]:
+        """Return how often each step was made, by its place."""
+        return Counter(place for place, _, _ in self.made)
+
+
+@pytest.fixture
+def noting(rig: Rig) -> Noting:
+    """The agent of the rig's runs."""
+    rig.spawner = made = Noting()
+    return made
+
+
+def lose(rig: Rig) -> None:
+    """Empty the server, and compare."""
+    rig.store.wire.call("FLUSHALL")
+    reconcile(rig.store)
+
+
+def recover(rig: Rig) -> None:
+    """Do what the steward's thread does."""
+    Recoverer(rig.store, lambda: True).recover()
+
+
+def ended(rig: Rig, run: Run, **options: Any) -> Run:
+    """Let a run go on to its end, and archive it."""
+    rig.work_off(**options)
+    Archiver(rig.store).turn()
+    run.refresh_from_db()
+    return run
+
+
+def test_an_emptied_redis_goes_on_where_the_archive_ends(
+    rig: Rig, noting: Noting
+) -> None:
+    run = rig.launch(CHAIN)
+    rig.work_off(most=2, steps=1)
+    Archiver(rig.store).turn()
+    archived = {place: key for place, key, _ in noting.made}
+    assert len(archived) == 2
+    # This one is not archived, so it is made again.
+    rig.work_off(most=1, steps=1)
+    unarchived = noting.made[-1]
+
+    lose(rig)
+    run.refresh_from_db()
+    assert (run.status, run.lost_status) == ("running", "running")
+    recover(rig)
+    run.refresh_from_db()
+    assert (run.status, run.generation, run.line) == ("running", 2, 1)
+    assert (run.reason, run.lost_status) == ("recovery", "")
+
+    run = ended(rig, run)
+    assert run.status == "done"
+    assert [times for place, times in noting.times().items()] == [1, 1, 2, 1]
+    assert noting.made[3] == unarchived
+    steps = Step.objects.filter(run=run)
+    assert {one.generation for one in steps} == {2}
+    assert {one.place: one.key for one in steps} == {
+        place: key for place, key, _ in noting.made
+    }
+    assert {one.attempts for one in steps} == {1}
+    before = RunGeneration.objects.get(run=run)
+    assert (before.generation, before.status, before.line) == (1, "interrupted", 1)
+    assert RunEvent.objects.filter(run=run, generation=1).exists()
+
+
+def test_a_recovered_fanout_makes_no_archived_lane_again(
+    rig: Rig, noting: Noting
+) -> None:
+    run = rig.launch(LANES)
+    rig.work_off(most=4, steps=1)
+    Archiver(rig.store).turn()
+    settled = set(noting.times())
+    assert len(settled) >= 3
+
+    lose(rig)
+    recover(rig)
+    run = ended(rig, Run.objects.get(pk=run.pk), steps=1)
+    assert run.status == "done"
+    assert set(noting.times().values()) == {1}
+    assert len(noting.times()) == 8
+    ids = {place: key for place, key, _ in noting.made}
+    assert {one.place: one.key for one in Step.objects.filter(run=run)} == ids
+
+
+def test_what_was_under_way_begins_again_and_is_not_charged(
+    rig: Rig, noting: Noting
+) -> None:
+    run = rig.launch(CHAIN)
+    message = rig.store.wire.call("LRANGE", "swarm:q:swarm.python_fn", -1, -1)
+    assert message
+    ref_key = generation_key(run.pk, 1)
+    rig.work_off(most=1, steps=1)
+    queue = "swarm.python_fn"
+    rig.store.claim_next([queue], "abcdefabcdef", 60_000)
+    record = rig.store.record(ref_key, "0")
+    assert record is not None
+    assert (record.state, record.tries) == ("r", 1)
+    Archiver(rig.store).turn()
+
+    lose(rig)
+    recover(rig)
+    record = rig.store.record(generation_key(run.pk, 2), "0")
+    assert record is not None
+    assert (record.state, record.tries, record.lost) == ("p", 0, 0)
+    assert ended(rig, run).status == "done"
+    assert [attempt for _, _, attempt in noting.made] == [1, 1, 1, 1]
+
+
+def test_a_run_of_which_nothing_is_archived_begins_again(
+    rig: Rig, noting: Noting
+) -> None:
+    run = rig.launch(CHAIN, {"n": 7})
+    rig.work_off(most=1, steps=1)
+    first = noting.made[0]
+    lose(rig)
+    recover(rig)
+    run = ended(rig, run)
+    assert (run.status, run.generation) == ("done", 2)
+    assert readable(run.result)["n"] == 7
+    assert noting.made[1] == first
+
+
+def test_a_paused_run_stays_paused(rig: Rig, noting: Noting) -> None:
+    run = rig.launch(CHAIN)
+    rig.work_off(most=1, steps=1)
+    Archiver(rig.store).turn()
+    # This is in its row, and not in the archived journal.
+    run.refresh_from_db()
+    assert pause_run(rig.store, run)
+
+    lose(rig)
+    recover(rig)
+    run.refresh_from_db()
+    assert (run.status, run.generation) == ("paused", 2)
+    assert rig.work_off() == 0
+    resume_run(rig.store, run)
+    assert ended(rig, run).status == "done"
+    assert set(noting.times().values()) == {1}
+
+
+def test_a_recovered_run_is_recovered_again(rig: Rig, noting: Noting) -> None:
+    run = rig.launch(CHAIN)
+    for _ in range(3):
+        rig.work_off(most=1, steps=1)
+        Archiver(rig.store).turn()
+        lose(rig)
+        recover(rig)
+    run = ended(rig, run)
+    assert (run.status, run.generation, run.line) == ("done", 4, 1)
+    assert set(noting.times().values()) == {1}
+    key = {place: key for place, key, _ in noting.made}
+    assert {one.place: one.key for one in Step.objects.filter(run=run)} == key
+
+
+def test_only_what_went_back_is_rebuilt_and_no_ended_run_revives(
+    rig: Rig, noting: Noting
+) -> None:
+    moved, still, over = (rig.launch(CHAIN) for _ in range(3))
+    unknown = rig.launch(CHAIN)
+    Run.objects.filter(pk=unknown.pk).delete()
+    archiver = Archiver(rig.store)
+    archiver.turn()
+    backup = Backup(rig.store)
+    rig.work_off(most=2, steps=1)
+    archiver.turn()
+    rig.store.finish(over.pk, 1, "cancelled", "by a test")
+    archiver.turn()
+    numbers = {run.pk: run.archived_number for run in Run.objects.all()}
+    behind = {pk for pk, number in numbers.items() if number > 1}
+
+    backup.restore()
+    reconcile(rig.store)
+    for run in (moved, still, over):
+        run.refresh_from_db()
+    assert over.status == "cancelled"
+    assert rig.store.head(over.pk) is None
+    lost = {run.pk for run in Run.objects.exclude(lost_status="")}
+    assert lost == behind - {over.pk}
+    assert lost
+
+    recover(rig)
+    for one in (moved, still):
+        run = ended(rig, one)
+        assert (run.status, run.generation) == ("done", 2 if run.pk in lost else 1)
+    over.refresh_from_db()
+    assert (over.status, over.generation) == ("cancelled", 1)
+    assert set(noting.times().values()) <= {1, 2, 3}
+    head = rig.store.head(unknown.pk)
+    assert head is not None
+    assert head.status == "done"
+
+
+def test_a_clone_of_the_database_on_an_empty_redis_starts_nothing(
+    rig: Rig, noting: Noting
+) -> None:
+    run, paused = rig.launch(CHAIN), rig.launch(CHAIN)
+    rig.work_off(most=2, steps=1)
+    Archiver(rig.store).turn()
+    paused.refresh_from_db()
+    pause_run(rig.store, paused)
+    pending = rig.launch(CHAIN)
+    Run.objects.filter(pk=pending.pk).update(status="pending")
+    epoch = reconcile(rig.store).epoch
+    # The clone knows another server process than the one that is here.
+    Installation.objects.update(server="another")
+    rig.store.wire.call("FLUSHALL")
+
+    bookkeeper = Bookkeeper(rig.store, lambda: True)
+    bookkeeper._reconcile()
+    bookkeeper.start_launched()
+    bookkeeper.find_lost()
+    recover(rig)
+    rows = {one.pk: (one.status, one.lost_status) for one in Run.objects.all()}
+    assert rows == {
+        run.pk: ("interrupted", "running"),
+        paused.pk: ("interrupted", "paused"),
+        pending.pk: ("interrupted", "pending"),
+    }
+    run.refresh_from_db()
+    assert f"runs recover {run.pk}" in run.error["text"]
+    assert reconcile(rig.store).epoch != epoch
+    assert rig.store.wire.call("KEYS", f"{STATE}r:*") == []
+    assert rig.work_off() == 0
+
+    # Until a person says that no other server goes on with them.
+    for one in (run, paused, pending):
+        recover_run(rig.store, Run.objects.get(pk=one.pk))
+    assert ended(rig, run).status == "done"
+    assert ended(rig, pending).status == "done"
+    paused.refresh_from_db()
+    assert paused.status == "paused"
+
+
+def test_a_journal_with_a_gap_interrupts_the_run_and_says_what_to_do(
+    rig: Rig, noting: Noting
+) -> None:
+    holed, well = rig.launch(CHAIN), rig.launch(CHAIN)
+    rig.work_off(most=4, steps=1)
+    Archiver(rig.store).turn()
+    RunEvent.objects.filter(run=holed, number=2).delete()
+
+    lose(rig)
+    recover(rig)
+    holed.refresh_from_db()
+    assert (holed.status, holed.error["kind"]) == ("interrupted", "RedisLost")
+    assert "lacks entry 2" in holed.error["text"]
+    assert f"runs rerun {holed.pk}" in holed.error["text"]
+    with pytest.raises(Unrecoverable, match="lacks entry 2"):
+        recover_run(rig.store, holed)
+    assert ended(rig, well).status == "done"
+    assert rig.store.head(holed.pk) is None
+
+
+def test_a_run_that_was_cancelled_meanwhile_is_not_rebuilt(rig: Rig) -> None:
+    run = rig.launch(CHAIN)
+    Archiver(rig.store).turn()
+    lose(rig)
+    Run.objects.filter(pk=run.pk).update(status="cancelled")
+    recover(rig)
+    run.refresh_from_db()
+    assert (run.status, run.generation) == ("cancelled", 1)

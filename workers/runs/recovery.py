@@ -1,0 +1,145 @@
+"""Recover a run that Redis has lost: rebuild it from the archive as its next generation.
+
+The archived journal is replayed, so no step with an archived end runs again. The next
+generation continues the line of the one before: its steps keep their ids, by which agents
+know what they have done. What was under way begins again and is not charged.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from django.db import transaction
+
+from blueprints.command_line import typed
+from blueprints.models import Run
+from blueprints.models.readable_json import readable
+from blueprints.selectors.programs import run_program
+from blueprints.selectors.run_journals import (
+    JournalGap,
+    journal_entries,
+    run_snapshot,
+)
+from blueprints.services.run_generations import (
+    run_generation_open,
+    run_snapshot_keep,
+    run_steps_move,
+)
+from engine.blueprint import Program
+from engine.run.attempt.outcomes import as_text
+from engine.run.drive.load import Loader
+from engine.run.drive.start import start_of
+from engine.run.journal.entries import BadEntry
+from engine.run.replay import Replay, ReplayError, Snapshot
+from engine.run.replay.install import generation_from
+from engine.run.replay.lineage import Beginning
+from engine.run.states import FINAL_RUN, RunStatus
+from engine.store.base import JournalEntry, generation_key
+from engine.store.redis import RedisStore
+from workers.runs.launch import start_run
+from workers.runs.reconciling import LIVE, LOST, reconcile
+from workers.wiring import limits
+
+logger = logging.getLogger(__name__)
+
+REASON: Final = "recovery"
+UNSOUND: Final = (ReplayError, JournalGap, BadEntry, ValueError, LookupError)
+
+
+class Unrecoverable(Exception):
+    """A run can't be rebuilt from the archive; the text says why and what to do."""
+
+
+def is_lost(run: Run) -> bool:
+    """Return whether a run waits for its recovery."""
+    lost = run.lost_status and run.status in (*LIVE, RunStatus.INTERRUPTED)
+    return bool(lost) or run.status == RunStatus.INTERRUPTED
+
+
+def recover_run(store: RedisStore, run: Run) -> Run:
+    """Open the next generation of a run that Redis has lost; return its row.
+
+    A run that can't be rebuilt is interrupted, and raises Unrecoverable. A caller that
+    dies leaves a run that is still lost, or a pending one that a steward starts.
+    """
+    epoch = reconcile(store).epoch
+    try:
+        snapshot, beginning = _rebuilt(store, run)
+    except UNSOUND as error:
+        raise _give_up(run, error) from None
+    # What Redis has of it lags behind.
+    store.remove(generation_key(run.pk, run.generation))
+    begun = generation_from(snapshot, run.pk, run.generation + 1)
+    was_paused = run.lost_status == RunStatus.PAUSED
+    with transaction.atomic():
+        row = run_generation_open(
+            run,
+            REASON,
+            line=run.line,
+            epoch=epoch,
+            deadline_at=run.deadline_at,
+            lost_status=RunStatus.PAUSED if was_paused else RunStatus.RUNNING,
+        )
+        how = beginning.to_json() if beginning else None
+        run_snapshot_keep(row, begun.to_json(), run, how)
+        run_steps_move(row)
+    start_run(store, row)
+    row.refresh_from_db()
+    logger.info(
+        "run %s is recovered from entry %d of its journal", run.pk, snapshot.number
+    )
+    return row
+
+
+def _rebuilt(store: RedisStore, run: Run) -> tuple[Snapshot, Beginning | None]:
+    """Return the newest generation of a run as the archive has it, and what follows it.
+
+    If nothing is archived of a run, nothing can have followed from that.
+    """
+    if run.unreplayable:
+        raise ValueError(run.unreplayable)
+    program, ctx = run_program(run), readable(run.ctx)
+    base = run_snapshot(run, run.generation)
+    entries = journal_entries(run, run.generation)
+    beginning = Beginning() if entries or base else None
+    if beginning is None:
+        entries = [_first_entry(store, run, program, ctx)]
+    made = Replay(program, ctx, limits=limits(), snapshot=base)
+    for entry in entries:
+        made.apply(entry)
+    snapshot = made.snapshot()
+    if snapshot.status in FINAL_RUN:
+        raise ValueError(f"its journal ends as {snapshot.status}")
+    return snapshot, beginning
+
+
+def _first_entry(
+    store: RedisStore, run: Run, program: Program, ctx: Any
+) -> JournalEntry:
+    """Return the entry with which a run began of which nothing is archived."""
+    left = (run.deadline_at or run.created_at) - run.created_at
+    deadline_ms = round(left.total_seconds() * 1000)
+    prepared = Loader(store).prepare(program)
+    start = start_of(run.pk, run.generation, prepared, ctx, deadline_ms, limits())
+    return JournalEntry("", run.pk, run.generation, 1, store.now_ms(), start.entry)
+
+
+def _give_up(run: Run, why: Exception) -> Unrecoverable:
+    """Interrupt a run that can't be rebuilt; return what says why."""
+    rerun = typed(f"runs rerun {run.pk}")
+    text = as_text(
+        "Redis has lost this run's state, and it can't be rebuilt from the archive:"
+        f" {why}. Run it again from its start with: {rerun}"
+    )
+    Run.objects.filter(
+        pk=run.pk,
+        generation=run.generation,
+        status__in=(*LIVE, RunStatus.INTERRUPTED),
+    ).update(
+        status=RunStatus.INTERRUPTED,
+        lost_status=run.lost_status or RunStatus.RUNNING,
+        error={"kind": LOST, "text": text},
+    )
+    logger.error("run %s is interrupted: %s", run.pk, text)
+    return Unrecoverable(f"run {run.pk} is interrupted: {text}")
