@@ -264,7 +264,7 @@ NO_LIMIT = {
         "engine/flow/spelling.py:_MOST_COMPARED",
         "engine/ids.py:_VARIANT", "engine/ids.py:_VERSION_7",
         "engine/run/chain/ctx.py:FOLD_AT", "engine/run/chain/outputs.py:LEVELS", "engine/run/chain/outputs.py:NEVER", "engine/run/replay/snapshot.py:FORMAT", "engine/run/replay/tape.py:MOST", "engine/store/server_url.py:SENTINEL_PORT",
-        "engine/store/record.py:FIXED", "workers/steward/database_duties.py:NICE", "workers/doctor/checks.py:LONG_QUEUE",
+        "engine/store/record.py:FIXED", "engine/store/spec.py:NONCE_BYTES", "workers/steward/database_duties.py:NICE", "workers/doctor/checks.py:LONG_QUEUE",
         "workers/doctor/checks.py:LEAST_MAJOR", "workers/doctor/processes.py:MIB",
         "workers/lua/host.py:MIB", "workers/lua/selftest.py:MIB",
         "workers/celery_worker/claim_table.py:HEADER", "workers/celery_worker/claim_table.py:SLOT",
