@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 from typing import Final, Protocol, TypeAlias
 
 from engine.blueprint.schema.strict import BLUEPRINT_ID, SEMVER
@@ -65,12 +66,21 @@ class Source:
     """What the script was built with."""
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, since it keeps its version.
+@dataclass(frozen=True)
 class Content:
-    """What one commit holds: a complete document, and the source it was built from."""
+    """What one commit holds: a complete document, and the source it was built from.
+
+    Nobody changes the document.
+    """
 
     document: Json
     source: Source | None = None
+
+    @cached_property
+    def version(self) -> str:
+        """The version of the document."""
+        return version_of(self.document)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def _content_of(loaded: Loaded) -> tuple[Content, tuple[str, ...]]:
         content = built_content(Source(form, read_text(loaded.path), params))
     except (DocumentInvalid, FileUnreadable):
         content = None
-    if content is None or version_of(content.document) != version_of(loaded.document):
+    if content is None or content.version != version_of(loaded.document):
         note = f"{loaded.path}: its text is not kept, since it needs other files"
         return alone, (note,)
     return content, ()

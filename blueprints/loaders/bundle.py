@@ -46,7 +46,7 @@ def bundle_bytes(bundle: Bundle) -> bytes:
     source = bundle.content.source
     manifest = {
         "id": bundle.id,
-        "version": version_of(bundle.content.document),
+        "version": bundle.content.version,
         "label": bundle.label,
         "message": bundle.message,
         "source": source and {"form": source.form, "parameters": source.parameters},

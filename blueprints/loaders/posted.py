@@ -30,7 +30,7 @@ class Built:
     log: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BuiltContent(Content):
     """What a source was built to here, with the source: nobody has to build it again."""
 

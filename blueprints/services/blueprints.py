@@ -80,7 +80,7 @@ def blueprint_register(
         rule = f"the document is of Blueprint {examined.id!r}, not of {id!r}"
         raise InputRefused("id", rule)
     _check_source(content)
-    version, store = version_of(content.document), blueprint_store()
+    version, store = content.version, blueprint_store()
     event = _event(verb, actor, message, label=label, forced=examined.forced)
     with changing(id, event, {version: (examined, content)}) as change:
         before = change.before
@@ -189,7 +189,7 @@ def _check_source(content: Content) -> None:
     if content.source is None or isinstance(content, BuiltContent):
         return
     built = build_source(content.source).document
-    if version_of(built) != version_of(content.document):
+    if version_of(built) != content.version:
         raise InputRefused("source", "it builds to another document")
 
 

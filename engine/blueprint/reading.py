@@ -19,6 +19,7 @@ from engine.blueprint.analysis.flow_walk import (
     keys_of,
     path_texts,
     paths_written_in,
+    walk_expr,
 )
 from engine.blueprint.analysis.source_places import SourcePlaces, agent_field
 from engine.blueprint.analysis.view import LintOptions, View
@@ -257,7 +258,7 @@ def _check_key(place: str, key: Json, dialect: Dialect) -> Iterator[Diagnostic]:
         yield _flow_finding(error, key, place)
         return
     written = expr.to_json()
-    paths = list(paths_written_in(place, written))
+    paths = list(paths_written_in(walk_expr(place, written)))
     yield from _long_paths(paths)
     yield from _unwritable(written, paths, dialect, place)
 

@@ -42,6 +42,7 @@ _COMPACT = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_content
 )
 _UNESCAPED = json.JSONEncoder(ensure_ascii=False)
+_NEVER_AT_FAULT = frozenset({int, bool, type(None)})
 _NOTHING_REPEATED: Mapping[int, tuple[Json, str]] = {}
 
 
@@ -196,18 +197,26 @@ def _is_json(value: Json, max_depth: int) -> bool:
         parts, depth = waiting.pop()
         for part in parts:
             kind = type(part)
-            if kind is dict or kind is list:
-                if depth == max_depth:
+            if kind is str:
+                if not part.isascii() and _surrogate_fault(part):
                     return False
-                below: Iterable[Json] = part
-                if kind is dict:
-                    if not all(type(key) is str and _is_text(key) for key in part):
-                        return False
-                    below = part.values()
-                waiting.append((below, depth + 1))
-            elif not _IS_SCALAR.get(kind, _is_other)(part):
+            elif kind is dict or kind is list:
+                if depth == max_depth or (kind is dict and not _are_keys(part)):
+                    return False
+                waiting.append((part.values() if kind is dict else part, depth + 1))
+            elif kind not in _NEVER_AT_FAULT and not (kind is float and isfinite(part)):
                 return False
     return True
+
+
+def _are_keys(keys: Iterable[Json]) -> bool:
+    """Return whether all of some keys are texts without half a surrogate pair."""
+    try:
+        joined = "".join(keys)
+    except TypeError:
+        return False
+    # A pair of which two keys have a half each is none, so each is looked at.
+    return joined.isascii() or not any(map(_surrogate_fault, keys))
 
 
 def first_fault(
@@ -346,21 +355,6 @@ def _surrogate_fault(text: str) -> str | None:
     except UnicodeEncodeError:
         return "a string must not contain half a surrogate pair"
     return None
-
-
-def _is_text(text: str) -> bool:
-    return text.isascii() or _surrogate_fault(text) is None
-
-
-def _is_other(_: object) -> bool:
-    return False
-
-
-_IS_SCALAR: Mapping[type[Any], Callable[[Any], bool]] = {
-    str: _is_text,
-    float: isfinite,
-    **dict.fromkeys((int, bool, type(None)), lambda _: True),
-}
 
 
 def _place(trail: list[str | int]) -> str:

@@ -21,21 +21,21 @@ class Origins:
 
     def __init__(self) -> None:
         # The expressions stay alive, so that no other gets the id of one.
-        self._noted: list[tuple[Expr, Origin]] = []
+        self._noted: list[tuple[Expr, str, int | None]] = []
 
-    def note(self, expr: Expr, origin: Origin) -> None:
-        """Note where an expression comes from; what is noted last counts."""
-        self._noted.append((expr, origin))
+    def note(self, expr: Expr, place: str, offset: int | None = None) -> None:
+        """Note the origin of an expression; what is noted last counts."""
+        self._noted.append((expr, place, offset))
 
     def by_place(self, root: Node | Expr) -> Mapping[str, Origin]:
         """Return the noted origins by the places in the JSON of a program."""
-        noted = {id(expr): origin for expr, origin in self._noted}
+        noted = {id(expr): (at, offset) for expr, at, offset in self._noted}
         found: dict[str, Origin] = {}
         waiting: list[tuple[str, Part]] = [("$", root)]
         while waiting:
             place, part = waiting.pop()
             if id(part) in noted:
-                found[place] = noted[id(part)]
+                found[place] = Origin(*noted[id(part)])
             below: Iterable[tuple[str, Part]] = part.inside()
             waiting.extend((place + step, one) for step, one in below)
         return found

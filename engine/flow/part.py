@@ -1,16 +1,11 @@
 """What nodes and expressions share: the grammar says how they are written as JSON."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final, Literal, assert_never
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Final, Literal, TypeAlias, assert_never
 
 from engine.flow.errors import place_step
 from engine.flow.grammar import NODES, OPS, Field
 from engine.flow.json_text import Json
-
-_FIELDS: Final[Mapping[str, Mapping[str, tuple[Field, ...]]]] = {
-    "kind": {word.name: word.fields for word in NODES},
-    "op": {word.name: word.fields for word in OPS},
-}
 
 
 class Part:
@@ -28,8 +23,8 @@ class Part:
 
     def inside(self) -> Iterator[tuple[str, "Part"]]:
         """Yield the parts directly inside, each with its place below this one."""
-        names = _FIELDS[self.TAG][getattr(self, self.TAG)]
-        for field, value in zip(names, self.field_values(), strict=True):
+        fields = _FIELDS[self.TAG][getattr(self, self.TAG)]
+        for (field, _), value in zip(fields, self.field_values(), strict=True):
             if isinstance(value, Part):
                 yield f".{field.name}", value
             elif isinstance(value, tuple):
@@ -46,29 +41,39 @@ class Part:
         """
         word = getattr(self, self.TAG)
         written: dict[str, Json] = {self.TAG: word}
-        for field, value in zip(
-            _FIELDS[self.TAG][word], self.field_values(), strict=True
-        ):
+        fields = _FIELDS[self.TAG][word]
+        for (field, write), value in zip(fields, self.field_values(), strict=True):
             if value is not None or not field.optional:
-                written[field.name] = _write(field, value)
+                written[field.name] = value if write is None else write(value)
             elif field.nullable:
                 written[field.name] = None
         return written
 
 
-def _write(field: Field, value: Any) -> Json:
+def _writer(field: Field) -> Callable[[Any], Json] | None:
+    """Return what writes the values of a field, None for those that are JSON."""
     match field.type:
         case "expression" | "path expression" | "node":
-            return value.to_json()
+            return Part.to_json
         case "expressions" | "nodes":
-            return [part.to_json() for part in value]
+            return lambda value: [part.to_json() for part in value]
         case "object of expressions":
-            return {key: part.to_json() for key, part in value.items()}
+            return lambda value: {key: part.to_json() for key, part in value.items()}
         case "path" | "path below $" | "join":
-            return str(value)
+            return str
         case "text" | "name" | "JSON" | "integer" | "positive integer":
-            return value
+            return None
         case "`continue` or `fail`" | "`text` or `object`":
-            return value
+            return None
         case _:
             assert_never(field.type)
+
+
+_Fields: TypeAlias = tuple[tuple[Field, Callable[[Any], Json] | None], ...]
+_FIELDS: Final[Mapping[str, Mapping[str, _Fields]]] = {
+    tag: {
+        word.name: tuple((field, _writer(field)) for field in word.fields)
+        for word in words
+    }
+    for tag, words in (("kind", NODES), ("op", OPS))
+}

@@ -22,7 +22,7 @@ from engine.flow.grammar import (
 from engine.flow.json_text import Json
 from engine.flow.makers import EXPR_MAKERS
 from engine.flow.nodes import Fanout, Node
-from engine.flow.origins import Origin, Origins
+from engine.flow.origins import Origins
 from engine.flow.parser import (
     StoredReader,
     check_program,
@@ -263,11 +263,11 @@ class _SwarmReader(StoredReader):
 
     def _from_text(self, expr: Expr, marks: Marks, place: str) -> Expr:
         for one, offset in marks:
-            self._origins.note(one, Origin(place, offset))
+            self._origins.note(one, place, offset)
         return expr
 
     def _noted(self, expr: Expr, place: str) -> Expr:
-        self._origins.note(expr, Origin(place))
+        self._origins.note(expr, place)
         return expr
 
 

@@ -4,7 +4,6 @@ Grammar: docs/guides/the-language.md, Expressions as text. Precedence climbing o
 table of operators; the text printer is its inverse.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
@@ -49,6 +48,7 @@ _QUOTED_KEY: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _QUOTED_PIECE: Final = re.compile(r'[^"\\{}]+|\\.|\{\{|\}\}', re.DOTALL)
 _BARE_PIECE: Final = re.compile(r"[^{}]+|\{\{|\}\}", re.DOTALL)
 _SLICE: Final = re.compile(r"\[\s*(-?[0-9]{1,9})?\s*:\s*(-?[0-9]{1,9})?\s*\]")
+_CONSTANTS: Final = {"true": True, "false": False, "null": None}
 # Words of YAML 1.1 and other languages for the constants.
 _ELSEWHERE: Final = {
     **dict.fromkeys(("yes", "on", "y"), "true"),
@@ -114,11 +114,12 @@ class _Reader(TextScanner):
 
     def expression(self, least: int = OR_LEVEL) -> Expr:
         """Read operands and the operators between them that bind as close as `least`."""
-        start = self.skip()
-        with self.one_level(start):
-            left = self._operand(least)
-            while (symbol := self._symbol(least)) is not None:
-                left = self._joined(symbol, left, start)
+        start, level = self.skip(), self.level
+        self.deeper(start)
+        left = self._operand(least)
+        while (symbol := self._symbol(least)) is not None:
+            left = self._joined(symbol, left, start)
+        self.level = level
         return left
 
     def _symbol(self, least: int) -> str | None:
@@ -193,8 +194,8 @@ class _Reader(TextScanner):
 
     def _named(self, name: str, at: int) -> Expr:
         """Read what begins with a name."""
-        if name in ("true", "false", "null"):
-            return self._made("lit", at, json.loads(name))
+        if name in _CONSTANTS:
+            return self._made("lit", at, _CONSTANTS[name])
         if name in ("and", "or"):
             if self.text.startswith("(", self.at):
                 return self._call(name, at)
@@ -261,19 +262,21 @@ class _Reader(TextScanner):
     def template(self, piece: re.Pattern[str], at: int) -> Expr:
         """Read the pieces of a template, and its second mark where it has marks."""
         parts: list[Expr] = []
-        with self.one_level(at):
-            while True:
-                start, text = self.at, self._template_text(piece)
-                if text:
-                    parts.append(self._made("lit", start, text))
-                if self.text.startswith("}", self.at):
-                    rule = "a brace of the text itself is written '}}'"
-                    raise TextFault(self.at, rule)
-                if not self.text.startswith("{", self.at):
-                    break
-                self.at += 1
-                parts.append(self.expression())
-                self.expect("}", "after the expression in the template")
+        level = self.level
+        self.deeper(at)
+        while True:
+            start, text = self.at, self._template_text(piece)
+            if text:
+                parts.append(self._made("lit", start, text))
+            if self.text.startswith("}", self.at):
+                rule = "a brace of the text itself is written '}}'"
+                raise TextFault(self.at, rule)
+            if not self.text.startswith("{", self.at):
+                break
+            self.at += 1
+            parts.append(self.expression())
+            self.expect("}", "after the expression in the template")
+        self.level = level
         if piece is _QUOTED_PIECE:
             if not self.text.startswith('"', self.at):
                 raise TextFault(at, 'the template has no end; expected another "')

@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from engine.flow.errors import TextFault
@@ -21,6 +19,8 @@ NAME: Final = re.compile(IDENTIFIER)
 FOREIGN: Final = re.compile(r"&&|\|\||===|!==|\*\*|//|<>|=(?!=)|!(?!=)|\?|\|")
 _SPACE: Final = re.compile(r"\s*")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+# An integer of no more digits fits 64 bits.
+_FEW_DIGITS: Final = 18
 _MORE: Final = re.compile(r"[\w.]+")
 _PLAIN_TEXT: Final = re.compile(r"'([^'\\]*(?:\\.[^'\\]*)*)'", re.DOTALL)
 _ESCAPES: Final = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.", re.DOTALL)
@@ -91,14 +91,6 @@ class TextScanner:
         if self.level > MOST_LEVELS:
             raise TextFault(at, f"nested deeper than {MOST_LEVELS} levels")
 
-    @contextmanager
-    def one_level(self, at: int) -> Iterator[None]:
-        """Count a level for what is read in the block."""
-        level = self.level
-        self.deeper(at)
-        yield
-        self.level = level
-
     def number(self, at: int) -> Json:
         """Return the value of a number, which begins here."""
         found = self.take(_NUMBER)
@@ -111,6 +103,8 @@ class TextScanner:
         if more is not None:
             rule = f"{(found[0] + more[0])[:LONGEST_SHOWN]!r} is no number"
             raise TextFault(at, rule)
+        if found[0].isdecimal() and len(found[0]) <= _FEW_DIGITS:
+            return int(found[0])
         try:
             return load_json(found[0])
         except JsonTextError as error:

@@ -32,7 +32,6 @@ from engine.blueprint_store import (
     clean_message,
     expect_alias,
     expect_head,
-    version_of,
 )
 from engine.flow.json_text import dump_compact, load_json
 
@@ -95,7 +94,7 @@ class MemoryBlueprintStore:
             load_json(dump_compact(content.document).encode())
         except ValueError as error:
             raise InputRefused("document", f"is not JSON: {error}") from None
-        version = version_of(content.document)
+        version = content.version
         with self._lock:
             kept = self._kept.get(id, _Kept(id))
             head = self._expect(id, kept, expected)

@@ -289,6 +289,7 @@ NO_LIMIT = {
         "engine/flow/json_text.py:_FEW_LAYERS",
     ),
     "the 64 bits of integers, which are on the page as bits": (
+        "engine/flow/text_scanner.py:_FEW_DIGITS",
         "blueprints/loaders/yaml_text.py:_LARGEST_INT",
         "blueprints/loaders/yaml_text.py:_LONGEST_INT",
         "blueprints/loaders/yaml_text.py:_SMALLEST_INT",

@@ -37,7 +37,6 @@ from engine.blueprint_store import (
     clean_message,
     expect_alias,
     expect_head,
-    version_of,
 )
 
 COMMITTER: Final = Author("Swarm", "swarm@localhost")
@@ -113,7 +112,7 @@ class GitBlueprintStore:
         if label is not None:
             check_label(label)
         texts = files.written_texts(content)
-        version = version_of(content.document)
+        version = content.version
         with self._writing(id) as repo:
             head = self._head_if_any(repo, id)
             expect_head(id, head, expected)
@@ -297,7 +296,7 @@ class GitBlueprintStore:
             content = files.read(repo, history.tree_of(repo, commit.id))
         except files.Unreadable as error:
             raise CommitUnreadable(id, commit.id, str(error)) from None
-        if version_of(content.document) != commit.version:
+        if content.version != commit.version:
             reason = "its document is not of the version that it names"
             raise CommitUnreadable(id, commit.id, reason)
         return content

@@ -8,10 +8,10 @@ from engine.blueprint.analysis.flow_walk import (
     BINDING,
     Keys,
     constant_of,
+    is_at_or_below,
     keys_of,
     parts_of,
     paths_in,
-    prefixes_of,
 )
 from engine.flow.json_text import Json
 
@@ -60,6 +60,8 @@ class Comparison:
 def comparisons_in(place: str, cond: Json) -> list[Comparison]:
     """Return the comparisons of a condition, in the order of the document."""
     found = list(_comparisons(place, cond, (), negated=False, direct=True))
+    if not found:
+        return found
     optional = {read.keys for read in paths_in(place, cond) if read.optional}
     # A null element does not imply that the other elements are null.
     nulls = {
@@ -69,12 +71,11 @@ def comparisons_in(place: str, cond: Json) -> list[Comparison]:
         and any(value is None for _, value in one.literals)
     }
     return [
-        replace(
-            one,
-            handles_absent=bool(one.source.fallbacks)
-            or one.source.path in nulls
-            or any(above in optional for above in prefixes_of(one.source.path)),
-        )
+        replace(one, handles_absent=True)
+        if one.source.fallbacks
+        or one.source.path in nulls
+        or (optional and is_at_or_below(one.source.path, optional))
+        else one
         for one in found
     ]
 
@@ -99,7 +100,10 @@ def source_of(expr: Json, scope: Scope = ()) -> ValueSource | None:
 
 def any_index(keys: Keys) -> Keys:
     """Return a path with every index replaced by ELEMENT."""
-    return tuple(ELEMENT if isinstance(key, int) else key for key in keys)
+    for key in keys:
+        if isinstance(key, int):
+            return tuple(ELEMENT if isinstance(key, int) else key for key in keys)
+    return keys
 
 
 def _comparisons(

@@ -58,7 +58,10 @@ class State(ChainMap[str, Shape]):
 
     def shape_of(self, key: str) -> Shape:
         """Return the shape of a key, NOTHING for an unknown one."""
-        return next((one[key] for one in self.maps if key in one), NOTHING)
+        for layer in self.maps:
+            if key in layer:
+                return layer[key]
+        return NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +251,6 @@ class _Walker:
 
     def _give(self, expr: Json, state: State) -> Shape:
         """Return the shape of what an expression gives."""
-
-        def give(part: Json) -> Shape:
-            return self._give(part, state)
-
         match expr["op"]:
             case "lit":
                 return shape_of_value(expr["value"])
@@ -263,13 +262,16 @@ class _Walker:
                 # A read of what is not there has its own finding.
                 return found if found.types else ANY
             case "default":
-                return either(give(expr["arg"]), give(expr["fallback"]))
+                both = (self._give(expr[name], state) for name in ("arg", "fallback"))
+                return either(*both)
             case "object":
-                return object_of({k: give(one) for k, one in expr["entries"].items()})
+                entries = expr["entries"].items()
+                return object_of({k: self._give(one, state) for k, one in entries})
             case "array":
-                return array_of(either(*map(give, expr["items"])))
+                parts = (self._give(one, state) for one in expr["items"])
+                return array_of(either(*parts))
             case "filter" | "sort_by":
-                items = give(expr["in"])
+                items = self._give(expr["in"], state)
                 return items if items.types == {"array"} else of_type("array")
             case "map":
                 return self._map(expr, state)

@@ -4,8 +4,8 @@ The walk reads the JSON that is stored instead of parsed nodes: places follow fr
 and a new node kind or operator of the language needs no change here.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, TypeAlias
 
@@ -65,7 +65,8 @@ class PathRead:
     optional: bool
 
 
-@dataclass(frozen=True, eq=False)
+# Not frozen, which would double its cost: each node has one.
+@dataclass(eq=False)
 class Spot:
     """A node at its place; `arm` is the field of the parent that has it.
 
@@ -76,11 +77,12 @@ class Spot:
     node: dict[str, Json]
     parent: "Spot | None" = None
     arm: str = ""
+    kind: str = field(init=False)
+    """The node's kind."""
 
-    @cached_property
-    def kind(self) -> str:
-        """The node's kind."""
-        return str(self.node["kind"])
+    def __post_init__(self) -> None:
+        """Note the kind."""
+        self.kind = str(self.node["kind"])
 
     @cached_property
     def children(self) -> "tuple[Spot, ...]":
@@ -96,33 +98,31 @@ class Spot:
         return tuple(below)
 
     @cached_property
-    def reads(self) -> tuple[tuple[str, Json], ...]:
-        """The place and the expression of each field that is read."""
+    def parts(self) -> list[tuple[str, Json]]:
+        """Each expression that is read, with its place: fields and what is inside."""
         targets = TARGETS.get(self.kind, ())
-        return tuple(
-            (f"{self.place}.{field}", value)
-            for field, value in self.node.items()
-            if field not in targets and isinstance(value, dict) and "op" in value
-        )
+        found: list[tuple[str, Json]] = []
+        for name, value in self.node.items():
+            if isinstance(value, dict) and "op" in value and name not in targets:
+                found += walk_expr(f"{self.place}.{name}", value)
+        return found
 
     @cached_property
-    def path_reads(self) -> tuple[PathRead, ...]:
+    def path_reads(self) -> list[PathRead]:
         """Each path of the Ctx that the expressions read."""
-        return tuple(
-            read for place, expr in self.reads for read in paths_in(place, expr)
-        )
+        return list(_paths_among(self.parts))
 
     @cached_property
     def targets(self) -> tuple[tuple[str, Json], ...]:
         """The place and the expression of each field that is written to."""
         found: list[tuple[str, Json]] = []
-        for field in TARGETS.get(self.kind, ()):
-            value = self.node.get(field)
+        for name in TARGETS.get(self.kind, ()):
+            value = self.node.get(name)
             if isinstance(value, str):
                 # A `let` names its path without an expression around it.
                 value = {"op": "path", "at": value}
             if value is not None:
-                found.append((f"{self.place}.{field}", value))
+                found.append((f"{self.place}.{name}", value))
         return tuple(found)
 
     @cached_property
@@ -134,13 +134,13 @@ class Spot:
             if target["op"] == "path"
         )
 
-    @cached_property
-    def deletes(self) -> tuple[tuple[str, Keys], ...]:
+    @property
+    def deletes(self) -> list[tuple[str, Keys]]:
         """The place and the keys of each path that the node removes."""
-        return tuple(
-            (f"{self.place}.{field}", keys_of(self.node[field]))
-            for field in _DELETED.get(self.kind, ())
-        )
+        return [
+            (f"{self.place}.{name}", keys_of(self.node[name]))
+            for name in _DELETED.get(self.kind, ())
+        ]
 
     def ancestors(self) -> "Iterator[Spot]":
         """Yield this spot and those above it, the root last."""
@@ -196,7 +196,7 @@ def agents_named_in(flow: Json, field: str) -> Iterator[tuple[str, str]]:
         named, children = node.get(field), node.get("children")
         if node.get("kind") == "step" and isinstance(named, str):
             yield f"{place}.{field}", named
-        below = [(f"{place}.{key}", node.get(key)) for key in CHILD_KEYS]
+        below = [(f"{place}.{key}", node[key]) for key in CHILD_KEYS if key in node]
         if isinstance(children, list):
             below += [(f"{place}.children[{n}]", one) for n, one in enumerate(children)]
         waiting.extend(reversed(below))
@@ -207,22 +207,24 @@ def is_empty(node: Json) -> bool:
     return bool(node["kind"] == "seq" and all(map(is_empty, node["children"])))
 
 
-def walk_expr(place: str, expr: Json) -> Iterator[tuple[str, Json]]:
-    """Yield an expression and those inside it, the outer first."""
+def walk_expr(place: str, expr: Json) -> list[tuple[str, Json]]:
+    """Return an expression and those inside it, with their places, the outer first."""
+    found: list[tuple[str, Json]] = []
     waiting = [(place, expr)]
     while waiting:
-        place, expr = waiting.pop()
-        yield place, expr
+        one = waiting.pop()
+        found.append(one)
         # Most have none.
-        if _ARGUMENTS[expr["op"]]:
-            waiting.extend(reversed(parts_of(place, expr)))
+        if _ARGUMENTS[one[1]["op"]]:
+            waiting.extend(reversed(parts_of(*one)))
+    return found
 
 
 def parts_of(place: str, expr: Json) -> list[tuple[str, Json]]:
     """Return the direct arguments of an expression with their places."""
     found: list[tuple[str, Json]] = []
-    for field, of_type in _ARGUMENTS[expr["op"]]:
-        value, at = expr[field], f"{place}.{field}"
+    for name, of_type in _ARGUMENTS[expr["op"]]:
+        value, at = expr[name], f"{place}.{name}"
         if of_type == "expression":
             found.append((at, value))
         elif of_type == "expressions":
@@ -234,21 +236,20 @@ def parts_of(place: str, expr: Json) -> list[tuple[str, Json]]:
 
 def path_texts(spot: Spot) -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each path in a node's own fields."""
-    for field in (*TARGETS.get(spot.kind, ()), *_DELETED.get(spot.kind, ())):
-        value, place = spot.node.get(field), f"{spot.place}.{field}"
+    for name in (*TARGETS.get(spot.kind, ()), *_DELETED.get(spot.kind, ())):
+        value, place = spot.node.get(name), f"{spot.place}.{name}"
         if isinstance(value, str):
             yield place, value
         elif value is not None:
-            yield from paths_written_in(place, value)
-    for place, expr in spot.reads:
-        yield from paths_written_in(place, expr)
+            yield from paths_written_in(walk_expr(place, value))
+    yield from paths_written_in(spot.parts)
 
 
-def paths_written_in(place: str, expr: Json) -> Iterator[tuple[str, str]]:
-    """Yield the place and the text of each path in an expression."""
-    for at, part in walk_expr(place, expr):
-        for field in _PATHS[part["op"]]:
-            yield f"{at}.{field}", part[field]
+def paths_written_in(parts: Iterable[tuple[str, Json]]) -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each path that expressions have themselves."""
+    for at, part in parts:
+        for name in _PATHS[part["op"]]:
+            yield f"{at}.{name}", part[name]
 
 
 def paths_in(place: str, expr: Json) -> Iterator[PathRead]:
@@ -257,15 +258,20 @@ def paths_in(place: str, expr: Json) -> Iterator[PathRead]:
     Paths below the element that a loop such as `map` binds are no paths of the Ctx. A
     path inside the argument of `exists` or `default` is optional.
     """
+    return _paths_among(walk_expr(place, expr))
+
+
+def _paths_among(parts: Iterable[tuple[str, Json]]) -> Iterator[PathRead]:
+    """Yield what `paths_in` yields of expressions, all of which are among `parts`."""
     optional: list[str] = []
     bound: list[tuple[str, Keys]] = []
-    for at, part in walk_expr(place, expr):
+    for at, part in parts:
         match part["op"]:
             case "exists" | "default":
                 optional.append(f"{at}.arg")
             case op if op in BINDING:
                 own = keys_of(part["as"])
-                bound += [(f"{at}.{field}", own) for field in ("cond", "value")]
+                bound += [(f"{at}.{name}", own) for name in ("cond", "value")]
             case "path":
                 keys = keys_of(part["at"])
                 if not any(

@@ -47,8 +47,7 @@ class _Matching:
         self.old, self.new = old, new
         self.news = [-1] * len(old.nodes)
         self.olds = [-1] * len(new.nodes)
-        self._old_ids = [_text_of(old_ids, one.place) for one in old.nodes]
-        self._new_ids = [_text_of(new_ids, one.place) for one in new.nodes]
+        self._old_ids, self._new_ids = _texts_of(old_ids, old), _texts_of(new_ids, new)
         self._exact: deque[tuple[int, int]] = deque()
         self._loose: deque[tuple[int, int]] = deque()
         self._alike: dict[tuple[int, int], float] = {}
@@ -383,18 +382,21 @@ def _is_inside_alike(side: Outline, number: int) -> bool:
     return False
 
 
-def _text_of(ids: Identities, place: str) -> str | None:
-    found = ids.get(place)
-    return found if isinstance(found, str) else None
+def _texts_of(ids: Identities, side: Outline) -> list[str | None]:
+    """Return the id of each node, None where it is no text."""
+    if not ids:
+        return [None] * len(side.nodes)
+    found = [ids.get(one.place) for one in side.nodes]
+    return [one if isinstance(one, str) else None for one in found]
 
 
 def _once(labels: Iterable[str | None]) -> dict[str, int]:
     """Return the number of each label that occurs once."""
-    listed = list(labels)
-    counts = Counter(listed)
-    return {
-        one: n for n, one in enumerate(listed) if one is not None and counts[one] == 1
-    }
+    numbers: dict[str, int] = {}
+    for n, label in enumerate(labels):
+        if label is not None:
+            numbers[label] = -1 if label in numbers else n
+    return {label: n for label, n in numbers.items() if n >= 0}
 
 
 def _groups(keys: Sequence[int], partners: Sequence[int]) -> dict[int, list[int]]:
@@ -424,10 +426,11 @@ def _subtree_keys(
             node = side.nodes[number]
             is_shared = node.written in shared
             text = node.written if is_shared else side.normal_text(number)
-            below = tuple((side.nodes[one].arm, keys[one]) for one in node.children)
+            below = tuple([(side.nodes[one].arm, keys[one]) for one in node.children])
             key = known.setdefault((is_shared, text, below), len(known))
             keys[number] = key
-            heft[key] = len(node.fields) + sum(heft[one] for _, one in below)
+            if key not in heft:
+                heft[key] = len(node.fields) + sum([heft[one] for _, one in below])
         return keys
 
     return keys_of(old), keys_of(new), heft

@@ -11,7 +11,6 @@ from typing import Final
 import orjson
 
 from engine.flow import DIALECTS, Dialect, FlowError, dump_compact, parse_node
-from engine.flow.errors import place_step
 from engine.flow.grammar import (
     NODE_WORDS,
     NODES,
@@ -166,7 +165,7 @@ def _read_node(
     below: list[tuple[Json, str, str]] = []
     inner: set[str] = set()
     for name in _ARMS.get(kind, _ANY_ARM):
-        part, at = value.get(name), f"{place}{place_step(name)}"
+        part, at = value.get(name), f"{place}.{name}"
         if name == LISTED and isinstance(part, list):
             below += [(one, f"{at}[{n}]", name) for n, one in enumerate(part)]
         elif name == LISTED or name not in value:

@@ -157,17 +157,16 @@ def dialect_err_as(view: View) -> Iterator[Finding]:
         if target["op"] == "path"
     }
     for spot in view.spots if errors else ():
-        for place, expr in spot.reads:
-            for at, part in walk_expr(place, expr):
-                if part["op"] in (*COMPARISONS, "in") and any(
-                    side["op"] == "path" and keys_of(side["at"]) in errors
-                    for _, side in parts_of(at, part)
-                ):
-                    yield Finding(
-                        at,
-                        "the text of an error is for people; its wording may change",
-                        "dialect 'swarm' has try.err_as: 'object' gives kind and ref",
-                    )
+        for at, part in spot.parts:
+            if part["op"] in (*COMPARISONS, "in") and any(
+                side["op"] == "path" and keys_of(side["at"]) in errors
+                for _, side in parts_of(at, part)
+            ):
+                yield Finding(
+                    at,
+                    "the text of an error is for people; its wording may change",
+                    "dialect 'swarm' has try.err_as: 'object' gives kind and ref",
+                )
 
 
 @lint("style", Level.INFO, "DialectLint")

@@ -145,12 +145,11 @@ def find_unregistered(
 ) -> Iterator[Finding]:
     """Yield a finding for each call_extern of a function that is not `known`."""
     for spot in spots:
-        for place, expr in spot.reads:
-            for at, part in walk_expr(place, expr):
-                if part["op"] == "call_extern" and part["ref"] not in known:
-                    message = f"no function {part['ref']!r} is registered here"
-                    hint = did_you_mean(part["ref"], known) or "this will fail"
-                    yield Finding(f"{at}.ref", message, hint)
+        for at, part in spot.parts:
+            if part["op"] == "call_extern" and part["ref"] not in known:
+                message = f"no function {part['ref']!r} is registered here"
+                hint = did_you_mean(part["ref"], known) or "this will fail"
+                yield Finding(f"{at}.ref", message, hint)
 
 
 @lint("suspicious", Level.WARN, "FlowLint")
