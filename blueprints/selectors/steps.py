@@ -11,6 +11,8 @@ from blueprints.models.events import events_of
 from blueprints.selectors.outputs import is_log, log_text, run_outputs
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.replays import Expanded, step_home, step_replay
+from blueprints.selectors.run_generations import run_at
+from blueprints.selectors.run_journals import run_origin
 from engine.flow.json_text import load_json
 from engine.flow.nodes import Seq
 from engine.run.place_names import ANY, PlaceNames
@@ -59,6 +61,27 @@ def run_ended_places(run: Run) -> frozenset[str]:
     steps = Step.objects.filter(run=run, generation=run.generation)
     ended = steps.exclude(status__in=[*OPEN_STEP, StepStatus.CANCELLED])
     return frozenset(ended.values_list("place", flat=True))
+
+
+def run_kept_steps(run: Run) -> tuple[int, int]:
+    """Return how many steps a run's generation has kept, and from how many that ended."""
+    origin = run_origin(run)
+    before = origin or run_at(run.pk, run.generation - 1)
+    if before is None:
+        return 0, 0
+    ended = run_ended_places(before)
+    if origin is None:
+        return 0, len(ended)
+    # They are rows of their own, with the times of those that they were made from.
+    made, kept = (
+        set(
+            Step.objects.filter(run=one, generation=one.generation).values_list(
+                "place", "finished_at"
+            )
+        )
+        for one in (before, run)
+    )
+    return sum(place in ended for place, _ in made & kept), len(ended)
 
 
 def _urgency(step: Step) -> tuple[bool, bool, list[int]]:

@@ -66,6 +66,15 @@ class AgainRefused(Exception):
     """A run can't begin again; the text says why and what to do."""
 
 
+class StartsLater(Exception):
+    """A generation is open, and starts when Redis has room; the text says so."""
+
+    def __init__(self, run: Run, why: str) -> None:
+        """Keep the row of the generation."""
+        super().__init__(f"it starts when there is room: {why}")
+        self.run = run
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a run begins again: at a step, at what has failed, or at its start.
@@ -92,7 +101,10 @@ class Branch:
 
 
 def rerun(store: RedisStore, run: Run, place: Place) -> Run:
-    """Open the next generation of an ended run and start it; raise AgainRefused."""
+    """Open the next generation of an ended run and start it.
+
+    Raise AgainRefused before anything has changed, else StartsLater.
+    """
     begun = _prepared(store, run, place)
     reason = "rerun"
     if place.step or place.only_failed:
@@ -107,7 +119,10 @@ def rerun(store: RedisStore, run: Run, place: Place) -> Run:
 
 
 def fork(store: RedisStore, run: Run, place: Place) -> Run:
-    """Start a new run from a step of another one; raise AgainRefused."""
+    """Start a new run from a step of another one.
+
+    Raise AgainRefused before anything has changed, else StartsLater.
+    """
     begun = _prepared(store, run, place)
     with transaction.atomic():
         columns = _columns(run, place)
@@ -130,9 +145,11 @@ def _prepared(store: RedisStore, run: Run, place: Place) -> Branch | None:
         ensure_outputs()
     except (StoreFull, *NOT_OURS) as error:
         raise AgainRefused(str(error)) from None
-    if not place.step and not place.only_failed:
-        return None
     try:
+        if not place.step and not place.only_failed:
+            run_program(run)
+            readable(run.ctx)
+            return None
         return _branch(run, place)
     except UNSOUND as error:
         raise AgainRefused(f"run {run.pk} can't begin again there: {error}") from None
@@ -204,6 +221,6 @@ def _started(store: RedisStore, row: Run) -> Run:
     try:
         start_run(store, row)
     except StoreFull as error:
-        raise AgainRefused(f"run {row.pk} starts when there is room: {error}") from None
+        raise StartsLater(row, str(error)) from None
     row.refresh_from_db()
     return row

@@ -36,6 +36,8 @@ def chosen_generation(run: Run, number: int) -> Run:
 
 def chosen_steps(run: Run, text: str) -> list[Step]:
     """Return the steps that a text names, the most urgent first; raise SetupFailed."""
+    if not text.strip():
+        raise SetupFailed(f"no step is named: expected {STEP_HELP}")
     if steps := step_list(run, text, run_names(run)):
         return steps
     raise SetupFailed(

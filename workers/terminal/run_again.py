@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from blueprints.authoring.kept import load_kept, refuse_unlaunchable
@@ -15,9 +15,11 @@ from blueprints.preflight import compile_here, missing_parts
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.run_generations import run_generations
 from blueprints.selectors.runs import run_get
+from blueprints.selectors.steps import run_kept_steps
 from engine.blueprint import BlueprintInvalid, Program
+from engine.store.redis import RedisStore
 from workers.fleet.prerequisites import SetupFailed, redis_place
-from workers.runs.again import AgainRefused, Place, fork, rerun
+from workers.runs.again import AgainRefused, Place, StartsLater, fork, rerun
 from workers.terminal.chosen_steps import STEP_HELP, chosen_place
 from workers.terminal.kept_runs import Told
 from workers.wiring import make_store
@@ -30,7 +32,7 @@ def add_again_arguments(verb: str, parser: ArgumentParser) -> None:
         return
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
-        "--from", metavar="STEP", dest="step", default="", help=f"begin at {STEP_HELP}"
+        "--from", metavar="STEP", dest="step", help=f"begin at {STEP_HELP}"
     )
     place.add_argument(
         "--failed",
@@ -92,41 +94,61 @@ def generation_lines(run: Run) -> Iterator[str]:
 
 def rerun_run(run: Run, options: Mapping[str, Any]) -> Told:
     """Run an ended run again; return what to print."""
-    step = chosen_place(run, options["step"]) if options["step"] else ""
+    program, text = _program(run), options["step"]
+    step = "" if text is None else chosen_place(run, text)
     place = Place(step, only_failed=options["failed"])
-    _check_parts(run_program(run))
+    _check_parts(program)
     with redis_place():
-        row = _begun(lambda store: rerun(store, run, place))
-    return _told(row, f"in generation {row.generation}")
+        return _begun(lambda store: rerun(store, run, place))
 
 
 def fork_run(run: Run, options: Mapping[str, Any]) -> Told:
     """Fork a run at a step; return what to print."""
+    before = _program(run)
     step = chosen_place(run, options["step"])
     program, version = _version(options["blueprint"])
-    _check_parts(program or run_program(run))
+    _check_parts(program or before)
     try:
         edits = read_sets(options["sets"])
     except ArgumentRefused as error:
         raise SetupFailed(str(error)) from None
     place = Place(step, edits=edits, program=program, version=version)
     with redis_place():
-        row = _begun(lambda store: fork(store, run, place))
-    return _told(row, f"forked from {run.pk}")
+        return _begun(lambda store: fork(store, run, place))
 
 
-def _begun(begin: Any) -> Run:
-    store = make_store()
+def _begun(begin: Callable[[RedisStore], Run]) -> Told:
+    store, why = make_store(), ""
     try:
-        return begin(store)  # type: ignore[no-any-return]
+        row = begin(store)
     except AgainRefused as error:
         raise SetupFailed(f"nothing was changed: {error}") from None
-
-
-def _told(row: Run, how: str) -> Told:
+    except StartsLater as error:
+        row, why = error.run, str(error)
+    kept, ended = run_kept_steps(row)
+    data = {
+        "run": row.pk,
+        "generation": row.generation,
+        "status": row.status,
+        "kept": kept,
+        "dropped": ended - kept,
+    }
+    how = f"generation {row.generation}"
+    if row.origin_place and row.generation == 1:
+        how = f"forked from {row.origin_id}"
+    text = f"run {row.pk} is {row.status} ({how}, {kept} of {ended} ended steps kept)"
     watch = typed(f"runs watch {row.pk}")
-    data = {"run": row.pk, "generation": row.generation, "status": row.status}
-    return data, f"run {row.pk} is {row.status}, {how}; follow it with: {watch}"
+    return data, f"{text}{why and f'; {why}'}; follow it with: {watch}"
+
+
+def _program(run: Run) -> Program:
+    """Return the program of a run; raise SetupFailed for one that can't be read."""
+    try:
+        return run_program(run)
+    except ValueError as error:
+        raise SetupFailed(
+            f"nothing was changed: the program of run {run.pk} is {error}"
+        ) from None
 
 
 def _version(text: str | None) -> tuple[Program | None, BlueprintVersion | None]:

@@ -69,7 +69,8 @@ def refused(*args: str) -> str:
 
 def test_a_rerun_is_printed_and_shown(store: RedisStore, run: Run, capsys: Any) -> None:
     out = printed(capsys, "rerun", run.pk, "--from", "two", "--json")
-    assert json.loads(out) == {"run": run.pk, "generation": 2, "status": "running"}
+    begun = {"run": run.pk, "generation": 2, "status": "running"}
+    assert json.loads(out) == {**begun, "kept": 1, "dropped": 1}
     worked_off(store)
     call_command("runs", "show", run.pk)
     shown = capsys.readouterr().out
