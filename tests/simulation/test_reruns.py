@@ -12,18 +12,26 @@ import pytest
 from random_programs import answer, spawners
 from random_runs import CHAOS, CONTEXTS, made
 from simulation_checks import ENDS, check_empty, text
-from simulation_oracle import Oracle
+from simulation_oracle import Oracle, Unfitting
 from store_boxes import Box, audit
 
 from engine.blueprint.program import Program
 from engine.flow import FlowError
+from engine.flow.path import Path
 from engine.run.drive import chords, lanes
 from engine.run.limits import Limits
 from engine.run.replay.branches import BranchRefused, branch
-from engine.run.replay.cuts import Cut, Read, find_cut, read_all
+from engine.run.replay.cuts import Cut, Cuts, Read, find_cut, read_all
 from engine.run.replay.failures import failed_cuts
 from engine.run.replay.install import Opening, generation_from, install
-from engine.run.replay.lineage import Beginning, Stretch, history, in_effect, without
+from engine.run.replay.lineage import (
+    Beginning,
+    Stretch,
+    edit_lines,
+    history,
+    in_effect,
+    without,
+)
 from engine.testing import Simulator
 
 SEEDS = 200
@@ -53,6 +61,9 @@ class History:
     def __init__(self, simulator: Simulator, program: Program, ctx: Any) -> None:
         self.simulator, self.program, self.ctx = simulator, program, ctx
         self.found = [Stretch("R-1", 1, self._read(1))]
+        self.edits: dict[str, tuple[Path, Any]] = {}
+        """The edit that counts, by place."""
+        self.edited: Cut | None = None
 
     def _read(self, gen: int) -> list[Read]:
         return read_all(one for one in self.simulator.entries() if one.gen == gen)
@@ -76,9 +87,12 @@ class History:
         """Return the places of the steps that have ended."""
         return sorted({event[1] for event in self.events if event[0] in ENDS})
 
-    def again(self, cuts: Sequence[Cut]) -> None:
+    def again(self, cuts: Sequence[Cut], edits: str = "") -> None:
         """Begin again without what followed from the cuts, and run to the end."""
-        beginning, gen = Beginning(tuple(cuts)), self.gen + 1
+        beginning, gen = Beginning(tuple(cuts), edits), self.gen + 1
+        at = self.edited
+        if at is not None and at not in cuts and Cuts(cuts).leave_out(at.addr, at.seq):
+            self.edits = {}
         left = without(in_effect(self.found), cuts)
         found = branch(self.program, left, beginning, ctx=self.ctx)
         begun = generation_from(found, "R-1", gen)
@@ -103,11 +117,31 @@ class History:
         assert place in self.places() or place.startswith(around)
         return True
 
+    def edited_at(self, place: str, path: Path, value: Any) -> bool:
+        """Begin again at a place with an edit; return False if that is refused."""
+        cut = find_cut(self.read, place)
+        assert cut is not None
+        self.edits = {place: (path, value)}
+        try:
+            self.again([cut], edit_lines({path: value}))
+            self.edited = cut
+        except BranchRefused as refused:
+            if "do not fit" not in str(refused):
+                assert "/lane[" in place
+                return False
+            with pytest.raises(Unfitting):
+                self.oracle().run(self.program.flow, self.ctx)
+            return False
+        return True
+
+    def oracle(self) -> Oracle:
+        """Return the oracle of what counts."""
+        decided = {event[1]: event[2] for event in self.events if event[0] == "joined"}
+        return Oracle(answer, decided, self.edits)
+
     def check(self) -> None:
         """Compare the end with the oracle; a step has ended once in what counts."""
-        events = self.events
-        decided = {event[1]: event[2] for event in events if event[0] == "joined"}
-        oracle, failure, value = Oracle(answer, decided), None, None
+        oracle, failure, value = self.oracle(), None, None
         try:
             value = oracle.run(self.program.flow, self.ctx)
         except FlowError as error:
@@ -117,7 +151,7 @@ class History:
         assert (head.gen, head.status) == (self.gen, "failed" if failure else "done")
         if failure is None:
             assert text(self.simulator.final()) == text(value)
-        ends = Counter(event[1] for event in events if event[0] in ENDS)
+        ends = Counter(event[1] for event in self.events if event[0] in ENDS)
         assert not {place for place, count in ends.items() if count != 1}
         assert not set(oracle.steps) - set(ends)
 
@@ -136,6 +170,28 @@ def test_a_run_begins_again_at_any_step(
             audit(box, "R-1")
     past.simulator.settle_down()
     check_empty(box)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_run_goes_on_with_an_edit_at_a_step_of_a_lane_or_a_try(
+    box: Box, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = random.Random(f"edited {seed}")
+    past = History(*ended(box, seed, dice, monkeypatch))
+    places = past.places()
+    inside = [one for one in places if "/lane[" in one or "/body/" in one]
+    if not places:
+        return
+    keys = dice.choice((("a",), ("b",), ("out",), ("o", "in"), ("a", "z")))
+    value = dice.choice((7, "edited", [1, 2], {"k": 3}))
+    if past.edited_at(dice.choice(inside or places), Path("$", keys), value):
+        past.check()
+        audit(box, "R-1")
+        # A later rerun makes the edit again, if it keeps what came before its place.
+        if past.again_from(dice.choice(past.places())):
+            past.check()
+        past.simulator.settle_down()
+        check_empty(box)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS // 2))

@@ -32,6 +32,7 @@ from engine.flow.nodes import (
     require_item,
     target_path,
 )
+from engine.flow.path import Path
 from engine.flow.values import truthy
 
 ALL = -1
@@ -50,6 +51,10 @@ def without(ctx: Any, keys: Sequence[Any]) -> Any:
     return ctx
 
 
+class Unfitting(Exception):
+    """An edit does not fit at a place: the Ctx has no room, or the step has no input."""
+
+
 class Oracle:
     """Runs a flow; `steps` are the places of the steps whose outcome counts."""
 
@@ -57,9 +62,11 @@ class Oracle:
         self,
         dispatch: Callable[[str, Any], Any],
         decided: Mapping[str, int] | None = None,
+        edits: Mapping[str, tuple[Path, Any]] | None = None,
     ) -> None:
-        """Bind a dispatcher and what was decided, by a fanout's place."""
+        """Bind a dispatcher, what was decided, and the edits before steps, by place."""
         self.steps: list[str] = []
+        self._edits = edits or {}
         self._dispatch = dispatch
         self._decided = decided
 
@@ -91,6 +98,13 @@ class Oracle:
         return target_path(node.at).write(ctx, evaluate_expr(node.value, ctx))
 
     def _step(self, node: Step, ctx: Any, place: str) -> Any:
+        if place in self._edits:
+            path, edit = self._edits[place]
+            try:
+                ctx = path.write(ctx, edit)
+                evaluate_expr(node.input, ctx)
+            except FlowError as error:
+                raise Unfitting(place) from error
         value = evaluate_expr(node.input, ctx)
         self.steps.append(place)
         try:

@@ -9,16 +9,16 @@ from typing import Any, Final
 import orjson
 
 from engine.blueprint.program import Program
+from engine.flow import FlowError
 from engine.output_store import OutputStore
 from engine.run.replay.cuts import Cut, Cuts
 from engine.run.replay.install import generation_from
 from engine.run.replay.lineage import Beginning, Stretch
 from engine.run.replay.replayer import Replay
-from engine.run.replay.snapshot import ChainSnapshot, Snapshot
+from engine.run.replay.snapshot import Snapshot
 from engine.run.states import FINAL_RUN, RunStatus
-from engine.store.addresses import chords_around, lane_place, split_lane
+from engine.store.addresses import chords_around
 from engine.store.base import JournalEntry
-from engine.store.record import ChainState
 
 LOST_LANE: Final = (
     "the place is in a lane of a fanout that another lane has decided, so what it does"
@@ -59,16 +59,16 @@ def branch(
     made = Replay(program, ctx, snapshot=begun, outputs=outputs)
     for number in range(start, len(stretches)):
         if number > start:
-            begun = _next(made.snapshot(), stretches[number], beginning.cuts)
+            begun = _next(made, stretches[number], beginning.cuts)
             made = Replay(program, snapshot=begun, outputs=outputs)
         for entry, _ in stretches[number].read:
             made.apply(_of_program(entry, program))
-    found = made.snapshot()
+    kept = made.state.kept
     for cut in beginning.cuts:
-        _check_alive(found, cut)
-    if found.status in FINAL_RUN:
+        _check_alive(kept, cut)
+    if kept.status in FINAL_RUN:
         raise BranchRefused(NOTHING_LEFT)
-    return _cut_off(found, beginning)
+    return _cut_off(made, beginning)
 
 
 def _first_replayed(program: Program, stretches: Sequence[Stretch]) -> int:
@@ -83,7 +83,7 @@ def _first_replayed(program: Program, stretches: Sequence[Stretch]) -> int:
     )
 
 
-def _next(ended: Snapshot, one: Stretch, cuts: Sequence[Cut]) -> Snapshot:
+def _next(ended: Replay, one: Stretch, cuts: Sequence[Cut]) -> Snapshot:
     """Return the snapshot with which the generation began that followed."""
     beginning = one.beginning
     assert beginning is not None  # noqa: S101 - only the first one has none
@@ -101,12 +101,15 @@ def _next(ended: Snapshot, one: Stretch, cuts: Sequence[Cut]) -> Snapshot:
     )
 
 
-def _cut_off(found: Snapshot, beginning: Beginning) -> Snapshot:
+def _cut_off(made: Replay, beginning: Beginning) -> Snapshot:
     """Return a snapshot that goes on, with the edits made."""
     if beginning.edits:
         [cut] = beginning.cuts
-        found.chains[cut.addr] = _edited(found, cut.addr, beginning.edits.encode())
-    return replace(found, status=RunStatus.RUNNING.value)
+        try:
+            made.moves.edit(cut.addr, beginning.edits.encode())
+        except FlowError as error:
+            raise BranchRefused(f"the edits do not fit there: {error}") from None
+    return replace(made.snapshot(), status=RunStatus.RUNNING.value)
 
 
 def _of_program(entry: JournalEntry, program: Program) -> JournalEntry:
@@ -125,17 +128,3 @@ def _check_alive(found: Snapshot, cut: Cut) -> None:
         for around in chords_around(cut.addr)
     ):
         raise BranchRefused(LOST_LANE)
-
-
-def _edited(found: Snapshot, addr: str, lines: bytes) -> ChainSnapshot:
-    """Return a chain with edits in its Ctx; a lane without a record gets one."""
-    one = found.chains.get(addr)
-    if one is None:
-        chord, lane = split_lane(addr)
-        spec = found.chords[chord].spec
-        place = lane_place(spec.place, lane)
-        one = ChainSnapshot(
-            addr, 0, ChainState.PENDING, 0, 0, place, spec.queue, spec.timeout_ms,
-            b"c", "", b"",
-        )  # fmt: skip
-    return replace(one, log=one.log + lines)

@@ -15,6 +15,7 @@ from engine.flow import FlowError
 from engine.flow.document import Document
 from engine.flow.json_text import JsonValue, text_depth
 from engine.flow.nodes import Step, target_path
+from engine.flow.path import Path
 from engine.run.attempt.attempts import is_poisoned
 from engine.run.attempt.outcomes import Outcome
 from engine.run.chain.chain import END, ENTER, JOIN, STEP, Chain, place_of
@@ -132,6 +133,37 @@ class Moves:
             # One of an old journal has no count, and was made after this many.
             nodes = (event[2] or sys.maxsize) if len(event) > 2 else FUEL_NODES
         return self.machine(nodes).advance(chain, signal)
+
+    def edit(self, addr: str, lines: bytes) -> None:
+        """Make edits, lines of an edit log, in the Ctx of a chain that waits at a step.
+
+        A lane that has not begun moves to its first step. Raise FlowError where the Ctx
+        has no room or the step has no input then, and ValueError for a lane that begins
+        with no step.
+        """
+        live = self.state.find(addr)
+        assert live is not None  # noqa: S101 - the caller has cut it off there
+        chain = live.chain
+        if chain.phase is ENTER:
+            self._begin(live)
+        for line in lines.splitlines(keepends=True):
+            keys, value = orjson.loads(line)
+            # The line itself is a container.
+            chain.write_as(Path("$", tuple(keys)), value, line, text_depth(line) - 1)
+        live.log += chain.edits
+        chain.mark_committed()
+        # A journal has no event for it: the input was evaluated before the step began.
+        if isinstance(request := self.state.prepared.machine.request(chain), FlowError):
+            raise request
+
+    def _begin(self, live: Live) -> None:
+        """Move a chain to its first step, as its first transition does."""
+        nxt = self.machine(sys.maxsize).advance(live.chain)
+        if not isinstance(nxt, StepRequest):
+            raise ValueError(f"{live.chain.prefix} begins with {named(nxt)}")
+        agent = self.program.agents[nxt.ref]
+        pending = step_pending(live.chain, agent, nxt.place, self.limits)
+        self.state.write(live, pending, ChainState.PENDING)
 
     def _raise(self, live: Live, tape: Tape) -> None:
         """Raise the failure of a join, or end a chain that has killed its workers."""
