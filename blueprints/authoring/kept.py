@@ -26,7 +26,6 @@ from blueprints.selectors.version_selector import VersionUnknown, split_name
 from blueprints.services.blueprints import Actor, Registered
 from engine.blueprint import Diagnostic
 from engine.blueprint_store import (
-    BlueprintArchived,
     BlueprintStoreError,
     BlueprintUnknown,
     Expectation,
@@ -102,7 +101,11 @@ def refuse_unlaunchable(loaded: Loaded) -> BlueprintVersion | None:
     if version is None:
         return None
     if version.blueprint.is_archived:
-        text = str(BlueprintArchived(version.blueprint_id))
+        name = version.blueprint_id
+        text = (
+            f"Blueprint {name!r} is archived and starts no run. Take it out of the archive"
+            f" with: {typed(f'blueprint unarchive {name}')}"
+        )
         raise KeptUnreadable(loaded.path, text, code="archived")
     if version.forced:
         examined = examine(loaded.document)

@@ -408,6 +408,23 @@ def test_a_fork_is_run_again_from_before_and_after_its_origin(rig: Rig) -> None:
     assert row.result == {**CTX, "a": [1, 2], "b": [2, 4], "c": [2, 5]}
 
 
+def test_an_edit_that_the_ctx_has_no_place_for_is_refused(
+    rig: Rig, agent: Counting
+) -> None:
+    """The chain could be claimed by nobody."""
+    run = worked_off(rig, rig.launch(FLOW, CTX))
+    for keys in (("k", "deep"), ("n", "a", "b")):
+        edits = {Path("$", keys): 7}
+        with pytest.raises(AgainRefused, match="the edits do not fit there"):
+            fork(rig.store, run, Place("/children/2", edits=edits))
+    lanes = seq(fanout(lit([1, 2]), step("$.item")))
+    run = worked_off(rig, rig.launch(lanes, CTX))
+    edits = {Path("$", ("item", "deep")): 7}
+    with pytest.raises(AgainRefused, match="the edits do not fit there"):
+        fork(rig.store, run, Place(lane_of(agent.places, 1), edits=edits))
+    assert Run.objects.count() == 2
+
+
 def test_a_fork_outlives_its_origin_with_what_it_has_made(
     rig: Rig, agent: Counting
 ) -> None:
