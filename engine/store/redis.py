@@ -27,6 +27,7 @@ from engine.store.base import (
     Move,
     Moved,
     Open,
+    Postponed,
     Ref,
     Refusal,
     Refused,
@@ -324,13 +325,15 @@ class RedisStore(RedisReads, Installs, Reconciling, Leading, DeadLetters):
     def break_batch(
         self, batch: BatchRef, nonce: str, lane: int, outcome: bytes
     ) -> Moved | Refused:
-        """Give the lane that a dead worker ran its outcome; dispatch each other lane alone.
-
-        No attempt is charged for the other lanes.
-        """
+        """See RunStore.break_batch."""
         entry = batch_broken_entry(batch.chord, batch.lo, batch.hi, lane, outcome)
         args = (*_span(batch), nonce, lane, outcome, entry, self._template)
         return _moved(self.wire.script("break_batch", *args))
+
+    def postpone(self, put: Postponed) -> Moved | Refused:
+        """See RunStore.postpone."""
+        args = (put.seq, put.nonce, put.delay_ms, put.outcome, put.entry)
+        return _moved(self.wire.script("postpone", *_chain(put.ref), *args))
 
     def signal(
         self, ref: Ref, seq: int, nonce: str, outcome: bytes

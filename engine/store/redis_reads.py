@@ -6,7 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.store.base import ChordResults, ChordSpec, JournalEntry, RunEnd, RunHead
+from engine.store.base import (
+    ChordSpec,
+    JournalEntry,
+    RunEnd,
+    RunHead,
+)
+from engine.store.port import ChordResults
 from engine.store.record import Record, unpack
 from engine.store.spec import journal_entry, unpack_chord, unpack_result
 from engine.store.wire import Wire

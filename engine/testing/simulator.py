@@ -28,7 +28,14 @@ from engine.run.drive.load import Loader
 from engine.run.drive.start import start_of
 from engine.run.limits import Limits
 from engine.run.states import FINAL_RUN
-from engine.store.base import ENGINE_QUEUE, ROOT, JournalEntry, Ref, RunHead, RunStore
+from engine.store.base import (
+    ENGINE_QUEUE,
+    ROOT,
+    JournalEntry,
+    Ref,
+    RunHead,
+)
+from engine.store.port import RunStore
 from engine.store.redis import RedisStore
 from engine.store.spec import TICKET_MARK
 
@@ -59,6 +66,8 @@ WRITES: Final = frozenset(
         "commit_batch",
         "release_batch",
         "emit",
+        "postpone",
+        "break_batch",
     }
 )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
-from followed_runs import replayed, run_and_follow
+from followed_runs import FlakyOutputs, replayed, run_and_follow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import spawners
@@ -16,7 +17,7 @@ from store_boxes import Box
 
 from engine.flow import DIALECTS, Dialect
 from engine.run.chain.outputs import NEVER
-from engine.run.drive import chords, folding
+from engine.run.drive import chords, folding, lanes
 from engine.run.journal.entries import read_entry
 from engine.run.limits import Limits
 from engine.testing import MemoryOutputStore, Simulator
@@ -112,3 +113,30 @@ def test_a_replay_counts_a_reference_as_the_run_did(
         assert replayed(found, ctx, entries, outputs).state.kept.number == len(entries)
     assert b"larger than SWARM_CTX_LIMIT" in journal
     assert b"larger than SWARM_INPUT_LIMIT" in journal
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_outputs_that_are_away_delay_a_run_and_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, box: Box, part: int
+) -> None:
+    monkeypatch.setattr(lanes, "AWAY_S", 0)
+    refused = 0
+    for seed in range(part, 2 * SCHEDULES, PARTS):
+        dialect = DIALECTS[seed % len(DIALECTS)]
+        dice = random.Random(f"away {seed}")
+        found, ctx, outputs = made(seed, dialect), CONTEXTS[dialect], FlakyOutputs(dice)
+        agents = spawners()
+        entries = run_and_follow(
+            box, seed, monkeypatch, found, ctx, chaos=CHAOS[seed % len(CHAOS)],
+            agents=agents, outputs=outputs,
+            limits=Limits(steps=dice.choice((0, 2, 100)), inline_bytes=0),
+        )  # fmt: skip
+        refused += outputs.refused
+        made_twice = Counter(
+            (call.place, call.attempt) for one in agents.values() for call in one.calls
+        )
+        # The outcome of an attempt is kept while its outputs wait.
+        if CHAOS[seed % len(CHAOS)] in CHAOS[:2]:
+            assert set(made_twice.values()) <= {1}, made_twice.most_common(3)
+        assert replayed(found, ctx, entries, outputs).state.kept.number
+    assert refused > 20

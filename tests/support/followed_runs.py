@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from simulation_checks import text
 from store_boxes import Box, View, audit
 
 from engine.blueprint.program import Program
-from engine.output_store import OutputStore
+from engine.output_store import OutputsAway, OutputStore
 from engine.run.drive import chords, folding, lanes
 from engine.run.limits import Limits
 from engine.run.replay import Replay, Snapshot
@@ -22,15 +23,16 @@ from engine.run.replay.state import Live
 from engine.run.states import FINAL_RUN
 from engine.store.base import JournalEntry
 from engine.store.record import ChainState, Record
-from engine.testing import Simulator
+from engine.testing import MemoryOutputStore, Simulator
 
-# A claim without an attempt, a release, a due timer and a resume have no entry.
+# A claim without an attempt, a release, a due timer and a resume have no entry, and nor has
+# a wait for outputs.
 ALIKE = {
-    ChainState.PENDING: "prh",
-    ChainState.RUNNING: "prsh",
+    ChainState.PENDING: "prhw",
+    ChainState.RUNNING: "prshw",
     ChainState.HELD: "hprs",
     ChainState.WAITING: "wprhs",
-    ChainState.SIGNALLED: "srh",
+    ChainState.SIGNALLED: "srhw",
     ChainState.JOINING: "j",
     ChainState.ENDED: "d",
 }
@@ -57,6 +59,31 @@ def replayed(
     for entry in entries:
         made.apply(entry)
     return made
+
+
+class FlakyOutputs(MemoryOutputStore):
+    """A store that is away now and then, while a fleet is at work."""
+
+    def __init__(self, dice: random.Random) -> None:
+        """Ask `dice` before each turn of the fleet."""
+        super().__init__()
+        self._dice = dice
+        self._is_away = False
+        self.refused = 0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Be away meanwhile, if the dice says so."""
+        self._is_away = self._dice.random() < 0.35
+        try:
+            yield
+        finally:
+            self._is_away = False
+
+    def _require(self) -> None:
+        if self._is_away:
+            self.refused += 1
+            raise OutputsAway("the dice says that the outputs are away")
 
 
 class FollowedRun:
@@ -130,6 +157,8 @@ def run_and_follow(
         fuel_nodes=dice.choice((1, 4, 20_000)), **options,
     )  # fmt: skip
     simulator.launch(found, ctx)
+    outputs = options.get("outputs")
+    work = outputs.at_work if isinstance(outputs, FlakyOutputs) else nullcontext
     for _ in range(20_000):
         view = audit(box, "R-1")
         assert view is not None
@@ -142,7 +171,8 @@ def run_and_follow(
             box.store.resume("R-1")
         if dice.random() < 0.1:
             followed.resume_from_snapshot()
-        simulator.turn()
+        with work():
+            simulator.turn()
     else:
         raise AssertionError(f"the run of seed {seed} does not end")
     assert text(followed.replay.ctx()) == text(simulator.final())
@@ -160,6 +190,9 @@ def compare_chain(addr: str, live: Live, view: View) -> None:
         # It waits for room in a full store, which has no entry.
         return
     left, right = shown(mine), shown(record)
+    if mine.state is ChainState.RUNNING and record.tries < mine.tries:
+        # The attempt waits for outputs, and is not charged until it starts.
+        right["tries"] += record.state is not ChainState.RUNNING
     assert left == right, (addr, left, right)
     assert plain(bytes(live.log)) == plain(view.logs[addr]), addr
     if live.signal:

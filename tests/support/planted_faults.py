@@ -72,6 +72,8 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     ("open", "k, chord, 0, 0)", "k, chord, 1, 0)"),
     ("pause", "if run.status ~= 'running' then return {run.status} end", ""),
     ("pause", "num(run.n + 1))", "num(run.n))"),
+    ("postpone", "  c.tries = math.max(0, c.tries - 1)\n", ""),
+    ("postpone", " or run.extra[1] then", " or false then"),
     ("prelude", " or c.seq ~= seq then return 'stale'", " then return 'stale'"),
     ("prelude", "if FINAL[run.status] then return 'over', c end", ""),
     ("prelude", "math.min(till, deadline + GRACE)", "math.min(till, deadline)"),

@@ -9,7 +9,14 @@ from typing import Protocol
 from engine.ports import Watch
 from engine.run.journal.entries import Event
 from engine.store.addresses import member_of
-from engine.store.base import BatchRef, Lease, Ref, Renewal, RunStore, Vanished
+from engine.store.base import (
+    BatchRef,
+    Lease,
+    Ref,
+    Renewal,
+    Vanished,
+)
+from engine.store.port import RunStore
 
 Claim = tuple[Ref | BatchRef, int, str]
 """The claim under which an attempt runs: chain or batch, sequence number, nonce."""

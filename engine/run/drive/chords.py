@@ -26,9 +26,9 @@ from engine.store.base import (
     Open,
     Ref,
     Refused,
-    RunStore,
     StoreFull,
 )
+from engine.store.port import RunStore
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ def open_chord(
 
 
 class Waits:
-    """How long chains wait for room in a store that is full.
+    """How long chains wait for a store that is full, or for outputs that are away.
 
     A wait has no journal entry and one log line a run, so that neither grows meanwhile.
     """
@@ -194,15 +194,28 @@ class Waits:
         """Start without waiting chains."""
         self._logged: LRUCache[str, bool] = LRUCache(MOST_WAITS)
         self._since: LRUCache[tuple[Ref, str], int] = LRUCache(MOST_WAITS)
+        self._postponed: LRUCache[tuple[Ref, int], int] = LRUCache(MOST_WAITS)
 
     def delay_ms(self, ref: Ref, seq: int, place: str, error: StoreFull) -> int:
         """Return the milliseconds until a chain retries its fork, doubled each time."""
+        self._log(ref, f"to open a fanout: {error}")
+        # Each wait is one transition, so the sequence number counts them.
+        return _doubled(seq - self._since.setdefault((ref, place), seq))
+
+    def postponed_ms(self, ref: Ref, seq: int, error: Exception) -> int:
+        """Return the milliseconds until a chain takes up a transition, doubled each time."""
+        self._log(ref, f"for its outputs: {error}")
+        times = self._postponed[ref, seq] = self._postponed.get((ref, seq), -1) + 1
+        return _doubled(times)
+
+    def _log(self, ref: Ref, why: str) -> None:
         if ref.run not in self._logged:
             self._logged[ref.run] = True
-            logger.warning("run %s waits to open a fanout: %s", ref.run, error)
-        # Each wait is one transition, so the sequence number counts them.
-        times = seq - self._since.setdefault((ref, place), seq)
-        return min(FULL_MS << max(0, min(times, 8)), MOST_FULL_MS)
+            logger.warning("run %s waits %s", ref.run, why)
+
+
+def _doubled(times: int) -> int:
+    return min(FULL_MS << max(0, min(times, 8)), MOST_FULL_MS)
 
 
 def lane_decides(mode: str, failed: bool) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 import orjson
 
+from engine.output_store import OutputMissing, OutputsAway
 from engine.ports import Watch
+from engine.run.attempt.outcomes import Outcome
 from engine.run.chain.chain import END
 from engine.run.chain.ctx import TooLarge
-from engine.run.drive.chords import lane_decides
+from engine.run.drive.chords import Waits, lane_decides
 from engine.run.drive.folding import fold_outgrown, result_edits
 from engine.run.drive.load import Loader, Prepared
 from engine.run.drive.turn import Turn, engine_pending
@@ -26,11 +30,16 @@ from engine.store.base import (
     Moved,
     MoveKind,
     Pending,
+    Postponed,
     Ref,
     Refused,
-    RunStore,
     Settle,
 )
+from engine.store.port import RunStore
+from engine.store.record import Record
+
+UNREADABLE: Final = (OutputsAway, OutputMissing)
+"""The errors of outputs for which a transition waits: no flow can do anything about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class Commits:
     watch: Watch
     limits: Limits
     who: str
+    waits: Waits = field(default_factory=Waits)
 
     def write(
         self,
@@ -163,5 +173,42 @@ class Commits:
         up = Ref(ref.run, ref.gen, answer.parent, ref.line)
         record = answer.record
         self.watch.chain(up, record.seq, nonce, record.timeout_ms)
-        chain = self.loader.chain(up, prepared, record)
-        return Turn.of(up, nonce, prepared, chain, record, requested_at)
+        return self.claimed(up, nonce, prepared, record, requested_at)
+
+    def claimed(
+        self,
+        ref: Ref,
+        nonce: str,
+        prepared: Prepared,
+        record: Record,
+        requested_at: float,
+        log: bytes | None = None,
+    ) -> Turn | None:
+        """Return the turn of a claimed chain; None if outputs of its Ctx are away."""
+        try:
+            chain = self.loader.chain(ref, prepared, record, log)
+        except UNREADABLE as error:
+            self.postpone(ref, record.seq, nonce, error)
+            return None
+        return Turn.of(ref, nonce, prepared, chain, record, requested_at)
+
+    def postpone(
+        self,
+        ref: Ref,
+        seq: int,
+        nonce: str,
+        error: Exception,
+        outcome: Outcome | None = None,
+        events: Sequence[Event] = (),
+    ) -> None:
+        """Give back a transition that needs outputs which can't be read or written now.
+
+        The outcome of an attempt that was made in it is kept, and its output among the
+        `events` is journaled.
+        """
+        output = [event for event in events if event[0] == "output"]
+        entry = pack_entry(ref.addr, seq, self.who, output) if output else b""
+        kept = b"" if outcome is None else outcome.pack()
+        delay_ms = self.waits.postponed_ms(ref, seq, error)
+        self.store.postpone(Postponed(ref, seq, nonce, delay_ms, kept, entry))
+        self.watch.no_chain()

@@ -35,13 +35,12 @@ from engine.run.chain.machine import (
 )
 from engine.run.drive.chords import (
     Unstorable,
-    Waits,
     checked_pages,
     open_chord,
     opening_of,
     spec_of,
 )
-from engine.run.drive.commits import Commits
+from engine.run.drive.commits import UNREADABLE, Commits
 from engine.run.drive.folding import fold_outgrown
 from engine.run.drive.load import Loader, Origin, Prepared
 from engine.run.drive.queue_order import PollOrder, rank
@@ -56,10 +55,10 @@ from engine.store.base import (
     MoveKind,
     Ref,
     Refused,
-    RunStore,
     StoreFull,
     Vanished,
 )
+from engine.store.port import RunStore
 
 
 class Engine:
@@ -94,7 +93,6 @@ class Engine:
         self.outlet = Outlet(store, self.limits, who)
         self.leases = Leases(store, self.watch, self.limits.lease_s)
         self.commits = Commits(store, self.loader, self.watch, self.limits, who)
-        self._waits = Waits()
         self._order = PollOrder(queues)
 
     def deliver(self, ref: Ref, queue: str) -> str:
@@ -144,12 +142,13 @@ class Engine:
 
     def _turn(
         self, ref: Ref, nonce: str, claimed: Claimed, requested_at: float
-    ) -> Turn:
+    ) -> Turn | None:
         record = claimed.record
         prepared = self.loader.prepared(ref.key, claimed.program_id)
-        chain = self.loader.chain(ref, prepared, record, claimed.log)
-        turn = Turn.of(ref, nonce, prepared, chain, record, requested_at)
-        if claimed.signal is not None:
+        turn = self.commits.claimed(
+            ref, nonce, prepared, record, requested_at, claimed.log
+        )
+        if turn is not None and claimed.signal is not None:
             turn.signal, turn.had_signal = unpack_outcome(claimed.signal), True
         return turn
 
@@ -171,7 +170,19 @@ class Engine:
     def drive(self, turn: Turn | None, budget: Budget) -> None:
         """Move a chain, and the parents whose joins this worker gets, until its release."""
         while turn is not None:
-            turn = self._move(turn, budget)
+            owned = turn
+            try:
+                turn = self._move(owned, budget)
+            except UNREADABLE as error:
+                self.commits.postpone(
+                    owned.ref,
+                    owned.seq,
+                    owned.nonce,
+                    error,
+                    owned.outcome,
+                    owned.events,
+                )
+                return
 
     def _move(self, turn: Turn, budget: Budget) -> Turn | None:
         chain, machine = turn.chain, turn.prepared.machine
@@ -225,6 +236,7 @@ class Engine:
             self.leases.check(turn)
             try:
                 outcome = self.attempt(turn, turn.ref, agent, request, turn.attempt)
+                turn.outcome = outcome
             except KeyboardInterrupt:
                 self._give_back(turn, agent, request.place)
                 raise
@@ -342,7 +354,9 @@ class Engine:
             answer = open_chord(self.store, opening, pages)
         except StoreFull as error:
             # The chain retries its fork later; this is neither an attempt nor a failure.
-            delay_ms = self._waits.delay_ms(turn.ref, turn.seq, fork.place, error)
+            delay_ms = self.commits.waits.delay_ms(
+                turn.ref, turn.seq, fork.place, error
+            )
             chain.phase = ENTER
             turn.events.pop()
             pending = engine_pending(chain, fork.place)

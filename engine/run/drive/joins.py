@@ -35,7 +35,12 @@ from engine.run.chain.ctx import (
 )
 from engine.run.chain.layout import Layout
 from engine.run.chain.machine import JoinedValue, Raised, Signal
-from engine.store.base import ITEM_PAGE, ChainReads, ChordResults, ChordSpec, Vanished
+from engine.store.base import (
+    ITEM_PAGE,
+    ChordSpec,
+    Vanished,
+)
+from engine.store.port import ChainReads, ChordResults
 
 FIRST_LANES: Final = 64
 MOST_LANES: Final = 31 * FIRST_LANES

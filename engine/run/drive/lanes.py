@@ -14,14 +14,16 @@ from typing import Any, Final
 
 import orjson
 
+from engine.run.attempt.outcomes import Outcome
 from engine.run.attempt.retry import judge
 from engine.run.chain.chain import ENTER, Chain
 from engine.run.chain.machine import Checkpoint, Ended, Fork, StepRequest
 from engine.run.chain.outputs import Shelf, noted, output_owner
 from engine.run.drive.chords import lane_decides
+from engine.run.drive.commits import UNREADABLE
 from engine.run.drive.engine import Engine
 from engine.run.drive.load import Origin, Prepared, lane_chain
-from engine.run.drive.turn import Budget, Turn, engine_pending, new_nonce, step_pending
+from engine.run.drive.turn import Budget, engine_pending, new_nonce, step_pending
 from engine.run.journal.entries import Event, pack_entry
 from engine.run.limits import timeout_of, within_limit
 from engine.store.addresses import lane_at, owner_of
@@ -41,6 +43,8 @@ from engine.store.base import (
 
 RESULTS: Final = 16
 SECONDS: Final = 0.02
+AWAY_S: Final = 1.0
+"""How long a batch whose outputs are away keeps its worker before it is given back."""
 BYTES: Final = 1 << 20
 """Results of this size are committed at once, so that memory stays small."""
 
@@ -65,6 +69,8 @@ class Batch:
     size: int = 0
     """The size of the results in bytes."""
     events: list[Event] = field(default_factory=list)
+    outcome: Outcome | None = None
+    """The end of the attempt in the lane that is not added yet."""
 
     def claim(self) -> tuple[BatchRef, int, str]:
         """Return the claim under which its attempts run."""
@@ -110,9 +116,14 @@ def deliver_batch(engine: Engine, ref: BatchRef, queue: str) -> str:
     engine.watch.batch(ref, nonce)
     try:
         prepared = engine.loader.prepared(ref.key, claimed.program_id)
-        origin = engine.loader.lane_origin(
-            prepared, Ref(ref.run, ref.gen, spec.parent), ref.chord, spec
-        )
+        up = Ref(ref.run, ref.gen, spec.parent)
+        try:
+            origin = engine.loader.lane_origin(prepared, up, ref.chord, spec)
+        except UNREADABLE as error:
+            engine.commits.waits.postponed_ms(up, 0, error)
+            time.sleep(AWAY_S)
+            engine.store.release_batch(ref, nonce, claimed.cursor)
+            return "ok"
         items = engine.loader.items(claimed.page)
         shelf = engine.loader.shelf(ref.key, ref.chord)
         batch = Batch(
@@ -140,7 +151,12 @@ def _run(engine: Engine, batch: Batch, budget: Budget) -> None:
         if engine.watch.draining() or spent:
             _give_back(engine, batch, budget)
             return
-        ended = _lane(engine, batch, index, budget)
+        known, batch.outcome = len(batch.events), None
+        try:
+            ended = _lane(engine, batch, index, budget)
+        except UNREADABLE as error:
+            _postpone(engine, batch, index, budget, known, error)
+            return
         if isinstance(ended, Promote):
             if not _promote(engine, batch, index, ended, budget):
                 return
@@ -157,6 +173,32 @@ def _give_back(engine: Engine, batch: Batch, budget: Budget) -> None:
     """Commit the results and release the lanes that have none."""
     if _flush(engine, batch, budget):
         engine.store.release_batch(batch.ref, batch.nonce, batch.first)
+
+
+def _postpone(
+    engine: Engine,
+    batch: Batch,
+    index: int,
+    budget: Budget,
+    known: int,
+    error: Exception,
+) -> None:
+    """Give back the lanes from `index` on, which needs outputs that are away.
+
+    If its attempt was made, the lane keeps the outcome, and each lane goes on alone.
+    """
+    ref, outcome = batch.ref, batch.outcome
+    # Those of an outcome are made again with it.
+    batch.events[known:] = [one for one in batch.events[known:] if one[0] == "output"]
+    up = Ref(ref.run, ref.gen, batch.claimed.spec.parent)
+    engine.commits.waits.postponed_ms(up, 0, error)
+    if not _flush(engine, batch, budget):
+        return
+    if outcome is not None:
+        engine.store.break_batch(ref, batch.nonce, index, outcome.pack())
+        return
+    time.sleep(AWAY_S)
+    engine.store.release_batch(ref, batch.nonce, batch.first)
 
 
 def _lane(
@@ -178,7 +220,7 @@ def _lane(
         engine.watch.lane(index, timeout_of(agent, engine.limits))
         ref = batch.at(lane_at(batch.ref.chord, index))
         began = time.monotonic()
-        outcome = engine.attempt(batch, ref, agent, nxt, 1)
+        batch.outcome = outcome = engine.attempt(batch, ref, agent, nxt, 1)
         took_ms, events = round((time.monotonic() - began) * 1000), batch.events
         decided = judge(
             outcome,
@@ -256,9 +298,10 @@ def _promote(
     record = engine.store.record(lane.key, lane.addr)
     if record is None or record.owner != batch.nonce:
         return True
-    chain = engine.loader.chain(lane, batch.prepared, record)
-    turn = Turn.of(lane, batch.nonce, batch.prepared, chain, record, batch.owned_at)
     engine.watch.chain(lane, record.seq, batch.nonce, record.timeout_ms)
+    turn = engine.commits.claimed(
+        lane, batch.nonce, batch.prepared, record, batch.owned_at
+    )
     engine.drive(turn, budget)
     engine.watch.no_chain()
     # The lane may have decided the chord, and its parent even ended the run.

@@ -32,13 +32,12 @@ from engine.store.base import (
     ITEM_PAGE,
     REPLACED,
     ROOT,
-    ChainReads,
     ChordSpec,
     Ref,
-    RunStore,
     Vanished,
     split_key,
 )
+from engine.store.port import ChainReads, RunStore
 from engine.store.record import Record
 
 CACHE_BYTES: Final = 16 << 20

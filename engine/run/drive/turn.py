@@ -96,6 +96,8 @@ class Turn:
     """Attempts lost to dead workers, which have their own cap."""
     signal: Outcome | None = None
     had_signal: bool = False
+    outcome: Outcome | None = None
+    """The end of the attempt that this turn has made since its last commit."""
     base_id: str = ""
     new_base: tuple[str, bytes] | None = None
     unreferenced: list[str] = field(default_factory=list)
@@ -158,7 +160,7 @@ class Turn:
             shelf.clear()
         if self.unreferenced:
             del self.unreferenced[:MOST_DROPPED]
-        self.had_signal, self.new_base = False, None
+        self.had_signal, self.new_base, self.outcome = False, None, None
         self.owned_at = requested_at
 
     def claim(self) -> tuple[Ref, int, str]:

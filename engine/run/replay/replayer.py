@@ -260,9 +260,10 @@ class Replay:
 
     def _claim(self, tape: Tape, content: Content) -> None:
         live = self._found(tape, content)
-        if live.chain.phase is not STEP or live.state is ChainState.RUNNING:
+        if live.chain.phase is not STEP:
             raise tape.differs("no attempt")
-        live.turn.tries += 1
+        # An attempt that waits for outputs has no entry, and starts under the same number.
+        live.turn.tries += live.state is not ChainState.RUNNING
         tape.take("started", live.pending.place, live.turn.attempt)
         live.state = ChainState.RUNNING
 

@@ -13,7 +13,12 @@ import orjson
 
 from engine.run.chain.outputs import NEVER
 from engine.run.states import RunStatus
-from engine.store.base import ChordResults, ChordSpec, LaneResult, RunHead
+from engine.store.base import (
+    ChordSpec,
+    LaneResult,
+    RunHead,
+)
+from engine.store.port import ChordResults
 from engine.store.record import ChainState, Record
 
 FORMAT: Final = 1

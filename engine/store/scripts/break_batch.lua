@@ -1,5 +1,5 @@
 -- R gen k lo hi nonce lane outcome entry tpl
--- Gives the lane that a dead worker ran its outcome, and dispatches each other lane alone.
+-- Gives the lane that a worker ran last its outcome, and dispatches each other lane alone.
 local R, k, nonce, lane = ARGV[1] .. ':' .. ARGV[2], ARGV[3], ARGV[6], tonumber(ARGV[7])
 local span, hi = ARGV[4] .. '-' .. ARGV[5], tonumber(ARGV[5])
 local a = k .. ':' .. span

@@ -15,12 +15,14 @@ end
 local function again(R, key, run, a, seq)
   local c = run.raw and not run.closed and unpack_record(run.raw)
   if not c or c.state ~= 'w' or c.seq ~= seq then return 0 end
+  -- A postponed transition may have the outcome of its attempt.
+  local signal = run.extra[2]
   if run.status == 'paused' then
-    c.state = 'h'
+    c.state = signal and 's' or 'h'
     hold(R, a, c.queue)
   else
-    c.state = 'p'
-    dispatch(ARGV[2], R, a, c.queue, c.timeout)
+    c.state = signal and 's' or 'p'
+    dispatch(ARGV[2], R, a, c.queue, signal and $ENGINE_TIMEOUT_MS or c.timeout)
   end
   call('HSET', key, 'c:' .. a, pack_record(c))
   return 1
@@ -35,7 +37,7 @@ for _, timers in ipairs(ARGV[4] == '1' and {RETRIES} or {DEADLINES, RETRIES}) do
     for part in string.gmatch(member, '[^|]+') do t[#t + 1] = part end
     local R, a, seq, kind = t[1], t[2], tonumber(t[3]), t[4]
     local key = S .. 'r:' .. R
-    local run = fetch(R, a, 'at')
+    local run = fetch(R, a, 'at', 's:' .. a)
     call('ZREM', timers, member)
     if run.status and not FINAL[run.status] then
       moved = moved + (kind == 'deadline' and over(R, key, run) or again(R, key, run, a, seq))
