@@ -50,7 +50,8 @@ def test_an_attempt_that_has_ended_keeps_its_outcome(
     assert store.postpone(replace(PUT, nonce=B)) == Moved()
     box.pass_time(600)
     store.fire()
-    assert claim(box, "0", C, ENGINE).signal == PASSED
+    got = claim(box, "0", C, ENGINE)
+    assert (got.record.tries, got.signal) == (1, PASSED)
     assert store.commit(move("p", by=C, had_signal=True)) == Moved()
     assert claim(box, "0", A).signal is None
     check(box)
