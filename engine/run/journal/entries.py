@@ -31,6 +31,8 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     # event; its outcome has `took_ms` instead.
     "pending": ("place", "agent"),
     "started": ("place", "attempt"),
+    # An attempt could not start, since it needs outputs that are away: it is not charged.
+    "postponed": ("place", "attempt"),
     "passed": ("place", "attempt", "agent", "value", "took_ms"),
     "blocked": ("place", "attempt", "agent", "value", "took_ms"),
     "failed": ("place", "attempt", "agent", "text", "took_ms"),

@@ -20,6 +20,7 @@ SENTENCES: Final[dict[str, str]] = {
     "run_cancelled": "The run was cancelled: {text}",
     "pending": "{step} waits for {agent}.",
     "started": "Attempt {attempt} of {step} started.",
+    "postponed": "Attempt {attempt} of {step} waits for outputs that are away.",
     "passed": "Attempt {attempt} of {step} passed: {value}",
     "blocked": "Attempt {attempt} of {step} was blocked: {value}",
     "failed": "Attempt {attempt} of {step} failed: {text}",

@@ -177,6 +177,8 @@ class Replay:
             self._move_run(tape)
         elif kind == "started":
             self._claim(tape, content)
+        elif kind == "postponed":
+            self._postpone(tape, content)
         elif kind == "lost":
             self._lose(tape, content)
         elif kind == "batch_broken":
@@ -260,12 +262,20 @@ class Replay:
 
     def _claim(self, tape: Tape, content: Content) -> None:
         live = self._found(tape, content)
-        if live.chain.phase is not STEP:
+        if live.chain.phase is not STEP or live.state is ChainState.RUNNING:
             raise tape.differs("no attempt")
-        # An attempt that waits for outputs has no entry, and starts under the same number.
-        live.turn.tries += live.state is not ChainState.RUNNING
+        live.turn.tries += 1
         tape.take("started", live.pending.place, live.turn.attempt)
         live.state = ChainState.RUNNING
+
+    def _postpone(self, tape: Tape, content: Content) -> None:
+        """Take back an attempt that could not start, as it waits for outputs."""
+        live = self._found(tape, content)
+        if live.chain.phase is not STEP or live.state is not ChainState.RUNNING:
+            raise tape.differs("no attempt that could wait")
+        tape.take("postponed", live.pending.place, live.turn.attempt)
+        live.turn.tries = max(0, live.turn.tries - 1)
+        live.state = ChainState.PENDING
 
     def _lose(self, tape: Tape, content: Content) -> None:
         live = self._found(tape, content)

@@ -17,6 +17,8 @@ if outcome ~= '' then fields = {'s:' .. a, outcome} end
 if outcome ~= '' or run.extra[1] then
   c.queue = ENGINE
 elseif sub(c.frames, 1, 1) == 's' then
+  entry = '{"a":"' .. a .. '","s":' .. num(c.seq) .. ',"w":"' .. nonce .. '","e":[["postponed","' ..
+    string.gsub(c.place, '[\\"]', '\\%0') .. '",' .. num(c.tries + c.lost) .. ']]}'
   c.tries = math.max(0, c.tries - 1)
 end
 if entry ~= '' then
