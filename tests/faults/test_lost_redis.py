@@ -1,13 +1,22 @@
 """A Redis that loses its data with runs in flight: they end, and the archive is the truth."""
 
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from fault_installation import Installation, fanout, step
 from flow_documents import seq
+from store_server import server_pid
 
 from engine.store.redis import STATE
+from workers.embedded_server.files import Paths
+from workers.process.posix import locker_pid
 
 RUNS = 50
 FLOW = seq(
@@ -17,6 +26,7 @@ FLOW = seq(
     step(),
 )
 PLACES = 4 + 12 + 2
+SHORT = seq(*[step() for _ in range(12)])
 
 
 class Lag:
@@ -94,3 +104,123 @@ def test_an_emptied_redis_goes_on_with_every_run(
         )
         == []
     )
+
+
+class RolledBack:
+    """The files of the embedded server as they are now, to set it back to them."""
+
+    def __init__(self, installation: Installation) -> None:
+        """Copy the files, as a crash that lost what came later would leave them."""
+        self._paths = Paths(installation.var)
+        self._files = self._paths.data / "appendonlydir"
+        self._copy = installation.var / "copy"
+        shutil.copytree(self._files, self._copy)
+
+    def kill(self, installation: Installation) -> None:
+        """Kill the server; its supervisor starts it again with the older files."""
+        before = server_pid(installation.store)
+        supervisor = locker_pid(self._paths.supervisor)
+        assert supervisor is not None
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            os.kill(before, signal.SIGKILL)
+            shutil.rmtree(self._files)
+            self._copy.rename(self._files)
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
+        after = installation.until(
+            lambda: server_pid(installation.store), lambda pid: pid != before, 10
+        )
+        assert after != before
+        installation.forget_journal()
+
+
+@contextlib.contextmanager
+def database_away(installation: Installation) -> Iterator[None]:
+    """Keep everybody else from the database for the length of a block."""
+    database = sqlite3.connect(installation.var / "db.sqlite3", isolation_level=None)
+    try:
+        database.execute("BEGIN EXCLUSIVE")
+        yield
+    finally:
+        database.close()
+
+
+def ended(installation: Installation, runs: list[str]) -> set[str]:
+    """Return the runs that are done in the database."""
+    query = "SELECT id FROM blueprints_run WHERE status = 'done' AND id IN ?"
+    return {run for (run,) in installation.rows(query, runs)}
+
+
+def generations(installation: Installation, runs: list[str]) -> dict[str, int]:
+    """Return the generation of each run."""
+    query = "SELECT id, generation FROM blueprints_run WHERE id IN ?"
+    return dict(installation.rows(query, runs))
+
+
+def archived_numbers(installation: Installation, runs: list[str]) -> dict[str, int]:
+    """Return the number of the last archived entry of each run."""
+    query = "SELECT id, archived_number FROM blueprints_run WHERE id IN ?"
+    return dict(installation.rows(query, runs))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("database", ["there", "away"])
+def test_a_redis_that_went_back_two_seconds_repeats_nothing_archived(
+    installation: Installation, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lag = Lag(installation)
+    installation.pace(0.6)
+    installation.ready(installation.worker(), installation.worker())
+    still = installation.launch_with_rows(SHORT, {"n": 0}, 3)
+    in_flight(installation, lag, 3)
+    for run in still:
+        assert installation.store.pause(run) == "ok"
+    short = installation.launch_with_rows(SHORT, {"n": 0}, 8)
+    moving = installation.launch_with_rows(FLOW, {"n": 0}, 20)
+    runs = [*still, *short, *moving]
+
+    backup, then = RolledBack(installation), archived_numbers(installation, runs)
+    # The four children have the first of the short runs in hand, and these end now.
+    assert not ended(installation, short)
+    installation.pace(0.05)
+    until = time.monotonic() + 2.0
+    while time.monotonic() < until:
+        lag.look()
+        time.sleep(0.02)
+    over = installation.until(lambda: ended(installation, short), bool, 10)
+    archived = installation.archived_steps(runs)
+    now = archived_numbers(installation, runs)
+    with contextlib.ExitStack() as away:
+        if database == "away":
+            away.enter_context(database_away(installation))
+        backup.kill(installation)
+        if database == "away":
+            # What was claimed before the blow may still begin.
+            time.sleep(0.5)
+            noted = installation.noted()
+            time.sleep(2.0)
+            assert installation.noted() == noted
+    installation.pace(0.02)
+    for run in still:
+        installation.store.resume(run)
+    all_done(installation, runs, 60)
+
+    twice = {key for key, times in installation.noted().items() if times > 1}
+    rebuilt = {run for run, gen in generations(installation, runs).items() if gen > 1}
+    with capsys.disabled():
+        print(
+            f"\nRedis went back 2 s, database {database}: {len(rebuilt)} of {len(runs)}"
+            f" runs are rebuilt, {len(over)} had ended; {len(twice)} of"
+            f" {len(installation.noted())} steps ran twice, of {len(archived)} archived"
+            f" ones none; archive lag p99 {lag.p99()} ms"
+        )
+    assert over
+    assert not twice & archived
+    assert rebuilt
+    # Only what went back is touched, and no ended run comes to life again.
+    assert not rebuilt & {*still, *over}
+    moved = {run for run in runs if now[run] > then[run]}
+    assert rebuilt <= moved
+    assert {len(ids) for ids in installation.step_ids().values()} == {1}

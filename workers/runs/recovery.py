@@ -11,6 +11,7 @@ import logging
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from blueprints.command_line import typed
 from blueprints.models import Run
@@ -51,10 +52,15 @@ class Unrecoverable(Exception):
     """A run can't be rebuilt from the archive; the text says why and what to do."""
 
 
+def lost_runs() -> QuerySet[Run]:
+    """Return the runs that Redis has lost, the oldest first."""
+    lost = Q(status__in=LIVE) & ~Q(lost_status="")
+    return Run.objects.filter(lost | Q(status=RunStatus.INTERRUPTED)).order_by("pk")
+
+
 def is_lost(run: Run) -> bool:
     """Return whether a run waits for its recovery."""
-    lost = run.lost_status and run.status in (*LIVE, RunStatus.INTERRUPTED)
-    return bool(lost) or run.status == RunStatus.INTERRUPTED
+    return lost_runs().filter(pk=run.pk).exists()
 
 
 def recover_run(store: RedisStore, run: Run) -> Run:

@@ -61,6 +61,7 @@ from workers.runs.control import StateLost, resume_run
 from workers.runs.full_storage import GRACE_S, Overdue, StorageWatch
 from workers.runs.launch import NOT_OURS, LaunchRefused, launch
 from workers.runs.reconciling import reconcile
+from workers.runs.recovery import Unrecoverable
 from workers.terminal.reporter import Reporter
 from workers.terminal.run_progress import RunProgress
 from workers.terminal.run_view import View, view_for
@@ -80,6 +81,7 @@ REPORTED_ERRORS: Final = (
     SetupFailed,
     LaunchRefused,
     StateLost,
+    Unrecoverable,
     redis.RedisError,
     DatabaseError,
 )
@@ -164,7 +166,7 @@ def command_errors() -> Iterator[None]:
     """Turn an error that ends a command into one line and exit code 2."""
     try:
         yield
-    except (SetupFailed, StateLost) as error:
+    except (SetupFailed, StateLost, Unrecoverable) as error:
         text = str(error)
     except redis.RedisError as error:
         text = f"Redis failed: {error}"

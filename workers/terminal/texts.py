@@ -10,6 +10,8 @@ from engine.visible import visible
 
 SHOWN_CONTENT: Final = 80
 
+RUN_HELP: Final = "a run's id, the beginning of its id, or `latest`"
+
 
 def stage_text(stage: str, note: str) -> str:
     """Return stage and note of a step in a few words."""

@@ -12,9 +12,10 @@ from blueprints.command_line import DONE, FAILED, SwarmCommand, counted_as
 from blueprints.run_file import NoRunFile, run_file_check
 from blueprints.selectors.journal import JournalReport, checkable_runs, journal_check
 from workers.fleet.prerequisites import SetupFailed, database_ready
-from workers.management.commands.runs import RUN_HELP, find_run
+from workers.management.commands.runs import find_run
 from workers.terminal.kept_runs import not_being_deleted
 from workers.terminal.session import command_errors
+from workers.terminal.texts import RUN_HELP
 
 
 class Command(SwarmCommand):

@@ -67,6 +67,7 @@ from workers.terminal.kept_runs import (
     export_run,
     prune_runs,
 )
+from workers.terminal.recovered_runs import add_recover_arguments, recover_runs
 from workers.terminal.reporter import resume_line
 from workers.terminal.run_again import (
     add_again_arguments,
@@ -90,7 +91,7 @@ from workers.terminal.session import (
     add_session_arguments,
     command_errors,
 )
-from workers.terminal.texts import duration
+from workers.terminal.texts import RUN_HELP, duration
 from workers.wiring import make_store
 
 NEWEST = 20
@@ -107,6 +108,7 @@ VERBS = {
     "pause": "start no more steps until the run is resumed",
     "cancel": "end a run and its steps",
     "resume": "continue a run after Ctrl-C or pause",
+    "recover": "rebuild runs that Redis has lost from the archive",
     "rerun": "run an ended run again, from its start, a step or what has failed",
     "fork": "start a new run from a step of an ended one",
     "forget": "remove from Redis an ended run whose result was too large to archive",
@@ -125,7 +127,14 @@ WATCHING = {
     "in_process": False,
     "no_workers": True,
 }
-RUN_HELP = "a run's id, the beginning of its id, or `latest`"
+ADDS = {
+    "export": add_kept_arguments,
+    "prune": add_kept_arguments,
+    "rerun": add_again_arguments,
+    "fork": add_again_arguments,
+    "recover": add_recover_arguments,
+}
+"""What adds the arguments of a verb that is in another module."""
 
 
 class Command(SwarmCommand):
@@ -147,8 +156,10 @@ class Command(SwarmCommand):
                 add_session_arguments(sub)
             else:
                 sub.add_argument("--json", action="store_true", help="print JSON")
-            if name not in ("list", "prune"):
+            if name not in ("list", "prune", "recover"):
                 sub.add_argument("run", metavar="RUN", help=RUN_HELP)
+            if name in ADDS:
+                ADDS[name](name, sub)
             match name:
                 case "list":
                     sub.add_argument(
@@ -170,8 +181,6 @@ class Command(SwarmCommand):
                         action="store_true",
                         help="each failed step with its input, error and log",
                     )
-                case "export" | "prune":
-                    add_kept_arguments(name, sub)
                 case "replay":
                     add_generation(sub)
                     sub.add_argument(
@@ -180,8 +189,6 @@ class Command(SwarmCommand):
                         metavar="NUMBER",
                         help="stop after this journal entry",
                     )
-                case "rerun" | "fork":
-                    add_again_arguments(name, sub)
                 case "logs":
                     add_generation(sub)
                     sub.add_argument(
@@ -205,6 +212,10 @@ class Command(SwarmCommand):
             if options["verb"] == "prune":
                 tell(prune_runs(options), options)
                 return
+            if options["verb"] == "recover":
+                done, told = recover_runs(options)
+                tell(told, options)
+                sys.exit(DONE if done else FAILED)
             self._handle_one(find_run(options["run"]), options)
 
     def _handle_one(self, run: Run, options: dict[str, Any]) -> None:
