@@ -1,7 +1,7 @@
 """Read the generations of runs: the newest is in the run's row, the others have their own."""
 
 from collections.abc import Collection, Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from django.db.models import QuerySet
 
@@ -12,6 +12,13 @@ COLUMNS: Final = [field.attname for field in GenerationColumns._meta.local_field
 """The columns of one generation."""
 GenerationKey: TypeAlias = tuple[str, int]
 """The id of a run and the number of a generation."""
+
+
+class GenerationRow(NamedTuple):
+    """The table of a generation's row, and the row's primary key there."""
+
+    model: type[Run] | type[RunGeneration]
+    pk: Any
 
 
 def run_generations(run: Run) -> list[Run | RunGeneration]:
@@ -40,8 +47,8 @@ def run_at(run_id: str, generation: int) -> Run | None:
 
 def generation_rows(
     keys: Collection[GenerationKey], *columns: str, runs: QuerySet[Run] | None = None
-) -> Iterator[tuple[GenerationKey, Run | RunGeneration, tuple[Any, ...]]]:
-    """Yield key, row (with its primary key only) and columns of generations.
+) -> Iterator[tuple[GenerationKey, GenerationRow, tuple[Any, ...]]]:
+    """Yield key, row and columns of generations.
 
     `runs` may be a query that locks the rows of the runs.
     """
@@ -51,7 +58,7 @@ def generation_rows(
     for pk, number, *values in found.values_list("pk", "generation", *columns):
         if (pk, number) in left:
             left.discard((pk, number))
-            yield (pk, number), Run(pk=pk), tuple(values)
+            yield (pk, number), GenerationRow(Run, pk), tuple(values)
     if not left:
         return
     earlier = RunGeneration.objects.filter(run_id__in={run for run, _ in left})
@@ -59,4 +66,4 @@ def generation_rows(
         "pk", "run_id", "generation", *columns
     ):
         if (run, number) in left:
-            yield (run, number), RunGeneration(pk=pk), tuple(values)
+            yield (run, number), GenerationRow(RunGeneration, pk), tuple(values)

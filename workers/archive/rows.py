@@ -7,17 +7,20 @@ and the archiver writes three rows a step.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, Final
 
 from django.utils import timezone
 
 from blueprints.models import Attempt, Run, RunEvent, RunGeneration, Step
 from blueprints.models.events import kinds_text
-from blueprints.selectors.run_generations import GenerationKey, generation_rows
+from blueprints.selectors.run_generations import (
+    GenerationKey,
+    GenerationRow,
+    generation_rows,
+)
 from engine.blueprint import Program
 from engine.ids import step_id
 from engine.run.journal.entries import Content, gap_of, gaps_in, pack_entry
@@ -33,7 +36,7 @@ from engine.run.journal.projection import (
 )
 from engine.run.states import OPEN_STEP, StepStatus
 from engine.store.base import ROOT, JournalEntry
-from workers.archive.upsert import update_rows, upsert
+from workers.archive.upsert import found_keys, update_rows, upsert
 
 IN_PAGE: Final = 500
 MOST_REASONS: Final = 100
@@ -44,9 +47,9 @@ EVENT: Final = [
 ]
 STEP_KEY: Final = ["run_id", "generation", "place"]
 # The columns of facts, without those that identify the row.
-RUN: Final = [field.name for field in fields(RunFacts)]
-STEP: Final = [field.name for field in fields(StepFacts)][1:]
-ATTEMPT: Final = [field.name for field in fields(AttemptFacts)][2:]
+RUN: Final = RunFacts._fields
+STEP: Final = StepFacts._fields[1:]
+ATTEMPT: Final = AttemptFacts._fields[2:]
 JOURNAL: Final = ["journal_number", "journal_hash", "unreplayable"]
 ARCHIVED: Final = ["archived_number", *JOURNAL]
 RUN_STATE: Final = ["status", "archived_number", "started_at", *JOURNAL]
@@ -59,9 +62,6 @@ Result = tuple[bytes | None, dict[str, Any] | None]
 
 Reasons = Mapping[tuple[str, int, int], str]
 """Why the archive set entries aside, by run, generation and number."""
-
-step_values = attrgetter(*STEP)
-attempt_values = attrgetter(*ATTEMPT)
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class RowChanges:
         """Generations whose end is among the entries."""
         self.retired: set[GenerationKey] = set()
         """Generations that had ended before; Redis may still have their keys."""
-        self._rows: dict[GenerationKey, Run | RunGeneration] = {}
+        self._rows: dict[GenerationKey, GenerationRow] = {}
         self._lines: dict[GenerationKey, int] = {}
         self._journals: dict[GenerationKey, Journal] = {}
         self._reasons = reasons or {}
@@ -124,31 +124,22 @@ class RowChanges:
     def _restore(self, read: list[ReadEntry]) -> None:
         """Load the rows of the steps that the entries name, and of their attempts."""
         places = {
-            event[1]
-            for _, content in read
+            (key, event[1])
+            for entry, content in read
+            if (key := key_of(entry)) in self.runs
             for event in content.events
             if len(event) > 1 and isinstance(event[1], str)
         }
         keys: dict[int, tuple[GenerationKey, str]] = {}
-        for pk, key, place, *columns in self._stored(places, *STEP):
+        for pk, key, place, *columns in _stored(places, *STEP):
             self.runs[key].restore(StepFacts(place, *columns))
             self._ids[key, place] = pk
             keys[pk] = key, place
         for pks in _lists(keys):
-            found = Attempt.objects.filter(step_id__in=pks)
+            found = Attempt.objects.order_by().filter(step_id__in=pks)
             for pk, *columns in found.values_list("step_id", "number", *ATTEMPT):
                 key, place = keys[pk]
                 self.runs[key].restore(AttemptFacts(place, *columns))
-
-    def _stored(self, places: Iterable[str], *columns: str) -> Iterator[list[Any]]:
-        """Yield id, generation, place and columns of the steps that the database has."""
-        runs = {run for run, _ in self.runs}
-        for some in _lists(places):
-            found = Step.objects.filter(run_id__in=runs, place__in=some)
-            names = ["generation", "pk", "run_id", "place", *columns]
-            for generation, pk, run, *row in found.values_list(*names):
-                if (run, generation) in self.runs:
-                    yield [pk, (run, generation), *row]
 
     def _apply(self, entry: JournalEntry, content: Content) -> None:
         key = key_of(entry)
@@ -212,18 +203,17 @@ class RowChanges:
 
     def _compare_old(self) -> None:
         """Mark runs whose entries have been archived before with other bytes."""
-        for old in _lists(self._old):
-            numbers = {one.number for one in old}
-            rows = RunEvent.objects.filter(
-                run_id__in={one.run for one in old}, number__in=numbers
-            )
-            names = ("run_id", "generation", "number", "data")
-            kept = {tuple(key): bytes(data) for *key, data in rows.values_list(*names)}
-            for one in old:
-                journal = self._journals[key_of(one)]
-                if kept.get((one.run, one.gen, one.number)) != one.data:
-                    why = WENT_BACK.format(number=one.number)
-                    journal.unreplayable = journal.unreplayable or why
+        numbers = [(one.run, one.gen, one.number) for one in self._old]
+        kept: dict[tuple[Any, ...], bytes] = {}
+        for pks in _lists(found_keys(RunEvent, EVENT[:3], numbers)):
+            rows = RunEvent.objects.order_by().filter(pk__in=pks)
+            found = rows.values_list(*EVENT[:3], "data")
+            kept |= {tuple(key): bytes(data) for *key, data in found}
+        for one in self._old:
+            journal = self._journals[key_of(one)]
+            if kept.get((one.run, one.gen, one.number)) != one.data:
+                why = WENT_BACK.format(number=one.number)
+                journal.unreplayable = journal.unreplayable or why
 
     def save(self, results: Mapping[GenerationKey, Result]) -> None:
         """Write all rows; `results` has the final Ctx of each generation in `ended`."""
@@ -239,13 +229,13 @@ class RowChanges:
         model: type[Run] | type[RunGeneration],
         results: Mapping[GenerationKey, Result],
     ) -> None:
-        mine = {k: one for k, one in self.runs.items() if type(self._rows[k]) is model}
+        mine = {k: one for k, one in self.runs.items() if self._rows[k].model is model}
         over = {key for key, known in mine.items() if known.is_over}
         update_rows(model, RUN_STATE, map(self._run_row, mine.keys() - over))
         ended = []
         for key in self.ended & mine.keys():
             known, (result, error) = mine[key], results[key]
-            known.run = replace(known.run, error=known.run.error or error)
+            known.run = known.run._replace(error=known.run.error or error)
             ended.append(
                 (known.run.finished_at, known.run.error, result, *self._run_row(key))
             )
@@ -265,25 +255,20 @@ class RowChanges:
             Step,
             [*STEP_KEY, "key", *STEP],
             (
-                (
-                    *key,
-                    place,
-                    step_id(key[0], self._lines[key], place),
-                    *step_values(step),
-                )
+                (*key, place, step_id(key[0], self._lines[key], place), *step[1:])
                 for (key, place), step in self._steps.items()
             ),
             unique=STEP_KEY,
             update=STEP,
         )
         new = self._steps.keys() - self._ids.keys()
-        for pk, key, place in self._stored({place for _, place in new}):
+        for pk, key, place in _stored(new):
             self._ids[key, place] = pk
         upsert(
             Attempt,
             ["step_id", "number", *ATTEMPT],
             (
-                (self._ids[key, place], number, *attempt_values(attempt))
+                (self._ids[key, place], number, *attempt[2:])
                 for (key, place, number), attempt in self._attempts.items()
             ),
             unique=["step_id", "number"],
@@ -320,6 +305,18 @@ def _time_of(at_ms: int) -> tuple[datetime, int]:
 def key_of(entry: JournalEntry) -> GenerationKey:
     """Return the key of the generation that an entry belongs to."""
     return entry.run, entry.gen
+
+
+def _stored(
+    places: Iterable[tuple[GenerationKey, str]], *columns: str
+) -> Iterator[list[Any]]:
+    """Yield id, generation, place and columns of the steps that the database has."""
+    keys = [(*key, place) for key, place in places]
+    names = ["pk", "run_id", "generation", "place", *columns]
+    for pks in _lists(found_keys(Step, STEP_KEY, keys)):
+        found = Step.objects.order_by().filter(pk__in=pks)
+        for pk, run, generation, *row in found.values_list(*names):
+            yield [pk, (run, generation), *row]
 
 
 def _lists(values: Iterable[Any]) -> Iterator[list[Any]]:

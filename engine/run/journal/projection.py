@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from engine.blueprint.program import Program
 from engine.flow.nodes import Step
@@ -34,8 +33,7 @@ _INDEX: Final = re.compile(r"/lane\[\d+\]|\[\d+\]")
 """The parts of a place that are not in the path of its node."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(NamedTuple):
     """The status of one generation of a run."""
 
     id: str
@@ -46,8 +44,7 @@ class RunFacts:
     error: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepFacts:
+class StepFacts(NamedTuple):
     """The status of a step; `started_at` is the start of its first attempt."""
 
     place: str
@@ -59,8 +56,7 @@ class StepFacts:
     finished_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFacts:
+class AttemptFacts(NamedTuple):
     """One attempt at a step; `status` is `running` or the kind of its outcome."""
 
     place: str
@@ -73,8 +69,7 @@ class AttemptFacts:
     stats: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FanoutFacts:
+class FanoutFacts(NamedTuple):
     """A fanout with its size when it opens, or with its end when it joins.
 
     `decided_by` is the lane that has decided the chord; -1 when all have settled.
@@ -86,8 +81,7 @@ class FanoutFacts:
     decided_by: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFacts:
+class OutputFacts(NamedTuple):
     """Output events of an attempt in wire form; `first` is the number of the first one."""
 
     place: str
@@ -101,7 +95,11 @@ Facts: TypeAlias = RunFacts | StepFacts | AttemptFacts | FanoutFacts | OutputFac
 
 def ends_run(events: Sequence[Event]) -> bool:
     """Return whether the events of an entry end their run."""
-    return any(event[0] in ENDS for event in events)
+    # A generator would take longer than the look-ups.
+    for event in events:  # noqa: SIM110
+        if event[0] in ENDS:
+            return True
+    return False
 
 
 def time_of(at_ms: int) -> datetime:
@@ -172,21 +170,21 @@ class RunProjection:
     def _set(self, fact: StepFacts | AttemptFacts) -> None:
         if self.is_over and fact.status in OPEN_STEP:
             at = max(self._at, self.run.finished_at or self._at)
-            fact = replace(fact, status=StepStatus.CANCELLED, finished_at=at)
+            fact = fact._replace(status=StepStatus.CANCELLED, finished_at=at)
         self.restore(fact)
         self._changed[_key(fact)] = fact
 
     def _move(self, status: RunStatus) -> None:
-        run = replace(self.run, started_at=self.run.started_at or self._at)
+        run = self.run._replace(started_at=self.run.started_at or self._at)
         # Only a running run can be paused; no ended run moves.
         if not self.is_over and RunStatus.RUNNING in (run.status, status):
-            run = replace(run, status=status)
+            run = run._replace(status=status)
         self.run = self._changed["run"] = run
 
     def _end(self, status: str, error: dict[str, Any] | None) -> None:
         if not self.is_over:
-            self.run = self._changed["run"] = replace(
-                self.run, status=status, finished_at=self._at, error=error
+            self.run = self._changed["run"] = self.run._replace(
+                status=status, finished_at=self._at, error=error
             )
         self._close("", self.run.finished_at or self._at)
 
@@ -236,7 +234,7 @@ class RunProjection:
     def _change_attempt(self, place: str, number: int, **changes: Any) -> None:
         # A join can be lost too, and has no attempt.
         if attempt := self.attempts.get((place, number)):
-            self._set(replace(attempt, **changes))
+            self._set(attempt._replace(**changes))
 
     def _end_attempt(self, event: Event, at_ms: int) -> None:
         kind, place, number, agent = event[:4]
@@ -254,8 +252,7 @@ class RunProjection:
             finished_at=step.finished_at if status in OPEN_STEP else self._at,
         )
         self._set(
-            replace(
-                attempt,
+            attempt._replace(
                 status=event[6] if kind == "retry" else kind,
                 started_at=began,
                 finished_at=self._at,
@@ -268,7 +265,7 @@ class RunProjection:
         """Cancel the open steps and attempts whose places start with `below`."""
         for fact in list(self._open.values()):
             if fact.place.startswith(below):
-                self._set(replace(fact, status=StepStatus.CANCELLED, finished_at=at))
+                self._set(fact._replace(status=StepStatus.CANCELLED, finished_at=at))
 
     def _step(self, place: str) -> StepFacts:
         return self.steps.get(place) or StepFacts(place)
@@ -279,7 +276,7 @@ class RunProjection:
             agent = agent or self._agents.get(_INDEX.sub("", place), "")
             found = self.program.agents.get(agent) if self.program else None
             changes |= {"agent": agent, "kind": found.kind if found else ""}
-        self._set(replace(step, **changes))
+        self._set(step._replace(**changes))
 
     @cached_property
     def _agents(self) -> dict[str, str]:

@@ -64,6 +64,36 @@ def test_a_nul_is_kept_in_bytes_and_kept_or_replaced_in_texts(run: Run):
     assert (found.status, found.error["text"]) == ("failed", f"x{nul}y")
 
 
+@pytest.mark.parametrize(
+    "text", ["\\u0000", "\\\\u0000", "\0", "\\\0", "\\\\\0\0", 'a"\\\u1234\t\x7f']
+)
+def test_nothing_but_a_nul_is_replaced(run: Run, text: str):
+    error = {"kind": "Failed", "text": text, text: [text]}
+    update_rows(Run, ["reason", "error"], [(text, orjson.dumps(error), run.pk)])
+
+    kept = text.replace("\0", "\ufffd") if connection.vendor == "postgresql" else text
+    found = Run.objects.get()
+    assert found.reason == kept
+    assert found.error == {"kind": "Failed", "text": kept, kept: [kept]}
+
+
+def test_a_json_null_is_no_sql_null(run: Run):
+    update_rows(Run, ["result", "error"], [(b"null", None, run.pk)])
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT result, error FROM blueprints_run")
+        assert cursor.fetchall() == [("null", None)]
+
+
+def test_every_type_is_kept_as_it_is(run: Run):
+    at = timezone.now()
+    row = (run.pk, 1, 2**53 + 1, at, "é\n", "", "0", bytes(range(256)), b"", True)
+    upsert(RunEvent, COLUMNS, [row], unique=UNIQUE)
+
+    [found] = RunEvent.objects.values_list(*COLUMNS)
+    assert [bytes(v) if isinstance(v, memoryview) else v for v in found] == list(row)
+
+
 def test_a_text_that_is_too_long_is_refused_or_kept_but_never_cut(run: Run):
     long = "x" * 33
     try:
