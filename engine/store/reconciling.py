@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.store.base import RunHead
+from engine.store.base import RunHead, split_key
 from engine.store.redis_reads import HEAD, STATE, head_from
 from engine.store.wire import RECONCILED, Wire, server_of
 
@@ -60,8 +60,7 @@ class Reconciling:
     def open_generations(self) -> set[tuple[str, int]]:
         """Return run and number of each generation that is open here: those with a deadline."""
         members = self.wire.call("ZRANGE", DEADLINES, 0, -1)
-        keys = (member.decode().partition("|")[0].rpartition(":") for member in members)
-        return {(run, int(gen)) for run, _, gen in keys}
+        return {split_key(member.decode().partition("|")[0]) for member in members}
 
     def freeze(self, key: str) -> None:
         """End a generation that lags behind the archive."""

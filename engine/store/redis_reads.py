@@ -1,8 +1,8 @@
-"""The reading half of the RedisStore, and the removal of runs."""
+"""The reading half of the RedisStore."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,8 @@ from engine.store.base import (
     JournalEntry,
     RunEnd,
     RunHead,
+    generation_key,
+    split_key,
 )
 from engine.store.port import ChordResults
 from engine.store.record import Record, unpack
@@ -18,10 +20,6 @@ from engine.store.spec import journal_entry, unpack_chord, unpack_result
 from engine.store.wire import Wire
 
 STATE: Final = "swarm:s:"
-REMOVED_MS: Final = 3600 * 1000
-"""How long the id of a removed run refuses a late start."""
-REMOVED_FIELDS: Final = 500
-"""Fields of a removed run that one call reads, so that no call takes long."""
 IN_PIPELINE: Final = 100
 READ_BYTES: Final = 8 << 20
 READ_ENTRIES: Final = 32
@@ -68,7 +66,7 @@ class RedisReads:
     def head(self, run: str) -> RunHead | None:
         """See RunStore.head."""
         gen, *values = self.wire.script("head", run)
-        return head_from(f"{run}:{int(gen)}", values)
+        return head_from(generation_key(run, int(gen)), values)
 
     def head_of(self, key: str) -> RunHead | None:
         """See RunStore.head_of."""
@@ -210,44 +208,10 @@ class RedisReads:
             for root in roots
         ]
 
-    def remove(self, key: str, number: int | str = "", cursor: bytes = b"0") -> None:
-        """Remove all data of a final generation, or of one not opened yet, a portion a call.
-
-        With a `number`, remove it only if that is the number of its last journal entry; one
-        that was never opened has the number 0. For REMOVED_MS it can't be started again.
-        """
-        while True:
-            args = (key, REMOVED_MS, number, cursor, REMOVED_FIELDS)
-            _, cursor = self.wire.script("remove", *args)
-            if cursor == b"0":
-                return
-
-    def finish_removals(self) -> int:
-        """Finish interrupted removals; return how many generations those were."""
-        interrupted = self.wire.call("SMEMBERS", f"{STATE}removing")
-        for key in interrupted:
-            self.remove(key.decode())
-        return len(interrupted)
-
-    def remove_all(self, numbers: Iterable[tuple[str, int]]) -> None:
-        """Remove final generations; `numbers` has the key of each and a number.
-
-        One stays if the number is not that of its last journal entry.
-        """
-        calls = [
-            (key, REMOVED_MS, number, 0, REMOVED_FIELDS) for key, number in numbers
-        ]
-        for at in range(0, len(calls), IN_PIPELINE):
-            portion = calls[at : at + IN_PIPELINE]
-            replies = self.wire.scripts("remove", portion)
-            for (key, _, number, *_), (_, cursor) in zip(portion, replies, strict=True):
-                if cursor != b"0":
-                    self.remove(key, number, cursor)
-
 
 def head_from(key: str, values: Sequence[Any]) -> RunHead | None:
     """Return the head of a generation from the values of HEAD; None for a removed one."""
-    gen = int(key.rpartition(":")[2])
+    _, gen = split_key(key)
     status, number, program_id, gone = values[: len(HEAD)]
     if status is None or gone is not None:
         return None

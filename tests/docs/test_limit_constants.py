@@ -146,7 +146,7 @@ NO_LIMIT = {
         "engine/store/redis.py:PER_CALL", "engine/store/redis_reads.py:IN_PIPELINE",
         "engine/run/drive/joins.py:FIRST_LANES", "engine/run/drive/joins.py:LANES_BYTES",
         "engine/store/redis_reads.py:READ_BYTES",
-        "engine/run/drive/turn.py:MOST_DROPPED", "engine/store/redis_reads.py:REMOVED_FIELDS", "engine/store/redis_reads.py:READ_ENTRIES",
+        "engine/run/drive/turn.py:MOST_DROPPED", "engine/store/removals.py:REMOVED_FIELDS", "engine/store/redis_reads.py:READ_ENTRIES",
         "blueprints/selectors/journal.py:PAGE", "blueprints/services/retention.py:ROWS",
         "blueprints/stores/outputs/database.py:PAGE",
         "workers/runs/retention.py:PAGE", "workers/archive/archiver.py:BATCH", "workers/archive/archiver.py:PAGE_BYTES",
@@ -219,7 +219,7 @@ NO_LIMIT = {
     "how long what nobody needs any more is kept": (
         "engine/run/drive/chords.py:MOST_WAITS", "workers/archive/archiver.py:MOST_REASONS", "workers/archive/rows.py:MOST_REASONS",
         "engine/store/redis.py:TOMBSTONE_MS", "engine/store/redis.py:TOOK_MS",
-        "engine/store/redis_reads.py:REMOVED_MS", "workers/archive/archiver.py:KEEP_MS",
+        "engine/store/removals.py:REMOVED_MS", "workers/archive/archiver.py:KEEP_MS",
         "workers/celery_worker/child_deaths.py:MOST_KEPT", "workers/fleet/fleet.py:LOGS_KEPT", "workers/process/command.py:STALE_S",
         "workers/embedded_server/server.py:_LOG_MAX",
     ),

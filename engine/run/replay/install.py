@@ -7,7 +7,7 @@ attempt was under way start that attempt again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final, TypeAlias
@@ -125,14 +125,17 @@ def _bundled(pieces: Iterator[Piece]) -> Iterator[Piece]:
 
 def _pieces(snapshot: Snapshot, program: Program, opening: Opening) -> Iterator[Piece]:
     """Yield what is written of a snapshot: first the fields that a removal reads."""
-    chains = list(snapshot.chains.values())
+    chains, unsent = snapshot.chains.values(), _first_unsent(snapshot)
     head: tuple[Any, ...] = ("prog", snapshot.program_id, "n", 0)
     # Claims tell it to those who make the ids of steps.
     continues = opening.line not in (0, snapshot.gen)
     yield "begin", (*head, "line", opening.line) if continues else head
     fields = (
         *chain.from_iterable(_chain_fields(one, opening) for one in chains),
-        *chain.from_iterable(_chord_fields(snapshot, one) for one in snapshot.chords),
+        *chain.from_iterable(
+            _chord_fields(addr, one, unsent[addr])
+            for addr, one in snapshot.chords.items()
+        ),
         *_opened_lists(snapshot),
     )
     yield from (("hash", one) for one in fields)
@@ -144,17 +147,18 @@ def _pieces(snapshot: Snapshot, program: Program, opening: Opening) -> Iterator[
             yield "log", (one.addr, at, one.log[at : at + PART_BYTES])
     for addr, chord in snapshot.chords.items():
         yield from _lane_pieces(addr, chord)
-    yield from (("held", (member,)) for member in _held(snapshot, chains))
+    yield from (("held", (member,)) for member in _held(snapshot, unsent))
 
 
-def _held(snapshot: Snapshot, chains: list[ChainSnapshot]) -> Iterator[str]:
+def _held(snapshot: Snapshot, unsent: Mapping[str, int]) -> Iterator[str]:
     """Yield what the first resume dispatches, each with its queue."""
-    for one in chains:
+    for one in snapshot.chains.values():
         if one.state in (ChainState.HELD, ChainState.SIGNALLED) or one.due_ms:
             yield f"{one.addr}|{one.queue}"
     for addr, chord in snapshot.chords.items():
         if not chord.decided:
-            yield from (f"{one}|{chord.spec.queue}" for one in _waiting(snapshot, addr))
+            waiting = _waiting(snapshot, addr, unsent[addr])
+            yield from (f"{one}|{chord.spec.queue}" for one in waiting)
 
 
 def _chain_fields(one: ChainSnapshot, opening: Opening) -> Iterator[tuple[Any, ...]]:
@@ -165,28 +169,30 @@ def _chain_fields(one: ChainSnapshot, opening: Opening) -> Iterator[tuple[Any, .
         yield f"s:{one.addr}", one.signal
 
 
-def _chord_fields(snapshot: Snapshot, addr: str) -> Iterator[tuple[Any, ...]]:
-    chord = snapshot.chords[addr]
+def _chord_fields(
+    addr: str, chord: ChordSnapshot, unsent: int
+) -> Iterator[tuple[Any, ...]]:
     yield f"k:{addr}", pack_chord(chord.spec)
     if chord.decided and not chord.consumed:
         yield f"x:{addr}", chord.decided
     if not chord.consumed:
         yield f"o:{addr}", chord.spec.size - len(chord.results)
-        yield f"n:{addr}", first_unsent(snapshot, addr)
+        yield f"n:{addr}", unsent
 
 
-def first_unsent(snapshot: Snapshot, addr: str) -> int:
-    """Return the first lane of a chord that waits for others of its window to settle."""
-    chord = snapshot.chords[addr]
-    spec, settled = chord.spec, len(chord.results)
-    begun = (split_lane(one) for one in snapshot.chains if one != ROOT)
-    highest = max(
-        (*chord.results, *(lane for around, lane in begun if around == addr)),
-        default=-1,
-    )
+def _first_unsent(snapshot: Snapshot) -> dict[str, int]:
+    """Return the first lane of each chord that waits for others of its window to settle."""
+    after = {
+        addr: max(len(one.results) + one.spec.window, 1 + max(one.results, default=-1))
+        for addr, one in snapshot.chords.items()
+    }
+    for chord, lane in (split_lane(one) for one in snapshot.chains if one != ROOT):
+        after[chord] = max(after[chord], lane + 1)
     # A batch begins at a multiple of its size, so that it stays on one page of items.
-    most = max(settled + spec.window, highest + 1)
-    return min(spec.size, -(-most // spec.batch) * spec.batch)
+    return {
+        addr: min(one.spec.size, -(-after[addr] // one.spec.batch) * one.spec.batch)
+        for addr, one in snapshot.chords.items()
+    }
 
 
 def _opened_lists(snapshot: Snapshot) -> Iterator[tuple[Any, ...]]:
@@ -218,10 +224,10 @@ def _lane_pieces(addr: str, chord: ChordSnapshot) -> Iterator[Piece]:
         yield "results", (addr, *fields)
 
 
-def _waiting(snapshot: Snapshot, addr: str) -> Iterator[str]:
+def _waiting(snapshot: Snapshot, addr: str, sent: int) -> Iterator[str]:
     """Yield the batches and lanes of an open chord that are dispatched first."""
     chord = snapshot.chords[addr]
-    batch, sent = chord.spec.batch, first_unsent(snapshot, addr)
+    batch = chord.spec.batch
     waiting = {lane for lane in snapshot.waiting_lanes(addr) if lane < sent}
     for lo in range(0, sent, batch):
         lanes = range(lo, min(lo + batch, chord.spec.size))

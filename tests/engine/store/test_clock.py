@@ -11,7 +11,7 @@ from store_boxes import Box
 from store_calls import KEY, LUA, A, begin, move, starting
 
 from engine.store.redis import SCRIPTS, TOMBSTONE_MS, TOOK_MS, RedisStore
-from engine.store.redis_reads import REMOVED_MS
+from engine.store.removals import REMOVED_MS
 from engine.testing import Clock
 
 A_DAY_MS = 24 * 3600 * 1000

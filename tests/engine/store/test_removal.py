@@ -7,8 +7,8 @@ import store_calls as calls
 from store_boxes import Box
 from store_calls import begin
 
-from engine.store import redis_reads
-from engine.store.redis_reads import REMOVED_FIELDS, REMOVED_MS
+from engine.store import removals
+from engine.store.removals import REMOVED_FIELDS, REMOVED_MS
 
 RUN = "R-1"
 KEY = "R-1:1"
@@ -79,7 +79,7 @@ def test_a_generation_begins_while_the_one_before_is_removed(box: Box) -> None:
 def test_many_runs_are_removed_and_each_to_its_end(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_reads, "REMOVED_FIELDS", 100)
+    monkeypatch.setattr(removals, "REMOVED_FIELDS", 100)
     begin(box)
     fill(box, 2_000)
     head = box.store.head(RUN)
