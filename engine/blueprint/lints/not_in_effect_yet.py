@@ -31,11 +31,6 @@ _WITH_CONTEXT: Final = " or ".join(
 )
 _OF_EVERY_KIND: Final = (
     Lack(
-        ("agents[].verdict",),
-        "no answer is checked against its contract during a run",
-        "the compiler checks every condition against it; let a branch catch other words",
-    ),
-    Lack(
         ("agents[].limit", "hints.per_agent{}.limit"),
         "as many attempts are under way at once as there are workers",
         "bound the work by the number of workers of the agent's queue; dialect"

@@ -13,6 +13,7 @@ from engine.flow.offloaded import Offloaded
 from engine.ports import Spawner, StepCall, never
 from engine.run.attempt.emitter import Emitter
 from engine.run.attempt.outcomes import Outcome, as_json, as_text
+from engine.run.attempt.verdicts import judged
 from engine.run.chain.ctx import TooLarge, dump_expanded
 from engine.run.journal.outputs import LONGEST_NAME, cut, no_output
 from engine.run.limits import Limits, seconds_for
@@ -81,9 +82,11 @@ def make_attempt(
         if emit is not None and emit.tail is not None:
             emit.tail.end(Outcome("failed"))
         raise
+    has_parts = False
     if emit is not None and emit.tail is not None:
         outcome = emit.tail.end(outcome)
-    return checked(outcome, limits)
+        has_parts = emit.tail.has_parts
+    return judged(checked(outcome, limits), agent, has_parts=has_parts)
 
 
 def checked(outcome: Outcome, limits: Limits) -> Outcome:

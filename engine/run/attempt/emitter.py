@@ -162,6 +162,11 @@ class Tail:
         self._final: Final | None = None
         self._fault = ""
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether the attempt has staged parts, so that its value is folded with them."""
+        return bool(self._parts)
+
     def take(self, event: OutputEvent) -> None:
         """Take an event and schedule its writing; drop it after the attempt has ended."""
         if self._over.is_set():
