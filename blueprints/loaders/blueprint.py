@@ -5,7 +5,6 @@ The result is complete: the content of each file replaces its reference.
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,8 +29,6 @@ from engine.flow.json_text import Json, dump_compact
 
 FORMS: Final = (".json", ".yaml", ".yml", SCRIPT)
 
-# A key of JSON text that may look like a reference; most documents have none.
-_DOLLAR_KEY: Final = re.compile(rb'"\$[^"\\]*(?:\\.[^"\\]*)*"\s*:')
 _EMPTY_TABLE: Final = "an empty Lua table is an object; write F.arr() for an array"
 
 
@@ -140,13 +137,11 @@ def embedded_text(document: Json) -> str:
 
     The same document gives the same text, and reading it gives the document.
     """
+    escaped = escape(document)
     layout = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    text = orjson.dumps(document, option=layout)
-    if _DOLLAR_KEY.search(text):
-        document = escape(document)
-        text = orjson.dumps(document, option=layout)
+    text = orjson.dumps(escaped, option=layout)
     # Indents can make the text longer than the reader allows.
-    return text.decode() if len(text) <= MAX_BYTES else dump_compact(document)
+    return text.decode() if len(text) <= MAX_BYTES else dump_compact(escaped)
 
 
 def file_in(path: Path) -> Path:

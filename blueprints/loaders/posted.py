@@ -10,7 +10,12 @@ from blueprints.loaders.cascade import Cascade, Folder
 from blueprints.loaders.documents import DocumentInvalid, read_json, read_yaml
 from blueprints.loaders.files import MAX_BYTES, FileUnreadable
 from blueprints.loaders.lua_script import SCRIPT, run_source
-from blueprints.loaders.references import ReferenceInvalid, expand
+from blueprints.loaders.references import (
+    INCLUDES,
+    ReferenceInvalid,
+    expand,
+    may_refer,
+)
 from engine.blueprint_store import Content, Source
 from engine.flow.json_text import Json
 
@@ -57,7 +62,11 @@ def posted_document(content: bytes, name: str = "the document") -> Json:
     error is TOO_LARGE for more than 4 MiB, which are not parsed.
     """
     _check_size(content, name)
-    return _without_files(read_json(name, content), name)
+    document = read_json(name, content)
+    fields = document if isinstance(document, dict) else {}
+    if INCLUDES not in fields and not may_refer(document):
+        return document
+    return _without_files(document, name)
 
 
 def build_source(source: Source, name: str = "the source") -> Built:

@@ -52,15 +52,33 @@ def expand(document: Json, cascade: Cascade) -> Json:
     return expanded
 
 
+def may_refer(document: Json) -> bool:
+    """Return whether a key of a document has a `$`: without one it has no reference."""
+    waiting = [document]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if "$" in "".join(part):
+                return True
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return False
+
+
 def escape(document: Json) -> Json:
     """Wrap data that looks like a reference in `$literal`; `expand` is the inverse."""
+    return _escaped(document) if may_refer(document) else document
+
+
+def _escaped(document: Json) -> Json:
     if isinstance(document, list):
-        return [escape(part) for part in document]
+        return [_escaped(part) for part in document]
     if not isinstance(document, dict):
         return document
     if any(_intended_word(key, part) for key, part in document.items()):
         return {LITERAL: document}
-    return {key: escape(part) for key, part in document.items()}
+    return {key: _escaped(part) for key, part in document.items()}
 
 
 class _Expander:

@@ -46,8 +46,7 @@ from engine.flow import (
     parse_node,
 )
 from engine.flow.json_text import MAX_DEPTH, Json, copy_json, find_fault
-from engine.flow.nodes import Node, Seq
-from engine.flow.origins import Origins
+from engine.flow.nodes import Seq
 from engine.flow.path import read_path
 
 _PARSE_ERROR: Final = re.compile(
@@ -92,9 +91,8 @@ def read_blueprint(
     except ValidationError as error:
         found = read_errors(error, Blueprint, "$")
         raise BlueprintInvalid([*found, *_faults_beside(document)]) from None
-    origins = Origins()
-    flow, root, faults = _read_flow(blueprint, origins)
-    places = SourcePlaces(document, flow, origins)
+    root, faults = _read_flow(blueprint)
+    places = SourcePlaces(document)
     found = [_moved(one, places) for one in faults]
     return View(
         document,
@@ -148,27 +146,25 @@ def _check_version(document: Json) -> Iterator[Diagnostic]:
         yield Diagnostic(place, kind, message, hint)
 
 
-def _read_flow(
-    blueprint: Blueprint, origins: Origins
-) -> tuple[Node, Spot, list[Diagnostic]]:
-    """Return the parsed flow, its root in its normal form, and its faults.
+def _read_flow(blueprint: Blueprint) -> tuple[Spot, list[Diagnostic]]:
+    """Return the root of the flow in its normal form, and the faults of the flow.
 
     With a fault the flow may be another one.
     """
     try:
-        node = parse_node(blueprint.flow, blueprint.dialect, origins)
+        node = parse_node(blueprint.flow, blueprint.dialect)
     except FlowError:
-        nothing = Spot(START, NOTHING.to_json())
-        return NOTHING, nothing, _flow_findings(blueprint.flow, blueprint.dialect)
+        found = _flow_findings(blueprint.flow, blueprint.dialect)
+        return Spot(START, NOTHING.to_json()), found
     root = Spot(START, node.to_json())
-    found: list[Diagnostic] = []
+    found = []
     if blueprint.dialect == "flow.ir":
         found += first_of(_arrays_for_objects(blueprint.flow, root.node))
     paths = [text for spot in root.walk() for text in path_texts(spot)]
     if not found:
         found += first_of(_long_paths(paths))
     found += _unwritable(root.node, paths, blueprint.dialect, START)
-    return node, root, found
+    return root, found
 
 
 def _faults_beside(document: Json) -> list[Diagnostic]:

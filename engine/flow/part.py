@@ -1,11 +1,17 @@
 """What nodes and expressions share: the grammar says how they are written as JSON."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, ClassVar, Final, Literal, TypeAlias, assert_never
 
 from engine.flow.errors import place_step
 from engine.flow.grammar import NODES, OPS, Field
 from engine.flow.json_text import Json
+
+_FIELDS: Final[Mapping[str, Mapping[str, tuple[Field, ...]]]] = {
+    "kind": {word.name: word.fields for word in NODES},
+    "op": {word.name: word.fields for word in OPS},
+}
 
 
 class Part:
@@ -24,7 +30,7 @@ class Part:
     def inside(self) -> Iterator[tuple[str, "Part"]]:
         """Yield the parts directly inside, each with its place below this one."""
         fields = _FIELDS[self.TAG][getattr(self, self.TAG)]
-        for (field, _), value in zip(fields, self.field_values(), strict=True):
+        for field, value in zip(fields, self.field_values(), strict=True):
             if isinstance(value, Part):
                 yield f".{field.name}", value
             elif isinstance(value, tuple):
@@ -39,18 +45,38 @@ class Part:
 
         An absent field is null where the field is nullable, and left out otherwise.
         """
+        # Any, because mypy takes the class for something without a hash.
+        kind: Any = type(self)
         word = getattr(self, self.TAG)
         written: dict[str, Json] = {self.TAG: word}
-        fields = _FIELDS[self.TAG][word]
-        for (field, write), value in zip(fields, self.field_values(), strict=True):
-            if value is not None or not field.optional:
-                written[field.name] = value if write is None else write(value)
-            elif field.nullable:
-                written[field.name] = None
+        for attribute, name, write, is_left_out in _plan_of(kind, word):
+            value = getattr(self, attribute)
+            if value is not None:
+                written[name] = value if write is None else write(value)
+            elif not is_left_out:
+                written[name] = None
         return written
 
 
-def _writer(field: Field) -> Callable[[Any], Json] | None:
+_Write: TypeAlias = Callable[[Any], Json] | None
+
+
+@cache
+def _plan_of(part: type[Part], word: str) -> list[tuple[str, str, _Write, bool]]:
+    """Return how the parts of a class with a word are written, field by field.
+
+    For each come its attribute, its name, what writes a value, and whether it is left
+    out where it is absent.
+    """
+    names = [name for name in part.__match_args__ if name != part.TAG]
+    fields = _FIELDS[part.TAG][word]
+    return [
+        (name, one.name, _writer(one), one.optional and not one.nullable)
+        for name, one in zip(names, fields, strict=True)
+    ]
+
+
+def _writer(field: Field) -> _Write:
     """Return what writes the values of a field, None for those that are JSON."""
     match field.type:
         case "expression" | "path expression" | "node":
@@ -67,13 +93,3 @@ def _writer(field: Field) -> Callable[[Any], Json] | None:
             return None
         case _:
             assert_never(field.type)
-
-
-_Fields: TypeAlias = tuple[tuple[Field, Callable[[Any], Json] | None], ...]
-_FIELDS: Final[Mapping[str, Mapping[str, _Fields]]] = {
-    tag: {
-        word.name: tuple((field, _writer(field)) for field in word.fields)
-        for word in words
-    }
-    for tag, words in (("kind", NODES), ("op", OPS))
-}

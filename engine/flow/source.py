@@ -5,6 +5,7 @@ contains expressions; what is read is always a tree in its normal form.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from engine.flow.errors import FlowError, TextFault, parse_error, place_step
@@ -34,7 +35,7 @@ from engine.flow.parser import (
     read_tag,
     read_word,
 )
-from engine.flow.path import Path, parse_path
+from engine.flow.path import LONGEST_CACHED, Path, parse_path
 from engine.flow.text_parser import Marks, parse_template, parse_text
 
 # What an object without `op` stands for that has one of these keys alone.
@@ -46,7 +47,8 @@ def parse_node(
 ) -> Node:
     """Read a program as an author writes it; raises ParseError.
 
-    `origins` gets the place of each expression that has another one in the program.
+    `origins` gets the place of each expression that has another one in the program;
+    without it, equal texts may be one expression.
     """
     return _reader(value, dialect, origins).node(value, "$")
 
@@ -75,7 +77,7 @@ def find_faults(value: Json, dialect: Dialect = "flow.ir") -> list[FlowError]:
     ParseError for a value that is not JSON.
     """
     is_ir = check_program(value, dialect) == "flow.ir"
-    lister = _FlowIrFaults("flow.ir") if is_ir else _SwarmFaults(Origins())
+    lister = _FlowIrFaults("flow.ir") if is_ir else _SwarmFaults(None)
     return lister.faults_of(value)
 
 
@@ -116,7 +118,7 @@ def in_source_words(
 def _reader(value: Json, dialect: Dialect, origins: Origins | None) -> StoredReader:
     if check_program(value, dialect) == "flow.ir":
         return _FlowIrReader("flow.ir")
-    return _SwarmReader(Origins() if origins is None else origins)
+    return _SwarmReader(origins)
 
 
 class _FlowIrReader(StoredReader):
@@ -132,7 +134,7 @@ class _FlowIrReader(StoredReader):
 class _SwarmReader(StoredReader):
     """Reads what authors write in the dialect `swarm`: trees, texts and plain values."""
 
-    def __init__(self, origins: Origins) -> None:
+    def __init__(self, origins: Origins | None) -> None:
         super().__init__("swarm")
         self._nodes = SOURCE_NODES
         self._origins = origins
@@ -256,19 +258,30 @@ class _SwarmReader(StoredReader):
     def _text(self, text: str, place: str, dollar_keys: tuple[str, ...]) -> Expr:
         marks: Marks = []
         try:
+            # An expression that is at several places has no origin of its own.
+            if self._origins is None and len(text) <= LONGEST_CACHED:
+                return _cached_text(text, dollar_keys)
             expr = parse_text(text, marks, dollar_keys=dollar_keys)
         except TextFault as fault:
             raise _text_error(place, text, fault) from None
         return self._from_text(expr, marks, place)
 
     def _from_text(self, expr: Expr, marks: Marks, place: str) -> Expr:
-        for one, offset in marks:
-            self._origins.note(one, place, offset)
+        if self._origins is not None:
+            for one, offset in marks:
+                self._origins.note(one, place, offset)
         return expr
 
     def _noted(self, expr: Expr, place: str) -> Expr:
-        self._origins.note(expr, place)
+        if self._origins is not None:
+            self._origins.note(expr, place)
         return expr
+
+
+@lru_cache(1024)
+def _cached_text(text: str, dollar_keys: tuple[str, ...]) -> Expr:
+    # From version to version of a Blueprint, most texts stay as they are.
+    return parse_text(text, dollar_keys=dollar_keys)
 
 
 class _FaultLister(StoredReader):

@@ -7,7 +7,7 @@ and a new node kind or operator of the language needs no change here.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from engine.flow import FlowError, evaluate_expr, read_expr
 from engine.flow.errors import place_step
@@ -56,8 +56,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[tuple[str, FieldType], ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PathRead:
+class PathRead(NamedTuple):
     """A path that an expression reads; `optional` if it may be absent."""
 
     place: str

@@ -6,9 +6,9 @@ from typing import Final
 
 from engine.blueprint.analysis.flow_walk import START
 from engine.blueprint.findings.diagnostics import resolve_place
+from engine.flow import FlowError, parse_node
 from engine.flow.grammar import NODES
 from engine.flow.json_text import Json
-from engine.flow.nodes import Node
 from engine.flow.origins import Origin, Origins
 
 RENAMED: Final = {
@@ -25,16 +25,24 @@ def agent_field(dialect: Json) -> str:
 class SourcePlaces:
     """Finds where the author of a document wrote what stands at a place of the flow."""
 
-    def __init__(self, document: Json, flow: Node, origins: Origins) -> None:
+    def __init__(self, document: Json) -> None:
         self._document = document
-        self._flow = flow
-        self._noted = origins
-        is_swarm = document.get("dialect") == "swarm"
-        self._renamed: Mapping[str, str] = RENAMED if is_swarm else {}
+        self._is_swarm = document.get("dialect") == "swarm"
+        self._renamed: Mapping[str, str] = RENAMED if self._is_swarm else {}
 
     @cached_property
     def _origins(self) -> Mapping[str, Origin]:
-        return self._noted.by_place(self._flow)
+        """The origins by place: the flow is read again, since few documents need them."""
+        origins = Origins()
+        try:
+            flow = parse_node(
+                self._document["flow"],
+                "swarm" if self._is_swarm else "flow.ir",
+                origins,
+            )
+        except FlowError:
+            return {}
+        return origins.by_place(flow)
 
     def _as_written(self, place: str) -> str:
         """Return the place of a field of a node by the name that its author wrote."""

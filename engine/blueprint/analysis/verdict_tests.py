@@ -320,8 +320,8 @@ def _compared_paths(
     paths = dict.fromkeys(one.source.path for one in comparisons)
     fanouts: dict[Keys, list[Json]] = {}
     for spot in spots:
-        for place, keys in spot.writes:
-            if spot.kind == "fanout" and place.endswith(".out"):
+        for place, keys in spot.writes if spot.kind == "fanout" else ():
+            if place.endswith(".out"):
                 fanouts.setdefault(any_index(keys), []).append(spot.node)
     # A path in a lane may lead into another lane. A path beyond the limit is open.
     most = MOST_FOLLOWED * len(spots)

@@ -163,7 +163,9 @@ def _read_node(
     kind = value.get("kind")
     kind = kind if isinstance(kind, str) else ""
     below: list[tuple[Json, str, str]] = []
-    inner: set[str] = set()
+    fields = dict(value)
+    if kind:
+        del fields["kind"]
     for name in _ARMS.get(kind, _ANY_ARM):
         part, at = value.get(name), f"{place}.{name}"
         if name == LISTED and isinstance(part, list):
@@ -172,14 +174,13 @@ def _read_node(
             continue
         else:
             below.append((part, at, name))
-        inner.add(name)
-    today = _TODAY.get(kind, {})
-    fields: dict[str, Json] = {}
-    for key, part in value.items():
-        if key in inner or (key == "kind" and kind):
-            continue
-        new = today.get(key)
-        fields[key if new is None or new in value else new] = part
+        del fields[name]
+    today = _TODAY.get(kind)
+    if today and not today.keys().isdisjoint(fields):
+        fields = {
+            key if (new := today.get(key)) is None or new in value else new: part
+            for key, part in fields.items()
+        }
     node = Node(place, kind, fields, parent, arm)
     node.written = _written(kind, fields)
     return node, below

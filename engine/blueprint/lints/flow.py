@@ -277,13 +277,17 @@ def result_too_large(view: View) -> Iterator[Finding]:
     """
     given = merge_init_ctx(view.blueprint.default_init_ctx, view.options.launch)
     size = len(dump_compact(given).encode())
-    changed = [
-        (spot, keys) for spot in view.spots for _, keys in (*spot.writes, *spot.deletes)
+    large = [
+        (spot, lanes)
+        for spot in view.spots
+        if (lanes := _whole_documents(spot, given)) * size > view.options.result_bytes
     ]
-    for spot in view.spots:
-        lanes = _whole_documents(spot, given)
-        if lanes * size <= view.options.result_bytes:
-            continue
+    changed = [
+        (spot, keys)
+        for spot in (view.spots if large else ())
+        for _, keys in (*spot.writes, *spot.deletes)
+    ]
+    for spot, lanes in large:
         outs = {keys for place, keys in spot.writes if place.endswith(".out")}
         if any(
             other is not spot and is_at_or_below(out, [keys])

@@ -104,13 +104,15 @@ def metas_in(blueprint: Blueprint) -> Iterator[tuple[str, Element, AgentMeta]]:
 def envelopes_in(view: View) -> Iterator[tuple[str, Element, Json]]:
     """Yield each `$step_meta` in the literal input of a step, with its place."""
     for spot in view.steps:
-        source, step = spot.node["in"], Element("Step", spot.node["ref"])
+        source, ref = spot.node["in"], spot.node["ref"]
         value = source.get("value") if source["op"] == "lit" else None
-        if isinstance(value, dict) and ENVELOPE in value:
-            yield f"{spot.place}.in.value.{ENVELOPE}", step, value[ENVELOPE]
         given = source["entries"].get(ENVELOPE) if source["op"] == "object" else None
+        if isinstance(value, dict) and ENVELOPE in value:
+            at = f"{spot.place}.in.value.{ENVELOPE}"
+            yield at, Element("Step", ref), value[ENVELOPE]
         if given is not None and given["op"] == "lit":
-            yield f"{spot.place}.in.entries.{ENVELOPE}.value", step, given["value"]
+            at = f"{spot.place}.in.entries.{ENVELOPE}.value"
+            yield at, Element("Step", ref), given["value"]
 
 
 @lint("correctness")
@@ -146,22 +148,27 @@ def duplicate_name(view: View) -> Iterator[Finding]:
     for key, element_type in NAMED.items():
         rows = enumerate(getattr(view.blueprint, key))
         yield from _repeated(
-            (f"$.{key}[{number}]", row.name, Element(element_type, row.name))
-            for number, row in rows
+            element_type,
+            ((f"$.{key}[{number}]", row.name, row.name) for number, row in rows),
         )
+    named = (spot for spot in view.steps if "name" in spot.node)
     yield from _repeated(
-        (spot.place, spot.node["name"], Element("Step", spot.node["ref"]))
-        for spot in view.steps
-        if "name" in spot.node
+        "Step", ((one.place, one.node["name"], one.node["ref"]) for one in named)
     )
 
 
-def _repeated(named: Iterable[tuple[str, str, Element]]) -> Iterator[Finding]:
-    """Yield a finding for each name, with its place and element, that an earlier has."""
+def _repeated(
+    element_type: ElementType, named: Iterable[tuple[str, str, str]]
+) -> Iterator[Finding]:
+    """Yield a finding for each name that an earlier one has.
+
+    With each name come its place, and the name of its element.
+    """
     first: dict[str, str] = {}
-    for place, name, element in named:
+    for place, name, element_name in named:
         if first.setdefault(name, place) != place:
             message = f"the name {name!r} is taken by {first[name]}"
+            element = Element(element_type, element_name)
             yield Finding(f"{place}.name", message, "rename one", element=element)
 
 

@@ -134,7 +134,8 @@ def _spots(view: View, row: Lack, at: str) -> Iterator[tuple[str, Element]]:
             found = (
                 (one.place, raw, one.element)
                 for one, raw in zip(view.bound, raws, strict=True)
-                if _applies(row, one)
+                # Most have none, which is known faster than whether a row applies.
+                if _has_value(raw, rest) and _applies(row, one)
             )
         case "runners":
             found = (
