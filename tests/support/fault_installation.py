@@ -57,19 +57,23 @@ class Installation:
         assert where is not None
         self.settle(f"unix://{where}")
 
-    def settle(self, url: str) -> None:
-        """Make the database of an installation whose Redis is at `url`."""
+    def settle(self, url: str, database: str = "") -> None:
+        """Make the database of an installation whose Redis is at `url`.
+
+        It is a SQLite of its own unless `database` is the URL of another.
+        """
         self.env = {
             **os.environ,
             "SWARM_VAR": str(self.var),
             "SWARM_REDIS_URL": url,
             "SWARM_LEASE": str(LEASE_S),
             "SWARM_AGENT_MODULES": "fault_agents",
-            "DATABASE_URL": f"sqlite:///{self.var}/db.sqlite3",
+            "DATABASE_URL": database or f"sqlite:///{self.var}/db.sqlite3",
             "FAULT_DIR": str(self.var),
             "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{REPO}",
             "DJANGO_SETTINGS_MODULE": "swarm_project.settings",
         }
+        self.store.wire.close()
         self.store = RedisStore(
             url,
             template=message_template(app),

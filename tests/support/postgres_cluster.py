@@ -21,10 +21,47 @@ MISSING = (
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A running cluster that listens on a socket in `folder` only."""
+    """A cluster that listens on a socket in `folder` only."""
 
     folder: Path
     programs: Path
+
+    def start(self) -> None:
+        """Start it."""
+        options = "-c listen_addresses='' -c fsync=off"
+        options += f" -c unix_socket_directories={self.folder}"
+        log = str(self.folder / "log")
+        self.run("pg_ctl", "-D", self._data, "-l", log, "-w", "-o", options, "start")
+
+    def stop(self) -> None:
+        """Stop it at once, as a crash does."""
+        self.run("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
+
+    def make(self) -> None:
+        """Make its data."""
+        self.run("initdb", "-D", self._data, "-U", "swarm", "-A", "trust", "-E", "UTF8")
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
+
+    def run(self, *command: str) -> None:
+        """Run one of PostgreSQL's programs."""
+        done = subprocess.run(
+            [str(self.programs / command[0]), *command[1:]],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=90,
+            check=False,
+            **unprivileged(),
+        )
+        log = self.folder / "log"
+        tail = log.read_text()[-2000:] if log.exists() else ""
+        assert done.returncode == 0, f"{command[0]} failed: {done.stderr}\n{tail}"
 
     def database(self, name: str) -> str:
         """Make an empty database; its URL."""
@@ -66,39 +103,17 @@ def unprivileged() -> dict[str, int]:
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """Make a cluster, start it, and leave nothing of it."""
-    where = programs()
     # Not pytest's own: that is closed to other users, and too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="swarm-pg-", dir="/tmp"))
-    who = unprivileged()
-    if who:
+    if who := unprivileged():
         os.chown(folder, who["user"], who["group"])
-    data, log = folder / "data", folder / "log"
-
-    def run(*command: str) -> None:
-        done = subprocess.run(
-            [str(where / command[0]), *command[1:]],
-            cwd=folder,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=90,
-            check=False,
-            **who,
-        )
-        tail = log.read_text()[-2000:] if log.exists() else ""
-        assert done.returncode == 0, f"{command[0]} failed: {done.stderr}\n{tail}"
-
+    made = Cluster(folder, programs())
     try:
-        run("initdb", "-D", str(data), "-U", "swarm", "-A", "trust", "-E", "UTF8")
-        options = (
-            f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        )
-        run("pg_ctl", "-D", str(data), "-l", str(log), "-w", "-o", options, "start")
+        made.make()
+        made.start()
         try:
-            yield Cluster(folder, where)
+            yield made
         finally:
-            run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+            made.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
