@@ -146,8 +146,9 @@ def _prepared(store: RedisStore, run: Run, place: Place) -> Branch | None:
     except (StoreFull, *NOT_OURS) as error:
         raise AgainRefused(str(error)) from None
     try:
+        if run_program(run).program_id != run.program_id:
+            raise ValueError("its program is not the one whose hash it has")
         if not place.step and not place.only_failed:
-            run_program(run)
             readable(run.ctx)
             return None
         return _branch(run, place)
