@@ -87,7 +87,10 @@ class View:
     @property
     def refs(self) -> Iterator[tuple[str, str]]:
         """The agent that each step names, with its place, also of a flow with faults."""
-        return agents_named_in(self.blueprint.flow, agent_field(self.blueprint.dialect))
+        field = agent_field(self.blueprint.dialect)
+        if self.faults:
+            return agents_named_in(self.blueprint.flow, field)
+        return ((f"{spot.place}.{field}", spot.node["ref"]) for spot in self.steps)
 
     @cached_property
     def bound(self) -> tuple[BoundAgent, ...]:
