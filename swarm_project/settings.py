@@ -61,6 +61,7 @@ SWARM_SETTINGS = {
         Setting("SWARM_LEGACY_WORKER_BINDING", "allow", "", "Whether `profile.worker_binding` may name a runner", choices=("allow", "reject")),
     ),
     "Sizes": (
+        Setting("SWARM_INLINE_LIMIT", 16 * 1024, "bytes of JSON", "How large a value of the Ctx may be that is not kept in the output store", least=0),
         Setting("SWARM_CTX_LIMIT", 8 * MIB, "bytes of JSON", "How much may be stored of one chain's Ctx, and of one agent's result"),
         Setting("SWARM_INPUT_LIMIT", 32 * MIB, "bytes of JSON", "How much may be expanded for an agent's input, a fanout's items or a run's result"),
         Setting("SWARM_CACHE_LIMIT", 16 * MIB, "bytes of JSON", "How much of programs, bases and fanouts' Ctx each worker process, and the steward, keeps parsed"),

@@ -15,10 +15,12 @@ from django.db import InterfaceError, OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from blueprints.conf import spawner_class, spawner_kinds
+from blueprints.conf import output_store, spawner_class, spawner_kinds
 from blueprints.spawner import KindSpawner
 from engine.ports import Spawner, Watch
+from engine.run.chain.outputs import Outputs
 from engine.run.drive.engine import Engine
+from engine.run.drive.load import Loader
 from engine.run.limits import Limits
 from engine.store.redis import RedisStore
 from workers.broker.messages import message_template
@@ -89,10 +91,28 @@ def limits() -> Limits:
         consumers=settings.SWARM_CONSUMERS,
         ctx_bytes=settings.SWARM_CTX_LIMIT,
         input_bytes=settings.SWARM_INPUT_LIMIT,
+        inline_bytes=settings.SWARM_INLINE_LIMIT,
         events=settings.SWARM_EVENT_LIMIT,
         event_bytes=settings.SWARM_EVENT_BYTES_LIMIT,
         cache_bytes=settings.SWARM_CACHE_LIMIT,
         untimed=frozenset(_debugged),
+    )
+
+
+def outputs() -> Outputs:
+    """Return what keeps large values, with a cache for one thread of this process."""
+    return Outputs(
+        output_store(), settings.SWARM_INLINE_LIMIT, settings.SWARM_CACHE_LIMIT
+    )
+
+
+def make_loader(store: RedisStore, most_joined: int | None = None) -> Loader:
+    """Return a loader of chains for one thread of this process."""
+    return Loader(
+        store,
+        cache_bytes=settings.SWARM_CACHE_LIMIT,
+        most_joined=most_joined,
+        outputs=outputs(),
     )
 
 
@@ -111,6 +131,7 @@ def make_engine(queues: frozenset[str], watch: Watch) -> Engine:
         serves=queues.__contains__,
         limits=limits(),
         watch=watch,
+        loader=make_loader(store),
         who=f"{socket.gethostname()}:{os.getpid()}",
         queues=queues,
     )

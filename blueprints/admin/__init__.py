@@ -7,6 +7,7 @@ from blueprints.admin.blueprint_versions import BlueprintVersionAdmin
 from blueprints.admin.blueprints import BlueprintAdmin
 from blueprints.admin.deleted_runs import DeletedRunAdmin
 from blueprints.admin.events import RunEventAdmin
+from blueprints.admin.outputs import OutputRecordAdmin
 from blueprints.admin.programs import ProgramAdmin
 from blueprints.admin.run_generations import RunGenerationAdmin
 from blueprints.admin.runs import RunAdmin
@@ -20,6 +21,7 @@ __all__ = [
     "BlueprintEventAdmin",
     "BlueprintVersionAdmin",
     "DeletedRunAdmin",
+    "OutputRecordAdmin",
     "ProgramAdmin",
     "RunAdmin",
     "RunEventAdmin",

@@ -2,8 +2,6 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import engine.ids
-import functools
 from django.db import migrations, models
 
 
@@ -30,22 +28,21 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='OutputRecord',
             fields=[
-                ('id', models.CharField(default=functools.partial(engine.ids.new_id, *('out',), **{}), editable=False, max_length=40, primary_key=True, serialize=False)),
-                ('attempt', models.PositiveIntegerField()),
-                ('number', models.PositiveBigIntegerField()),
-                ('part', models.PositiveIntegerField()),
-                ('producer_agent', models.CharField(max_length=128)),
-                ('type', models.CharField(help_text='final or artifact', max_length=16)),
-                ('name', models.TextField(blank=True, help_text='The name of the part.')),
-                ('sha256', models.CharField(blank=True, help_text='The name of its content in the output store; empty if it is small.', max_length=64)),
-                ('size', models.PositiveBigIntegerField(help_text='Bytes of its JSON text.')),
+                ('id', models.CharField(editable=False, max_length=40, primary_key=True, serialize=False)),
+                ('generation', models.PositiveIntegerField()),
+                ('number', models.PositiveBigIntegerField(help_text='The entry of the journal.')),
+                ('at', models.DateTimeField()),
+                ('place', models.TextField(blank=True, help_text='Empty where no step gave it.')),
+                ('task_id', models.CharField(blank=True, max_length=40, verbose_name='step id')),
+                ('attempt', models.PositiveIntegerField(default=0)),
+                ('producer_agent', models.CharField(blank=True, max_length=128)),
+                ('event', models.JSONField(help_text='The final, the named part or the value, with its content.')),
                 ('parent_refs', models.JSONField(blank=True, default=list, help_text='The outputs that it was made of.')),
-                ('step', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='outputs', to='blueprints.step')),
+                ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='outputs', to='blueprints.run')),
             ],
             options={
-                'ordering': ['step_id', 'number', 'part'],
-                'indexes': [models.Index(fields=['producer_agent', '-id'], name='output_newest_of_agent')],
-                'constraints': [models.UniqueConstraint(fields=('step', 'number', 'part'), name='output_once')],
+                'ordering': ['run_id', 'generation', 'number', 'id'],
+                'indexes': [models.Index(fields=['run', 'generation', 'number'], name='output_of_run'), models.Index(fields=['producer_agent', '-at'], name='output_newest')],
             },
         ),
         migrations.CreateModel(

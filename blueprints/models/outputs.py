@@ -1,14 +1,11 @@
 """Outputs: their contents where the database keeps them, their records, who needs them."""
 
-from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from django.db import models
 from django.utils import timezone
 
 from blueprints.models.runs import Run
-from blueprints.models.steps import Step
-from engine.ids import new_id
 
 SHA256: Final = 64
 
@@ -27,50 +24,52 @@ class OutputContent(models.Model):
 
 
 class OutputRecord(models.Model):
-    """A final or a named part that a step's attempt gave; its value is in the journal.
+    """An output of a run that the journal tells of: who gave it, and what it is."""
 
-    (step, number, part) is unique: the number of the journal's entry, and which of the
-    outputs in that entry it is.
-    """
-
-    id = models.CharField(
-        primary_key=True, max_length=40, default=partial(new_id, "out"), editable=False
+    id = models.CharField(primary_key=True, max_length=40, editable=False)
+    # Without an index of its own: that of `output_of_run` starts with it.
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="outputs", db_index=False
     )
-    # Without an index of its own: that of `output_once` starts with it.
-    step = models.ForeignKey(
-        Step, on_delete=models.CASCADE, related_name="outputs", db_index=False
+    generation = models.PositiveIntegerField()
+    number = models.PositiveBigIntegerField(help_text="The entry of the journal.")
+    at = models.DateTimeField()
+    place = models.TextField(blank=True, help_text="Empty where no step gave it.")
+    task_id = models.CharField("step id", max_length=40, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    producer_agent = models.CharField(max_length=128, blank=True)
+    event = models.JSONField(
+        help_text="The final, the named part or the value, with its content."
     )
-    attempt = models.PositiveIntegerField()
-    number = models.PositiveBigIntegerField()
-    part = models.PositiveIntegerField()
-    producer_agent = models.CharField(max_length=128)
-    type = models.CharField(max_length=16, help_text="final or artifact")
-    name = models.TextField(blank=True, help_text="The name of the part.")
-    sha256 = models.CharField(
-        max_length=SHA256,
-        blank=True,
-        help_text="The name of its content in the output store; empty if it is small.",
-    )
-    size = models.PositiveBigIntegerField(help_text="Bytes of its JSON text.")
     parent_refs = models.JSONField(
         default=list, blank=True, help_text="The outputs that it was made of."
     )
 
     class Meta:
-        ordering = ["step_id", "number", "part"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["step", "number", "part"], name="output_once"
-            )
-        ]
+        ordering = ["run_id", "generation", "number", "id"]
         indexes = [
-            models.Index(
-                fields=["producer_agent", "-id"], name="output_newest_of_agent"
-            )
+            models.Index(fields=["run", "generation", "number"], name="output_of_run"),
+            models.Index(fields=["producer_agent", "-at"], name="output_newest"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.id} ({self.type} of {self.producer_agent})"
+        return f"{self.id} ({self.event['type']})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "id": self.id,
+            "run": self.run_id,
+            "generation": self.generation,
+            "number": self.number,
+            "at": self.at.isoformat(),
+            "place": self.place,
+            "task_id": self.task_id,
+            "attempt": self.attempt,
+            "producer_agent": self.producer_agent,
+            "event": self.event,
+            "parent_refs": self.parent_refs,
+        }
 
 
 class OutputReference(models.Model):

@@ -1,12 +1,17 @@
-"""Read the output events of a run's steps from its archived journal."""
+"""Read the output events of a run's steps from its archived journal, and its outputs."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from blueprints.models import Run, RunEvent
+from django.db.models import QuerySet
+
+from blueprints.conf import output_store
+from blueprints.models import OutputRecord, Run, RunEvent
 from blueprints.models.events import events_of
+from engine.output_store import OutputMissing
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,24 @@ def run_outputs(run: Run, after: int = 0) -> Iterator[EmittedOutput]:
                 case ["output", place, attempt, _, wires, *_]:
                     for wire in wires:
                         yield EmittedOutput(place, attempt, at, wire, number)
+
+
+def run_output_records(run: Run) -> QuerySet[OutputRecord]:
+    """Return the outputs of a run, in the order of its journal."""
+    found = OutputRecord.objects.filter(run=run)
+    return found.order_by("generation", "number", "pk")
+
+
+def output_content(record: OutputRecord) -> str:
+    """Return the content of an output, as JSON text; raises OutputMissing, OutputsAway."""
+    content = record.event["content"]
+    if "sha256" in content:
+        return output_store().get(content["sha256"]).decode()
+    if "value" not in content:
+        raise OutputMissing(
+            "it was too large for the journal; the step's result has it"
+        )
+    return json.dumps(content["value"], ensure_ascii=False)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from blueprints.conf import output_store
 from blueprints.models import Run
 from blueprints.models.readable_json import readable
 from blueprints.selectors.journal import run_entries
@@ -16,6 +17,7 @@ from blueprints.selectors.programs import run_program
 from blueprints.selectors.replayed_entries import chain_entries, step_address
 from blueprints.selectors.run_journals import run_origin, run_snapshot
 from engine.flow.json_text import Json
+from engine.output_store import OutputMissing, OutputsAway
 from engine.run.chain.ctx import TooLarge, dump_expanded
 from engine.run.replay import Replay, ReplayError
 from engine.run.states import FINAL_RUN, RunStatus
@@ -53,13 +55,17 @@ def run_replay(run: Run, upto: int | None = None) -> dict[str, Any]:
     an initial Ctx that can't be read.
     """
     begun = run_snapshot(run, run.generation)
-    replay = Replay(run_program(run), readable(run.ctx), snapshot=begun)
+    replay = Replay(
+        run_program(run), readable(run.ctx), snapshot=begun, outputs=output_store()
+    )
     difference = None
     try:
         for entry in run_entries(run.pk, run.generation):
             if upto is not None and entry.number > upto:
                 break
             replay.apply(entry)
+    except (OutputMissing, OutputsAway) as error:
+        raise ValueError(str(error)) from None
     except ReplayError as error:
         difference = {
             "number": error.number,
@@ -136,13 +142,14 @@ def step_replay(run: Run, place: str, times: Iterable[datetime]) -> ReplayedStep
         snapshot=begun,
         watch=place,
         in_parts=True,
+        outputs=output_store(),
     )
     try:
         for entry in _entries(run, chain):
             replay.apply(entry)
             if replay.visit is not None:
                 break
-    except ReplayError as error:
+    except (ReplayError, OutputMissing, OutputsAway) as error:
         raise ValueError(str(error)) from None
     if (visit := replay.visit) is not None:
         return ReplayedStep(
@@ -174,4 +181,6 @@ def expanded(replay: Replay, value: Any) -> Expanded:
         return Expanded(why=f"larger than SWARM_INPUT_LIMIT ({limit} bytes)")
     except orjson.JSONEncodeError as error:
         return Expanded(why=f"it can't be written as JSON: {error}")
+    except (OutputMissing, OutputsAway) as error:
+        return Expanded(why=f"a part of it can't be read: {error}")
     return Expanded(orjson.loads(text), len(text))

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
-from blueprints.models import Attempt, DeletedRun, Program, Run, RunEvent, Step, Task
+from blueprints.conf import output_store
+from blueprints.models import (
+    Attempt,
+    DeletedRun,
+    OutputRecord,
+    OutputReference,
+    Program,
+    Run,
+    RunEvent,
+    Step,
+    Task,
+)
+from blueprints.services.outputs import outputs_probe
 from engine.run.states import FINAL_RUN
 
 ROWS: Final = 500
 """Rows that one statement deletes, so that nobody waits long for the database."""
+KEPT: Final = timedelta(days=1)
+"""How long a content that no run refers to is kept after its last put."""
 UNUSED: Final = timedelta(days=1)
 """How long a program without runs stays, so that a launch can't lose the one it found."""
 
@@ -62,8 +77,10 @@ def run_delete(deleted: DeletedRun, goes_on: Callable[[], bool]) -> bool:
     continues.
     """
     run = deleted.pk
-    parts: tuple[QuerySet[RunEvent] | QuerySet[Attempt] | QuerySet[Step], ...] = (
+    parts: tuple[QuerySet[Any], ...] = (
         RunEvent.objects.filter(run_id=run),
+        OutputRecord.objects.filter(run_id=run),
+        OutputReference.objects.filter(run_id=run),
         Attempt.objects.filter(step__run_id=run),
         Step.objects.filter(run_id=run),
     )
@@ -108,3 +125,27 @@ def programs_delete_unused() -> int:
     pks = list(unused.values_list("pk", flat=True)[:ROWS])
     # Once more, since a launch may have used one meanwhile.
     return unused.filter(pk__in=pks).delete()[0] if pks else 0
+
+
+def outputs_delete_unused(after: str, goes_on: Callable[[], bool]) -> tuple[str, int]:
+    """Delete contents, with names greater than `after`, to which no run refers.
+
+    Return the name to go on after, empty when all have been looked at, and how many were
+    deleted; `goes_on` ends it in between. Raises OutputsAway. The caller makes sure that
+    every reference that is older than KEPT is in the database.
+    """
+    store, deleted = output_store(), 0
+    before = timezone.now() - KEPT
+    stamps = store.stamps(after)
+    while page := list(islice(stamps, ROWS)):
+        old = {sha256 for sha256, at in page if at < before}
+        kept = OutputReference.objects.filter(sha256__in=old)
+        old.difference_update(kept.values_list("sha256", flat=True))
+        for sha256 in sorted(old - {outputs_probe()}):
+            if not goes_on():
+                return after, deleted
+            deleted += store.delete_older(sha256, before)
+        after = page[-1][0]
+        if not goes_on():
+            return after, deleted
+    return "", deleted

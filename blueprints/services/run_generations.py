@@ -1,18 +1,28 @@
 """Write the generations of runs, and runs that are forked from others."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from django.db import transaction
 from django.utils import timezone
 
-from blueprints.models import Attempt, Run, RunGeneration, RunSnapshot, Step
+from blueprints.models import (
+    Attempt,
+    OutputReference,
+    Run,
+    RunGeneration,
+    RunSnapshot,
+    Step,
+)
 from blueprints.selectors.run_generations import COLUMNS
 from engine.run.states import FINAL_RUN, RunStatus
 
 OVER: Final = FINAL_RUN | {RunStatus.INTERRUPTED}
 """The statuses of a generation after which the next may be opened."""
 IN_PAGE: Final = 500
+_OUTPUT: Final = re.compile(rb'"sha256\\*":\\*"([0-9a-f]{64})')
+"""The name of an output in a snapshot, whose logs and bases are texts in JSON."""
 
 
 @transaction.atomic
@@ -29,13 +39,15 @@ def run_fork_create(origin: Run, place: str, pk: str, **columns: Any) -> Run:
     )
 
 
+@transaction.atomic
 def run_snapshot_keep(
     run: Run, data: bytes, origin: Run, beginning: Mapping[str, Any] | None
 ) -> None:
     """Keep the snapshot with which the generation of a run's row begins.
 
     `origin` is the run in the generation from which it begins, and `beginning` the JSON
-    object of what it left out of that; None if nothing of that is archived.
+    object of what it left out of that; None if nothing of that is archived. The run refers
+    to every output that the snapshot names.
     """
     RunSnapshot.objects.create(
         run=run,
@@ -45,6 +57,12 @@ def run_snapshot_keep(
         origin_generation=origin.generation,
         beginning=beginning,
     )
+    names = {found.decode() for found in _OUTPUT.findall(data)}
+    for some in _pages(sorted(names)):
+        OutputReference.objects.bulk_create(
+            (OutputReference(run=run, sha256=sha256) for sha256 in some),
+            ignore_conflicts=True,
+        )
 
 
 @transaction.atomic
@@ -73,9 +91,9 @@ def run_steps_move(run: Run) -> None:
     before.update(generation=run.generation)
 
 
-def _pages(places: list[str]) -> Iterator[list[str]]:
-    for at in range(0, len(places), IN_PAGE):
-        yield places[at : at + IN_PAGE]
+def _pages(texts: list[str]) -> Iterator[list[str]]:
+    for at in range(0, len(texts), IN_PAGE):
+        yield texts[at : at + IN_PAGE]
 
 
 @transaction.atomic

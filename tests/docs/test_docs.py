@@ -145,6 +145,8 @@ def shown(default: Any, unit: str) -> str:
             return str(default).lower()
         case list():
             return f"`{','.join(default)}`"
+        case int() if unit.startswith("bytes") and default < 2**20:
+            return f"{default / 2**10:g} KiB"
         case int() if unit.startswith("bytes"):
             return f"{default / 2**20:g} MiB"
         case int() | float():

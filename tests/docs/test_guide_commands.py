@@ -38,6 +38,9 @@ LINES = {
         "tests/e2e/test_history.py",
         "test_a_run_is_checked_exported_and_deleted_from_the_shell",
     ),
+    ("outputs.md", "python manage.py runs outputs latest"): (
+        "tests/e2e/test_outputs.py", "test_outputs_are_listed_and_printed",
+    ),
     ("the-http-api.md", "python manage.py up"): (
         "tests/e2e/test_web.py", "test_a_terminal_gets_a_link_that_logs_in_once",
     ),

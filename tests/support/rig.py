@@ -17,7 +17,7 @@ from engine.run.drive.lanes import deliver
 from engine.run.limits import Limits
 from engine.store.redis import RedisStore
 from workers.runs.launch import launch
-from workers.wiring import make_store
+from workers.wiring import make_loader, make_store
 
 QUEUE = "swarm.python_fn"
 
@@ -77,5 +77,6 @@ class Rig:
             {"python_fn": self.spawner},
             serves=lambda _: True,
             limits=Limits(steps=steps),
+            loader=make_loader(self.store),
         )
         return deliver_all(self.store, engine, most)

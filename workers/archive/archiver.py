@@ -22,7 +22,6 @@ from engine.blueprint import Program
 from engine.flow.json_text import MAX_DEPTH, text_depth
 from engine.run.attempt.outcomes import as_text
 from engine.run.chain.ctx import TooLarge, dump_expanded
-from engine.run.drive.load import Loader
 from engine.run.journal.entries import (
     LAST_MS,
     BadEntry,
@@ -44,7 +43,7 @@ from engine.store.base import (
 from engine.store.dead_letters import JOURNAL
 from engine.store.redis import RedisStore
 from workers.archive.rows import ReadEntry, Result, RowChanges, key_of
-from workers.wiring import AWAY
+from workers.wiring import AWAY, make_loader
 
 logger = logging.getLogger("workers.archive.archiver")
 
@@ -66,11 +65,7 @@ class Archiver:
     def __init__(self, store: RedisStore) -> None:
         """Bind a store; each turn reads the watermark."""
         self._store = store
-        self._loader = Loader(
-            store,
-            cache_bytes=settings.SWARM_CACHE_LIMIT,
-            most_joined=2 * settings.SWARM_INPUT_LIMIT,
-        )
+        self._loader = make_loader(store, 2 * settings.SWARM_INPUT_LIMIT)
         self._after = "0"
         self._reasons: LRUCache[tuple[str, int, int], str] = LRUCache(MOST_REASONS)
         """Why entries were set aside, until an entry that follows shows the gap."""

@@ -14,7 +14,15 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from blueprints.models import Attempt, Run, RunEvent, RunGeneration, Step
+from blueprints.models import (
+    Attempt,
+    OutputRecord,
+    OutputReference,
+    Run,
+    RunEvent,
+    RunGeneration,
+    Step,
+)
 from blueprints.models.events import kinds_text
 from blueprints.selectors.run_generations import (
     GenerationKey,
@@ -25,6 +33,7 @@ from engine.blueprint import Program
 from engine.ids import step_id
 from engine.run.journal.entries import Content, gap_of, gaps_in, pack_entry
 from engine.run.journal.hashes import BEFORE_FIRST, entry_hash, microseconds
+from engine.run.journal.output_records import OutputFound, outputs_of
 from engine.run.journal.projection import (
     AttemptFacts,
     FanoutFacts,
@@ -45,6 +54,11 @@ EVENT: Final = [
     *("run_id", "generation", "number", "at", "kind", "kinds", "addr", "data", "hash"),
     "says",
 ]
+OUTPUT: Final = [
+    *("run_id", "generation", "number", "at", "id", "place", "task_id", "attempt"),
+    *("producer_agent", "event", "parent_refs"),
+]
+REFERENCE: Final = ["run_id", "sha256"]
 STEP_KEY: Final = ["run_id", "generation", "place"]
 # The columns of facts, without those that identify the row.
 RUN: Final = RunFacts._fields
@@ -104,6 +118,8 @@ class RowChanges:
         self._attempts: dict[tuple[GenerationKey, str, int], AttemptFacts] = {}
         self._cut_off: list[tuple[GenerationKey, datetime, str]] = []
         self._events: list[tuple[Any, ...]] = []
+        self._outputs: list[tuple[Any, ...]] = []
+        self._references: set[tuple[str, str]] = set()
         # The lock keeps a second archiver from overwriting newer facts with older ones.
         locked = Run.objects.select_for_update()
         keys = {key_of(entry) for entry, _ in read}
@@ -164,7 +180,19 @@ class RowChanges:
                     self._attempts[key, fact.place, fact.number] = fact
                 case FanoutFacts(joined_at=datetime() as at) if fact.decided_by >= 0:
                     self._cut_off.append((key, at, f"{fact.place}/lane["))
+        for output in outputs_of(entry, content):
+            self._add_output(entry, output)
         self._record(entry, content)
+
+    def _add_output(self, entry: JournalEntry, one: OutputFound) -> None:
+        content, key = one.event["content"], key_of(entry)
+        if "sha256" in content:
+            self._references.add((entry.run, content["sha256"]))
+        agent = one.agent
+        if one.place and not agent:
+            agent = self.runs[key].steps[one.place].agent
+        row = (*key, entry.number, _time_of(entry.at_ms)[0], one.id, one.place)
+        self._outputs.append((*row, one.task_id, one.attempt, agent, one.event, []))
 
     def _record(self, entry: JournalEntry, content: Content) -> None:
         """Add the row of an entry, and before it a row for entries that are missing."""
@@ -219,6 +247,8 @@ class RowChanges:
         """Write all rows; `results` has the final Ctx of each generation in `ended`."""
         self._compare_old()
         upsert(RunEvent, EVENT, self._events, unique=EVENT[:3])
+        upsert(OutputRecord, OUTPUT, self._outputs, unique=["id"])
+        upsert(OutputReference, REFERENCE, self._references, unique=REFERENCE)
         self._save_steps()
         for model in (Run, RunGeneration):
             self._save_states(model, results)

@@ -16,13 +16,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from blueprints.agent_sources import source_hashes
+from blueprints.conf import output_store
 from blueprints.models import BlueprintVersion, Run
 from blueprints.models.readable_json import readable
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.run_journals import JournalGap, run_stretches
 from blueprints.selectors.steps import run_ended_places
 from blueprints.services.installations import installation_get
-from blueprints.services.outputs import ensure_outputs
+from blueprints.services.outputs import ensure_outputs, missing_output
 from blueprints.services.programs import program_keep
 from blueprints.services.run_generations import (
     OVER,
@@ -35,6 +36,7 @@ from engine.blueprint import Program
 from engine.flow.json_text import Json
 from engine.flow.path import Path
 from engine.ids import new_id
+from engine.output_store import OutputMissing, OutputsAway
 from engine.run.journal.entries import BadEntry
 from engine.run.replay import ReplayError, Snapshot
 from engine.run.replay.branches import BranchRefused, branch
@@ -55,7 +57,10 @@ from engine.store.redis import RedisStore
 from workers.runs.launch import NOT_OURS, start_run
 from workers.runs.reconciling import reconcile
 
-UNSOUND: Final = (BranchRefused, ReplayError, JournalGap, BadEntry, ValueError)
+UNSOUND: Final = (
+    *(BranchRefused, ReplayError, JournalGap, BadEntry, ValueError),
+    *(OutputMissing, OutputsAway),
+)
 NOTHING_FAILED: Final = (
     "no step of it has failed; run all of it again without --failed, or begin at a step"
     " with --from"
@@ -151,6 +156,8 @@ def _prepared(store: RedisStore, run: Run, place: Place) -> Branch | None:
         if not place.step and not place.only_failed:
             readable(run.ctx)
             return None
+        if missing := missing_output(run):
+            raise OutputMissing(f"its output {missing} is no longer in the store")
         return _branch(run, place)
     except UNSOUND as error:
         raise AgainRefused(f"run {run.pk} can't begin again there: {error}") from None
@@ -162,7 +169,8 @@ def _branch(run: Run, place: Place) -> Branch:
     cuts = tuple(_cuts(stretches, place))
     left, beginning = without(stretches, cuts), Beginning(cuts, edit_lines(place.edits))
     program = place.program or run_program(run)
-    snapshot = branch(program, left, beginning, ctx=readable(first.ctx))
+    ctx = readable(first.ctx)
+    snapshot = branch(program, left, beginning, ctx=ctx, outputs=output_store())
     ended = ended_places(left)
     if stretches[0].begun is not None:
         # Nothing else tells which steps a run had made that was deleted.

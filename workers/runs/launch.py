@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -19,16 +19,15 @@ from blueprints.services.outputs import OutputsElsewhere, ensure_outputs
 from blueprints.services.runs import Launch, run_create
 from engine.blueprint import Program, merge_init_ctx
 from engine.output_store import OutputsAway
-from engine.run.drive.load import Loader
 from engine.run.drive.start import start_of
 from engine.run.replay import Snapshot
 from engine.run.replay.install import Opening, install
 from engine.run.states import RunStatus
-from engine.store.base import StoreFull
+from engine.store.base import Start, StoreFull
 from engine.store.redis import RedisStore
 from workers.broker.installation import ForeignRedis
 from workers.runs.reconciling import reconcile
-from workers.wiring import limits
+from workers.wiring import limits, make_loader
 
 NOT_OURS: Final = (ForeignRedis, OutputsElsewhere, OutputsAway)
 """The errors of a Redis or of outputs that are not those of this installation."""
@@ -63,7 +62,7 @@ def launch(store: RedisStore, request: Launch) -> Run:
         raise LaunchRefused(str(error)) from None
     try:
         _start(store, run, request.program)
-    except (StoreFull, ValueError) as error:
+    except (StoreFull, OutputsAway, ValueError) as error:
         # The caller gets an error, so no steward may start the run later.
         refused = LaunchRefused(str(error))
         fail_unstarted_run(store, run, str(refused))
@@ -121,11 +120,8 @@ def _start(
         left = run.deadline_at - timezone.now()
     deadline_ms = max(1, round(left.total_seconds() * 1000))
     if snapshot is None:
-        prepared = Loader(store).prepare(program)
         ctx = readable(run.ctx)
-        answer = store.start(
-            start_of(run.pk, run.generation, prepared, ctx, deadline_ms, limits())
-        )
+        answer = store.start(first_start(store, run, program, ctx, deadline_ms))
     else:
         is_paused = run.lost_status == RunStatus.PAUSED
         opening = Opening(store.now_ms(), deadline_ms, is_paused, run.line)
@@ -137,6 +133,17 @@ def _start(
     elif answer in ("cancelled", "failed"):
         pending.update(status=answer, finished_at=timezone.now())
     return answer
+
+
+def first_start(
+    store: RedisStore, run: Run, program: Program, ctx: Any, deadline_ms: int
+) -> Start:
+    """Return what a generation of a run is started with that begins anew."""
+    loader = make_loader(store)
+    prepared, outputs = loader.prepare(program), loader.outputs
+    return start_of(
+        run.pk, run.generation, prepared, ctx, deadline_ms, limits(), outputs
+    )
 
 
 def _pending(run: Run) -> QuerySet[Run]:

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from blueprints.command_line import typed
+from blueprints.conf import output_store
 from blueprints.models import Run
 from blueprints.models.readable_json import readable
 from blueprints.selectors.programs import run_program
@@ -29,8 +30,6 @@ from blueprints.services.run_generations import (
 )
 from engine.blueprint import Program
 from engine.run.attempt.outcomes import as_text
-from engine.run.drive.load import Loader
-from engine.run.drive.start import start_of
 from engine.run.journal.entries import BadEntry
 from engine.run.replay import Replay, ReplayError, Snapshot
 from engine.run.replay.install import generation_from
@@ -38,7 +37,7 @@ from engine.run.replay.lineage import Beginning
 from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.base import JournalEntry, generation_key
 from engine.store.redis import RedisStore
-from workers.runs.launch import start_run
+from workers.runs.launch import first_start, start_run
 from workers.runs.reconciling import LIVE, LOST, reconcile
 from workers.wiring import limits
 
@@ -111,7 +110,7 @@ def _rebuilt(store: RedisStore, run: Run) -> tuple[Snapshot, Beginning | None]:
     beginning = Beginning() if entries or base else None
     if beginning is None:
         entries = [_first_entry(store, run, program, ctx)]
-    made = Replay(program, ctx, limits=limits(), snapshot=base)
+    made = Replay(program, ctx, limits=limits(), snapshot=base, outputs=output_store())
     for entry in entries:
         made.apply(entry)
     snapshot = made.snapshot()
@@ -126,8 +125,7 @@ def _first_entry(
     """Return the entry with which a run began of which nothing is archived."""
     left = (run.deadline_at or run.created_at) - run.created_at
     deadline_ms = round(left.total_seconds() * 1000)
-    prepared = Loader(store).prepare(program)
-    start = start_of(run.pk, run.generation, prepared, ctx, deadline_ms, limits())
+    start = first_start(store, run, program, ctx, deadline_ms)
     return JournalEntry("", run.pk, run.generation, 1, store.now_ms(), start.entry)
 
 

@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from blueprints.models import Run
 from blueprints.services.installations import installation_get
+from engine.output_store import OutputsAway
 from engine.run.attempt.outcomes import as_text
 from engine.run.states import RunStatus
 from engine.store.base import StoreFull, generation_key
@@ -53,10 +54,11 @@ NOT_ITS_FAULT: Final = (
     redis.RedisError,
     ConnectionError,
     TimeoutError,
+    OutputsAway,
     OperationalError,
     InterfaceError,
 )
-"""Errors at the start of a run when Redis or the database is away, or full.
+"""Errors at the start of a run when Redis, outputs or the database are away, or full.
 
 A plain OSError is not among them: the run itself may have caused it."""
 PAGE: Final = 500
@@ -205,7 +207,9 @@ class Bookkeeper(threading.Thread):
 
         Raises `error` if Redis refuses other commands, too.
         """
-        if isinstance(error, (StoreFull, OperationalError, InterfaceError)):
+        if isinstance(
+            error, (StoreFull, OutputsAway, OperationalError, InterfaceError)
+        ):
             raise error
         # This command writes, so that Redis refuses it like a start, but changes nothing.
         # If it fails, its error ends this round.

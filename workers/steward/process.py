@@ -21,6 +21,7 @@ from engine.store.redis import RedisStore
 from workers.process.posix import hide
 from workers.steward import logger
 from workers.steward.database_duties import Bookkeeper
+from workers.steward.output_sweep import OutputSweep
 from workers.steward.periodic import Duty, Failures, do_due
 from workers.steward.recoverer import Recoverer
 from workers.steward.script_clock import ScriptClock
@@ -171,11 +172,15 @@ def main() -> None:
     hide()
     steward = Steward(make_store(timeout=5.0))
     bookkeeper = Bookkeeper(make_store(timeout=5.0), steward.leads)
-    recoverer = Recoverer(
-        make_store(timeout=5.0), lambda: steward.leads() and not bookkeeper.refused
-    )
+
+    def may() -> bool:
+        return steward.leads() and not bookkeeper.refused
+
+    recoverer = Recoverer(make_store(timeout=5.0), may)
+    sweep = OutputSweep(make_store(timeout=5.0), may)
     bookkeeper.start()
     recoverer.start()
+    sweep.start()
     failures, wait_s = Failures(), TICK_S
     while not stop and not parent_is_gone(wait_s):
         try:
@@ -188,6 +193,7 @@ def main() -> None:
             steward.lose_contact()
             wait_s = failures.wait_s
     recoverer.end()
+    sweep.end()
     bookkeeper.end(LAST_ARCHIVING_S)
     try:
         steward.leave()

@@ -142,6 +142,8 @@ def shown_content(content: Mapping[str, Any], most: int) -> str:
     """Return a ContentRef as text for people: at most `most` characters, or its size."""
     if "value" in content:
         return cut(json.dumps(content["value"], ensure_ascii=False), most)
+    if "preview" in content:
+        return cut(str(content["preview"]), most)
     return f"({content.get('size', '?')} bytes)"
 
 

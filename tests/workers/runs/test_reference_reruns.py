@@ -252,13 +252,15 @@ def test_dr3_a_rerun_that_the_database_refuses_leaves_the_run_done(
 
 
 def test_dr4_a_rerun_that_finds_redis_full_halfway_starts_when_there_is_room(
-    store: RedisStore, capsys: Any
+    store: RedisStore, capsys: Any, settings: Any
 ) -> None:
     """A departure: the reference goes back to done, and its log has been cut already.
 
     Here the generation is open and pending, the one before is done, and the steward
     starts it.
     """
+    # The large text is to be in Redis.
+    settings.SWARM_INLINE_LIMIT = 2 * LARGE
     run = ended(store, {"n": 1, "text": "x" * LARGE})
     assert forget_run(store, run)
     leave_room(store, LARGE)
@@ -279,8 +281,10 @@ def test_dr4_a_rerun_that_finds_redis_full_halfway_starts_when_there_is_room(
 
 
 def test_dr4_a_fork_that_finds_redis_full_halfway_is_named(
-    store: RedisStore, capsys: Any
+    store: RedisStore, capsys: Any, settings: Any
 ) -> None:
+    # The large text is to be in Redis.
+    settings.SWARM_INLINE_LIMIT = 2 * LARGE
     run = ended(store, {"n": 1, "text": "x" * LARGE})
     assert forget_run(store, run)
     leave_room(store, LARGE)

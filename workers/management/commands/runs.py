@@ -76,6 +76,7 @@ from workers.terminal.run_again import (
     generations_json,
     rerun_run,
 )
+from workers.terminal.run_outputs import add_output_arguments, show_outputs
 from workers.terminal.run_pages import (
     PIPE_WIDTH,
     SHOWN_LINES,
@@ -104,6 +105,7 @@ VERBS = {
     "show": "show a run with its steps, or one step with its attempts",
     "replay": "rebuild a run from its journal, and tell where its program differs",
     "logs": "show what the agents of a run have logged",
+    "outputs": "list what a run keeps in the output store, or print one output",
     "watch": "follow a run that other workers drive, to its end",
     "pause": "start no more steps until the run is resumed",
     "cancel": "end a run and its steps",
@@ -118,7 +120,12 @@ VERBS = {
 }
 
 
-TELLS = {"export": export_run, "rerun": rerun_run, "fork": fork_run}
+TELLS = {
+    "outputs": show_outputs,
+    "export": export_run,
+    "rerun": rerun_run,
+    "fork": fork_run,
+}
 WATCHING = {
     "output": None,
     "quiet": False,
@@ -128,6 +135,7 @@ WATCHING = {
     "no_workers": True,
 }
 ADDS = {
+    "outputs": add_output_arguments,
     "export": add_kept_arguments,
     "prune": add_kept_arguments,
     "rerun": add_again_arguments,
@@ -237,7 +245,7 @@ class Command(SwarmCommand):
                 return
             case "replay":
                 sys.exit(show_replay(run, options["to"], as_json=options["json"]))
-            case "export" | "rerun" | "fork" as verb:
+            case "outputs" | "export" | "rerun" | "fork" as verb:
                 tell(TELLS[verb](run, options), options)
                 return
             case "watch":
