@@ -8,7 +8,10 @@ from blueprints.models.steps import Step
 class Attempt(models.Model):
     """One try at a step, by one worker."""
 
-    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="tries")
+    # Without an index of its own: that of `attempt_once_per_number` begins with it.
+    step = models.ForeignKey(
+        Step, on_delete=models.CASCADE, related_name="tries", db_index=False
+    )
     number = models.PositiveIntegerField()
     # A step's status or an outcome's kind; without choices, since the engine adds kinds.
     status = models.CharField(max_length=16)

@@ -8,7 +8,10 @@ from blueprints.models.runs import GenerationColumns, Run
 class RunGeneration(GenerationColumns):
     """The columns of a generation that a later one followed; (run, generation) is unique."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="generations")
+    # Without an index of its own: that of `generation_once_per_run` begins with it.
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="generations", db_index=False
+    )
 
     class Meta:
         ordering = ["run_id", "generation"]

@@ -8,7 +8,10 @@ from blueprints.models.runs import Run
 class RunSnapshot(models.Model):
     """The JSON of a snapshot (engine/run/replay/snapshot.py); one for each generation."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="snapshots")
+    # Without an index of its own: that of `snapshot_once_per_generation` begins with it.
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="snapshots", db_index=False
+    )
     generation = models.PositiveIntegerField()
     data = models.BinaryField()
     origin = models.CharField(

@@ -9,7 +9,10 @@ from engine.run.states import StepStatus
 class Step(models.Model):
     """One step; (run, generation, place) is unique."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    # Without an index of its own: that of `step_once_per_place` begins with it.
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="steps", db_index=False
+    )
     generation = models.PositiveIntegerField()
     place = models.TextField(
         help_text="Node path with loop iteration and lane, as /children/1/body[3]."

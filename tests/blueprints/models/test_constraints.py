@@ -1,6 +1,7 @@
 """Tests of what the tables themselves refuse, and of how they are opened."""
 
 import pytest
+from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
@@ -62,3 +63,20 @@ def test_sqlite_begins_write_transactions_at_once():
     # tests/isolated_settings.py sees to it that no other database is configured.
     assert connection.vendor == "sqlite"
     assert connection.transaction_mode == "IMMEDIATE"
+
+
+def test_no_column_has_an_index_that_another_one_begins_with():
+    twice = []
+    for model in apps.get_app_config("blueprints").get_models():
+        several = [*model._meta.constraints, *model._meta.indexes]
+        first = {
+            one.fields[0]
+            for one in several
+            if getattr(one, "fields", ()) and not one.condition
+        }
+        twice += [
+            f"{model.__name__}.{field.name}"
+            for field in model._meta.local_fields
+            if field.db_index and not field.unique and field.name in first
+        ]
+    assert twice == []
