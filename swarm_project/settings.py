@@ -75,6 +75,7 @@ SWARM_SETTINGS = {
         Setting("SWARM_JOURNAL_LIMIT", 256 * MIB, "bytes of memory", "How much of the journal in Redis may wait for the archive"),
     ),
     "History": (
+        Setting("SWARM_ARCHIVE", "async", "", "Whether a commit is archived before anything follows from it", choices=("async", "sync")),
         Setting("SWARM_RETENTION", 90, "days", "How long an ended run is kept before `manage.py runs prune` deletes it", most=36_500),
         Setting("SWARM_PRUNE", False, "yes/no", "Whether the steward deletes such runs by itself"),
     ),

@@ -60,6 +60,7 @@ def make_store(
         resend_silent=resend_silent,
         untimed=untimed,
         wary=wary,
+        archive_first=archive_first(),
     )
 
 
@@ -79,6 +80,11 @@ def debug_kinds(kinds: Iterable[str]) -> None:
         spawner.interrupts = (KeyboardInterrupt, BdbQuit)
 
 
+def archive_first() -> bool:
+    """Return whether a commit is archived before anything follows from it."""
+    return bool(settings.SWARM_ARCHIVE == "sync")
+
+
 def limits() -> Limits:
     """Return the limits of the settings."""
     return Limits(
@@ -95,6 +101,7 @@ def limits() -> Limits:
         events=settings.SWARM_EVENT_LIMIT,
         event_bytes=settings.SWARM_EVENT_BYTES_LIMIT,
         cache_bytes=settings.SWARM_CACHE_LIMIT,
+        archive_first=archive_first(),
         untimed=frozenset(_debugged),
     )
 

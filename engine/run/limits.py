@@ -38,6 +38,8 @@ class Limits:
     event_bytes: int = 1 << 20
     cache_bytes: int = 16 << 20
     """Size of the cache of parsed programs, bases and chords, as JSON text."""
+    archive_first: bool = False
+    """Whether a step starts only when the commit that led to it is archived."""
     untimed: frozenset[str] = frozenset()
     """The kinds whose attempts may take any time in this process, where a debugger may stop
     them; their records have the timeouts of the agents."""

@@ -132,14 +132,16 @@ class RedisStore(RedisReads, Removals, Installs, Reconciling, Leading, DeadLette
         resend_silent: bool = True,
         untimed: bool = False,
         wary: bool = False,
+        archive_first: bool = False,
     ) -> None:
         """Prepare the store; the first call connects.
 
         The attempts of an `untimed` claimer have no deadline while it owns them. Their
         records have the timeouts of the agents all the same, for those who come after it.
+        With `archive_first` a message waits until the entry that dispatched it is archived.
         """
         self.wire = Wire(url, SCRIPTS, timeout, patience_s, resend_silent, wary)
-        self._template = template
+        self._template = b"!" * archive_first + template
         self._prefix = template.split(b"\n", 1)[0]
         self._lease = lease_ms
         self._least = LONGEST_MS if untimed else 0

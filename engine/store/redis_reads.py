@@ -21,6 +21,8 @@ from engine.store.wire import Wire
 
 STATE: Final = "swarm:s:"
 IN_PIPELINE: Final = 100
+RELEASED: Final = 100
+"""Messages that one call sends."""
 READ_BYTES: Final = 8 << 20
 READ_ENTRIES: Final = 32
 HEAD: Final = ("status", "n", "prog", "gone")
@@ -141,6 +143,11 @@ class RedisReads:
         the recorded one does not move the record back.
         """
         self.wire.script("trim", upto, keep_ms)
+
+    def release(self, upto: str) -> None:
+        """Send the messages that wait until the journal is archived up to an entry."""
+        while self.wire.script("release", upto, RELEASED)[0]:
+            pass
 
     def journal_bytes(self) -> int:
         """Return the memory of the journal in Redis, in bytes."""

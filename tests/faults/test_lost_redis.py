@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from fault_installation import Installation, fanout, step
+from fault_installation import LEASE_S, Installation, fanout, step
 from flow_documents import seq
 from store_server import server_pid
 
@@ -104,6 +104,51 @@ def test_an_emptied_redis_goes_on_with_every_run(
         )
         == []
     )
+
+
+def is_followed(key: tuple[str, str], noted: set[tuple[str, str]]) -> bool:
+    """Return whether a step that ran comes after another in the chain of its run."""
+    run, place = key
+    return any(other == run and _follows(place, later) for other, later in noted)
+
+
+def _follows(place: str, later: str) -> bool:
+    parts = zip(place.split("/"), later.split("/"), strict=False)
+    here, there = next(((a, b) for a, b in parts if a != b), ("", ""))
+    return here.isdecimal() and there.isdecimal() and int(here) < int(there)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_where_the_archive_is_first_no_step_that_another_followed_runs_twice(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installation.env["SWARM_ARCHIVE"] = "sync"
+    installation.pace(0.05)
+    installation.ready(installation.worker(), installation.worker())
+    runs = installation.launch_with_rows(FLOW, {"n": 0}, RUNS)
+    lag = Lag(installation)
+    in_flight(installation, lag, RUNS * PLACES // 3)
+
+    archived = installation.archived_steps(runs)
+    before = set(installation.noted())
+    lost_at = time.time()
+    installation.store.wire.call("FLUSHALL")
+    all_done(installation, runs, 80)
+
+    took, noted = time.time() - lost_at, installation.noted()
+    twice = {key for key, times in noted.items() if times > 1}
+    with capsys.disabled():
+        print(
+            f"\nFLUSHALL with {RUNS} runs in flight, archive first: {len(twice)} of"
+            f" {len(noted)} steps ran twice, none of which another had followed; archive"
+            f" lag p99 {lag.p99()} ms; all done after {took:.1f} s"
+        )
+    assert not {key for key in twice if is_followed(key, before)}
+    assert not twice & archived
+    assert set(noted.values()) <= {1, 2}
+    assert len(noted) == RUNS * PLACES
+    assert {len(ids) for ids in installation.step_ids().values()} == {1}
 
 
 class RolledBack:
@@ -224,3 +269,39 @@ def test_a_redis_that_went_back_two_seconds_repeats_nothing_archived(
     moved = {run for run in runs if now[run] > then[run]}
     assert rebuilt <= moved
     assert {len(ids) for ids in installation.step_ids().values()} == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_redis_that_is_away_for_three_leases_doubles_no_long_step(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away_s = 3 * LEASE_S
+    installation.pace(away_s + 4.0)
+    workers = [installation.worker(10), installation.worker(10)]
+    installation.ready(*workers)
+    runs = installation.launch_with_rows(seq(step(), step("quick")), {"n": 0}, 20)
+    found = installation.until(
+        lambda: sum(installation.noted().values()), lambda n: n == 20, 30
+    )
+    assert found == 20
+    # Nothing that they have claimed may be lost.
+    assert installation.store.wire.call("WAITAOF", 1, 0, 5000)[0] == 1
+    supervisor = locker_pid(Paths(installation.var).supervisor)
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGSTOP)
+    os.kill(server_pid(installation.store), signal.SIGKILL)
+    time.sleep(away_s)
+    os.kill(supervisor, signal.SIGCONT)
+    all_done(installation, runs, 60)
+
+    noted = installation.noted()
+    doubled = sum(times > 1 for times in noted.values())
+    with capsys.disabled():
+        print(
+            f"\nRedis away for {away_s:.0f} s, 3 leases, with 20 long steps in flight:"
+            f" {doubled} doubled"
+        )
+    assert doubled == 0
+    assert len(noted) == 20
+    assert set(generations(installation, runs).values()) == {1}

@@ -81,6 +81,8 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     ("reconciled", "'epoch', ARGV[2])", "'epoch', ARGV[3])"),
     ("release_batch", "(ARGV[4] == num(cursor) and '-' or '=')", "'='"),
     ("release_batch", "if run.status == 'paused' then", "if false then"),
+    ("release", "call('RPOP', waiting)", ""),
+    ("release", "its_number > number)", "its_number >= number)"),
     ("remove", "  call('SREM', S .. 'removing', ARGV[1])\n", ""),
     ("remove", " or not rests", ""),
     ("renew", "elseif owner ~= nonce then", "elseif not owner then"),

@@ -82,11 +82,15 @@ class Archiver:
             self._write_all(self._read(entries))
             self._after = entries[-1].id
             self._trim(self._after)
+            self._store.release(self._after)
             done += len(entries)
             # The bookkeeper has other duties.
             if time.monotonic() > until:
                 break
             entries = self._store.journal_page(self._after, BATCH, PAGE_BYTES)
+        if not done:
+            # Messages may wait for entries that were archived before.
+            self._store.release(self._after)
         # Entries that were kept for live followers expire without new entries, too.
         if self._after != "0" and time.monotonic() - self._trimmed >= 1.0:
             self._trim(self._after)

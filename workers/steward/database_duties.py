@@ -37,11 +37,14 @@ from workers.runs.reconciling import LIVE, lags, mark_lost, reconcile
 from workers.runs.retention import prune_by_settings
 from workers.steward import logger
 from workers.steward.periodic import Duty, Failures, do_due
+from workers.wiring import archive_first
 
 NEVER_STARTED_S = 2.0
 LOST_S = 10.0
 POLL_S = 0.1
 ARCHIVE_S = 0.5
+SYNC_S = 0.02
+"""The same, and how often duties are looked for, where each step waits for the archive."""
 RECONCILE_S = 0.5
 PRUNE_S = 10.0
 TURN_S = 0.5
@@ -99,7 +102,7 @@ class Bookkeeper(threading.Thread):
             Duty(5.0, self.find_lost),
             Duty(5.0, self.drop_installs),
             # In batches: a transaction for every entry would cost more than the step.
-            Duty(ARCHIVE_S, self.archiver.turn),
+            Duty(SYNC_S if archive_first() else ARCHIVE_S, self.archiver.turn),
             Duty(PRUNE_S, self.prune),
         ]
 
@@ -107,7 +110,8 @@ class Bookkeeper(threading.Thread):
         """Do the duties until `end`; a failure is logged and tried again."""
         lower_thread_priority()
         failures = Failures()
-        while not self._ending.wait(failures.wait_s or POLL_S):
+        poll_s = SYNC_S if archive_first() else POLL_S
+        while not self._ending.wait(failures.wait_s or poll_s):
             try:
                 self._reconcile()
                 if not do_due(self._duties, self._leads):

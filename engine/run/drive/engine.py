@@ -305,6 +305,8 @@ class Engine:
             self.may_run(agent, prepared, budget)
             and budget.allows(timeout_of(agent, self.limits))
             and not self.watch.draining()
+            # Its message waits for the archive.
+            and not self.limits.archive_first
         )
 
     def _commit(self, turn: Turn, nxt: Next, budget: Budget) -> Turn | None:

@@ -164,16 +164,36 @@ local function push(list, queue, ...)
   call('LPUSH', list, ...)
 end
 
+-- Parts of the id of a journal entry.
+local function split_id(id)
+  local ms, number = string.match(id, '^(%d+)%-?(%d*)$')
+  return tonumber(ms), tonumber(number) or 0
+end
+
+-- The id of the journal entry that this script has written.
+local written
+
+-- A template that begins with `!` has messages wait until that entry is archived; then
+-- release.lua sends them. Returns the queue's list for a message that does not wait.
+local function unless_waiting(list, queue, ticket, member, text)
+  if string.byte(list) ~= 33 then return list end
+  list = sub(list, 2)
+  if not written then return list end
+  call('LPUSH', S .. 'unarchived', table.concat({written, list, queue, ticket, member, text}, '\n'))
+end
+
 local function dispatch(tpl, R, a, queue, timeout)
   local text, ticket, prefix = message(tpl, R, a, queue, timeout)
+  local list = unless_waiting(prefix .. queue, queue, ticket, R .. '|' .. a, text)
+  if not list then return end
   call('ZADD', S .. 'd:' .. queue, ticket, R .. '|' .. a)
   call('SADD', S .. 'queues', queue)
-  push(prefix .. queue, queue, text)
+  push(list, queue, text)
 end
 
 local function journal(R, n, entry)
   local run, gen = split_key(R)
-  call('XADD', S .. 'j', '*', 'r', run, 'g', gen, 'n', num(n), 'e', entry)
+  written = call('XADD', S .. 'j', '*', 'r', run, 'g', gen, 'n', num(n), 'e', entry)
 end
 
 local function lease(R, a, lease_ms, deadline)
@@ -352,8 +372,8 @@ local function send_lanes(tpl, R, k, chord, first, settled)
     return chord.batch == 1 and (k .. '.' .. lo) or (k .. ':' .. lo .. '-' .. at)
   end
   if at >= till then return at end
-  if at + chord.batch >= till then
-    dispatch(tpl, R, take(), chord.queue, chord.timeout)
+  if at + chord.batch >= till or string.byte(tpl) == 33 then
+    while at < till do dispatch(tpl, R, take(), chord.queue, chord.timeout) end
     return at
   end
   local key, members, texts = S .. 'd:' .. chord.queue, {}, {}

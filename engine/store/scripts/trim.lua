@@ -1,10 +1,6 @@
 -- upto keep_ms: records that the journal is archived up to and including the entry `upto`,
 -- and deletes those entries that are older than keep_ms. Their ids are wall clock times.
 -- An `upto` before the recorded one comes from a late call and does not move that back.
-local function split_id(id)
-  local ms, number = string.match(id, '^(%d+)%-?(%d*)$')
-  return tonumber(ms), tonumber(number) or 0
-end
 local ms, number = split_id(ARGV[1])
 local since = wall[1] * 1000 + math.floor(wall[2] / 1000) - tonumber(ARGV[2])
 local was_ms, was_number = split_id(call('GET', S .. 'archived') or '0')

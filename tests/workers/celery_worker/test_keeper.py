@@ -12,6 +12,7 @@ import pytest
 from faster_clock import FasterClock
 from one_step_runs import NONCE, claimed, frozen, running_store, started
 from store_calls import move
+from store_server import reconciled
 
 from engine.run.attempt.outcomes import unpack_outcome
 from engine.store.base import ROOT, Claimed, Moved, Ref
@@ -23,6 +24,7 @@ from workers.celery_worker.keeper import GRACE_S, TICK_S, Keeper, tick_lock
 from workers.celery_worker.startup import keeper_store
 from workers.fleet.worker_guard import WARM_S
 from workers.process.posix import is_running
+from workers.wiring import make_store
 
 
 @pytest.fixture
@@ -30,6 +32,14 @@ def store() -> Iterator[RedisStore]:
     """A store on a server of its own."""
     with running_store() as made:
         yield made
+
+
+@pytest.fixture
+def keepers(redis_url: str) -> RedisStore:
+    """The store of a keeper, on a server whose data were compared with the archive."""
+    made = reconciled(make_store())
+    made.wire.close()
+    return keeper_store()
 
 
 def late_child(table: ClaimTable, slot: int, ref: Ref, timeout_ms: int = -3000) -> int:
@@ -161,8 +171,8 @@ def test_a_report_waits_for_a_redis_that_is_away(tmp_path: Path) -> None:
     assert len(keeper.unreported) == 1
 
 
-def test_deadlines_apply_while_redis_answers_nothing(redis_url: str) -> None:
-    store, table = keeper_store(), ClaimTable()
+def test_deadlines_apply_while_redis_answers_nothing(keepers: RedisStore) -> None:
+    store, table = keepers, ClaimTable()
     # Its report waits for Redis in every tick, beside the renewals.
     late = late_child(table, 0, Ref("R-1", 1, ROOT))
     timeout_s = 0.5
@@ -204,8 +214,8 @@ def test_deadlines_apply_while_redis_answers_nothing(redis_url: str) -> None:
     assert waited_s < 2 * TICK_S
 
 
-def test_an_answer_from_before_an_outage_kills_no_child(redis_url: str) -> None:
-    store, table, clock = keeper_store(), ClaimTable(), FasterClock()
+def test_an_answer_from_before_an_outage_kills_no_child(keepers: RedisStore) -> None:
+    store, table, clock = keepers, ClaimTable(), FasterClock()
     # Nobody has claimed it, so what the child shows is not its own.
     child = busy_child(table, 0, started(store))
     keeper = Keeper(store, table, lambda: [child], lambda: False, clock=clock)
