@@ -1,5 +1,7 @@
 """Read the archived journal of a run, and the snapshots with which generations begin."""
 
+from dataclasses import replace
+
 from django.db.models import QuerySet
 
 from blueprints.models import Run, RunSnapshot
@@ -51,25 +53,23 @@ def run_stretches(run: Run) -> tuple[list[Stretch], Run]:
     The first one began anew, or the journal of the one before is not there any more. Raise
     JournalGap or BadEntry if the run's own can't be replayed.
     """
-    origin = run_origin(run)
-    beginning = None
-    if origin is not None:
-        kept = _snapshots(run, run.generation).values_list("beginning", flat=True)
-        beginning = Beginning.from_json(kept[0])
-    one = Stretch(
-        run.pk,
-        run.generation,
-        read_all(journal_entries(run, run.generation)),
-        run_snapshot(run, run.generation),
-        beginning,
-    )
-    if origin is None:
-        return [one], run
-    try:
-        stretches, first = run_stretches(origin)
-    except (JournalGap, BadEntry):
-        return [one], run
-    return [*stretches, one], first
+    first, found = run, [_stretch(run)]
+    while (origin := run_origin(first)) is not None:
+        try:
+            before = _stretch(origin)
+        except (JournalGap, BadEntry):
+            break
+        kept = _snapshots(first, first.generation).values_list("beginning", flat=True)
+        found[0] = replace(found[0], beginning=Beginning.from_json(kept[0]))
+        found.insert(0, before)
+        first = origin
+    return found, first
+
+
+def _stretch(run: Run) -> Stretch:
+    """Return a run's generation, as if it had begun with nothing but its snapshot."""
+    read = read_all(journal_entries(run, run.generation))
+    return Stretch(run.pk, run.generation, read, run_snapshot(run, run.generation))
 
 
 def _snapshots(run: Run, generation: int) -> QuerySet[RunSnapshot]:

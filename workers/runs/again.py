@@ -62,8 +62,12 @@ UNSOUND: Final = (
     *(OutputMissing, OutputsAway),
 )
 NOTHING_FAILED: Final = (
-    "no step of it has failed; run all of it again without --failed, or begin at a step"
-    " with --from"
+    "neither it nor a lane of it has ended with an error, but for those that the flow"
+    " caught; run all of it again without --failed, or begin at a step with --from"
+)
+OF_A_DELETED_RUN: Final = (
+    "the step was made by a run that was deleted; begin at a step that came after it, or"
+    " run all of it again"
 )
 
 
@@ -186,6 +190,8 @@ def _cuts(stretches: list[Stretch], place: Place) -> list[Cut]:
             raise BranchRefused(NOTHING_FAILED)
         return cuts
     cut = find_cut(history(stretches), place.step)
+    if cut is None and stretches[0].begun is not None:
+        raise BranchRefused(OF_A_DELETED_RUN)
     if cut is None:
         raise BranchRefused(f"no step has begun at {place.step}")
     return [cut]

@@ -13,7 +13,7 @@ from blueprints.selectors.failed_steps import failed_steps
 from blueprints.selectors.runs import run_error
 from blueprints.selectors.steps import run_names
 from engine.run.journal.entries import MOST_INPUT
-from engine.run.states import FINAL_RUN
+from engine.run.states import RunStatus
 from workers.terminal.kept_runs import Told
 from workers.terminal.run_pages import LogTexts, error_lines, value_lines, wrapped
 from workers.terminal.run_view import SIGNS
@@ -46,7 +46,8 @@ def _page(report: Mapping[str, Any], width: int) -> Iterator[str]:
         yield f"\n… and {len(steps) - SHOWN} more; --json has all of them"
     name = quote(steps[0]["name"])
     yield f"\nmore about a step: {typed(f'runs show {run} {name}')}"
-    if report["status"] in FINAL_RUN:
+    # What failed elsewhere was caught.
+    if report["status"] == RunStatus.FAILED or any(one["lanes"] for one in steps):
         yield f"run them again: {typed(f'runs rerun {run} --failed')}"
 
 

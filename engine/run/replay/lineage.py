@@ -75,6 +75,8 @@ def in_effect(stretches: Iterable[Stretch]) -> list[Stretch]:
 
 def without(stretches: Iterable[Stretch], cuts: Sequence[Cut]) -> list[Stretch]:
     """Return generations, oldest first, without what cuts leave out."""
+    if not cuts:
+        return list(stretches)
     found: list[Stretch] = []
     is_changed = False
     for one in stretches:
