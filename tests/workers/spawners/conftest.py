@@ -35,7 +35,7 @@ class Children:
     ) -> Outcome:
         """Make one attempt of an agent of a program."""
         given = {
-            "run": "R-1", "gen": 1, "place": "/children/0",
+            "run": "R-1", "line": 1, "place": "/children/0",
             "agent": program.agents[name], "attempt": 2, "input": value,
             "timeout_s": 20.0, "emit": self.events.append,
         }  # fmt: skip
