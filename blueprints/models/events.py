@@ -6,7 +6,12 @@ from typing import Any
 from django.db import models
 
 from blueprints.models.runs import Run
-from engine.run.journal.entries import LONGEST_ADDRESS, Event, archived_entry
+from engine.run.journal.entries import (
+    LONGEST_ADDRESS,
+    Event,
+    archived_entry,
+    shown_events,
+)
 
 
 def kinds_text(kinds: Iterable[str]) -> str:
@@ -23,8 +28,11 @@ def stored_bytes(value: Any) -> bytes:
 
 
 def events_of(data: Any) -> list[Event]:
-    """Return the events of an entry, as its column has it; none if it can't be read."""
-    return archived_entry(stored_bytes(data)).events
+    """Return the events of an entry, as its column has it; none if it can't be read.
+
+    What is kept as an output is shown as `{"$output": reference}`.
+    """
+    return shown_events(archived_entry(stored_bytes(data)))
 
 
 class RunEvent(models.Model):

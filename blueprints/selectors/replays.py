@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
-
 from blueprints.conf import output_store
 from blueprints.models import Run
 from blueprints.models.readable_json import readable
+from blueprints.selectors.expanded import Expanded, expanded
 from blueprints.selectors.journal import run_entries
 from blueprints.selectors.programs import run_program
 from blueprints.selectors.replayed_entries import chain_entries, step_address
 from blueprints.selectors.run_journals import run_origin, run_snapshot
-from engine.flow.json_text import Json
 from engine.output_store import OutputMissing, OutputsAway
-from engine.run.chain.ctx import TooLarge, dump_expanded
 from engine.run.replay import Replay, ReplayError
 from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.base import JournalEntry
@@ -27,15 +24,6 @@ UNARCHIVED: Final = "its journal is not archived yet"
 EARLIER: Final = (
     "the step had ended before this run was forked from another, which was deleted"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Expanded:
-    """A value of a replay with its joins in place; `why` it is missing, empty if it is not."""
-
-    value: Json = None
-    size: int | None = None
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +67,7 @@ def run_replay(run: Run, upto: int | None = None) -> dict[str, Any]:
         "ctx": None, "ctx_missing": "", "error": None, "usage": {}, "chains": [],
     }  # fmt: skip
     if replay.has_begun:
-        kept, ctx = replay.state.kept, expanded(replay, replay.ctx())
+        kept, ctx = replay.state.kept, _expanded(replay, replay.ctx())
         report |= {
             "number": kept.number, "status": kept.status, "ctx": ctx.value,
             "ctx_missing": ctx.why, "error": kept.error, "usage": kept.usage,
@@ -101,7 +89,9 @@ def _other_end(run: Run, report: dict[str, Any]) -> dict[str, Any] | None:
     ):
         if run.status not in FINAL_RUN or recorded == replayed:
             continue
-        if name == "final Ctx" and (run.status != RunStatus.DONE or recorded is None):
+        if name == "final Ctx" and (
+            run.status != RunStatus.DONE or recorded is None or report["ctx_missing"]
+        ):
             continue
         return {
             "number": report["number"],
@@ -153,16 +143,16 @@ def step_replay(run: Run, place: str, times: Iterable[datetime]) -> ReplayedStep
         raise ValueError(str(error)) from None
     if (visit := replay.visit) is not None:
         return ReplayedStep(
-            expanded(replay, visit.input),
-            expanded(replay, visit.before),
-            expanded(replay, visit.after),
+            _expanded(replay, visit.input),
+            _expanded(replay, visit.before),
+            _expanded(replay, visit.after),
         )
     if (asked := replay.request(place) if replay.has_begun else None) is None:
         raise ValueError(UNARCHIVED if begun is None else EARLIER)
     addr, request = asked
-    before = expanded(replay, replay.ctx(addr))
+    before = _expanded(replay, replay.ctx(addr))
     return ReplayedStep(
-        expanded(replay, request.input), before, Expanded(why="the step has not ended")
+        _expanded(replay, request.input), before, Expanded(why="the step has not ended")
     )
 
 
@@ -172,15 +162,5 @@ def _entries(run: Run, chain: str | None) -> Iterable[JournalEntry]:
     return chain_entries(run, chain)
 
 
-def expanded(replay: Replay, value: Any) -> Expanded:
-    """Return a value with its joins in place, unless it is larger than inputs may be."""
-    limit = replay.state.kept.input_bytes
-    try:
-        text = dump_expanded(value, limit)
-    except TooLarge:
-        return Expanded(why=f"larger than SWARM_INPUT_LIMIT ({limit} bytes)")
-    except orjson.JSONEncodeError as error:
-        return Expanded(why=f"it can't be written as JSON: {error}")
-    except (OutputMissing, OutputsAway) as error:
-        return Expanded(why=f"a part of it can't be read: {error}")
-    return Expanded(orjson.loads(text), len(text))
+def _expanded(replay: Replay, value: Any) -> Expanded:
+    return expanded(value, replay.state.kept.input_bytes)

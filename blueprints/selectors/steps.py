@@ -7,14 +7,16 @@ from datetime import datetime
 from typing import Any, Final
 
 from blueprints.models import Attempt, Run, RunEvent, RunGeneration, Step
-from blueprints.models.events import events_of
+from blueprints.models.events import stored_bytes
+from blueprints.selectors.expanded import Expanded, journaled
 from blueprints.selectors.outputs import is_log, log_text, run_outputs
 from blueprints.selectors.programs import run_program
-from blueprints.selectors.replays import Expanded, step_home, step_replay
+from blueprints.selectors.replays import step_home, step_replay
 from blueprints.selectors.run_generations import run_at
 from blueprints.selectors.run_journals import run_origin
 from engine.flow.json_text import load_json
 from engine.flow.nodes import Seq
+from engine.run.journal.entries import archived_entry
 from engine.run.place_names import ANY, PlaceNames
 from engine.run.states import FAILED_STEP, OPEN_STEP, StepStatus
 
@@ -102,8 +104,9 @@ def step_report(run: Run, step: Step, names: PlaceNames) -> dict[str, Any]:
     attempts = list(Attempt.objects.filter(step=step).order_by("number"))
     times = [at for one in attempts for at in (one.finished_at, one.started_at) if at]
     home = step_home(run, step.place, times)
-    kept = _kept(home, step, [one.finished_at for one in attempts if one.finished_at])
     missing: dict[str, str] = {}
+    ends = [one.finished_at for one in attempts if one.finished_at]
+    kept = _kept(home, step, ends, missing)
     replayed = _replayed(home, step.place, times, missing)
     return {
         "run": run.pk,
@@ -162,8 +165,13 @@ def seconds_of(row: Run | Step | Attempt) -> float | None:
     return round((row.finished_at - row.started_at).total_seconds(), 6)
 
 
-def _kept(run: Run, step: Step, ends: list[datetime]) -> dict[int, dict[str, Any]]:
-    """Return by number what the journal keeps of attempts that ended at these times."""
+def _kept(
+    run: Run, step: Step, ends: list[datetime], missing: dict[str, str]
+) -> dict[int, dict[str, Any]]:
+    """Return by number what the journal keeps of attempts that ended at these times.
+
+    Note in `missing` an output that can't be read.
+    """
     entries = RunEvent.objects.filter(
         run=run, generation=run.generation, at__in=ends
     ).order_by("number")
@@ -171,10 +179,14 @@ def _kept(run: Run, step: Step, ends: list[datetime]) -> dict[int, dict[str, Any
     for kinds, data in entries.values_list("kinds", "data"):
         if not any(kind in kinds for kind in ENDS):
             continue
-        for event in events_of(data):
+        content = archived_entry(stored_bytes(data))
+        for event in content.events:
             match event:
                 case ["passed" | "blocked", step.place, number, _, value, *_]:
-                    found.setdefault(number, {})["output"] = value
+                    output = journaled(value, content.mark)
+                    found.setdefault(number, {})["output"] = output.value
+                    if output.why:
+                        missing["output"] = output.why
                 case ["details", step.place, number, given, size, shown, *_]:
                     found.setdefault(number, {}).update(
                         input=kept_value(given, size),

@@ -201,7 +201,14 @@ class RowChanges:
             # Its number is taken: it gets the next one, and says so.
             why, number = WENT_BACK.format(number=number), journal.number + 1
             content = content._replace(events=[gap_of(number, why), *content.events])
-            data = pack_entry(content.addr, 0, content.worker, content.events)
+            data = pack_entry(
+                content.addr,
+                0,
+                content.worker,
+                content.events,
+                mark=content.mark,
+                outputs=content.outputs,
+            )
             entry = replace(entry, number=number, data=data)
         elif number > journal.number + 1:
             missing = range(journal.number + 1, number)

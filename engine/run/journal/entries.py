@@ -195,6 +195,28 @@ def archived_entry(data: bytes) -> Content:
         return Content([])
 
 
+def shown_events(content: Content) -> list[Event]:
+    """Return the events of an entry for people: a reference is shown as `$output`."""
+    if not content.mark:
+        return content.events
+    return [
+        [_shown_outputs(part, content.mark) for part in event]
+        if event[0] == "passed"
+        else event
+        for event in content.events
+    ]
+
+
+def _shown_outputs(value: Any, mark: str) -> Any:
+    if isinstance(value, list):
+        return [_shown_outputs(part, mark) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1 and mark in value:
+        return {"$output": value[mark]}
+    return {key: _shown_outputs(part, mark) for key, part in value.items()}
+
+
 def _read(packed: bytes) -> Content:
     try:
         data = orjson.loads(packed)

@@ -39,7 +39,7 @@ from engine.run.drive.chords import FULL_MS, Unstorable, checked_pages, spec_of
 from engine.run.drive.folding import fold_outgrown, result_edits
 from engine.run.drive.load import Prepared
 from engine.run.drive.turn import engine_pending, step_pending
-from engine.run.journal.entries import STEP_ENDS, Event
+from engine.run.journal.entries import STEP_ENDS
 from engine.run.limits import Limits, within_limit
 from engine.run.replay.snapshot import Snapshot
 from engine.run.replay.state import Live, State
@@ -227,34 +227,43 @@ class Moves:
                 f"the end of attempt {attempt} of the agent {agent.name}"
             )
         event = tape.take(kind, place, attempt - (kind == "step_lost"), agent.name)
-        value = event[4]
-        if place == self.watch:
-            self._note_visit(chain, node, addr, event, tape.entry.number)
+        signal: Passed | Failed = Failed(event[4])
         if kind == "passed":
-            text, mark = orjson.dumps(value), tape.content.mark
-            if mark.encode() not in text:
-                # It is of other outputs of the transition.
-                mark = ""
-            kept = referred(value, mark, self.state.joins.contents)
-            depth = depth_of(kept) if mark else text_depth(text)
-            return Passed(JsonValue(kept, text, depth, mark))
-        if kind == "blocked":
-            return Failed(Outcome("blocked", value).flow_text)
-        return Failed(value)
+            signal = Passed(self._result(event[4], tape.content.mark))
+        elif kind == "blocked":
+            signal = Failed(Outcome("blocked", event[4]).flow_text)
+        if place == self.watch:
+            self._note_visit(chain, node, addr, signal, tape)
+        return signal
+
+    def _result(self, value: Any, mark: str) -> JsonValue:
+        """Return the value of a `passed` event, whose references have a mark."""
+        text = orjson.dumps(value)
+        if not mark or mark.encode() not in text:
+            # The mark may be of other outputs of the transition.
+            return JsonValue(value, text, text_depth(text))
+        kept = referred(value, mark, self.state.joins.contents)
+        return JsonValue(kept, text, depth_of(kept), mark)
 
     def _note_visit(
-        self, chain: Chain, node: Step, addr: str, event: Event, number: int
+        self,
+        chain: Chain,
+        node: Step,
+        addr: str,
+        signal: Passed | Failed,
+        tape: Tape,
     ) -> None:
         request = self.state.prepared.machine.request(chain)
         given = request.input if isinstance(request, StepRequest) else None
         before = after = chain.doc.snapshot()
-        if event[0] == "passed":
+        if isinstance(signal, Passed):
             doc = Document(before)
             # A value that has no room there fails the step.
             with contextlib.suppress(FlowError):
-                doc.write(target_path(node.out), event[4])
+                doc.write(target_path(node.out), signal.result.value)
             after = doc.value
-        self.visit = Visit(event[1], addr, node.ref, number, given, before, after)
+        number = tape.entry.number
+        self.visit = Visit(self.watch, addr, node.ref, number, given, before, after)
 
     def _retry(
         self, live: Live, pending: Pending, tape: Tape, tried: tuple[str, int, str]

@@ -1,0 +1,111 @@
+"""Values that are too large for the Ctx, from the launch to what is shown of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from flow_documents import at, fanout, seq
+from rig import Rig, step
+
+from blueprints.conf import output_store
+from blueprints.models import Run, RunEvent
+from engine.ports import StepCall
+from engine.run.attempt.outcomes import Outcome
+from engine.run.journal.entries import archived_entry
+from workers.archive.archiver import Archiver
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TEXT = "x" * 100_000
+ITEMS = [f"{n}" * 50_000 for n in range(3)]
+STORED = 8_000
+"""More than any stored form of these runs has, and less than any of these values."""
+
+
+NAMED = "no output"
+
+
+class Doubling:
+    """Answers a step with its input twice."""
+
+    in_process = True
+
+    def run(self, call: StepCall) -> Outcome:
+        """Return the text twice."""
+        return Outcome("passed", 2 * call.input)
+
+
+def largest(rig: Rig, run: Run) -> int:
+    """Return the bytes of the largest value that Redis has of a run."""
+    call, sizes = rig.store.wire.call, [0]
+    for key in call("KEYS", f"swarm:s:r:{run.pk}:*"):
+        match call("TYPE", key):
+            case b"hash":
+                sizes += map(len, call("HVALS", key))
+            case b"list":
+                sizes += map(len, call("LRANGE", key, 0, -1))
+            case b"string":
+                sizes.append(call("STRLEN", key))
+    return max(sizes)
+
+
+def archived(rig: Rig, run: Run) -> Run:
+    rig.work_off()
+    assert largest(rig, run) < STORED
+    while Archiver(rig.store).turn():
+        pass
+    run.refresh_from_db()
+    assert run.status == "done"
+    return run
+
+
+def shown(capsys: Any, *args: str) -> Any:
+    # A replay ends with the exit code of what it found.
+    with contextlib.suppress(SystemExit):
+        call_command("runs", *args, "--json")
+    return json.loads(capsys.readouterr().out)
+
+
+def test_large_values_are_outputs_and_shown_as_what_they_are(
+    rig: Rig, capsys: Any
+) -> None:
+    rig.spawner = Doubling()
+    flow = seq(step("$.text"), fanout(at("$.items"), step("$.item")))
+    run = archived(rig, rig.launch(flow, {"text": TEXT, "items": ITEMS}))
+    made = [2 * item for item in ITEMS]
+    assert run.result["text"] == 2 * TEXT
+    assert [lane["item"] for lane in run.result["out"]] == made
+    rows = list(RunEvent.objects.filter(run=run))
+    assert max(len(row.data) for row in rows) < STORED
+    named = {ref["sha256"] for row in rows for ref in archived_entry(row.data).outputs}
+    assert len(named) == len([TEXT, 2 * TEXT, *ITEMS, *made])
+    report = shown(capsys, "replay", run.pk)
+    assert (report["difference"], report["ctx"]) == (None, run.result)
+    found = shown(capsys, "show", run.pk, "/children/0")
+    [attempt] = found["attempts"]
+    assert (attempt["input"], attempt["output"]) == (TEXT, 2 * TEXT)
+    assert found["missing"] == {}
+    assert found["ctx_before"]["items"] == ITEMS
+    assert found["ctx_after"]["text"] == 2 * TEXT
+
+
+def test_an_output_that_is_gone_is_named_where_it_is_needed(
+    rig: Rig, capsys: Any
+) -> None:
+    rig.spawner = Doubling()
+    run = archived(rig, rig.launch(seq(step("$.text"), step("$.text")), {"text": TEXT}))
+    store = output_store()
+    for name, put_at in list(store.stamps("")):
+        assert store.delete_older(name, put_at.replace(year=9999))
+    report = shown(capsys, "replay", run.pk)
+    # The replay itself looks into no value.
+    assert (report["difference"], report["ctx"]) == (None, None)
+    assert NAMED in report["ctx_missing"]
+    found = shown(capsys, "show", run.pk, "/children/1")
+    [attempt] = found["attempts"]
+    assert (attempt["input"], attempt["output"], found["ctx_after"]) == (None,) * 3
+    assert all(NAMED in found["missing"][name] for name in ("input", "output", "after"))
