@@ -17,7 +17,7 @@ def child_at_work(installation: Installation) -> int:
     """Return the process that works on the newest attempt, once there is one."""
     installation.until(lambda: sum(installation.noted().values()), bool, 20)
     newest = (installation.var / "runs.log").read_text().splitlines()[-1]
-    return int(newest.split()[-2])
+    return int(newest.split()[-3])
 
 
 @pytest.mark.slow
