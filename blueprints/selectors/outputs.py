@@ -12,6 +12,7 @@ from blueprints.conf import output_store
 from blueprints.models import OutputRecord, Run, RunEvent
 from blueprints.models.events import events_of
 from engine.output_store import OutputMissing
+from engine.run.journal.output_records import FINAL_CTX
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,17 @@ def run_output_records(run: Run) -> QuerySet[OutputRecord]:
     """Return the outputs of a run, in the order of its journal."""
     found = OutputRecord.objects.filter(run=run)
     return found.order_by("generation", "number", "pk")
+
+
+def run_ctx_output(run: Run) -> OutputRecord | None:
+    """Return the output that is the final Ctx of a run's generation.
+
+    A run has one where its Ctx is too large for its row.
+    """
+    found = OutputRecord.objects.filter(
+        run=run, generation=run.generation, event__type=FINAL_CTX
+    )
+    return found.first()
 
 
 def output_content(record: OutputRecord) -> str:

@@ -9,10 +9,11 @@ from django.db.models import Count, QuerySet
 from blueprints.loaders.origin import source_line
 from blueprints.models import Attempt, DeletedRun, Run, Step
 from blueprints.models.readable_json import Unreadable
-from blueprints.selectors.outputs import StepOutputs, step_outputs
+from blueprints.selectors.outputs import StepOutputs, run_ctx_output, step_outputs
 from blueprints.selectors.steps import run_names, seconds_of
 from engine.ids import check_id
 from engine.run.place_names import PlaceNames
+from engine.run.states import FINAL_RUN
 
 MOST_FOUND = 5
 
@@ -111,6 +112,13 @@ def run_steps(run: Run) -> QuerySet[Step]:
     return Step.objects.filter(run=run, generation=run.generation).order_by("id")
 
 
+def _ctx_output(run: Run) -> dict[str, Any] | None:
+    if run.status not in FINAL_RUN or run.result is not None:
+        return None
+    found = run_ctx_output(run)
+    return None if found is None else dict(found.event["content"])
+
+
 def run_report(run: Run) -> dict[str, Any]:
     """Return status, result and steps of a run as one JSON object.
 
@@ -118,7 +126,8 @@ def run_report(run: Run) -> dict[str, Any]:
     `seconds` are from its first start to its end, None before its end; `error` is that of
     its last attempt; `stage` and `note` are its latest progress, empty before the first;
     `parts` are ContentRefs by name and `final_by` is the writer of the last final, both of
-    its last attempt. `usage` is the sum that all attempts reported. `unreplayable` is why
+    its last attempt. A final Ctx that is too large for its row is the output `ctx_output`,
+    with id, size, sha256 and preview; then `ctx` is None. `usage` is the sum that all attempts reported. `unreplayable` is why
     the journal can't be replayed, empty if it can.
     """
     outputs, none, names = step_outputs(run), StepOutputs(), run_names(run)
@@ -131,6 +140,7 @@ def run_report(run: Run) -> dict[str, Any]:
         "seconds": seconds_of(run),
         "status": run.status,
         "ctx": run_end(run)[0],
+        "ctx_output": _ctx_output(run),
         "error": run_error(run, names),
         "usage": run_usage(run),
         "unreplayable": run.unreplayable,

@@ -58,6 +58,7 @@ ON_PAGE = {
     "engine/flow/path.py:_LONGEST_INDEX": "an index in a path",
     "engine/run/drive/chords.py:FULL_MS": "the wait of a fanout for room",
     "engine/run/drive/chords.py:MOST_FULL_MS": "the wait of a fanout for room",
+    "workers/archive/archiver.py:LARGEST": "a final Ctx, and the lanes",
     "engine/run/drive/lanes.py:AWAY_S": "the wait of lanes for outputs",
     "engine/run/journal/entries.py:LARGEST_ENTRY": "an entry of the journal",
     "engine/run/journal/entries.py:LARGEST_NUMBER": "an entry of the journal",

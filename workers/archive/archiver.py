@@ -17,11 +17,14 @@ from cachetools import LRUCache
 from django.conf import settings
 from django.db import ProgrammingError, transaction
 
+from blueprints.conf import output_store
 from blueprints.selectors.run_generations import GenerationKey, generation_rows
 from engine.blueprint import Program
 from engine.flow.json_text import MAX_DEPTH, text_depth
+from engine.output_store import OutputMissing, OutputsAway
 from engine.run.attempt.outcomes import as_text
 from engine.run.chain.ctx import TooLarge, dump_expanded
+from engine.run.chain.outputs import reference
 from engine.run.journal.entries import (
     LAST_MS,
     BadEntry,
@@ -54,6 +57,8 @@ TURN_S: Final = 0.5
 MOST_REASONS: Final = 1_000
 """Entries that were set aside whose reasons are kept for the gap that they leave."""
 TOO_LARGE: Final = "ResultTooLarge"
+LARGEST: Final = 4
+"""How many times SWARM_INPUT_LIMIT a final Ctx may have that is kept."""
 UNREADABLE: Final = (
     "the journal's last entry of this run can't be read: doctor shows why"
 )
@@ -65,7 +70,7 @@ class Archiver:
     def __init__(self, store: RedisStore) -> None:
         """Bind a store; each turn reads the watermark."""
         self._store = store
-        self._loader = make_loader(store, 2 * settings.SWARM_INPUT_LIMIT)
+        self._loader = make_loader(store, LARGEST * settings.SWARM_INPUT_LIMIT)
         self._after = "0"
         self._reasons: LRUCache[tuple[str, int, int], str] = LRUCache(MOST_REASONS)
         """Why entries were set aside, until an entry that follows shows the gap."""
@@ -153,7 +158,7 @@ class Archiver:
         """Write entries; one that can't be written must not stop the others."""
         try:
             self._write(read)
-        except (*AWAY, redis.RedisError, ProgrammingError):
+        except (*AWAY, OutputsAway, redis.RedisError, ProgrammingError):
             raise
         except Exception as error:
             if len(read) > 1:
@@ -181,7 +186,7 @@ class Archiver:
             if not ends_run(content.events):
                 continue
             result = results[key_of(entry)] = self._result(entry, next(ends))
-            size += len(result[0] or b"")
+            size += len(result.text or b"")
             if size >= PAGE_BYTES:
                 self._write_part(part, results)
                 part, results, size = [], {}, 0
@@ -210,33 +215,30 @@ class Archiver:
         """Return the final Ctx of the run that an entry ends."""
         if end is None:
             logger.info("run %s has no Ctx in Redis", entry.run)
-            return None, None
-        ref = Ref(entry.run, entry.gen, ROOT)
+            return Result()
+        ref, limit = Ref(entry.run, entry.gen, ROOT), settings.SWARM_INPUT_LIMIT
         try:
             prepared = self._loader.prepared(ref.key, end.head.program_id)
             if end.base is not None:
                 self._loader.keep_base(ref.key, end.record.base_id, end.base)
             chain = self._loader.chain(ref, prepared, end.record, end.log)
-            text = dump_expanded(chain.doc.value, settings.SWARM_INPUT_LIMIT)
+            text = dump_expanded(chain.doc.value, LARGEST * limit)
         except TooLarge:
-            return None, {
-                "kind": TOO_LARGE,
-                "text": "the final Ctx, written as JSON, is larger than"
-                f" SWARM_INPUT_LIMIT ({settings.SWARM_INPUT_LIMIT} bytes), so it stays in"
-                " Redis and has no copy in the database. Let the fanout `select` the part"
-                " you need, or `delete` large values before the flow ends, then start a"
-                " new run",
-            }
+            return Result(error=_too_large(LARGEST * limit))
         except Vanished:
             logger.info("run %s has no Ctx in Redis", entry.run)
-            return None, None
-        except (TypeError, ValueError, RecursionError) as error:
-            return None, _unreadable(str(error))
+            return Result()
+        except (TypeError, ValueError, RecursionError, OutputMissing) as error:
+            return Result(error=_unreadable(str(error)))
         finally:
             self._loader.forget_base(ref.key, end.record.base_id)
         if text_depth(text) > MAX_DEPTH:
-            return None, _unreadable(f"nested deeper than {MAX_DEPTH} containers")
-        return text, None
+            why = f"nested deeper than {MAX_DEPTH} containers"
+            return Result(error=_unreadable(why))
+        if len(text) <= limit:
+            return Result(text)
+        output_store().put(text)
+        return Result(output=reference(f"{ref.key}/end", text, chain.doc.value))
 
     def _retire(
         self, changes: RowChanges, results: dict[GenerationKey, Result]
@@ -246,8 +248,18 @@ class Archiver:
             (generation_key(*key), changes.numbers[key])
             for key in changes.retired | changes.ended
             if (changes.runs[key].run.error or {}).get("kind") != TOO_LARGE
-            or results.get(key, (None, None))[0] is not None
+            or results.get(key, Result()).text is not None
         )
+
+
+def _too_large(most: int) -> dict[str, Any]:
+    return {
+        "kind": TOO_LARGE,
+        "text": f"the final Ctx, written as JSON, is larger than {LARGEST} x"
+        f" SWARM_INPUT_LIMIT ({most} bytes), so it stays in Redis and has no copy"
+        " elsewhere. Let the fanout `select` the part you need, or `delete` large values"
+        " before the flow ends, then start a new run",
+    }
 
 
 def _unreadable(why: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.utils import timezone
 
@@ -31,9 +31,10 @@ from blueprints.selectors.run_generations import (
 )
 from engine.blueprint import Program
 from engine.ids import step_id
+from engine.run.chain.outputs import OutputRef
 from engine.run.journal.entries import Content, gap_of, gaps_in, pack_entry
 from engine.run.journal.hashes import BEFORE_FIRST, entry_hash, microseconds
-from engine.run.journal.output_records import OutputFound, outputs_of
+from engine.run.journal.output_records import OutputFound, final_ctx, outputs_of
 from engine.run.journal.projection import (
     AttemptFacts,
     FanoutFacts,
@@ -71,8 +72,15 @@ UNKNOWN: Final = "they were not in the journal, or could not be read"
 WENT_BACK: Final = "Redis went back to a time before entry {number} was archived"
 
 ReadEntry = tuple[JournalEntry, Content]
-Result = tuple[bytes | None, dict[str, Any] | None]
-"""The JSON text of a final Ctx, or why there is none."""
+
+
+class Result(NamedTuple):
+    """The JSON text of a final Ctx, why there is none, or where it is kept."""
+
+    text: bytes | None = None
+    error: dict[str, Any] | None = None
+    output: OutputRef | None = None
+
 
 Reasons = Mapping[tuple[str, int, int], str]
 """Why the archive set entries aside, by run, generation and number."""
@@ -180,18 +188,21 @@ class RowChanges:
                     self._attempts[key, fact.place, fact.number] = fact
                 case FanoutFacts(joined_at=datetime() as at) if fact.decided_by >= 0:
                     self._cut_off.append((key, at, f"{fact.place}/lane["))
+        at = _time_of(entry.at_ms)[0]
         for output in outputs_of(entry, content):
-            self._add_output(entry, output)
+            self._add_output(key, entry.number, at, output)
         self._record(entry, content)
 
-    def _add_output(self, entry: JournalEntry, one: OutputFound) -> None:
-        content, key = one.event["content"], key_of(entry)
+    def _add_output(
+        self, key: GenerationKey, number: int, at: datetime, one: OutputFound
+    ) -> None:
+        content = one.event["content"]
         if "sha256" in content:
-            self._references.add((entry.run, content["sha256"]))
+            self._references.add((key[0], content["sha256"]))
         agent = one.agent
         if one.place and not agent:
             agent = self.runs[key].steps[one.place].agent
-        row = (*key, entry.number, _time_of(entry.at_ms)[0], one.id, one.place)
+        row = (*key, number, at, one.id, one.place)
         self._outputs.append((*row, one.task_id, one.attempt, agent, one.event, []))
 
     def _record(self, entry: JournalEntry, content: Content) -> None:
@@ -253,6 +264,10 @@ class RowChanges:
     def save(self, results: Mapping[GenerationKey, Result]) -> None:
         """Write all rows; `results` has the final Ctx of each generation in `ended`."""
         self._compare_old()
+        for key in self.ended:
+            if (ref := results[key].output) is not None:
+                at = self.runs[key].run.finished_at or timezone.now()
+                self._add_output(key, self.numbers[key], at, final_ctx(ref))
         upsert(RunEvent, EVENT, self._events, unique=EVENT[:3])
         upsert(OutputRecord, OUTPUT, self._outputs, unique=["id"])
         upsert(OutputReference, REFERENCE, self._references, unique=REFERENCE)
@@ -271,11 +286,10 @@ class RowChanges:
         update_rows(model, RUN_STATE, map(self._run_row, mine.keys() - over))
         ended = []
         for key in self.ended & mine.keys():
-            known, (result, error) = mine[key], results[key]
-            known.run = known.run._replace(error=known.run.error or error)
-            ended.append(
-                (known.run.finished_at, known.run.error, result, *self._run_row(key))
-            )
+            known, found = mine[key], results[key]
+            known.run = known.run._replace(error=known.run.error or found.error)
+            end = known.run.finished_at, known.run.error, found.text
+            ended.append((*end, *self._run_row(key)))
         update_rows(model, ["finished_at", "error", "result", *RUN_STATE], ended)
         # The status of a generation that had ended before is left as it is.
         late = (self._run_row(key) for key in over - self.ended)

@@ -34,7 +34,13 @@ from engine.blueprint import Diagnostic
 from engine.run.states import FAILED_STEP, RunStatus
 from engine.visible import visible
 from workers.broker.redis_permissions import missing_right
-from workers.terminal.run_pages import PIPE_WIDTH, ctx_lines, error_lines, whole_lines
+from workers.terminal.run_pages import (
+    PIPE_WIDTH,
+    ctx_lines,
+    error_lines,
+    output_lines,
+    whole_lines,
+)
 
 
 class Reporter:
@@ -65,6 +71,8 @@ class Reporter:
             self._print_result(report)
         elif report["ctx"] is not None:
             self._print_ctx(report["ctx"])
+        elif report["ctx_output"]:
+            self.err.print(*output_lines(run.pk, report["ctx_output"]))
         if not self.as_json:
             self.err.print(*error_lines(report["error"], self._width()))
         self.note(f"run {run.pk} {run.status}: {count}")

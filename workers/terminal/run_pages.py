@@ -94,6 +94,18 @@ def _result_lines(report: Report, width: int) -> Iterator[str]:
         yield ""
         yield "final Ctx"
         yield from ctx_lines(report["ctx"])
+    elif report["ctx_output"]:
+        yield ""
+        yield from output_lines(report["run"], report["ctx_output"])
+
+
+def output_lines(run: str, ref: Report) -> list[str]:
+    """Return the lines about a final Ctx that is kept as an output."""
+    command = typed(f"runs outputs {run} {ref['id']}")
+    return [
+        f"final Ctx ({ref['size']} bytes): {ref['preview']}",
+        f"print it with: {command}",
+    ]
 
 
 def ctx_lines(ctx: Any) -> list[str]:

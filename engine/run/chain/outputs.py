@@ -197,16 +197,20 @@ class Shelf:
         return len(orjson.dumps(value, default=Marks().refer, option=OPTIONS))
 
     def _reference(self, text: bytes, value: Json) -> Offloaded:
-        sha256 = name_of(text)
-        made = hashlib.blake2b(f"{self.name()}/{sha256}".encode(), digest_size=16)
-        ref = {
-            "id": f"out-{made.hexdigest()}",
-            "sha256": sha256,
-            "size": len(text),
-            "depth": text_depth(text, exact=True),
-            "preview": preview(value),
-        }
-        return Offloaded(ref, self.outputs)
+        return Offloaded(reference(self.name(), text, value), self.outputs)
+
+
+def reference(owner: str, text: bytes, value: Json) -> OutputRef:
+    """Return the reference to a content that a transition, the owner, has made."""
+    sha256 = name_of(text)
+    made = hashlib.blake2b(f"{owner}/{sha256}".encode(), digest_size=16)
+    return {
+        "id": f"out-{made.hexdigest()}",
+        "sha256": sha256,
+        "size": len(text),
+        "depth": text_depth(text, exact=True),
+        "preview": preview(value),
+    }
 
 
 def noted(shelf: Shelf | None) -> Noted:

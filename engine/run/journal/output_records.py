@@ -12,6 +12,8 @@ from engine.ids import step_id
 from engine.run.journal.entries import Content
 from engine.store.base import JournalEntry
 
+FINAL_CTX = "ctx"
+"""The type of the event of a final Ctx that is too large for the row of its run."""
 KEPT = "output"
 """The kind of a content that the store of outputs has."""
 
@@ -21,7 +23,7 @@ class OutputFound:
     """One output; `task_id` is the step's id, and empty where no step gave it.
 
     `event` is a final or an artifact in wire form, or `{"type": "value", "content"}` of a
-    value that the flow has made. `at` in it is the path of a part of a larger result.
+    value that the flow has made, with the type `ctx` of a final Ctx. `at` in it is the path of a part of a larger result.
     """
 
     id: str
@@ -57,6 +59,11 @@ def outputs_of(entry: JournalEntry, content: Content) -> Iterator[OutputFound]:
                     yield _found(entry, ref["id"], place, attempt, agent, wire)
     for ref in refs.values():
         yield OutputFound(ref["id"], "", "", 0, "", _wire("value", ref))
+
+
+def final_ctx(ref: dict[str, Any]) -> OutputFound:
+    """Return the output that is the final Ctx of a run."""
+    return OutputFound(ref["id"], "", "", 0, "", _wire(FINAL_CTX, ref))
 
 
 def _found(

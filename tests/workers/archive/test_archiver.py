@@ -312,7 +312,7 @@ class Watched(Archiver):
         rig.store.wire.pipeline = noted  # type: ignore[method-assign]
 
     def _write_part(self, part: Any, results: Any) -> None:
-        self.parts.append(sum(len(text or b"") for text, _ in results.values()))
+        self.parts.append(sum(len(one.text or b"") for one in results.values()))
         super()._write_part(part, results)
 
 
@@ -362,7 +362,7 @@ def test_large_results_are_archived_a_few_at_a_time(
 
 def test_a_ctx_made_of_too_much_stays_in_redis(rig: Rig, settings: Any) -> None:
     settings.SWARM_INPUT_LIMIT = 20_000
-    wide = {**WIDE, "items": {"op": "lit", "value": ["x" * 1_000] * 60}}
+    wide = {**WIDE, "items": {"op": "lit", "value": ["x" * 1_000] * 150}}
     run = rig.launch(seq(wide, {**WIDE, "items": {"op": "lit", "value": [1]}}))
     rig.work_off()
     Archiver(rig.store).turn()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -12,11 +13,15 @@ from flow_documents import at, fanout, seq
 from rig import Rig, step
 
 from blueprints.conf import output_store
-from blueprints.models import Run, RunEvent
+from blueprints.models import OutputReference, Run, RunEvent
+from engine.output_store import OutputsAway
 from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome
 from engine.run.journal.entries import archived_entry
+from engine.testing import MemoryOutputStore
+from workers import wiring
 from workers.archive.archiver import Archiver
+from workers.terminal.reporter import Reporter
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -109,3 +114,41 @@ def test_an_output_that_is_gone_is_named_where_it_is_needed(
     [attempt] = found["attempts"]
     assert (attempt["input"], attempt["output"], found["ctx_after"]) == (None,) * 3
     assert all(NAMED in found["missing"][name] for name in ("input", "output", "after"))
+
+
+def test_a_final_ctx_that_is_too_large_for_its_row_is_an_output(
+    rig: Rig, settings: Any, capsys: Any
+) -> None:
+    settings.SWARM_INPUT_LIMIT = 100_000
+    run = archived(rig, rig.launch(seq(step("$.n")), {"n": 1, "texts": [TEXT, TEXT]}))
+    # It is done, and Redis needs to keep nothing.
+    assert (run.result, run.error) == (None, None)
+    assert rig.store.head(run.pk) is None
+    report = shown(capsys, "show", run.pk)
+    kept = report["ctx_output"]
+    assert (report["ctx"], kept["size"] > 2 * len(TEXT)) == (None, True)
+    made = shown(capsys, "outputs", run.pk, kept["id"])
+    assert made["event"]["type"] == "ctx"
+    assert made["value"]["texts"] == [TEXT, TEXT]
+    reporter = Reporter(sys.stdout, sys.stderr, as_json=False)
+    assert reporter.ended(run, "1 step") == 0
+    told = capsys.readouterr()
+    assert (told.out, kept["id"] in told.err) == ("", True)
+    # The content is needed as long as the run is.
+    assert OutputReference.objects.filter(run=run, sha256=kept["sha256"]).exists()
+
+
+def test_an_archive_waits_for_outputs_that_are_away(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = MemoryOutputStore()
+    monkeypatch.setattr(wiring, "output_store", lambda: away)
+    run = rig.launch(seq(step("$.text")), {"text": TEXT})
+    rig.work_off()
+    away.away = True
+    with pytest.raises(OutputsAway):
+        Archiver(rig.store).turn()
+    run.refresh_from_db()
+    assert run.status == "running"
+    away.away = False
+    assert archived(rig, run).result["text"] == TEXT

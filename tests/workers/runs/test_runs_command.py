@@ -145,7 +145,7 @@ def test_redis_forgets_a_run_whose_result_was_too_large(
     store: RedisStore, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(settings, "SWARM_INPUT_LIMIT", 100)
-    run = launched(store, {"kind": "seq", "children": []}, {"text": "x" * 200})
+    run = launched(store, {"kind": "seq", "children": []}, {"text": "x" * 2_000})
     assert delivered(run, ENGINE_QUEUE) == "ok"
     Run.objects.filter(pk=run.pk).update(status="done")
     assert runs("forget", run.pk) == 1

@@ -78,7 +78,7 @@ def report(**more: Any) -> Any:
     }
     return {
         "run": RUN, "blueprint": "essay", "status": "failed", "seconds": 75.2,
-        "ctx": {"rows": list(range(5000)), "topic": "x" * 30}, "error": error,
+        "ctx": {"rows": list(range(5000)), "topic": "x" * 30}, "ctx_output": None, "error": error,
         "usage": {"input": 12, "output": 3}, "unreplayable": "", "steps": steps(), **more,
     }  # fmt: skip
 
