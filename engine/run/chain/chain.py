@@ -162,8 +162,23 @@ class Chain:
         self.consumed = ""
 
     def in_try(self) -> bool:
-        """Return whether a try may still roll back, so that the log must not be folded."""
+        """Return whether a try encloses the cursor."""
         return any(frame.rollback >= 0 for frame in self.frames)
+
+    def can_fold(self) -> bool:
+        """Return whether no try may roll back to a Ctx before the present one.
+
+        Before a fork the frames are packed after a fold, so that a try that begins there
+        can be moved to the new log.
+        """
+        here = self.offset if self.phase is JOIN else -1
+        return all(frame.rollback in (-1, here) for frame in self.frames)
+
+    def move_rollbacks(self) -> None:
+        """Let the tries roll back to the start of a new log, as nothing was written in them."""
+        for frame in self.frames:
+            if frame.rollback >= 0:
+                frame.rollback, frame.snapshot = 0, self.doc.snapshot()
 
     def pack(self) -> bytes:
         """Return the phase and the frames as the chain's record stores them."""

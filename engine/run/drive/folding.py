@@ -1,11 +1,11 @@
-"""Folding: a Ctx becomes a new base when its edit log is too long."""
+"""Folding: a Ctx becomes a new base when its edit log, or what its log refers to, is too long."""
 
 from __future__ import annotations
 
 import orjson
 
 from engine.flow.document import Document
-from engine.run.chain.chain import Chain
+from engine.run.chain.chain import JOIN, Chain
 from engine.run.chain.ctx import (
     FOLD_AT,
     TooLarge,
@@ -21,12 +21,22 @@ from engine.store.base import ROOT
 
 
 def fold_outgrown(turn: Turn) -> None:
-    """Replace base and log of a turn's Ctx by a new base if the log is too long."""
+    """Replace base and log of a turn's Ctx by a new base if the log is too long.
+
+    Before a chain forks, the results of its earlier chords count, too: as long as the log
+    refers to them they stay in the store, also when they are no longer in the Ctx.
+    """
     chain = turn.chain
     size = chain.offset
-    if size <= FOLD_AT or size <= chain.origin_size // 2 or chain.in_try():
+    if chain.phase is JOIN and chain.known:
+        size += sum(
+            lanes.size
+            for chord, lanes in chain.known.items()
+            if is_opened_within(turn.ref.addr, chord)
+        )
+    if size <= FOLD_AT or size <= chain.origin_size // 2 or not chain.can_fold():
         return
-    most = 4 * (chain.origin_size + chain.offset) + FOLD_AT
+    most = 3 * (chain.origin_size + chain.offset) + chain.origin_size + size + FOLD_AT
     try:
         text = stored_text(chain.doc.value, most)
         plain, depth = read_stored(text, chain.contents)
@@ -41,6 +51,7 @@ def fold_outgrown(turn: Turn) -> None:
     turn.unreferenced += [k for k in chain.known if is_opened_within(turn.ref.addr, k)]
     # The new base has no references to joins, so the Ctx in memory must have none.
     chain.doc, chain.known = Document(plain, depth), {}
+    chain.move_rollbacks()
     chain.folded = turn.ref.addr != ROOT
 
 

@@ -263,6 +263,40 @@ def test_a_loop_around_a_fanout_keeps_no_more_in_later_rounds(
     )
 
 
+@pytest.mark.parametrize("tries", [False, True])
+def test_results_that_left_the_ctx_leave_the_store(box: Box, tries: bool) -> None:
+    kept: list[int] = []
+
+    def script(call: Any) -> Any:
+        if call.agent.name == "far":
+            audit(box, "R-1")
+            kept.append(chords_kept(box)[1])
+        return 1
+
+    forked = fanout(lit(list(range(200))), INC)
+    if tries:
+        # The try begins where the fanout does, and fails after it once in a while.
+        fails = {
+            "kind": "branch", "cond": {"op": "eq", "lhs": at("$.i"), "rhs": lit(7)},
+            "then": step("odd", at("$.nothing"), "$.b"), "else": seq(),
+        }  # fmt: skip
+        forked = {
+            "kind": "try", "body": seq(forked, fails), "catch": seq(),
+            "err_at": at("$.e"),
+        }  # fmt: skip
+    made = simulator(box, spawners(script))
+    loop = {
+        "kind": "loop", "counter": at("$.i"), "cond": lit(True), "max": 16,
+        "body": seq(let("$.out", lit(1)), forked, step("far", lit(1), "$.b")),
+    }  # fmt: skip
+    made.launch(program(loop), {"a": 1})
+    assert made.run().status == "done"
+    assert made.final()["i"] == 16
+    assert len(made.final()["out"]) == 200
+    assert ("e" in made.final()) is tries
+    assert max(kept[8:]) <= 1.1 * max(kept[:8])
+
+
 @pytest.mark.parametrize("join", ["all", "any"])
 def test_an_unreferenced_chord_is_dropped_and_its_losers_stay_out(
     box: Box, join: str
