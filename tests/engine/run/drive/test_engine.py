@@ -267,7 +267,7 @@ def test_what_a_spawner_is_given_names_the_step(swarm_simulator: MakeSimulator) 
     agents = spawners()
     ended(swarm_simulator, seq(INC, INC), spawners=agents)
     first, second = agents["quick"].calls
-    assert (first.run, first.gen, first.place) == ("R-1", 1, "/children/0")
+    assert (first.run, first.line, first.place) == ("R-1", 1, "/children/0")
     assert first.step_id.startswith("ST-")
     assert first.step_id != second.step_id
     assert (first.attempt, first.timeout_s, first.agent) == (1, 60.0, AGENTS["inc"])
