@@ -15,12 +15,12 @@ from django.db import DatabaseError
 
 from blueprints.command_line import first_line, typed
 from blueprints.conf import importable_kinds, load_kinds, lua_host, wiring_faults
-from blueprints.services.installations import installation_name
+from blueprints.services.installations import installation_get
 from engine.agents import registered
 from engine.ports import LuaFault
-from engine.store.reconciling import OWNER
+from engine.store.reconciling import EPOCH, OWNER
 from engine.store.redis import STATE
-from workers.broker.installation import foreign_redis_text
+from workers.broker.installation import foreign_redis_text, older_redis_text
 from workers.broker.redis_permissions import rights_fault
 from workers.broker.transport import state_url
 from workers.celery_worker.open_files import files_fault
@@ -270,18 +270,20 @@ def pool_findings(pools: Mapping[str, str]) -> Iterator[CheckResult]:
 
 
 def _installation(client: Any) -> Iterator[CheckResult]:
-    found = client.get(OWNER)
+    found, epoch = client.get(OWNER), (client.get(EPOCH) or b"").decode()
     try:
-        name = installation_name()
+        row = installation_get()
     except DatabaseError:
         # The check of the database reports it.
         return
     if found is None:
         yield ok("none yet: the first command assigns it to this database")
-    elif found.decode() == name:
-        yield ok(f"{name} in Redis and database")
-    else:
+    elif found.decode() != row.name:
         yield fail(foreign_redis_text())
+    elif epoch and row.epoch and epoch != row.epoch:
+        yield fail(older_redis_text())
+    else:
+        yield ok(f"{row.name} in Redis and database")
 
 
 LOCAL: Final[dict[str, Callable[[], Iterator[CheckResult]]]] = {

@@ -14,7 +14,6 @@ from blueprints.models import Run
 from engine.store.redis import RedisStore
 from workers.runs.reconciling import LIVE
 from workers.runs.recovery import Unrecoverable, recover_run
-from workers.steward import logger
 from workers.steward.database_duties import NOT_ITS_FAULT, lower_thread_priority
 from workers.steward.periodic import Failures
 
@@ -55,8 +54,9 @@ class Recoverer(threading.Thread):
     def recover(self) -> None:
         """Recover the runs that Redis has lost and that do not wait for a person.
 
-        Raise what is the fault of no run: then the rest is recovered later.
+        What is the fault of no run is raised at once, any other error after all runs.
         """
+        failed: Exception | None = None
         lost = Run.objects.filter(status__in=LIVE).exclude(lost_status="")
         for pk in lost.order_by("pk").values_list("pk", flat=True):
             if self._ending.is_set() or not self._leads():
@@ -71,5 +71,7 @@ class Recoverer(threading.Thread):
                 continue
             except NOT_ITS_FAULT:
                 raise
-            except Exception:
-                logger.exception("run %s is not recovered; trying again", pk)
+            except Exception as error:
+                failed = RuntimeError(f"run {pk} is not recovered: {error!r}")
+        if failed is not None:
+            raise failed

@@ -90,6 +90,29 @@ def test_doctor_reports_a_foreign_redis_and_takes_it_over(
     reconcile(rig.store)
 
 
+def test_a_redis_that_another_has_replaced_is_refused_until_it_is_taken_over(
+    rig: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = rig.launch(step())
+    Installation.objects.update(epoch="that of a newer one", server="another")
+
+    with pytest.raises(LaunchRefused, match="is not the one that this installation"):
+        rig.launch(step())
+    with pytest.raises(ForeignRedis, match="doctor --take-over"):
+        reconcile(rig.store)
+    client = state_url().client()
+    assert [found.level for found in CHECKS["installation"](client)] == ["fail"]
+
+    monkeypatch.setenv("SWARM_REDIS_URL", state_url().url)
+    call_command("doctor", "--take-over")
+    reconcile(rig.store)
+    assert [found.level for found in CHECKS["installation"](client)] == ["ok"]
+    client.close()
+    # It has all of its run.
+    run.refresh_from_db()
+    assert (run.status, run.lost_status) == ("running", "")
+
+
 @pytest.mark.slow
 def test_a_foreign_redis_ends_a_stock_worker(rig: Rig, tmp_path: Path) -> None:
     rig.store.wire.call("SET", OWNER, "another")
