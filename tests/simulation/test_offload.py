@@ -7,19 +7,22 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from followed_runs import FlakyOutputs, replayed, run_and_follow
+from flow_documents import at, fanout, let, lit, seq, step
+from followed_runs import FlakyOutputs, FollowedRun, replayed, run_and_follow
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_programs import spawners
+from random_programs import program, spawners
 from random_runs import CHAOS, CONTEXTS, made
 from simulation_checks import check_end, text
-from store_boxes import Box
+from store_boxes import Box, audit
 
 from engine.flow import DIALECTS, Dialect
 from engine.run.chain.outputs import NEVER
 from engine.run.drive import chords, folding, lanes
 from engine.run.journal.entries import read_entry
 from engine.run.limits import Limits
+from engine.run.states import FINAL_RUN
+from engine.store.record import ChainState
 from engine.testing import MemoryOutputStore, Simulator
 
 PARTS = 6
@@ -140,3 +143,38 @@ def test_outputs_that_are_away_delay_a_run_and_change_nothing(
             assert set(made_twice.values()) <= {1}, made_twice.most_common(3)
         assert replayed(found, ctx, entries, outputs).state.kept.number
     assert refused > 20
+
+
+def test_what_is_put_before_a_wait_for_room_is_in_the_journal(box: Box) -> None:
+    flow = seq(
+        step("inc", at("$.a"), "$.a"),
+        let("$.x", lit(1)),
+        let("$.x", lit(2)),
+        # With two nodes of fuel a transition begins here, and no event is before the wait.
+        let("$.b", lit("made before the wait")),
+        fanout(lit([1, 2, 3]), step("inc", at("$.a"), "$.c")),
+    )
+    found, ctx, outputs = program(flow), {"a": 1}, MemoryOutputStore()
+    bounds = Limits(steps=0, inline_bytes=0)
+    followed = FollowedRun(box, found, ctx, bounds, outputs=outputs)
+    simulator = Simulator(
+        box.store, spawners(), seed=1, limits=bounds, outputs=outputs, fuel_nodes=2
+    )
+    simulator.launch(found, ctx)
+    waited = 0
+    box.fill()
+    try:
+        for turn in range(80):
+            view = audit(box, "R-1")
+            assert view is not None
+            followed.check(view)
+            waited += view.chains["0"].state is ChainState.WAITING
+            if view.status in FINAL_RUN:
+                break
+            if turn == 30:
+                box.make_room()
+            simulator.turn()
+    finally:
+        box.make_room()
+    assert waited > 5
+    assert text(followed.replay.ctx()) == text(simulator.final())

@@ -17,6 +17,7 @@ from store_boxes import Box, View, audit
 from engine.blueprint.program import Program
 from engine.output_store import OutputsAway, OutputStore
 from engine.run.drive import chords, folding, lanes
+from engine.run.journal.entries import read_entry
 from engine.run.limits import Limits
 from engine.run.replay import Replay, Snapshot
 from engine.run.replay.state import Live
@@ -38,6 +39,7 @@ ALIKE = {
 }
 
 
+_SHA256 = re.compile(r'"sha256":"([0-9a-f]{64})"')
 _MARK = re.compile(rb'"m([0-9a-f]{16})"\]\n')
 
 
@@ -104,6 +106,7 @@ class FollowedRun:
         self._outputs = outputs
         self.replay = Replay(program, ctx, limits=limits, outputs=outputs)
         self._run = run
+        self._named: set[str] = set()
         self._after = "0"
         self.entries = 0
 
@@ -115,6 +118,7 @@ class FollowedRun:
                 if entry.run == self._run:
                     self.replay.apply(entry)
                     self.entries += 1
+                    self._named |= {ref["sha256"] for ref in read_entry(entry).outputs}
         kept = self.replay.state.kept
         assert (kept.number, kept.status) == (view.number, view.status)
         if view.status in FINAL_RUN:
@@ -126,6 +130,11 @@ class FollowedRun:
                 fresh = record.seq == 0 and record.frames == b"c"
                 assert fresh or view.closed(addr), f"the replay has no chain {addr}"
         compare_chords(kept, view)
+        # Retention goes by the journal: it names all to which a log refers.
+        logs = [*view.logs.values()]
+        for chord in view.chords.values():
+            logs += [log or b"" for _, log, _ in chord.settled.values()]
+        assert set(_SHA256.findall(b"".join(logs).decode())) <= self._named
 
     def resume_from_snapshot(self) -> None:
         """Continue from the JSON of a snapshot, as a recovery does."""

@@ -69,7 +69,7 @@ class Commits:
         if kind is CONTINUE or kind is DISPATCH:
             fold_outgrown(turn)
         chain, entry = turn.chain, b""
-        if turn.events or kind is not MoveKind.WAIT:
+        if turn.events or kind is not MoveKind.WAIT or turn.puts:
             entry = turn.entry(self.who)
         move = Move(
             ref=turn.ref,

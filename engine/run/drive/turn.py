@@ -134,6 +134,11 @@ class Turn:
         """The number of the current attempt; lost attempts count."""
         return self.tries + self.lost
 
+    @property
+    def puts(self) -> bool:
+        """Whether its transition has put outputs, which the journal has to name."""
+        return self.chain.shelf is not None and bool(self.chain.shelf.taken)
+
     def note_join(self, place: str, lane: int, signal: Signal) -> None:
         """Note a join; no edit line refers to the chord of a join that raises."""
         self.events.append(["joined", place, lane])
