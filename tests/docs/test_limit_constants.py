@@ -109,6 +109,7 @@ ON_PAGE = {
     "workers/management/commands/runs.py:JSON_LINES": "`runs show`",
     "workers/management/commands/runs.py:NEWEST": "`runs list`",
     "workers/terminal/run_pages.py:PIPE_WIDTH": "a line of `runs show`",
+    "workers/runs/full_storage.py:MOST_NEEDED": "the room of the outputs' file system",
     "workers/terminal/failed_page.py:SHOWN": "`runs show --failed`",
     "blueprints/selectors/failed_steps.py:LOG_LINES": "`runs show --failed`",
     "workers/terminal/run_pages.py:SHOWN_FAILED": "`runs show`",

@@ -33,10 +33,10 @@ class SmallDisk(Shell):
 
     def fill(self) -> None:
         """Take all the room there is."""
-        self.sh("cat /dev/zero > $SWARM_VAR/filler 2>/dev/null; true")
+        self.sh(f"cat /dev/zero > {self.var}/disk/filler 2>/dev/null; true")
 
     def make_room(self) -> None:
-        self.sh("rm $SWARM_VAR/filler")
+        self.sh(f"rm {self.var}/disk/filler")
 
     def another(self, *args: object) -> subprocess.CompletedProcess[str]:
         """Run a command beside the one that was started."""
@@ -69,6 +69,14 @@ def disk(shell: Shell) -> Iterator[SmallDisk]:
         holder.kill()
         holder.wait()
         holder.stdout.close()
+
+
+@pytest.fixture
+def outputs(disk: SmallDisk) -> SmallDisk:
+    """An installation that has only its outputs on the small disk."""
+    disk.env["SWARM_VAR"] = str(disk.var)
+    disk.env["SWARM_OUTPUTS"] = str(disk.var / "disk")
+    return disk
 
 
 def counting(disk: SmallDisk) -> Path:
@@ -146,3 +154,41 @@ def test_a_deadline_applies_on_a_full_disk(disk: SmallDisk):
     # The end that could not be recorded is recorded when there is room.
     disk.make_room()
     assert disk.run("runs", "resume", got["run"]) == 3, disk.err
+
+
+def large(disk: SmallDisk) -> Path:
+    """Return a Blueprint whose steps give values that are kept outside of the Ctx."""
+    source = "local n = _CTX.n\nreturn string.rep(tostring(n), 40000)\n"
+    agents = [{"name": "big", "kind": "lua", "spec": {"source": source}}]
+    step = {"kind": "step", "ref": "big", "in": {"op": "path", "at": "$"}}
+    out = {"op": "path", "at": "$.big"}
+    return disk.write({**step, "out": out}, agents=agents, default_init_ctx={"n": 1})
+
+
+@pytest.mark.slow
+def test_a_run_waits_for_room_for_its_outputs_and_can_be_cancelled(outputs: SmallDisk):
+    path = large(outputs)
+    assert outputs.run("run", path, "--keep-workers") == 0, outputs.err
+    outputs.fill()
+    full = "where large values are kept, has room for 0 bytes only"
+    command = outputs.start("run", path, "--set", "n=2", "--json")
+    outputs.until(lambda: full in outputs.err)
+    [run] = {word for word in outputs.err.split() if word.startswith("R-")}
+    logs = outputs.var / "log"
+    outputs.until(
+        lambda: any(
+            f"run {run} waits for its outputs" in log.read_text()
+            for log in logs.glob("*")
+        )
+    )
+    doctor = outputs.another("doctor")
+    assert "has room for 0 bytes only" in doctor.stdout
+    assert outputs.another("runs", "cancel", run).returncode == 0
+    assert command.wait(30) == 1, outputs.err
+
+    command = outputs.start("run", path, "--set", "n=3", "--json")
+    outputs.until(lambda: full in outputs.err)
+    outputs.make_room()
+    assert command.wait(60) == 0, outputs.err
+    assert json.loads(outputs.out)["ctx"]["big"] == "3" * 40000
+    assert "There is free space again" in outputs.err

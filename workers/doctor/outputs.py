@@ -13,7 +13,8 @@ from blueprints.services.outputs import (
     outputs_probe,
 )
 from engine.output_store import OutputsAway
-from workers.doctor.check_result import CheckResult, fail, ok
+from workers.doctor.check_result import CheckResult, fail, ok, warn
+from workers.runs.full_storage import MOST_NEEDED
 
 
 def findings() -> Iterator[CheckResult]:
@@ -36,4 +37,11 @@ def findings() -> Iterator[CheckResult]:
         # The check of the database reports it.
         return
     else:
-        yield ok(f"this host sees them: {where}")
+        room = store.room()
+        if room is None or room >= MOST_NEEDED:
+            yield ok(f"this host sees them: {where}")
+            return
+        yield warn(
+            f"{store} has room for {room} bytes only",
+            "free some space: a run waits whose value finds no room there",
+        )

@@ -10,7 +10,9 @@ import redis
 from django.conf import settings
 from django.utils import timezone
 
+from blueprints.conf import output_store
 from blueprints.models import Run
+from engine.output_store import OutputsAway
 from engine.store.redis import RedisStore
 from engine.store.server_url import RedisUnwritable
 from workers.wiring import make_store
@@ -18,6 +20,8 @@ from workers.wiring import make_store
 PROBE_S: Final = 1.0
 GRACE_S: Final = 3.0
 """How long after its deadline a run is reported as overdue without Redis."""
+MOST_NEEDED: Final = 8 * 2**20
+"""The bytes of room for outputs below which that is reported: a value may be so large."""
 FREE_AGAIN: Final = "There is free space again: the run continues."
 
 
@@ -45,7 +49,7 @@ class StorageWatch:
         before, self.full = self.full, redis_fault(self._store)
         if self.full and time.monotonic() > self._until:
             raise Overdue(self.full)
-        if not self.full and (fault := var_fault()):
+        if not self.full and (fault := var_fault() or outputs_fault()):
             self.full = (
                 f"{fault}: free some space. The run continues meanwhile if it can."
             )
@@ -71,6 +75,18 @@ def redis_fault(store: RedisStore) -> str:
     except (redis.RedisError, OSError):
         pass
     return ""
+
+
+def outputs_fault() -> str:
+    """Return why a large value may find no room among the outputs; empty if it finds it."""
+    try:
+        store = output_store()
+        room = store.room()
+    except OutputsAway as error:
+        return str(error)
+    if room is None or room >= MOST_NEEDED:
+        return ""
+    return f"{store}, where large values are kept, has room for {room} bytes only"
 
 
 def var_fault() -> str:

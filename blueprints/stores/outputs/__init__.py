@@ -10,3 +10,6 @@ class InstalledOutputs(OutputStore, Protocol):
 
     def reach(self) -> str:
         """Return, for people, which hosts see it."""
+
+    def room(self) -> int | None:
+        """Return how many bytes it has room for, None if that is unknown; OutputsAway."""

@@ -70,6 +70,9 @@ class DatabaseOutputs:
         """Return, for people, which hosts see it."""
         return "seen by every host of this database"
 
+    def room(self) -> int | None:
+        """Return None: it does not tell how much room it has."""
+
     def __str__(self) -> str:
         return "the database"
 

@@ -117,6 +117,15 @@ class FileOutputs:
                         continue
             yield from (one for one in found if one[0] > after)
 
+    def room(self) -> int | None:
+        """Return how many bytes its file system has room for; None before its first put."""
+        with self._explained("read"):
+            try:
+                found = os.statvfs(self.root)
+            except FileNotFoundError:
+                return None
+        return found.f_bavail * found.f_frsize
+
     def reach(self) -> str:
         """Return, for people, which hosts see it: what kind of file system it is on."""
         kind = _file_system(self.root)

@@ -99,6 +99,9 @@ class S3Outputs:
         """Return, for people, which hosts see it."""
         return "seen by every host that has credentials"
 
+    def room(self) -> int | None:
+        """Return None: it does not tell how much room it has."""
+
     def __str__(self) -> str:
         return f"{SCHEME}{self._bucket}/{self._prefix}"
 

@@ -65,3 +65,14 @@ def test_contents_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert modes == {0o700}
     files = {stat.S_IMODE(path.stat().st_mode) for path in root.glob("*/*")}
     assert files == {0o600}
+
+
+def test_it_knows_the_room_of_its_file_system(tmp_path: Path) -> None:
+    store = FileOutputs(tmp_path / "outputs")
+    assert store.room() is None
+    store.put(b"[]")
+    free = os.statvfs(tmp_path)
+    most = free.f_blocks * free.f_frsize
+    room = store.room()
+    assert room is not None
+    assert 0 < room < most
