@@ -27,7 +27,7 @@ OTHERS = {
     # A seat, in a message.
     "engine/blueprint/lints/names.py": {"operator"},
     # The end of a file's name, and the name of a folder.
-    "engine/store/wire.py": {"lua"},
+    "engine/store/script_texts.py": {"lua"},
     "blueprints/loaders/lua_script.py": {"lua"},
     # The sandbox, which runs the scripts of Blueprints, too.
     "workers/doctor/checks.py": {"lua"},

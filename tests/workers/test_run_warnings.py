@@ -103,10 +103,10 @@ def test_run_reports_what_has_no_effect_yet_unless_it_is_allowed(
         "name": "a",
         "kind": "python_fn",
         "spec": {"fn_id": "identity"},
-        "verdict": {"channel": "body", "values": ["YES", "NO"]},
+        "meta": {"ctx": {"project": "swarm"}},
     }
     document: Any = {"id": "b", "flow": {"kind": "seq", "children": []}}
-    document |= {"agents": [agent], "check_policy": "warn"}
+    document |= {"agents": [agent], "degradation_policy": "warn"}
 
     text = warning(document)
     assert text.count("[not-in-effect-yet]") == 1
@@ -114,5 +114,5 @@ def test_run_reports_what_has_no_effect_yet_unless_it_is_allowed(
 
     agent["lints"] = {"not-in-effect-yet": "allow"}
     assert "warning: 1 part has no effect yet; see: " in warning(document)
-    del document["check_policy"]
+    del document["degradation_policy"]
     assert warning(document) == ""

@@ -67,7 +67,7 @@ def run(spawner: LuaSpawner, source: str, value: Any = None, **spec: Any) -> Out
 
 def listening(step: StepCall, got: list[OutputEvent]) -> StepCall:
     return StepCall(
-        step.run, step.gen, step.place, step.agent, step.attempt,
+        step.run, step.line, step.place, step.agent, step.attempt,
         step.input, step.timeout_s, step.cancelled, got.append,
     )  # fmt: skip
 
