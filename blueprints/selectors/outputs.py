@@ -64,16 +64,19 @@ def run_ctx_output(run: Run) -> OutputRecord | None:
     return found.first()
 
 
-def output_content(record: OutputRecord) -> str:
-    """Return the content of an output, as JSON text; raises OutputMissing, OutputsAway."""
+def output_content(record: OutputRecord) -> bytes:
+    """Return an output as JSON text, or the bytes of a file.
+
+    Raises OutputMissing, OutputsAway.
+    """
     content = record.event["content"]
     if "sha256" in content:
-        return output_store().get(content["sha256"]).decode()
+        return output_store().get(content["sha256"])
     if "value" not in content:
         raise OutputMissing(
             "it was too large for the journal; the step's result has it"
         )
-    return json.dumps(content["value"], ensure_ascii=False)
+    return json.dumps(content["value"], ensure_ascii=False).encode()
 
 
 @dataclass(slots=True)

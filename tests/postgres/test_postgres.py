@@ -22,6 +22,7 @@ SUITES = (
     "tests/workers/terminal/test_session.py",
     "tests/workers/archive/test_upsert.py",
     "tests/workers/archive/test_journal.py",
+    "tests/workers/archive/test_outputs.py",
     "tests/workers/runs/test_retention.py",
     "tests/workers/runs/test_run_file.py",
 )

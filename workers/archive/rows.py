@@ -188,9 +188,11 @@ class RowChanges:
                     self._attempts[key, fact.place, fact.number] = fact
                 case FanoutFacts(joined_at=datetime() as at) if fact.decided_by >= 0:
                     self._cut_off.append((key, at, f"{fact.place}/lane["))
-        at = _time_of(entry.at_ms)[0]
-        for output in outputs_of(entry, content):
-            self._add_output(key, entry.number, at, output)
+        # Few entries have any.
+        if content.outputs or any(event[0] == "output" for event in content.events):
+            at = _time_of(entry.at_ms)[0]
+            for output in outputs_of(entry, content):
+                self._add_output(key, entry.number, at, output)
         self._record(entry, content)
 
     def _add_output(
@@ -202,8 +204,9 @@ class RowChanges:
         agent = one.agent
         if one.place and not agent:
             agent = self.runs[key].steps[one.place].agent
-        row = (*key, number, at, one.id, one.place)
-        self._outputs.append((*row, one.task_id, one.attempt, agent, one.event, []))
+        task = step_id(key[0], self._lines[key], one.place) if one.place else ""
+        row = (*key, number, at, one.id, one.place, task)
+        self._outputs.append((*row, one.attempt, agent, one.event, []))
 
     def _record(self, entry: JournalEntry, content: Content) -> None:
         """Add the row of an entry, and before it a row for entries that are missing."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from engine.flow.json_text import JsonTextError, load_json
@@ -25,6 +26,7 @@ from engine.run.journal.outputs import (
     name_fault,
 )
 from engine.run.journal.outputs import Final as FinalEvent
+from workers.process.given_files import FileRefused, GivenFile, GivenFiles
 
 MAX_FRAME: Final = 16 * 1024 * 1024
 _LENGTH: Final = struct.Struct("!I")
@@ -157,8 +159,11 @@ FRAMINGS: Final[
 class EventReader:
     """Reads a child's stream: emits events as they come, and keeps the finals."""
 
-    def __init__(self, mode: str, emit: Callable[[OutputEvent], None]) -> None:
-        """Start at the beginning of a stream in this mode."""
+    def __init__(
+        self, mode: str, emit: Callable[[OutputEvent], None], files: GivenFiles
+    ) -> None:
+        """Start at the beginning of a stream in this mode; `files` reads the files it gives."""
+        self._files = files
         self._framing = FRAMINGS[mode]()
         self._emit = emit
         self._count = 0
@@ -197,7 +202,7 @@ class EventReader:
 
     def _frame(self, frame: bytes) -> None:
         try:
-            event = read_event(frame)
+            event = self._with_file(read_event(frame))
         except NotAnEvent as error:
             self.skipped += 1
             place = f"{self._framing.word} {self._count}"
@@ -215,6 +220,17 @@ class EventReader:
             self.finals.append(event)
         else:
             self._emit(event)
+
+    def _with_file(self, event: OutputEvent) -> OutputEvent:
+        """Return an event, with the file that it gives in the store of outputs."""
+        if not isinstance(event, Artifact | FinalEvent):
+            return event
+        if not isinstance(event.content, GivenFile):
+            return event
+        try:
+            return replace(event, content=self._files.take(event.content))
+        except FileRefused as error:
+            raise PartRefused(str(error)) from None
 
 
 MOST_FINALS: Final = 20
@@ -240,7 +256,9 @@ def read_event(frame: bytes) -> OutputEvent:
             fields = _fields(event, {"stage": str}, {"note": str})
             return Progress(fields["stage"], fields.get("note") or "")
         case "partial":
-            return Partial(_content(_fields(event, {"chunk": dict})["chunk"], "chunk"))
+            chunk = _fields(event, {"chunk": dict})["chunk"]
+            content = _content(chunk, "chunk")
+            return Partial(chunk if isinstance(content, GivenFile) else content)
         case "artifact":
             fields = _fields(event, {"name": str, "content": dict})
             fault = name_fault(fields["name"])
@@ -286,7 +304,7 @@ def _fields(
 
 
 def _content(content: dict[str, Any], place: str) -> Any:
-    """Return the value of a content; a file stays a reference."""
+    """Return the value of a content, or the file that it names."""
     kind = content.get("kind")
     if kind == "inline" and content.keys() == {"kind", "value"}:
         return content["value"]
@@ -294,8 +312,10 @@ def _content(content: dict[str, Any], place: str) -> Any:
         kind == "file_ref"
         and isinstance(content.get("path"), str)
         and content.keys() <= {"kind", "path", "mime", "size_hint"}
+        and isinstance(content.get("mime"), str | None)
+        and isinstance(content.get("size_hint"), int | None)
     ):
-        return content
+        return GivenFile(content["path"], content.get("mime"), content.get("size_hint"))
     raise NotAnEvent(
         f'\'{place}\' must be {{"kind":"inline","value":…}} or'
         ' {"kind":"file_ref","path":…}'

@@ -11,10 +11,12 @@ from typing import Any, Final, Literal
 from engine.flow.json_text import JsonTextError, load_json
 from engine.run.attempt.outcomes import Outcome, timed_out
 from engine.run.journal.outputs import (
+    FileContent,
     FormatRefused,
     Log,
     OutputEvent,
     SubmitFormat,
+    as_value,
     fold_text,
 )
 from workers.process.command import LIMITS, ChildCommand
@@ -121,7 +123,8 @@ def last_words(
     if outcome.kind in ("passed", "blocked") and reader is not None and reader.finals:
         *earlier, last = reader.finals
         yield from earlier
-        yield replace(last, content=outcome.value)
+        is_file = isinstance(last.content, FileContent)
+        yield last if is_file else replace(last, content=outcome.value)
 
 
 def _has_errors(outcome: Outcome, errors: str) -> bool:
@@ -203,7 +206,7 @@ def _of_stream(
         kind: Literal["passed", "blocked"] = "passed" if final.ok else "blocked"
         if isinstance(final.content, str):
             return _of_text(kind, final.content, submit_format)
-        return Outcome(kind, final.content)
+        return Outcome(kind, as_value(final.content))
     text = f"ended without a final event; events read: {reader.events}"
     if reader.skipped:
         text += f", skipped: {reader.skipped} ({reader.broken[0]})"

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from blueprints.child_programs import NO_PROGRAM, find_program, program_word
+from blueprints.conf import output_store
 from blueprints.spawner import KindSpawner, need
 from engine.blueprint import Agent, Diagnostic
 from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome
 from workers.process.command import LIMITS, ChildCommand, SourceAbsent, command_for
 from workers.process.frames import EventReader
+from workers.process.given_files import GivenFiles
 from workers.process.reading import last_words, outcome_of
 from workers.process.runner import ProcessRunner
 
@@ -65,7 +67,8 @@ class SubprocessSpawner(KindSpawner):
 
     def _run(self, call: StepCall, command: ChildCommand) -> Outcome:
         mode = call.agent.spec.get("stream_mode")
-        reader = EventReader(mode, call.emit) if mode else None
+        files = GivenFiles(command.cwd, command.max_output, _put)
+        reader = EventReader(mode, call.emit, files) if mode else None
 
         def must_stop() -> bool:
             return (reader is not None and bool(reader.lost)) or call.cancelled()
@@ -87,6 +90,11 @@ class SubprocessSpawner(KindSpawner):
         for event in last_words(finished, reader, outcome):
             call.emit(event)
         return outcome
+
+
+def _put(content: bytes) -> str:
+    # Only a process that gives a file needs the store.
+    return output_store().put(content)
 
 
 def _field(spec: Mapping[str, Any]) -> str:

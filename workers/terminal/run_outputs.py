@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
-from blueprints.command_line import counted_as, typed
+from blueprints.command_line import counted_as, file_to_write, typed
 from blueprints.models import Run
 from blueprints.selectors.outputs import output_content, run_output_records
 from blueprints.selectors.steps import run_names
@@ -28,14 +29,21 @@ def add_output_arguments(verb: str, parser: CommandParser) -> None:
         "id",
         metavar="OUTPUT",
         nargs="?",
-        help="an output's id: print its content, as JSON",
+        help="an output's id: print its content, as JSON or the text of a file",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=file_to_write,
+        metavar="FILE",
+        help="write the content into a file instead",
     )
 
 
 def show_outputs(run: Run, options: dict[str, Any]) -> Told:
     """Return the list of a run's outputs, or the content of one of them."""
     if options["id"] is not None:
-        return _content(run, options["id"])
+        return _content(run, options["id"], options["output"])
     records = list(run_output_records(run))
     names = run_names(run)
     rows = [
@@ -49,7 +57,7 @@ def show_outputs(run: Run, options: dict[str, Any]) -> Told:
     return {"run": run.pk, "outputs": rows}, "\n".join(lines)
 
 
-def _content(run: Run, id: str) -> Told:
+def _content(run: Run, id: str, path: Path | None) -> Told:
     records = {one.pk: one for one in run_output_records(run)}
     record = records.get(id)
     if record is None:
@@ -60,10 +68,18 @@ def _content(run: Run, id: str) -> Told:
             f"run {run.pk} has no output {id!r}{more}; list them with: {listed}"
         )
     try:
-        text = output_content(record)
-    except (OutputMissing, OutputsAway) as error:
+        content = output_content(record)
+        if path is not None:
+            path.write_bytes(content)
+            said = f"output {id} is in {path} ({len(content)} bytes)"
+            return {**record.to_json(), "file": str(path)}, said
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise SetupFailed(f"output {id} is no text: write it with -o FILE") from None
+    except (OutputMissing, OutputsAway, OSError) as error:
         raise SetupFailed(f"output {id} can't be read: {error}") from None
-    return {**record.to_json(), "value": json.loads(text)}, text
+    is_file = record.event["content"]["kind"] == "file_ref"
+    return {**record.to_json(), "value": text if is_file else json.loads(text)}, text
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -28,11 +28,13 @@ from engine.run.journal.outputs import (
     LONGEST_NAME,
     SHOWN,
     Artifact,
+    FileContent,
     Final,
     Log,
     OutputEvent,
     Partial,
     Progress,
+    as_value,
     cut,
     fold_parts,
     name_fault,
@@ -198,22 +200,23 @@ class Tail:
                     self._fault = self._fault or fault
                     return to_wire(Log(f"an artifact was dropped: {fault}"))
                 try:
-                    text = as_json(content).text
+                    text = as_json(as_value(content)).text
                 except ValueError as error:
                     self._fault = self._fault or f"artifact {name!r}: {error}"
                     return to_wire(Log(f"artifact {name!r} is no JSON"))
                 self._stage(name, text)
-                artifact = Artifact(name, Fragment(text))
+                artifact = Artifact(name, _as_text(content, text))
                 return _shown(to_wire(artifact), "content", len(text))
             case Final(content, ok, by):
                 try:
-                    text = as_json(content).text
+                    text = as_json(as_value(content)).text
                 except ValueError as error:
                     self._fault = self._fault or str(error)
                     return to_wire(Log("a final is no JSON"))
                 by = cut(by, LONGEST_NAME) or self._agent
                 self._final = Final(Fragment(text), ok, by)
-                return _shown(to_wire(self._final), "content", len(text))
+                final = Final(_as_text(content, text), ok, by)
+                return _shown(to_wire(final), "content", len(text))
             case Partial(chunk):
                 try:
                     text = as_json(chunk).text
@@ -311,6 +314,11 @@ class Tail:
             f"the parts are larger than SWARM_CTX_LIMIT ({limit} bytes), with no room"
             f" for {cut(names, SHOWN)}: stage paths instead"
         )
+
+
+def _as_text(content: Any, text: bytes) -> Any:
+    """Return a content for the journal: a file as it is, a value as its JSON text."""
+    return content if isinstance(content, FileContent) else Fragment(text)
 
 
 def _shown(wire: dict[str, Any], field: str, size: int) -> dict[str, Any]:

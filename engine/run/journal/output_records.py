@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.flow.path import swarm_segment
-from engine.ids import step_id
 from engine.run.journal.entries import Content
 from engine.store.base import JournalEntry
 
@@ -20,15 +19,15 @@ KEPT = "output"
 
 @dataclass(frozen=True, slots=True)
 class OutputFound:
-    """One output; `task_id` is the step's id, and empty where no step gave it.
+    """One output; `place` is empty where no step gave it.
 
     `event` is a final or an artifact in wire form, or `{"type": "value", "content"}` of a
-    value that the flow has made, with the type `ctx` of a final Ctx. `at` in it is the path of a part of a larger result.
+    value that the flow has made, with the type `ctx` of a final Ctx. `at` in it is the
+    path of a part of a larger result.
     """
 
     id: str
     place: str
-    task_id: str
     attempt: int
     agent: str
     event: dict[str, Any]
@@ -46,7 +45,7 @@ def outputs_of(entry: JournalEntry, content: Content) -> Iterator[OutputFound]:
                 for number, wire in enumerate(wires, first):
                     if wire["type"] in ("final", "artifact"):
                         text = f"{entry.run}/{entry.gen}/{place}/{attempt}/{number}"
-                        yield _found(entry, _id(text), place, attempt, "", wire)
+                        yield OutputFound(_id(text), place, attempt, "", wire)
             case ["passed" | "blocked" as kind, place, attempt, agent, value, *_] if (
                 refs
             ):
@@ -56,26 +55,14 @@ def outputs_of(entry: JournalEntry, content: Content) -> Iterator[OutputFound]:
                     wire = _wire("final", ref) | {"ok": kind == "passed", "by": agent}
                     if path != "$":
                         wire["at"] = path
-                    yield _found(entry, ref["id"], place, attempt, agent, wire)
+                    yield OutputFound(ref["id"], place, attempt, agent, wire)
     for ref in refs.values():
-        yield OutputFound(ref["id"], "", "", 0, "", _wire("value", ref))
+        yield OutputFound(ref["id"], "", 0, "", _wire("value", ref))
 
 
 def final_ctx(ref: dict[str, Any]) -> OutputFound:
     """Return the output that is the final Ctx of a run."""
-    return OutputFound(ref["id"], "", "", 0, "", _wire(FINAL_CTX, ref))
-
-
-def _found(
-    entry: JournalEntry,
-    id: str,
-    place: str,
-    attempt: int,
-    agent: str,
-    wire: dict[str, Any],
-) -> OutputFound:
-    task = step_id(entry.run, entry.gen, place)
-    return OutputFound(id, place, task, attempt, agent, wire)
+    return OutputFound(ref["id"], "", 0, "", _wire(FINAL_CTX, ref))
 
 
 def _id(text: str) -> str:

@@ -30,6 +30,35 @@ _CONTROL = re.compile(rf"[\t\n{CONTROLS}]")
 
 
 @dataclass(frozen=True, slots=True)
+class FileContent:
+    """A content that is a file; the store of outputs has its bytes as `sha256`.
+
+    `path` is where the agent has put it, which nobody keeps.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    mime: str | None = None
+    size_hint: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value that stands for the file in a result."""
+        about = {"mime": self.mime, "size_hint": self.size_hint}
+        return {
+            "file_ref": self.path,
+            **about,
+            "sha256": self.sha256,
+            "size": self.size,
+        }
+
+
+def as_value(content: Any) -> Any:
+    """Return a content as the value that a result has of it."""
+    return content.to_json() if isinstance(content, FileContent) else content
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The progress of the agent: a stage and a note for people."""
 
@@ -46,7 +75,7 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A named part of the result, as a JSON value; the last part of a name wins."""
+    """A named part of the result, as a JSON value or file; the last of a name wins."""
 
     name: str
     content: Any
@@ -54,7 +83,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """A result, as a JSON value; `ok` False means blocked. The last final wins.
+    """A result, as a JSON value or file; `ok` False means blocked. The last final wins.
 
     `by` names the author; an empty name means the agent itself.
     """
@@ -103,11 +132,16 @@ def to_wire(event: OutputEvent) -> dict[str, Any]:
                 "note": cut(note, LONGEST_NOTE),
             }
         case Partial(chunk):
-            return {"type": "partial", "chunk": inline(chunk)}
+            return {"type": "partial", "chunk": content_ref(chunk)}
         case Artifact(name, content):
-            return {"type": "artifact", "name": name, "content": inline(content)}
+            return {"type": "artifact", "name": name, "content": content_ref(content)}
         case Final(content, ok, by):
-            return {"type": "final", "content": inline(content), "ok": ok, "by": by}
+            return {
+                "type": "final",
+                "content": content_ref(content),
+                "ok": ok,
+                "by": by,
+            }
         case Log(text):
             return {"type": "log", "text": cut(text, LONGEST_LINE)}
         case _:
@@ -133,8 +167,12 @@ def is_wire(value: Any) -> bool:
     return all(isinstance(value.get(name), kind) for name, kind in fields.items())
 
 
-def inline(value: Any) -> dict[str, Any]:
-    """Return a ContentRef that contains the JSON value."""
+def content_ref(value: Any) -> dict[str, Any]:
+    """Return a ContentRef that contains the JSON value, or refers to a file."""
+    if isinstance(value, FileContent):
+        about = {"mime": value.mime, "size_hint": value.size_hint}
+        kept = {"sha256": value.sha256, "size": value.size}
+        return {"kind": "file_ref", "path": value.path, **about, **kept}
     return {"kind": "inline", "value": value}
 
 

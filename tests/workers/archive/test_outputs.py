@@ -21,7 +21,7 @@ from engine.ids import step_id
 from engine.output_store import OutputMissing, name_of
 from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome
-from engine.run.journal.outputs import Artifact, Final
+from engine.run.journal.outputs import Artifact, FileContent, Final
 from workers.archive.archiver import Archiver
 from workers.runs.again import AgainRefused, Place, fork, rerun
 from workers.runs.retention import delete_run
@@ -138,8 +138,7 @@ def test_parts_and_finals_that_are_emitted_are_recorded_and_small_results_are_no
     archiver.turn()
     found = list(OutputRecord.objects.filter(run=run).order_by("number", "pk"))
 
-    events = sorted((one.event for one in found), key=json.dumps)
-    assert [event["type"] for event in events] == ["artifact", "final", "final"]
+    assert sorted(one.event["type"] for one in found) == ["artifact", "final", "final"]
     assert {one.producer_agent for one in found} == {"echo"}
     assert {one.task_id for one in found} == {step_id(run.pk, 1, "/children/0")}
     assert not OutputReference.objects.exists()
@@ -312,6 +311,35 @@ def test_the_command_lists_outputs_and_prints_one(
     assert '28002 bytes  "a large text,' in page
     call_command("runs", "outputs", run.pk, record.pk)
     assert capsys.readouterr().out == f"{json.dumps(LARGE)}\n"
+
+
+def test_a_file_of_a_child_process_is_recorded_kept_and_written(
+    rig: Rig, kept: FileOutputs, capsys: Any, tmp_path: Any
+) -> None:
+    name = kept.put(b"\xff a picture")
+
+    class Gives:
+        in_process = True
+
+        def run(self, call: StepCall) -> Outcome:
+            call.emit(Artifact("picture", FileContent("/tmp/p", name, 11, "image/x")))
+            return Outcome("passed", 1)
+
+    rig.spawner = Gives()
+    run = rig.launch(seq(step()))
+    rig.work_off()
+    Archiver(rig.store).turn()
+
+    record = OutputRecord.objects.get(run=run)
+    assert record.event["content"]["sha256"] == name
+    assert [row.sha256 for row in run.output_references.all()] == [name]
+    with pytest.raises(CommandError, match="is no text: write it with -o FILE"):
+        call_command("runs", "outputs", run.pk, record.pk)
+    file = tmp_path / "picture"
+    assert told(capsys, run.pk, record.pk, "-o", str(file))["file"] == str(file)
+    assert file.read_bytes() == b"\xff a picture"
+    run.refresh_from_db()
+    assert run.result["n"]["parts"]["picture"]["file_ref"] == "/tmp/p"
 
 
 def test_the_command_says_what_is_not_there(

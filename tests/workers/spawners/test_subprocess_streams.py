@@ -1,6 +1,7 @@
 """Streams: events as they come, the last final, the exit code, and broken frames."""
 
 import json
+import os
 import re
 import struct
 from pathlib import Path
@@ -8,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from engine.run.journal.outputs import Artifact, Final, Log, Partial, Progress
+from blueprints.conf import output_store
+from engine.output_store import name_of
+from engine.run.journal.outputs import (
+    Artifact,
+    FileContent,
+    Final,
+    Log,
+    Partial,
+    Progress,
+)
 
 FINAL = {"type": "final", "content": {"kind": "inline", "value": "end"}, "ok": True}
 NO = {"type": "final", "content": {"kind": "inline", "value": "no"}, "ok": False}
@@ -39,9 +49,12 @@ def printing(data: bytes, then: str = "") -> str:
 
 
 @every_mode
-def test_events_come_in_order_and_the_last_final_counts(child: Any, mode: str) -> None:
+def test_events_come_in_order_and_the_last_final_counts(
+    child: Any, mode: str, tmp_path: Path
+) -> None:
     first = {"type": "final", "content": {"kind": "inline", "value": "early"}}
-    file = {"kind": "file_ref", "path": "/tmp/x", "mime": "text/plain"}
+    (tmp_path / "x").write_bytes(b"\xff a log")
+    file = {"kind": "file_ref", "path": f"{tmp_path}/x", "mime": "text/plain"}
     data = FORMS[mode](
         {"type": "progress", "stage": "parse", "note": "1/2"},
         {"type": "progress", "stage": "parse", "note": None},
@@ -57,11 +70,102 @@ def test_events_come_in_order_and_the_last_final_counts(child: Any, mode: str) -
         Progress("parse", "1/2"),
         Progress("parse"),
         Partial([1]),
-        Artifact("log", file),
+        Artifact("log", kept_file(tmp_path / "x", "text/plain")),
         Log("bye"),
         Final("early"),
         Final("end"),
     ]
+
+
+def kept_file(path: Path, mime: str | None = None) -> FileContent:
+    """Return the content of a file, which the store has."""
+    content = path.read_bytes()
+    assert output_store().get(name_of(content)) == content
+    return FileContent(str(path), name_of(content), len(content), mime)
+
+
+def giving(path: object, kind: str = "final") -> str:
+    content = {"kind": "file_ref", "path": str(path)}
+    event = {"type": kind, "content": content}
+    return printing(lines(event | ({"name": "log"} if kind == "artifact" else {})))
+
+
+def test_a_final_that_is_a_file_is_kept_and_named(child: Any, tmp_path: Path) -> None:
+    file = tmp_path / "page.md"
+    file.write_text("# A page")
+
+    outcome = child(giving(file), stream_mode="ndjson_lines")
+
+    kept = kept_file(file)
+    assert (outcome.kind, outcome.value) == ("passed", kept.to_json())
+    assert outcome.value["file_ref"] == str(file)
+    assert child.events == [Final(kept)]
+
+
+def test_a_relative_file_is_in_the_folder_of_the_process(
+    child: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "page.md").write_text("# A page")
+
+    spec = {"stream_mode": "ndjson_lines", "cwd": str(tmp_path)}
+    outcome = child(giving("page.md"), **spec)
+
+    assert outcome.value["sha256"] == name_of(b"# A page")
+    spec.pop("cwd")
+    assert "the process has no folder of its own" in child(giving("a"), **spec).text
+
+
+@pytest.mark.parametrize("kind", ["final", "artifact"])
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/proc/self/environ", "is outside of "),
+        ("/etc/passwd", "is outside of "),
+        ("{tmp}/../../../../../../etc/passwd", "is outside of "),
+        ("{tmp}/link", "is outside of "),
+        ("{tmp}/absent", "can't be read: No such file or directory"),
+        ("{tmp}", "not a regular file"),
+        ("{tmp}/pipe", "not a regular file"),
+        ("{tmp}/large", "is larger than what is left of limits.output_bytes: 5000 bytes"),
+        ("{tmp}/a\0b", "has a null character in its name"),
+    ],
+)  # fmt: skip
+def test_a_file_that_can_not_be_a_content_fails_the_step(
+    child: Any, tmp_path: Path, path: str, why: str, kind: str
+) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    (tmp_path / "large").write_bytes(b"x" * 5001)
+    os.mkfifo(tmp_path / "pipe")
+
+    given = giving(path.format(tmp=tmp_path), kind)
+    more = printing(lines(FINAL)) if kind == "artifact" else ""
+    limits = {"output_bytes": 5000}
+    outcome = child(f"{given}\n{more}", stream_mode="ndjson_lines", limits=limits)
+
+    assert outcome.kind == "failed"
+    assert "frame 1: the file " in outcome.text or "line 1: the file " in outcome.text
+    assert why in outcome.text
+
+
+def test_all_files_of_an_attempt_share_its_limit(child: Any, tmp_path: Path) -> None:
+    (tmp_path / "page").write_bytes(b"x" * 3000)
+    twice = f"{giving(tmp_path / 'page')}\n{giving(tmp_path / 'page')}"
+
+    limits = {"output_bytes": 5000}
+    outcome = child(twice, stream_mode="ndjson_lines", limits=limits)
+
+    assert "left of limits.output_bytes: 2000 bytes" in outcome.text
+
+
+def test_a_file_is_not_taken_while_the_outputs_are_away(
+    child: Any, tmp_path: Path, settings: Any
+) -> None:
+    settings.SWARM_OUTPUTS = str(tmp_path / "page")
+    (tmp_path / "page").write_text("no folder")
+
+    outcome = child(giving(tmp_path / "page"), stream_mode="ndjson_lines")
+
+    assert "can't be kept: the outputs in" in outcome.text
 
 
 @every_mode
