@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from blueprints.command_line import typed
+from blueprints.command_line import counted_as, typed
 from blueprints.models import Installation, Run
 from blueprints.selectors.run_generations import generation_rows
 from blueprints.services.installations import installation_get, installation_lock
@@ -70,7 +70,8 @@ def reconcile(store: RedisStore) -> Installation:
         row.save()
     store.reconcile(row.server, row.epoch, row.name)
     if lost:
-        logger.warning("Redis has lost %d runs or has older states of them", lost)
+        runs = counted_as(lost, "run")
+        logger.warning("Redis has lost %s, or has an older state of it", runs)
     return row
 
 
