@@ -203,12 +203,6 @@ def generations(installation: Installation, runs: list[str]) -> dict[str, int]:
     return dict(installation.rows(query, runs))
 
 
-def archived_numbers(installation: Installation, runs: list[str]) -> dict[str, int]:
-    """Return the number of the last archived entry of each run."""
-    query = "SELECT id, archived_number FROM blueprints_run WHERE id IN ?"
-    return dict(installation.rows(query, runs))
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("database", ["there", "away"])
@@ -226,7 +220,9 @@ def test_a_redis_that_went_back_two_seconds_repeats_nothing_archived(
     moving = installation.launch_with_rows(FLOW, {"n": 0}, 20)
     runs = [*still, *short, *moving]
 
-    backup, then = RolledBack(installation), archived_numbers(installation, runs)
+    query = "SELECT id, archived_number FROM blueprints_run WHERE id IN ?"
+    then = dict(installation.rows(query, runs))
+    backup = RolledBack(installation)
     # The four children have the first of the short runs in hand, and these end now.
     assert not ended(installation, short)
     installation.pace(0.05)
@@ -236,7 +232,6 @@ def test_a_redis_that_went_back_two_seconds_repeats_nothing_archived(
         time.sleep(0.02)
     over = installation.until(lambda: ended(installation, short), bool, 10)
     archived = installation.archived_steps(runs)
-    now = archived_numbers(installation, runs)
     with contextlib.ExitStack() as away:
         if database == "away":
             away.enter_context(database_away(installation))
@@ -266,8 +261,12 @@ def test_a_redis_that_went_back_two_seconds_repeats_nothing_archived(
     assert rebuilt
     # Only what went back is touched, and no ended run comes to life again.
     assert not rebuilt & {*still, *over}
-    moved = {run for run in runs if now[run] > then[run]}
-    assert rebuilt <= moved
+    query = (
+        "SELECT run_id, archived_number FROM blueprints_rungeneration WHERE run_id IN ?"
+    )
+    lost = dict(installation.rows(query, runs))
+    assert rebuilt == lost.keys()
+    assert all(number > then[run] for run, number in lost.items())
     assert {len(ids) for ids in installation.step_ids().values()} == {1}
 
 
