@@ -135,7 +135,7 @@ def test_json_is_one_object_and_the_run_is_listed_and_shown(shell: Shell):
     got = json.loads(shell.out)
     assert shell.out.count("\n") == 1
     facts = {"run", "blueprint", "status", "seconds", "ctx", "error", "steps", "usage"}
-    facts |= {"unreplayable"}
+    facts |= {"unreplayable", "ctx_output"}
     assert set(got) == facts
     assert (got["status"], got["error"]) == ("done", None)
     assert got["ctx"]["a"] == {"b": "text", "c": 2}
