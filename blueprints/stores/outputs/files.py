@@ -63,12 +63,14 @@ class FileOutputs:
         sha256 = name_of(content)
         with self._explained("written"):
             folder = self._folder(sha256)
-            self.root.mkdir(mode=_OURS, parents=True, exist_ok=True)
-            folder.mkdir(mode=_OURS, exist_ok=True)
+            if not folder.is_dir():
+                self.root.mkdir(mode=_OURS, parents=True, exist_ok=True)
+                folder.mkdir(mode=_OURS, exist_ok=True)
+                _sync(self.root)
             with _locked(folder):
-                try:
+                if _is_whole(folder / sha256, len(content)):
                     _stamp(folder / sha256)
-                except FileNotFoundError:
+                else:
                     _write(folder, sha256, content)
         return sha256
 
@@ -194,6 +196,19 @@ def _write(folder: Path, name: str, content: bytes) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
+    _sync(folder)
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """Return whether a file is there and was not cut by an incomplete copy."""
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
+
+
+def _sync(folder: Path) -> None:
+    """Keep the names in a folder over a loss of power."""
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(at)

@@ -276,10 +276,11 @@ def whole_edit(value: Any, limit: int) -> tuple[bytes, int]:
 def base_id(addr: str, data: bytes) -> str:
     """Return the name of a base: 16 hex of the sha-256 of its chain and its text.
 
-    The random mark of its references does not count.
+    The random mark of its references does not count: a byte that no JSON text has stands
+    for it.
     """
     if data[:1] == b"m":
-        data = data.replace(data[1 : data.index(b"\n")], b"")
+        data = data.replace(data[1 : data.index(b"\n")], b"\0")
     return hashlib.sha256(addr.encode() + b"\0" + data).hexdigest()[:16]
 
 
@@ -344,7 +345,10 @@ class _Expansion:
     def _joined(self, lanes: Lanes) -> Any:
         parts: list[bytes] = []
         for lane in lanes:
+            left = self._left
             parts.append(orjson.dumps(lane, default=self.spend, option=OPTIONS))
+            # The text of a lane has what was taken for the parts in it.
+            self._left = left
             self._take(len(parts[-1]) + 1)
         return orjson.Fragment(b"[" + b",".join(parts) + b"]")
 

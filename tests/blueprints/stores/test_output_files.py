@@ -57,6 +57,15 @@ def test_a_full_disk_is_told_and_keeps_nothing_of_the_content(tmp_path: Path) ->
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
 
 
+def test_a_put_mends_a_content_that_was_cut(tmp_path: Path) -> None:
+    store = FileOutputs(tmp_path)
+    name = store.put(b"[1,2,3]")
+    (path,) = tmp_path.glob(f"*/{name}")
+    path.write_bytes(b"[1")
+    assert store.put(b"[1,2,3]") == name
+    assert store.get(name) == b"[1,2,3]"
+
+
 def test_contents_are_for_their_owner_alone(tmp_path: Path) -> None:
     root = tmp_path / "outputs"
     FileOutputs(root).put(b"[]")

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from engine.flow import Document, parse_path
+from engine.flow.offloaded import Offloaded
 from engine.flow.path import Path
 from engine.run.chain.ctx import (
     Lanes,
@@ -20,7 +21,8 @@ from engine.run.chain.ctx import (
     replay,
     whole_edit,
 )
-from engine.run.chain.outputs import NO_CONTENTS
+from engine.run.chain.outputs import NO_CONTENTS, Outputs, Shelf
+from engine.testing.outputs import MemoryOutputStore
 
 HERE = parse_path("$.a.b")
 
@@ -119,6 +121,17 @@ def test_expanding_has_a_bound() -> None:
         dump_expanded(lanes(*["x" * 100] * 1_000), 5_000)
 
 
+def test_a_content_inside_a_join_counts_once() -> None:
+    shelf = Shelf(Outputs(MemoryOutputStore(), 1_000), lambda: "R-1:1/0/2")
+    kept = shelf.kept("x" * 2_000)
+    assert type(kept) is Offloaded
+    value = {"x": lanes({"v": kept}, lanes(kept, chord="0.k1.0.k2"))}
+    text = dump_expanded(value, 1 << 20)
+    assert dump_expanded(value, len(text)) == text
+    with pytest.raises(TooLarge):
+        dump_expanded(value, len(text) - 1)
+
+
 def test_what_is_too_deep_is_not_expanded() -> None:
     deep: Any = 1
     for _ in range(300):
@@ -137,4 +150,10 @@ def test_a_whole_ctx_is_one_edit_without_references() -> None:
 
 def test_bases_of_two_chains_never_share_a_name() -> None:
     assert base_id("0", b"{}") != base_id("0.k1.0", b"{}")
+    one, other = (
+        b'm12ab\n{"x":{"12ab":1},"y":{"":1}}',
+        b'm12ab\n{"x":{"":1},"y":{"12ab":1}}',
+    )
+    assert base_id("0", one) != base_id("0", other)
+    assert base_id("0", one) == base_id("0", one.replace(b"12ab", b"77cd"))
     assert len(base_id("0", b"{}")) == 16
