@@ -25,7 +25,7 @@ SCHEME: Final = "s3://"
 MOST_READS: Final = 5
 """How often a reader looks again whose object was replaced under its hands."""
 _CONFIG: Final = Config(
-    connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 3}
+    connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 2}
 )
 _OURS: Final = re.compile(r"[0-9a-f]{64}/\d{20}-[0-9a-f]{16}")
 _GONE: Final = "NoSuchKey"
