@@ -1,6 +1,5 @@
 """Write the generations of runs, and runs that are forked from others."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
@@ -16,13 +15,12 @@ from blueprints.models import (
     Step,
 )
 from blueprints.selectors.run_generations import COLUMNS
+from engine.run.replay import Snapshot
 from engine.run.states import FINAL_RUN, RunStatus
 
 OVER: Final = FINAL_RUN | {RunStatus.INTERRUPTED}
 """The statuses of a generation after which the next may be opened."""
 IN_PAGE: Final = 500
-_OUTPUT: Final = re.compile(rb'"sha256\\*":\\*"([0-9a-f]{64})')
-"""The name of an output in a snapshot, whose logs and bases are texts in JSON."""
 
 
 @transaction.atomic
@@ -41,7 +39,7 @@ def run_fork_create(origin: Run, place: str, pk: str, **columns: Any) -> Run:
 
 @transaction.atomic
 def run_snapshot_keep(
-    run: Run, data: bytes, origin: Run, beginning: Mapping[str, Any] | None
+    run: Run, snapshot: Snapshot, origin: Run, beginning: Mapping[str, Any] | None
 ) -> None:
     """Keep the snapshot with which the generation of a run's row begins.
 
@@ -52,13 +50,12 @@ def run_snapshot_keep(
     RunSnapshot.objects.create(
         run=run,
         generation=run.generation,
-        data=data,
+        data=snapshot.to_json(),
         origin=origin.pk,
         origin_generation=origin.generation,
         beginning=beginning,
     )
-    names = {found.decode() for found in _OUTPUT.findall(data)}
-    for some in _pages(sorted(names)):
+    for some in _pages(sorted(snapshot.outputs())):
         OutputReference.objects.bulk_create(
             (OutputReference(run=run, sha256=sha256) for sha256 in some),
             ignore_conflicts=True,

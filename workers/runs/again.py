@@ -76,11 +76,14 @@ class AgainRefused(Exception):
 
 
 class StartsLater(Exception):
-    """A generation is open, and starts when Redis has room; the text says so."""
+    """A generation is open, and the steward starts it later; the text says when."""
 
-    def __init__(self, run: Run, why: str) -> None:
+    def __init__(self, run: Run, why: StoreFull | OutputsAway) -> None:
         """Keep the row of the generation."""
-        super().__init__(f"it starts when there is room: {why}")
+        when = (
+            "there is room" if isinstance(why, StoreFull) else "the outputs are there"
+        )
+        super().__init__(f"it starts when {when}: {why}")
         self.run = run
 
 
@@ -227,15 +230,15 @@ def _keep(row: Run, begun: Branch | None, origin: Run) -> None:
         return
     snapshot = generation_from(begun.snapshot, row.pk, row.generation)
     how = begun.beginning.to_json()
-    run_snapshot_keep(row, snapshot.to_json(), origin, how)
+    run_snapshot_keep(row, snapshot, origin, how)
     run_steps_copy(row, origin, begun.ended)
 
 
 def _started(store: RedisStore, row: Run) -> Run:
-    """Start the generation of a row; if Redis is full, the steward starts it later."""
+    """Start the generation of a row; what is full or away lets the steward do it later."""
     try:
         start_run(store, row)
-    except StoreFull as error:
-        raise StartsLater(row, str(error)) from None
+    except (StoreFull, OutputsAway) as error:
+        raise StartsLater(row, error) from None
     row.refresh_from_db()
     return row

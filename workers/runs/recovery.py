@@ -87,7 +87,7 @@ def recover_run(store: RedisStore, run: Run) -> Run:
             lost_status=RunStatus.PAUSED if was_paused else RunStatus.RUNNING,
         )
         how = beginning.to_json() if beginning else None
-        run_snapshot_keep(row, begun.to_json(), run, how)
+        run_snapshot_keep(row, begun, run, how)
         run_steps_move(row)
     start_run(store, row)
     row.refresh_from_db()

@@ -10,6 +10,9 @@ from django.core.management.base import CommandParser
 from blueprints.command_line import typed
 from blueprints.models import Run
 from blueprints.selectors.runs import run_find
+from engine.output_store import OutputsAway
+from engine.run.states import RunStatus
+from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
 from workers.broker.installation import ForeignRedis
 from workers.fleet.prerequisites import SetupFailed, redis_place
@@ -22,6 +25,8 @@ NONE_LOST: Final = "no run waits for its recovery"
 NOT_LOST: Final = (
     "run {run} is {status}: only a run that Redis has lost can be recovered"
 )
+
+NOT_YET: Final = "run {run} is not recovered yet: {why}; a steward tries it again"
 
 
 def add_recover_arguments(verb: str, parser: CommandParser) -> None:
@@ -63,6 +68,11 @@ def _recovered(store: RedisStore, run: Run) -> dict[str, Any]:
     except Unrecoverable as fault:
         error = str(fault)
         run.refresh_from_db()
+    except (StoreFull, OutputsAway) as fault:
+        run.refresh_from_db()
+        # A steward starts a generation that is open.
+        if run.status != RunStatus.PENDING:
+            error = NOT_YET.format(run=run.pk, why=fault)
     except ForeignRedis as fault:
         raise SetupFailed(str(fault)) from None
     return {

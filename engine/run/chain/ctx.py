@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, TypedDict
 
@@ -195,6 +195,34 @@ def _restore(
     if isinstance(value, list):
         return [_restore(inner, mark, known, contents, met) for inner in value]
     return value
+
+
+def log_outputs(log: bytes) -> Iterator[str]:
+    """Yield the names of the contents to which an edit log refers."""
+    for line in log.splitlines():
+        edit: list[Any] = orjson.loads(line) if line.endswith(b'"]') else []
+        # A value may end like a mark, but its line has two parts.
+        if len(edit) > 2 and edit[2][:1] == "m":
+            yield from _names(edit[1], edit[2][1:])
+
+
+def stored_outputs(data: bytes) -> Iterator[str]:
+    """Yield the names of the contents to which a base or a page of items refers."""
+    if data[:1] == b"m":
+        head, _, text = data.partition(b"\n")
+        yield from _names(orjson.loads(text), head[1:].decode())
+
+
+def _names(value: Any, mark: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        if len(value) == 1 and mark in value:
+            if "sha256" in value[mark]:
+                yield value[mark]["sha256"]
+            return
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _names(inner, mark)
 
 
 def referred(value: Any, mark: str, contents: Contents) -> Any:

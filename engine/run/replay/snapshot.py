@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from engine.run.chain.ctx import log_outputs, stored_outputs
 from engine.run.chain.outputs import NEVER
 from engine.run.states import RunStatus
 from engine.store.base import (
@@ -131,6 +132,20 @@ class Snapshot:
             for lane in range(kept.spec.size)
             if lane not in kept.results and f"{chord}.{lane}" not in self.chains
         ]
+
+    def outputs(self) -> frozenset[str]:
+        """Return the names of the contents to which its logs, bases and items refer."""
+        logs = [one.log for one in self.chains.values()]
+        stored = list(self.bases.values())
+        for chord in self.chords.values():
+            logs += [one.log for one in chord.results.values()]
+            stored += chord.pages
+        return frozenset(
+            (
+                *(name for log in logs for name in log_outputs(log)),
+                *(name for data in stored for name in stored_outputs(data)),
+            )
+        )
 
     # The reads of engine.store.base.ChainReads; the key is always that of this generation.
 

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+import orjson
 import pytest
 from django.core.management import call_command
 from flow_documents import at, fanout, seq
@@ -14,13 +15,17 @@ from rig import Rig, step
 
 from blueprints.conf import output_store
 from blueprints.models import OutputReference, Run, RunEvent
-from engine.output_store import OutputsAway
+from engine.output_store import OutputsAway, name_of
 from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome
 from engine.run.journal.entries import archived_entry
 from engine.testing import MemoryOutputStore
 from workers import wiring
 from workers.archive.archiver import Archiver
+from workers.runs import recovery
+from workers.runs.again import Place, StartsLater, rerun
+from workers.runs.launch import start_run
+from workers.runs.reconciling import reconcile
 from workers.terminal.reporter import Reporter
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -151,4 +156,56 @@ def test_an_archive_waits_for_outputs_that_are_away(
     run.refresh_from_db()
     assert run.status == "running"
     away.away = False
+    assert archived(rig, run).result["text"] == TEXT
+
+
+def test_what_only_looks_like_a_reference_is_none(rig: Rig) -> None:
+    file = {"id": "f", "sha256": "ab" * 32, "size": 1, "depth": 1, "preview": "x"}
+    item = f"{TEXT}i"
+    ctx = {"n": 1, "file": file, "text": TEXT, "items": [item, file]}
+    flow = seq(step("$.n"), fanout(at("$.items"), step("$.item")), step("$.file"))
+    run = archived(rig, rig.launch(flow, ctx))
+    for place in ("/children/1/lane[1]", "/children/2", "/children/2"):
+        OutputReference.objects.all().delete()
+        run = archived(rig, rerun(rig.store, run, Place(place)))
+        named = set(OutputReference.objects.values_list("sha256", flat=True))
+        assert {name_of(orjson.dumps(one)) for one in (TEXT, item)} <= named
+        assert named <= {name for name, _ in output_store().stamps("")}
+
+
+def test_a_generation_waits_for_outputs_that_are_away(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = archived(rig, rig.launch(seq(step("$.text")), {"text": TEXT}))
+    away = MemoryOutputStore()
+    away.away = True
+    monkeypatch.setattr(wiring, "output_store", lambda: away)
+    with pytest.raises(StartsLater, match="it starts when the outputs are there: the"):
+        rerun(rig.store, run, Place())
+    run.refresh_from_db()
+    assert (run.generation, run.status) == (2, "pending")
+    away.away = False
+    start_run(rig.store, run)
+    assert archived(rig, run).result["text"] == TEXT
+
+
+def test_a_recovery_waits_for_outputs_that_are_away(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    away = MemoryOutputStore()
+    for module in (wiring, recovery):
+        monkeypatch.setattr(module, "output_store", lambda: away)
+    # Nothing of it is archived, so its first transition is made again.
+    run = rig.launch(seq(step("$.text")), {"text": TEXT})
+    rig.store.wire.call("FLUSHALL")
+    reconcile(rig.store)
+    away.away = True
+    [row] = shown(capsys, "recover", run.pk)["runs"]
+    assert (row["generation"], row["status"]) == (1, "running")
+    assert (
+        "is not recovered yet: the test says that the outputs are away" in row["error"]
+    )
+    away.away = False
+    [row] = shown(capsys, "recover", run.pk)["runs"]
+    assert (row["generation"], row["error"]) == (2, "")
     assert archived(rig, run).result["text"] == TEXT
