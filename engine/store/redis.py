@@ -417,6 +417,8 @@ class RedisStore(RedisReads, Removals, Installs, Reconciling, Leading, DeadLette
         """
         moved = 0
         prefix = self._prefix.decode()
+        # What was sent once waits for no entry.
+        template = self._template.removeprefix(b"!")
         for name in self.wire.call("SMEMBERS", f"{STATE}queues"):
             queue = name.decode()
             if not self.wire.call("ZCARD", f"{STATE}d:{queue}"):
@@ -426,7 +428,7 @@ class RedisStore(RedisReads, Removals, Installs, Reconciling, Leading, DeadLette
             oldest = self.wire.call("LRANGE", prefix + queue, -20, -1)
             floor = min(filter(None, map(ticket_of, oldest)), default=1 << 52)
             reply = self.wire.script(
-                "repeat", queue, floor, age_ms, PER_CALL, self._template, before_ms
+                "repeat", queue, floor, age_ms, PER_CALL, template, before_ms
             )
             moved += int(reply[0])
         return moved

@@ -173,11 +173,23 @@ end
 -- The id of the journal entry that this script has written.
 local written
 
+-- The id of the newest entry that is not archived, if there is one. What a script sends
+-- without an entry of its own follows from an earlier one: a retry from the end of the
+-- attempt before it, whose delay may be over before that is archived.
+local function newest_unarchived()
+  local newest = call('XREVRANGE', S .. 'j', '+', '-', 'COUNT', 1)[1]
+  if not newest then return nil end
+  local ms, number = split_id(newest[1])
+  local till_ms, till_number = split_id(call('GET', S .. 'archived') or '0')
+  return (ms > till_ms or (ms == till_ms and number > till_number)) and newest[1] or nil
+end
+
 -- A template that begins with `!` has messages wait until that entry is archived; then
 -- release.lua sends them. Returns the queue's list for a message that does not wait.
 local function unless_waiting(list, queue, ticket, member, text)
   if string.byte(list) ~= 33 then return list end
   list = sub(list, 2)
+  written = written or newest_unarchived()
   if not written then return list end
   call('LPUSH', S .. 'unarchived', table.concat({written, list, queue, ticket, member, text}, '\n'))
 end

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from store_boxes import Box
-from store_calls import CHORD, LUA, RUN, A, claim, move, opening, ref, starting
+from store_calls import CHORD, LUA, RUN, A, claim, move, opening, ref, spec, starting
 
 from engine.store.base import Claimed
-from engine.store.redis import STATE, RedisStore
+from engine.store.redis import PER_CALL, STATE, RedisStore
 from engine.testing import TEMPLATE
 
 QUEUE = f"swarm:q:{LUA}"
@@ -74,11 +74,55 @@ def test_all_lanes_of_a_window_wait_in_their_order(box: Box, first: RedisStore) 
     assert all(taken)
 
 
-def test_what_no_entry_dispatches_does_not_wait(box: Box, first: RedisStore) -> None:
+def test_a_retry_waits_for_the_entry_of_the_attempt_before_it(
+    box: Box, first: RedisStore
+) -> None:
     box.store.start(starting())
     claim(box, "0", A)
     first.commit(move("w", delay_ms=50))
+    box.pass_time(100)
+    assert first.fire().moved == 1
+    assert dispatched(box) == 0
     first.release(entries(box)[-1])
+    assert dispatched(box) == 1
+
+
+def test_what_no_entry_dispatches_does_not_wait_once_all_are_archived(
+    box: Box, first: RedisStore
+) -> None:
+    box.store.start(starting())
+    claim(box, "0", A)
+    first.commit(move("w", delay_ms=50))
+    first.trim(entries(box)[-1], 60_000)
     box.pass_time(100)
     assert first.fire().moved == 1
     assert dispatched(box) == 1
+
+
+def test_every_chain_that_a_resume_sends_waits_for_its_entry(
+    box: Box, first: RedisStore
+) -> None:
+    lanes = 2 * PER_CALL
+    box.store.start(starting())
+    claim(box, "0", A)
+    box.store.open_chord(opening(spec(size=lanes, window=lanes)))
+    box.store.pause(RUN)
+    for lane in range(lanes):
+        assert box.take(LUA, f"{CHORD}.{lane}")
+        box.store.claim(ref(f"{CHORD}.{lane}"), "b" * 12, LUA)
+    assert dispatched(box) == 0
+    assert first.resume(RUN) == "ok"
+    assert dispatched(box) == 0
+    first.release(entries(box)[-1])
+    assert dispatched(box) == lanes
+
+
+def test_a_message_that_was_lost_after_its_entry_was_archived_does_not_wait(
+    box: Box, first: RedisStore
+) -> None:
+    first.start(starting())
+    first.release(entries(box)[-1])
+    assert box.take(LUA, "0")
+    box.pass_time(60_000)
+    assert first.repeat(1000) == 1
+    assert box.client.llen(QUEUE) == 1
