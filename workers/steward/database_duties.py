@@ -80,13 +80,20 @@ def lower_thread_priority() -> None:
 class Bookkeeper(threading.Thread):
     """Reconciles the data of Redis, archives the journal, starts launched runs."""
 
-    def __init__(self, store: RedisStore, leads: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        store: RedisStore,
+        leads: Callable[[], bool],
+        comparing: RedisStore | None = None,
+    ) -> None:
         """Prepare the thread; `leads` returns whether its steward has the lock now.
 
-        The thread is a daemon: a database that hangs keeps no process alive.
+        A `store` that is wary needs one for `comparing` that is not. The thread is a
+        daemon: a database that hangs keeps no process alive.
         """
         super().__init__(name="swarm-bookkeeper", daemon=True)
         self.store = store
+        self._comparing = comparing or store
         self.archiver = Archiver(store)
         self._leads = leads
         self._ending = threading.Event()
@@ -133,7 +140,7 @@ class Bookkeeper(threading.Thread):
         if time.monotonic() - self._reconciled_at < RECONCILE_S:
             return
         try:
-            reconcile(self.store)
+            reconcile(self._comparing)
         except ForeignRedis:
             self.refused = True
             raise

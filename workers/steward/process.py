@@ -170,8 +170,11 @@ def main() -> None:
     settings.DEBUG = False
     # The environment is that of the worker, with its secrets.
     hide()
-    steward = Steward(make_store(timeout=5.0))
-    bookkeeper = Bookkeeper(make_store(timeout=5.0), steward.leads)
+    # On a server that is new to them their calls fail until the bookkeeper has compared it.
+    steward = Steward(make_store(timeout=5.0, wary=True))
+    bookkeeper = Bookkeeper(
+        make_store(timeout=5.0, wary=True), steward.leads, make_store(timeout=5.0)
+    )
 
     def may() -> bool:
         return steward.leads() and not bookkeeper.refused

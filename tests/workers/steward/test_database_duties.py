@@ -18,6 +18,7 @@ from blueprints.models import Run, RunEvent, Task
 from blueprints.services.runs import Launch, run_create
 from engine.ids import new_id
 from engine.store.redis import STATE
+from engine.store.wire import Unreconciled
 from workers.archive import archiver as archive_module
 from workers.runs.reconciling import reconcile
 from workers.steward import database_duties as books
@@ -57,6 +58,41 @@ def lost_runs() -> set[str]:
     """Return the ids of the runs that are marked as lost."""
     lost = Run.objects.exclude(lost_status="")
     return set(lost.values_list("pk", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_duty_works_on_a_server_that_is_not_compared(rig: Rig) -> None:
+    run, late = rig.launch(seq(step())), left_pending(rig)
+    begun_long_ago(run)
+    wary = make_store(wary=True)
+    bookkeeper = Bookkeeper(wary, lambda: True, rig.store)
+    bookkeeper._reconcile()
+    bookkeeper.archiver.turn()
+    # Another server, which is empty and holds the journal of another database.
+    rig.store.wire.call("FLUSHALL")
+    rig.store.wire.call(
+        "XADD", f"{STATE}j", "*", "r", run.pk, "g", 1, "n", 2, "e", "{}"
+    )
+    models.Installation.objects.update(server="another")
+    wary.wire.close()
+
+    # It was compared a moment ago.
+    bookkeeper._reconcile()
+    for duty in (bookkeeper.find_lost, bookkeeper.start_launched, bookkeeper.prune):
+        with contextlib.suppress(Unreconciled):
+            duty()
+    with pytest.raises(Unreconciled):
+        bookkeeper.archiver.turn()
+    assert lost_runs() == set()
+    assert as_it_is(late)[0] == "pending"
+    assert rig.store.head(late.pk) is None
+
+    bookkeeper._reconciled_at = float("-inf")
+    bookkeeper._reconcile()
+    bookkeeper.find_lost()
+    assert as_it_is(run) == ("interrupted", "RedisLost")
+    assert as_it_is(late) == ("interrupted", "RedisLost")
+    wary.wire.close()
 
 
 @pytest.mark.django_db(transaction=True)
