@@ -21,3 +21,9 @@ def installation_lock() -> Installation:
     """Return the row of this database, locked to the end of the transaction."""
     installation_get()
     return Installation.objects.select_for_update().get(pk=1)
+
+
+def installation_server_lock() -> str:
+    """Return the server that was compared last; the row is locked to the transaction's end."""
+    rows = Installation.objects.select_for_update().filter(pk=1)
+    return rows.values_list("server", flat=True).first() or ""

@@ -19,6 +19,10 @@ from django.db import ProgrammingError, transaction
 
 from blueprints.conf import output_store
 from blueprints.selectors.run_generations import GenerationKey, generation_rows
+from blueprints.services.installations import (
+    installation_get,
+    installation_server_lock,
+)
 from engine.blueprint import Program
 from engine.flow.json_text import MAX_DEPTH, text_depth
 from engine.output_store import OutputMissing, OutputsAway
@@ -45,6 +49,7 @@ from engine.store.base import (
 )
 from engine.store.dead_letters import JOURNAL
 from engine.store.redis import RedisStore
+from engine.store.wire import UNRECONCILED, Unreconciled
 from workers.archive.rows import ReadEntry, Result, RowChanges, key_of
 from workers.wiring import AWAY, make_loader
 
@@ -72,6 +77,8 @@ class Archiver:
         self._store = store
         self._loader = make_loader(store, LARGEST * settings.SWARM_INPUT_LIMIT)
         self._after = "0"
+        self.server: str | None = None
+        """The server process that was compared last, as it was before a page was read."""
         self._reasons: LRUCache[tuple[str, int, int], str] = LRUCache(MOST_REASONS)
         """Why entries were set aside, until an entry that follows shows the gap."""
         self._trimmed = self._measured = float("-inf")
@@ -79,6 +86,8 @@ class Archiver:
 
     def turn(self) -> int:
         """Archive the entries of the stream; return how many they were."""
+        if self.server is None:
+            self.server = installation_get().server
         # Not what it was: Redis may have lost the entries since, and the mark with them.
         self._after = self._store.archived()
         done, until = 0, time.monotonic() + TURN_S
@@ -198,9 +207,20 @@ class Archiver:
     ) -> None:
         programs = self._programs({key_of(entry) for entry, _ in part})
         with transaction.atomic():
+            self._check_server()
             changes = RowChanges(part, programs, self._reasons)
             changes.save(results)
         self._retire(changes, results)
+
+    def _check_server(self) -> None:
+        """Raise Unreconciled if Redis was compared since the page of entries was read.
+
+        It may have lost them, and the comparison has not seen them in the archive.
+        """
+        server = installation_server_lock()
+        if server != self.server:
+            self.server = None
+            raise Unreconciled(UNRECONCILED)
 
     def _programs(self, keys: set[GenerationKey]) -> dict[GenerationKey, Program]:
         """Return the programs of generations, without those that Redis has lost."""

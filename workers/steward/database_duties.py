@@ -140,7 +140,7 @@ class Bookkeeper(threading.Thread):
         if time.monotonic() - self._reconciled_at < RECONCILE_S:
             return
         try:
-            reconcile(self._comparing)
+            self.archiver.server = reconcile(self._comparing).server
         except ForeignRedis:
             self.refused = True
             raise

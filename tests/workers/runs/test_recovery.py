@@ -14,9 +14,11 @@ from blueprints.models import Installation, Run, RunEvent, RunGeneration, Step
 from blueprints.models.readable_json import readable
 from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome
-from engine.store.base import generation_key
+from engine.store.base import JournalEntry, generation_key
 from engine.store.redis import STATE
+from engine.store.wire import Unreconciled
 from workers.archive.archiver import Archiver
+from workers.archive.rows import ReadEntry
 from workers.runs.control import pause_run, resume_run
 from workers.runs.reconciling import reconcile
 from workers.runs.recovery import Unrecoverable, recover_run
@@ -304,3 +306,53 @@ def test_a_run_that_was_cancelled_meanwhile_is_not_rebuilt(rig: Rig) -> None:
     recover(rig)
     run.refresh_from_db()
     assert (run.status, run.generation) == ("cancelled", 1)
+
+
+class ReadsBeforeItGoesBack(Archiver):
+    """Has read a page when the server is set back and compared."""
+
+    backup: Backup
+
+    def _read(self, entries: list[JournalEntry]) -> list[ReadEntry]:
+        self.backup.restore()
+        reconcile(self._store)
+        return super()._read(entries)
+
+
+def test_entries_that_were_read_before_redis_went_back_are_not_archived_after_it(
+    rig: Rig, noting: Noting
+) -> None:
+    run = rig.launch(CHAIN)
+    rig.work_off(most=1, steps=1)
+    Archiver(rig.store).turn()
+    archiver = ReadsBeforeItGoesBack(rig.store)
+    archiver.backup = Backup(rig.store)
+    rig.work_off(most=1, steps=1)
+    run.refresh_from_db()
+    number = run.archived_number
+    # The server is another process after it was set back.
+    Installation.objects.update(server="the process before")
+
+    with pytest.raises(Unreconciled):
+        archiver.turn()
+    run.refresh_from_db()
+    assert (run.archived_number, run.lost_status) == (number, "")
+    assert rig.store.archived() != "0"
+    assert Archiver(rig.store).turn() == 0
+    rig.work_off()
+    run = ended(rig, run)
+    assert run.status == "done"
+    assert (run.generation, run.unreplayable) == (1, "")
+
+
+def test_an_archiver_goes_on_after_a_restart(rig: Rig, noting: Noting) -> None:
+    run = rig.launch(CHAIN)
+    archiver = Archiver(rig.store)
+    archiver.turn()
+    rig.work_off()
+    Installation.objects.update(server="the process after")
+    with pytest.raises(Unreconciled):
+        archiver.turn()
+    assert archiver.turn() > 0
+    run.refresh_from_db()
+    assert run.status == "done"
