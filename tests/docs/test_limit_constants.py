@@ -59,6 +59,7 @@ ON_PAGE = {
     "engine/run/drive/chords.py:FULL_MS": "the wait of a fanout for room",
     "engine/run/drive/chords.py:MOST_FULL_MS": "the wait of a fanout for room",
     "workers/archive/archiver.py:LARGEST": "a final Ctx, and the lanes",
+    "workers/archive/archiver.py:MOST_TRIES": "turns of the archive that wait",
     "engine/run/drive/lanes.py:AWAY_S": "the wait of lanes for outputs",
     "engine/run/journal/entries.py:LARGEST_ENTRY": "an entry of the journal",
     "engine/run/journal/entries.py:LARGEST_NUMBER": "an entry of the journal",

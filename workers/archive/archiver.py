@@ -17,12 +17,14 @@ from cachetools import LRUCache
 from django.conf import settings
 from django.db import ProgrammingError, transaction
 
+from blueprints.command_line import typed
 from blueprints.conf import output_store
 from blueprints.selectors.run_generations import GenerationKey, generation_rows
 from blueprints.services.installations import (
     installation_get,
     installation_server_lock,
 )
+from blueprints.services.outputs import check_outputs
 from engine.blueprint import Program
 from engine.flow.json_text import MAX_DEPTH, text_depth
 from engine.output_store import OutputMissing, OutputsAway
@@ -62,6 +64,11 @@ TURN_S: Final = 0.5
 MOST_REASONS: Final = 1_000
 """Entries that were set aside whose reasons are kept for the gap that they leave."""
 TOO_LARGE: Final = "ResultTooLarge"
+AWAY_RESULT: Final = "ResultAway"
+IN_REDIS: Final = (TOO_LARGE, AWAY_RESULT)
+"""The errors of runs whose final Ctx stays in Redis."""
+MOST_TRIES: Final = 10
+"""Turns that wait for one content while the store of outputs gives its others."""
 LARGEST: Final = 4
 """How many times SWARM_INPUT_LIMIT a final Ctx may have that is kept."""
 UNREADABLE: Final = (
@@ -81,6 +88,8 @@ class Archiver:
         """The server process that was compared last, as it was before a page was read."""
         self._reasons: LRUCache[tuple[str, int, int], str] = LRUCache(MOST_REASONS)
         """Why entries were set aside, until an entry that follows shows the gap."""
+        self._tries = 0
+        """How many turns in a row have failed for a content."""
         self._trimmed = self._measured = float("-inf")
         self._keep_ms = KEEP_MS
 
@@ -102,6 +111,7 @@ class Archiver:
             if time.monotonic() > until:
                 break
             entries = self._store.journal_page(self._after, BATCH, PAGE_BYTES)
+        self._tries = 0
         if not done:
             # Messages may wait for entries that were archived before.
             self._store.release(self._after)
@@ -250,6 +260,8 @@ class Archiver:
             return Result()
         except (TypeError, ValueError, RecursionError, OutputMissing) as error:
             return Result(error=_unreadable(str(error)))
+        except OutputsAway as error:
+            return self._without(entry.run, error)
         finally:
             self._loader.forget_base(ref.key, end.record.base_id)
         if text_depth(text) > MAX_DEPTH:
@@ -257,8 +269,27 @@ class Archiver:
             return Result(error=_unreadable(why))
         if len(text) <= limit:
             return Result(text)
-        output_store().put(text)
+        try:
+            output_store().put(text)
+        except OutputsAway as error:
+            return self._without(entry.run, error)
         return Result(output=reference(f"{ref.key}/end", text, chain.doc.value))
+
+    def _without(self, run: str, error: OutputsAway) -> Result:
+        """Return that a final Ctx stays in Redis; raise `error` while the archive waits.
+
+        Only a store that is away altogether may stop the archive of all other runs.
+        """
+        check_outputs()
+        self._tries += 1
+        if self._tries < MOST_TRIES:
+            raise error
+        logger.error("run %s ends without its final Ctx: %s", run, error)
+        text = (
+            f"the final Ctx can't be kept in its row, so it stays in Redis: {error}. When"
+            f" that is mended, this shows it: {typed(f'runs replay {run}')}"
+        )
+        return Result(error={"kind": AWAY_RESULT, "text": as_text(text)})
 
     def _retire(
         self, changes: RowChanges, results: dict[GenerationKey, Result]
@@ -267,7 +298,7 @@ class Archiver:
         self._store.remove_all(
             (generation_key(*key), changes.numbers[key])
             for key in changes.retired | changes.ended
-            if (changes.runs[key].run.error or {}).get("kind") != TOO_LARGE
+            if (changes.runs[key].run.error or {}).get("kind") not in IN_REDIS
             or results.get(key, Result()).text is not None
         )
 

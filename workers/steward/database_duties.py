@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from blueprints.models import Run
 from blueprints.services.installations import installation_get
+from blueprints.services.outputs import check_outputs
 from engine.output_store import OutputsAway
 from engine.run.attempt.outcomes import as_text
 from engine.run.states import RunStatus
@@ -155,8 +156,10 @@ class Bookkeeper(threading.Thread):
         """Start runs whose launcher died between writing their row and their keys.
 
         A run of another Redis is interrupted instead: it may go on there. A run that
-        can't be started fails.
+        can't be started fails. A run that waits for one content delays no other, and
+        that is raised after all runs.
         """
+        away: OutputsAway | None = None
         before = timezone.now() - timedelta(seconds=NEVER_STARTED_S)
         here = installation_get().epoch
         late = Run.objects.filter(status=RunStatus.PENDING, created_at__lt=before)
@@ -166,12 +169,18 @@ class Bookkeeper(threading.Thread):
                 continue
             try:
                 start_run(self.store, run)
+            except OutputsAway as error:
+                # A store that is away altogether ends the round here.
+                check_outputs()
+                away = error
             except NOT_ITS_FAULT as error:
                 self._postpone(run, error)
             except Exception as error:
                 self._fail(run, error)
             else:
                 self._refusals.pop(run.pk, None)
+        if away is not None:
+            raise away
 
     def drop_installs(self) -> None:
         """Remove generations that were installed in part and will not be opened."""
@@ -218,9 +227,7 @@ class Bookkeeper(threading.Thread):
 
         Raises `error` if Redis refuses other commands, too.
         """
-        if isinstance(
-            error, (StoreFull, OutputsAway, OperationalError, InterfaceError)
-        ):
+        if isinstance(error, (StoreFull, OperationalError, InterfaceError)):
             raise error
         # This command writes, so that Redis refuses it like a start, but changes nothing.
         # If it fails, its error ends this round.

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from django.db import close_old_connections, connections
 
 from blueprints.models import Run
+from blueprints.services.outputs import check_outputs
+from engine.output_store import OutputsAway
 from engine.store.redis import RedisStore
 from workers.runs.reconciling import LIVE
 from workers.runs.recovery import Unrecoverable, recover_run
@@ -69,6 +71,10 @@ class Recoverer(threading.Thread):
             except Unrecoverable:
                 # It is interrupted, and that is logged.
                 continue
+            except OutputsAway as error:
+                # A store that is away altogether is no run's fault, and ends the round.
+                check_outputs()
+                failed = RuntimeError(f"run {pk} is not recovered: {error}")
             except NOT_ITS_FAULT:
                 raise
             except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,13 +16,16 @@ from rig import Rig, step
 
 from blueprints.conf import output_store
 from blueprints.models import OutputReference, Run, RunEvent
+from blueprints.selectors.replays import run_replay
+from blueprints.services.outputs import check_outputs
+from blueprints.stores.outputs.files import FileOutputs
 from engine.output_store import OutputsAway, name_of
 from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome
 from engine.run.journal.entries import archived_entry
 from engine.testing import MemoryOutputStore
 from workers import wiring
-from workers.archive.archiver import Archiver
+from workers.archive.archiver import MOST_TRIES, Archiver
 from workers.runs import recovery
 from workers.runs.again import Place, StartsLater, rerun
 from workers.runs.launch import start_run
@@ -209,3 +213,68 @@ def test_a_recovery_waits_for_outputs_that_are_away(
     [row] = shown(capsys, "recover", run.pk)["runs"]
     assert (row["generation"], row["error"]) == (2, "")
     assert archived(rig, run).result["text"] == TEXT
+
+
+@pytest.fixture
+def own_outputs(settings: Any, tmp_path: Path) -> FileOutputs:
+    """The store of this test alone, whose files it may spoil."""
+    settings.VAR_DIR = tmp_path
+    check_outputs()
+    store = output_store()
+    assert isinstance(store, FileOutputs)
+    return store
+
+
+def make_unreadable(store: FileOutputs, value: str) -> Path:
+    """Let the store fail for one content only; return the place of its file."""
+    name = name_of(json.dumps(value).encode())
+    path = store.root / name[:2] / name
+    path.unlink()
+    path.mkdir()
+    return path
+
+
+def test_one_content_that_can_not_be_read_stops_no_other_run_for_long(
+    rig: Rig, own_outputs: FileOutputs
+) -> None:
+    stuck = rig.launch(seq(step("$.text")), {"text": TEXT})
+    other = rig.launch(seq(step("$.n")), {"n": 1})
+    rig.work_off()
+    path = make_unreadable(own_outputs, TEXT)
+    archiver = Archiver(rig.store)
+    for _ in range(MOST_TRIES - 1):
+        with pytest.raises(OutputsAway):
+            archiver.turn()
+    archiver.turn()
+    for run in (stuck, other):
+        run.refresh_from_db()
+    assert (other.status, other.result) == ("done", {"n": 1})
+    assert (stuck.status, stuck.result) == ("done", None)
+    assert stuck.error["kind"] == "ResultAway"
+    assert f"runs replay {stuck.pk}" in stuck.error["text"]
+    assert rig.store.head(stuck.pk) is not None
+    assert rig.store.head(other.pk) is None
+    path.rmdir()
+    own_outputs.put(json.dumps(TEXT).encode())
+    assert run_replay(stuck)["ctx"] == {"text": TEXT}
+
+
+def test_one_final_ctx_that_can_not_be_put_stops_no_other_run_for_long(
+    rig: Rig, own_outputs: FileOutputs, settings: Any
+) -> None:
+    settings.SWARM_INPUT_LIMIT = 100_000
+    ctx = {"n": 1, "texts": [TEXT, TEXT]}
+    stuck, other = rig.launch(seq(step("$.n")), ctx), rig.launch(seq(step("$.n")))
+    rig.work_off()
+    name = name_of(json.dumps(ctx, separators=(",", ":")).encode())
+    lock = own_outputs.root / name[:2] / "lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir(parents=True)
+    archiver = Archiver(rig.store)
+    for _ in range(MOST_TRIES):
+        with contextlib.suppress(OutputsAway):
+            archiver.turn()
+    for run in (stuck, other):
+        run.refresh_from_db()
+    assert (stuck.status, stuck.error["kind"]) == ("done", "ResultAway")
+    assert (other.status, other.result) == ("done", {"n": 1})

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from backups import Backup
-from flow_documents import fanout, lit, seq
+from flow_documents import at, fanout, let, lit, seq
 from rig import Rig, step
 
+from blueprints.conf import output_store
 from blueprints.models import Installation, Run, RunEvent, RunGeneration, Step
 from blueprints.models.readable_json import readable
+from blueprints.services.outputs import check_outputs
+from blueprints.stores.outputs.files import FileOutputs
+from engine.output_store import name_of
 from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome
 from engine.store.base import JournalEntry, generation_key
@@ -356,3 +362,42 @@ def test_an_archiver_goes_on_after_a_restart(rig: Rig, noting: Noting) -> None:
     assert archiver.turn() > 0
     run.refresh_from_db()
     assert run.status == "done"
+
+
+WIDE = {f"k{number}": 0 for number in range(10_000)}
+
+
+class Wide:
+    """Answers with an object that is kept elsewhere."""
+
+    in_process = True
+
+    def run(self, call: StepCall) -> Outcome:
+        return Outcome("passed", WIDE)
+
+
+def test_a_run_that_waits_for_one_content_delays_no_other(
+    rig: Rig, settings: Any, tmp_path: Path
+) -> None:
+    settings.VAR_DIR = tmp_path
+    check_outputs()
+    rig.spawner = Wide()
+    # A replay looks into the object to make this write again.
+    waits = rig.launch(
+        seq(step(), let("$.c", at("$.n.k0")), step("$.m")), {"n": 1, "m": 1}
+    )
+    other = rig.launch(CHAIN)
+    rig.work_off(most=2, steps=1)
+    Archiver(rig.store).turn()
+    text = json.dumps(WIDE, separators=(",", ":"))
+    store, name = output_store(), name_of(text.encode())
+    assert isinstance(store, FileOutputs)
+    path = store.root / name[:2] / name
+    path.unlink()
+    path.mkdir()
+
+    lose(rig)
+    with pytest.raises(RuntimeError, match=f"run {waits.pk} is not recovered: .*read"):
+        recover(rig)
+    other.refresh_from_db()
+    assert (other.generation, other.lost_status) == (2, "")

@@ -1,8 +1,10 @@
 """The steward's bookkeeper: the runs that it starts or calls lost, and when it does nothing."""
 
 import contextlib
+import json
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +16,13 @@ from rig import Rig, program, step
 from waiting import eventually
 
 from blueprints import models
+from blueprints.conf import output_store
 from blueprints.models import Run, RunEvent, Task
+from blueprints.services.outputs import check_outputs
 from blueprints.services.runs import Launch, run_create
+from blueprints.stores.outputs.files import FileOutputs
 from engine.ids import new_id
+from engine.output_store import OutputsAway, name_of
 from engine.store.redis import STATE
 from engine.store.wire import Unreconciled
 from workers.archive import archiver as archive_module
@@ -349,6 +355,33 @@ def test_lost_runs_are_found_among_more_open_ones_than_one_page_has(rig: Rig) ->
         bookkeeper.find_lost()
 
     assert lost_runs() == {oldest.pk, newest.pk}
+
+
+@pytest.mark.django_db
+def test_a_run_that_waits_for_one_content_delays_no_other(
+    rig: Rig, settings: Any, tmp_path: Path
+) -> None:
+    text = "x" * 100_000
+    settings.VAR_DIR = tmp_path
+    check_outputs()
+    waits = left_pending(rig)
+    Run.objects.filter(pk=waits.pk).update(ctx={"text": text})
+    later = left_pending(rig)
+    store, name = output_store(), name_of(json.dumps(text).encode())
+    assert isinstance(store, FileOutputs)
+    lock = store.root / name[:2] / "lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir(parents=True)
+    bookkeeper = bookkeeper_of(rig)
+
+    for _ in range(MOST_REFUSALS + 1):
+        with pytest.raises(OutputsAway):
+            bookkeeper.start_launched()
+    assert as_it_is(later)[0] == "running"
+    assert as_it_is(waits)[0] == "pending"
+    lock.rmdir()
+    bookkeeper.start_launched()
+    assert as_it_is(waits)[0] == "running"
 
 
 @pytest.mark.django_db
