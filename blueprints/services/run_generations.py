@@ -93,19 +93,24 @@ def _pages(texts: list[str]) -> Iterator[list[str]]:
         yield texts[at : at + IN_PAGE]
 
 
+class GenerationChanged(ValueError):
+    """A run is not in the generation or status any more in which it was read."""
+
+
 @transaction.atomic
-def run_generation_open(run: Run, reason: str, **columns: Any) -> Run:
+def run_generation_open(
+    run: Run, reason: str, over: Collection[str] = OVER, **columns: Any
+) -> Run:
     """Open the next generation of a run in the database; return the run's new row.
 
     The columns of the generation before move to a row of its own. The next one has its
     program, version, Ctx, sources and epoch, unless `columns` has others; it is pending and
-    begins a line. Raise ValueError if the run has neither ended nor been lost, or is no
-    longer what `run` shows.
+    begins a line. Raise GenerationChanged if the status of its row is not in `over`, or
+    another generation is open.
     """
     row = Run.objects.select_for_update().get(pk=run.pk)
-    is_over = row.status in OVER or row.lost_status
-    if row.generation != run.generation or not is_over:
-        raise ValueError(
+    if row.generation != run.generation or row.status not in over:
+        raise GenerationChanged(
             f"run {run.pk} is {row.status} in generation {row.generation}: only a run that"
             " has ended can begin again"
         )

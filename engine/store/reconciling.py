@@ -8,7 +8,8 @@ from typing import Final
 
 from engine.store.base import RunHead, split_key
 from engine.store.redis_reads import HEAD, STATE, head_from
-from engine.store.wire import RECONCILED, Wire, server_of
+from engine.store.removals import Removals
+from engine.store.wire import RECONCILED, server_of
 
 EPOCH: Final = f"{STATE}epoch"
 OWNER: Final = f"{STATE}installation"
@@ -30,14 +31,16 @@ class Standing:
 
     @property
     def is_reconciled(self) -> bool:
-        """Whether nothing was lost or exchanged since the last comparison."""
-        return bool(self.epoch and self.owner) and self.server == self.reconciled
+        """Whether nothing was lost or exchanged since the last comparison.
+
+        A server that does not tell its run id is never known to be the same.
+        """
+        known = self.epoch and self.owner and self.server
+        return bool(known) and self.server == self.reconciled
 
 
-class Reconciling:
+class Reconciling(Removals):
     """The calls of the RedisStore for that."""
-
-    wire: Wire
 
     def standing(self) -> Standing:
         """Return what the server says of itself."""
@@ -63,5 +66,6 @@ class Reconciling:
         return {split_key(member.decode().partition("|")[0]) for member in members}
 
     def freeze(self, key: str) -> None:
-        """End a generation that lags behind the archive."""
+        """End and remove a generation that lags behind the archive: nothing reads it again."""
         self.wire.script("freeze", key)
+        self.remove(key)

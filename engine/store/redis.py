@@ -42,7 +42,6 @@ from engine.store.leading import Leading
 from engine.store.reconciling import Reconciling
 from engine.store.record import LONGEST_MS, MAX_COUNT, unpack
 from engine.store.redis_reads import STATE, RedisReads
-from engine.store.removals import Removals
 from engine.store.script_texts import Scripts
 from engine.store.server_url import ServerUrl
 from engine.store.spec import pack_chord, pack_result, ticket_of, unpack_chord
@@ -114,7 +113,7 @@ def _span(batch: BatchRef) -> tuple[str, int, str, int, int]:
     return batch.run, batch.gen, batch.chord, batch.lo, batch.hi
 
 
-class RedisStore(RedisReads, Removals, Installs, Reconciling, Leading, DeadLetters):
+class RedisStore(RedisReads, Installs, Reconciling, Leading, DeadLetters):
     """The RunStore in Redis or Valkey 7 and newer.
 
     `template` is the queue message of workers/broker/messages.py: list prefix, newline,

@@ -271,6 +271,9 @@ def pool_findings(pools: Mapping[str, str]) -> Iterator[CheckResult]:
 
 def _installation(client: Any) -> Iterator[CheckResult]:
     found, epoch = client.get(OWNER), (client.get(EPOCH) or b"").decode()
+    if not client.info("server").get("run_id"):
+        text = "INFO server tells no run_id, by which a Redis that lost data is known"
+        yield fail(text, "no worker can start with this server: use another one")
     try:
         row = installation_get()
     except DatabaseError:

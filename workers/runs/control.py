@@ -1,6 +1,8 @@
 """Pause, cancel, resume and forget runs: first in Redis, then in the database row.
 
-The row is written here too, since no steward may be running to archive the change.
+The row is written here too, since no steward may be running to archive the change. Each
+but forget writes an entry, which would hide that Redis went back: they compare it with the
+archive before that, and raise ForeignRedis as `reconcile` does.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from django.utils import timezone
 from blueprints.command_line import typed
 from blueprints.models import Run, Step
 from engine.run.states import FINAL_RUN, OPEN_RUN, OPEN_STEP, RunStatus, StepStatus
-from engine.store.base import generation_key
+from engine.store.base import REPLACED, generation_key
 from engine.store.redis import RedisStore
+from workers.runs.reconciling import reconcile
 from workers.runs.recovery import recover_run
 
 PAUSABLE: Final = frozenset({RunStatus.RUNNING, RunStatus.PAUSED})
@@ -36,6 +39,7 @@ def pause_run(store: RedisStore, run: Run) -> bool:
 
     Running steps end, and their results are committed. Raise StateLost.
     """
+    reconcile(store)
     head = store.head(run.pk)
     answer = store.pause(run.pk)
     if answer == "gone" or head is None:
@@ -59,24 +63,31 @@ def pause_run(store: RedisStore, run: Run) -> bool:
 def resume_run(store: RedisStore, run: Run) -> Run:
     """Resume an open run; one that Redis has lost is rebuilt from the archive.
 
-    Raise Unrecoverable if that is impossible.
+    Raise Unrecoverable if that is impossible, and StateLost for an interrupted one, which
+    waits for `runs recover`.
     """
+    reconcile(store)
     head = store.head(run.pk)
-    if head is not None:
-        if head.status == RunStatus.PAUSED:
-            store.resume(run.pk)
-        return run
-    run.refresh_from_db()
-    if run.status == RunStatus.PENDING or run.status in FINAL_RUN:
-        # The steward starts a pending one.
-        return run
-    return recover_run(store, run)
+    if head is None:
+        run.refresh_from_db()
+        if run.status == RunStatus.PENDING or run.status in FINAL_RUN:
+            # The steward starts a pending one.
+            return run
+        if run.status == RunStatus.INTERRUPTED:
+            raise StateLost(run)
+        run = recover_run(store, run)
+        head = store.head(run.pk)
+    if head is not None and head.status == RunStatus.PAUSED:
+        store.resume(run.pk)
+    return run
 
 
 def cancel_run(store: RedisStore, run: Run, why: str) -> bool:
     """End an open run and its steps; return whether it is cancelled."""
+    reconcile(store)
     answer = store.finish(run.pk, run.generation, RunStatus.CANCELLED, why)
-    if answer in ("ok", RunStatus.CANCELLED):
+    # What Redis has lost is replaced there, and its row is open until it is recovered.
+    if answer in ("ok", RunStatus.CANCELLED, REPLACED):
         _cancel_row(run, why)
     run.refresh_from_db()
     return run.status == RunStatus.CANCELLED
@@ -90,6 +101,7 @@ def _cancel_row(run: Run, why: str) -> None:
         status=RunStatus.CANCELLED,
         finished_at=now,
         error={"kind": "Cancelled", "text": why},
+        lost_status="",
     )
     if changed:
         Step.objects.filter(run_id=run.pk, status__in=OPEN_STEP, **mine).update(

@@ -17,10 +17,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from blueprints.command_line import counted_as, typed
-from blueprints.models import Installation, Run
+from blueprints.models import DeletedRun, Installation, Run
 from blueprints.selectors.run_generations import generation_rows
 from blueprints.services.installations import installation_get, installation_lock
-from engine.run.states import FINAL_RUN, RunStatus
+from engine.run.states import RunStatus
 from engine.store.base import RunHead, generation_key
 from engine.store.reconciling import Standing
 from engine.store.redis import RedisStore
@@ -61,7 +61,8 @@ def reconcile(store: RedisStore) -> Installation:
         if standing.epoch and row.epoch and standing.epoch != row.epoch:
             raise ForeignRedis(older_redis_text())
         place = embedded_place()
-        is_known = standing.server == row.server or bool(place and place == row.place)
+        is_same = bool(standing.server) and standing.server == row.server
+        is_known = is_same or bool(place and place == row.place)
         # An empty Redis that is not the one before has data of its own from now on.
         keeps = standing.epoch or (row.epoch if is_known else "")
         row.epoch = keeps or uuid.uuid4().hex
@@ -130,12 +131,12 @@ class Comparison:
         return mark_lost(run, waits=True)
 
     def _end_others(self, here: set[tuple[str, int]]) -> None:
-        """End what is open in Redis, though its run has ended or goes on elsewhere."""
-        for key, _, (status,) in generation_rows(here, "status"):
-            if status in FINAL_RUN:
-                self._store.remove(generation_key(*key))
-            else:
-                self._store.freeze(generation_key(*key))
+        """End what is open in Redis, though its run is over, deleted or goes on elsewhere."""
+        deleted = DeletedRun.objects.filter(pk__in={run for run, _ in here})
+        names = set(deleted.values_list("pk", flat=True))
+        over = {key for key in here if key[0] in names}
+        for key in over.union(key for key, *_ in generation_rows(here)):
+            self._store.freeze(generation_key(*key))
 
 
 def _pages(runs: QuerySet[Run]) -> Iterator[list[Run]]:

@@ -24,6 +24,7 @@ from blueprints.selectors.run_journals import (
     run_snapshot,
 )
 from blueprints.services.run_generations import (
+    GenerationChanged,
     run_generation_open,
     run_snapshot_keep,
     run_steps_move,
@@ -44,6 +45,7 @@ from workers.wiring import limits
 logger = logging.getLogger(__name__)
 
 REASON: Final = "recovery"
+RECOVERABLE: Final = frozenset({*LIVE, RunStatus.INTERRUPTED})
 UNSOUND: Final = (ReplayError, JournalGap, BadEntry, ValueError, LookupError)
 
 
@@ -65,30 +67,38 @@ def is_lost(run: Run) -> bool:
 def recover_run(store: RedisStore, run: Run) -> Run:
     """Open the next generation of a run that Redis has lost; return its row.
 
-    A run that can't be rebuilt is interrupted, and raises Unrecoverable. A caller that
-    dies leaves a run that is still lost, or a pending one that a steward starts.
+    A run that is not any more what `run` shows stays as it is: it was cancelled, or has to
+    wait, or somebody else has recovered it. One that can't be rebuilt is interrupted, and
+    raises Unrecoverable. A caller that dies leaves a run that is still lost, or a pending
+    one that a steward starts.
     """
     epoch = reconcile(store).epoch
     try:
         snapshot, beginning = _rebuilt(store, run)
     except UNSOUND as error:
-        raise _give_up(run, error) from None
-    # What Redis has of it lags behind.
-    store.remove(generation_key(run.pk, run.generation))
+        if text := _give_up(run, error):
+            raise Unrecoverable(f"run {run.pk} is interrupted: {text}") from None
+        return Run.objects.get(pk=run.pk)
     begun = generation_from(snapshot, run.pk, run.generation + 1)
     was_paused = run.lost_status == RunStatus.PAUSED
-    with transaction.atomic():
-        row = run_generation_open(
-            run,
-            REASON,
-            line=run.line,
-            epoch=epoch,
-            deadline_at=run.deadline_at,
-            lost_status=RunStatus.PAUSED if was_paused else RunStatus.RUNNING,
-        )
-        how = beginning.to_json() if beginning else None
-        run_snapshot_keep(row, begun, run, how)
-        run_steps_move(row)
+    try:
+        with transaction.atomic():
+            row = run_generation_open(
+                run,
+                REASON,
+                over={run.status} & RECOVERABLE,
+                line=run.line,
+                epoch=epoch,
+                deadline_at=run.deadline_at,
+                lost_status=RunStatus.PAUSED if was_paused else RunStatus.RUNNING,
+            )
+            # What Redis has of it lags behind.
+            store.remove(generation_key(run.pk, run.generation))
+            how = beginning.to_json() if beginning else None
+            run_snapshot_keep(row, begun, run, how)
+            run_steps_move(row)
+    except GenerationChanged:
+        return Run.objects.get(pk=run.pk)
     start_run(store, row)
     row.refresh_from_db()
     logger.info(
@@ -129,21 +139,21 @@ def _first_entry(
     return JournalEntry("", run.pk, run.generation, 1, store.now_ms(), start.entry)
 
 
-def _give_up(run: Run, why: Exception) -> Unrecoverable:
-    """Interrupt a run that can't be rebuilt; return what says why."""
+def _give_up(run: Run, why: Exception) -> str:
+    """Interrupt a run that can't be rebuilt; return its error, empty if it has changed."""
     rerun = typed(f"runs rerun {run.pk}")
     text = as_text(
         "Redis has lost this run's state, and it can't be rebuilt from the archive:"
         f" {why}. Run it again from its start with: {rerun}"
     )
-    Run.objects.filter(
-        pk=run.pk,
-        generation=run.generation,
-        status__in=(*LIVE, RunStatus.INTERRUPTED),
-    ).update(
+    as_it_was = Run.objects.filter(
+        pk=run.pk, generation=run.generation, status__in={run.status} & RECOVERABLE
+    )
+    changed = as_it_was.update(
         status=RunStatus.INTERRUPTED,
         lost_status=run.lost_status or RunStatus.RUNNING,
         error={"kind": LOST, "text": text},
     )
-    logger.error("run %s is interrupted: %s", run.pk, text)
-    return Unrecoverable(f"run {run.pk} is interrupted: {text}")
+    if changed:
+        logger.error("run %s is interrupted: %s", run.pk, text)
+    return text if changed else ""

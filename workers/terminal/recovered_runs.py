@@ -14,7 +14,6 @@ from engine.output_store import OutputsAway
 from engine.run.states import RunStatus
 from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
-from workers.broker.installation import ForeignRedis
 from workers.fleet.prerequisites import SetupFailed, redis_place
 from workers.runs.recovery import Unrecoverable, is_lost, lost_runs, recover_run
 from workers.terminal.kept_runs import Told
@@ -27,6 +26,7 @@ NOT_LOST: Final = (
 )
 
 NOT_YET: Final = "run {run} is not recovered yet: {why}; a steward tries it again"
+CHANGED: Final = "run {run} is {status} by now, and was not recovered"
 
 
 def add_recover_arguments(verb: str, parser: CommandParser) -> None:
@@ -62,9 +62,11 @@ def _named(texts: list[str]) -> list[Run]:
 
 
 def _recovered(store: RedisStore, run: Run) -> dict[str, Any]:
-    error = ""
+    error, before = "", run.generation
     try:
         run = recover_run(store, run)
+        if run.generation == before:
+            error = CHANGED.format(run=run.pk, status=run.status)
     except Unrecoverable as fault:
         error = str(fault)
         run.refresh_from_db()
@@ -73,8 +75,6 @@ def _recovered(store: RedisStore, run: Run) -> dict[str, Any]:
         # A steward starts a generation that is open.
         if run.status != RunStatus.PENDING:
             error = NOT_YET.format(run=run.pk, why=fault)
-    except ForeignRedis as fault:
-        raise SetupFailed(str(fault)) from None
     return {
         "run": run.pk,
         "generation": run.generation,

@@ -38,6 +38,7 @@ from blueprints.services.runs import Launch
 from engine.blueprint import BlueprintInvalid, Program
 from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.redis import STATE, RedisStore
+from workers.broker.installation import ForeignRedis
 from workers.celery_worker.in_process import InProcessWorker
 from workers.fleet.fleet import (
     Fleet,
@@ -82,6 +83,7 @@ REPORTED_ERRORS: Final = (
     LaunchRefused,
     StateLost,
     Unrecoverable,
+    ForeignRedis,
     redis.RedisError,
     DatabaseError,
 )
@@ -166,7 +168,7 @@ def command_errors() -> Iterator[None]:
     """Turn an error that ends a command into one line and exit code 2."""
     try:
         yield
-    except (SetupFailed, StateLost, Unrecoverable) as error:
+    except (SetupFailed, StateLost, Unrecoverable, ForeignRedis) as error:
         text = str(error)
     except redis.RedisError as error:
         text = f"Redis failed: {error}"

@@ -10,6 +10,7 @@ from store_calls import KEY, LUA, RUN, A, B, begin, move, ref, starting
 from store_server import reconciled
 
 from engine.store.base import Claimed, Refused
+from engine.store.reconciling import Standing
 from engine.store.redis import STATE, RedisStore
 from engine.store.wire import RECONCILED, Unreconciled
 from engine.testing import TEMPLATE
@@ -76,18 +77,22 @@ def test_a_frozen_generation_moves_no_more(box: Box) -> None:
     assert box.store.commit(move()) == Refused("over")
     assert box.store.claim(ref(), B, LUA) == Refused("over")
     assert box.store.pause(RUN) == "replaced"
-    [head, none] = box.store.heads([KEY, "R-9:1"])
-    assert head is not None
-    assert head.status == "replaced"
-    assert none is None
+    assert box.store.finish(RUN, 1, "cancelled", "by a test") == "replaced"
+    assert box.store.heads([KEY, "R-9:1"]) == [None, None]
+    # A short hash refuses a late start.
+    assert box.client.keys(f"{STATE}r:*") == [f"{STATE}r:{KEY}".encode()]
+    assert box.client.ttl(f"{STATE}r:{KEY}") > 0
 
 
-def test_an_end_stays_what_it_is(box: Box) -> None:
+def test_the_end_of_a_removed_generation_stays_what_it_is(box: Box) -> None:
     begin(box)
     box.store.finish(RUN, 1, "failed", "by a test")
     box.store.freeze(KEY)
     box.store.freeze("R-9:1")
-    assert [one and one.status for one in box.store.heads([KEY, "R-9:1"])] == [
-        "failed",
-        None,
-    ]
+    assert box.store.heads([KEY, "R-9:1"]) == [None, None]
+    assert box.store.finish(RUN, 1, "cancelled", "by a test") == "failed"
+
+
+def test_a_server_that_tells_no_run_id_is_never_known_to_be_the_same() -> None:
+    assert Standing("1", "1", "an epoch", "an installation").is_reconciled
+    assert not Standing("", "", "an epoch", "an installation").is_reconciled

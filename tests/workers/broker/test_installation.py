@@ -90,6 +90,15 @@ def test_doctor_reports_a_foreign_redis_and_takes_it_over(
     reconcile(rig.store)
 
 
+def test_doctor_reports_a_server_that_tells_no_run_id(rig: Rig) -> None:
+    rig.launch(step())
+    client = state_url().client()
+    client.set_response_callback("INFO", lambda _: {})
+    found, _ = CHECKS["installation"](client)
+    assert (found.level, "tells no run_id" in found.text) == ("fail", True)
+    client.close()
+
+
 def test_a_redis_that_another_has_replaced_is_refused_until_it_is_taken_over(
     rig: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,9 @@ from rig import Rig, step
 
 from blueprints.models import Installation, Run, RunEvent
 from workers.archive.archiver import Archiver
+from workers.runs.control import cancel_run
 from workers.runs.reconciling import reconcile
+from workers.terminal.recovered_runs import _recovered
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,6 +68,16 @@ def test_all_are_tried_and_each_that_can_not_be_says_why(
     assert "lacks entry 1" in rows[0]["error"]
     assert f"runs rerun {lost[0].pk}" in rows[0]["error"]
     assert [row["error"] for row in rows[1:]] == ["", ""]
+
+
+def test_a_run_that_was_cancelled_after_it_was_listed_is_not_told_as_recovered(
+    rig: Rig, lost: list[Run]
+) -> None:
+    listed = Run.objects.get(pk=lost[1].pk)
+    assert cancel_run(rig.store, Run.objects.get(pk=listed.pk), "by a test")
+    row = _recovered(rig.store, listed)
+    assert (row["status"], row["generation"]) == ("cancelled", 1)
+    assert row["error"] == f"run {listed.pk} is cancelled by now, and was not recovered"
 
 
 def test_nothing_to_recover_is_no_failure(

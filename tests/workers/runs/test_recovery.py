@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from backups import Backup
 from flow_documents import at, fanout, let, lit, seq
+from lost_runs import CHAIN, Noting, ended, lose, recover
 from rig import Rig, step
 
 from blueprints.conf import output_store
@@ -25,34 +25,14 @@ from engine.store.redis import STATE
 from engine.store.wire import Unreconciled
 from workers.archive.archiver import Archiver
 from workers.archive.rows import ReadEntry
-from workers.runs.control import pause_run, resume_run
+from workers.runs.control import cancel_run, pause_run, resume_run
 from workers.runs.reconciling import reconcile
 from workers.runs.recovery import Unrecoverable, recover_run
 from workers.steward.database_duties import Bookkeeper
-from workers.steward.recoverer import Recoverer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CHAIN = seq(*[step() for _ in range(4)])
 LANES = seq(step(), fanout(lit([1, 2, 3, 4, 5, 6]), step(), bind="$.n"), step())
-
-
-class Noting:
-    """Answers a step with its input, and notes which steps it has made."""
-
-    in_process = True
-
-    def __init__(self) -> None:
-        self.made: list[tuple[str, str, int]] = []
-
-    def run(self, call: StepCall) -> Outcome:
-        """Return the input."""
-        self.made.append((call.place, call.step_id, call.attempt))
-        return Outcome("passed", call.input)
-
-    def times(self) -> Counter[str]:
-        """Return how often each step was made, by its place."""
-        return Counter(place for place, _, _ in self.made)
 
 
 @pytest.fixture
@@ -60,25 +40,6 @@ def noting(rig: Rig) -> Noting:
     """The agent of the rig's runs."""
     rig.spawner = made = Noting()
     return made
-
-
-def lose(rig: Rig) -> None:
-    """Empty the server, and compare."""
-    rig.store.wire.call("FLUSHALL")
-    reconcile(rig.store)
-
-
-def recover(rig: Rig) -> None:
-    """Do what the steward's thread does."""
-    Recoverer(rig.store, lambda: True).recover()
-
-
-def ended(rig: Rig, run: Run, **options: Any) -> Run:
-    """Let a run go on to its end, and archive it."""
-    rig.work_off(**options)
-    Archiver(rig.store).turn()
-    run.refresh_from_db()
-    return run
 
 
 def test_an_emptied_redis_goes_on_where_the_archive_ends(
@@ -308,10 +269,13 @@ def test_a_run_that_was_cancelled_meanwhile_is_not_rebuilt(rig: Rig) -> None:
     run = rig.launch(CHAIN)
     Archiver(rig.store).turn()
     lose(rig)
-    Run.objects.filter(pk=run.pk).update(status="cancelled")
+    before = Run.objects.get(pk=run.pk)
+    assert cancel_run(rig.store, Run.objects.get(pk=run.pk), "by a test")
+    # The recoverer had read the row, and replayed the journal, before that.
+    assert recover_run(rig.store, before).status == "cancelled"
     recover(rig)
     run.refresh_from_db()
-    assert (run.status, run.generation) == ("cancelled", 1)
+    assert (run.status, run.generation, run.lost_status) == ("cancelled", 1, "")
 
 
 class ReadsBeforeItGoesBack(Archiver):
