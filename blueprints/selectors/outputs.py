@@ -13,6 +13,7 @@ from blueprints.models import OutputRecord, Run, RunEvent
 from blueprints.models.events import events_of
 from engine.output_store import OutputMissing
 from engine.run.journal.output_records import FINAL_CTX
+from engine.run.states import FINAL_RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,13 @@ def run_output_records(run: Run) -> QuerySet[OutputRecord]:
     """Return the outputs of a run, in the order of its journal."""
     found = OutputRecord.objects.filter(run=run)
     return found.order_by("generation", "number", "pk")
+
+
+def outputs_unsure() -> str:
+    """Return why references of an open run may be missing here, empty for no reason."""
+    broken = Run.objects.exclude(status__in=FINAL_RUN).exclude(unreplayable="")
+    found = broken.order_by("pk").values_list("pk", flat=True).first()
+    return f"the journal of run {found}, which is open, has a gap" if found else ""
 
 
 def run_ctx_output(run: Run) -> OutputRecord | None:

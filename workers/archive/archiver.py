@@ -19,6 +19,7 @@ from django.db import ProgrammingError, transaction
 
 from blueprints.command_line import typed
 from blueprints.conf import output_store
+from blueprints.models import Run
 from blueprints.selectors.run_generations import GenerationKey, generation_rows
 from blueprints.services.installations import (
     installation_get,
@@ -156,7 +157,8 @@ class Archiver:
 
         Only the last entry of an ended run is replaced: otherwise the run's row would
         have no end, and its keys would stay. A gap for any other is made when the entry
-        after it comes, since a bad entry may name any run and number.
+        after it comes, since a bad entry may name any run and number. An open run whose
+        last entry it is has a gap from now on: contents may be named in it alone.
         """
         logger.error("journal entry %s is set aside: %s", entry.id, why)
         self._store.bury(JOURNAL, why, entry.data)
@@ -166,6 +168,9 @@ class Archiver:
         if head is None or head.number != entry.number:
             return []
         if head.status not in FINAL_RUN:
+            run = Run.objects.filter(pk=entry.run, generation=entry.gen)
+            text = f"entry {entry.number}: {why}"
+            run.filter(unreplayable="").update(unreplayable=text)
             return []
         end = [f"run_{head.status}"] + [UNREADABLE] * (head.status != RunStatus.DONE)
         events = [gap_of(entry.number, why), end]

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from django.db import DatabaseError
 
+from blueprints.command_line import typed
 from blueprints.conf import output_store
+from blueprints.selectors.outputs import outputs_unsure
 from blueprints.services.outputs import (
     OutputsElsewhere,
     check_outputs,
@@ -26,6 +28,7 @@ def findings() -> Iterator[CheckResult]:
             yield ok(f"nothing yet in {where}")
             return
         check_outputs()
+        unsure = outputs_unsure()
     except ImportError as error:
         yield fail(f"their store can't be imported: {error}", "install its extra")
     except OutputsElsewhere as error:
@@ -37,6 +40,11 @@ def findings() -> Iterator[CheckResult]:
         # The check of the database reports it.
         return
     else:
+        if unsure:
+            yield warn(
+                f"none are deleted: {unsure}",
+                f"they are when it has ended; `{typed('runs show RUN')}` tells the gap",
+            )
         room = store.room()
         if room is None or room >= MOST_NEEDED:
             yield ok(f"this host sees them: {where}")

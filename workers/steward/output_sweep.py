@@ -11,11 +11,10 @@ from typing import Final
 
 from django.db import close_old_connections, connections
 
-from blueprints.models import Run
+from blueprints.selectors.outputs import outputs_unsure
 from blueprints.services.outputs import OutputsElsewhere, check_outputs, outputs_probe
 from blueprints.services.retention import outputs_delete_unused
 from engine.output_store import OutputsAway
-from engine.run.states import FINAL_RUN
 from engine.store.redis import RedisStore
 from workers.steward import logger
 from workers.steward.periodic import Failures
@@ -39,7 +38,7 @@ class OutputSweep(threading.Thread):
         self._store = store
         self._leads = leads
         self._ending = threading.Event()
-        self._after = ""
+        self._after = self._reason = ""
 
     def run(self) -> None:
         """Sweep every hour until `end`; a failure is logged and tried again."""
@@ -66,7 +65,7 @@ class OutputSweep(threading.Thread):
             return 0
         check_outputs()
         deleted, more = 0, True
-        while more and self._goes_on() and not self.lag():
+        while more and self._goes_on() and self._may_delete():
             self._after, some = outputs_delete_unused(self._after, self._goes_on)
             deleted, more = deleted + some, bool(self._after)
         if deleted:
@@ -78,8 +77,15 @@ class OutputSweep(threading.Thread):
         for first in self._store.journal_page(self._store.archived(), 1, 1):
             if self._store.now_ms() - first.at_ms > LAG_MS:
                 return "the archive is behind"
-        broken = Run.objects.exclude(status__in=FINAL_RUN).exclude(unreplayable="")
-        return "the journal of an open run has gaps" if broken.exists() else ""
+        return outputs_unsure()
+
+    def _may_delete(self) -> bool:
+        """Return whether all references are known; log once why they may not be."""
+        reason = self.lag()
+        if reason and reason != self._reason:
+            logger.warning("steward: no outputs are deleted: %s", reason)
+        self._reason = reason
+        return not reason
 
     def _goes_on(self) -> bool:
         return self._leads() and not self._ending.is_set()

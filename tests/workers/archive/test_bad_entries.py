@@ -114,14 +114,6 @@ def test_the_reason_of_an_end_is_always_json(rig: Rig) -> None:
     assert run.error["text"].startswith('tab\t, "quote", ')
 
 
-def spoil_last(rig: Rig, run: str, content: bytes) -> None:
-    """Put an entry in the place of a run's last one."""
-    [*_, last] = [one for one in rig.store.journal("0", 1000) if one.run == run]
-    rig.store.wire.call("XDEL", f"{STATE}j", last.id)
-    fields = ("r", run, "g", last.gen, "n", last.number, "e", content)
-    rig.store.wire.call("XADD", f"{STATE}j", "*", *fields)
-
-
 @pytest.mark.parametrize("status", ["done", "failed", "cancelled"])
 def test_a_run_whose_last_entry_is_set_aside_ends_and_its_keys_go_away(
     rig: Rig, status: str
@@ -131,7 +123,7 @@ def test_a_run_whose_last_entry_is_set_aside_ends_and_its_keys_go_away(
         rig.work_off()
     else:
         rig.store.finish(run.pk, 1, status, "why")
-    spoil_last(rig, run.pk, b"{")
+    rig.spoil_last(run.pk, b"{")
     Archiver(rig.store).turn()
     run.refresh_from_db()
     assert run.status == status

@@ -23,6 +23,7 @@ from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome
 from engine.run.journal.outputs import Artifact, FileContent, Final
 from workers.archive.archiver import Archiver
+from workers.doctor.outputs import findings
 from workers.runs.again import AgainRefused, Place, fork, rerun
 from workers.runs.retention import delete_run
 from workers.steward.output_sweep import LAG_MS, OutputSweep
@@ -256,6 +257,52 @@ def test_nothing_is_deleted_while_the_journal_of_an_open_run_has_a_gap(
 
     Run.objects.filter(pk=run.pk).update(status="cancelled")
     assert swept(rig) == 1
+
+
+def test_why_nothing_is_deleted_is_told_once_and_by_doctor(
+    rig: Rig, kept: FileOutputs, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = rig.launch(seq(step()))
+    Archiver(rig.store).turn()
+    [fine] = findings()
+    Run.objects.filter(pk=run.pk).update(unreplayable="entry 3: lost")
+    sweep = OutputSweep(rig.store, lambda: True)
+    why = f"the journal of run {run.pk}, which is open, has a gap"
+
+    for _ in range(2):
+        assert sweep.sweep() == 0
+    assert caplog.messages == [f"steward: no outputs are deleted: {why}"]
+    [warning, room] = findings()
+    assert (warning.level, warning.text) == ("warn", f"none are deleted: {why}")
+    assert room == fine
+    Run.objects.filter(pk=run.pk).update(unreplayable="")
+    sweep.sweep()
+    Run.objects.filter(pk=run.pk).update(unreplayable="entry 3: lost")
+    sweep.sweep()
+    assert len(caplog.messages) == 2
+
+
+def test_nothing_is_deleted_after_the_last_entry_of_an_open_run_was_set_aside(
+    rig: Rig, kept: FileOutputs
+) -> None:
+    rig.spawner = Writer(LARGE)
+    run = rig.launch(seq(step("$.n"), step("$.m")), {"n": 1, "m": 2})
+    Archiver(rig.store).turn()
+    rig.work_off(most=1, steps=1)
+    rig.spoil_last(run.pk, b"{")
+    archiver = Archiver(rig.store)
+    archiver.turn()
+    run.refresh_from_db()
+    assert run.status == "running"
+    age(kept, NAME, 2)
+
+    assert swept(rig) == 0
+    assert kept.get(NAME)
+    assert run.unreplayable.startswith("entry 3: not JSON: ")
+    rig.work_off()
+    archiver.turn()
+    before, run = run.unreplayable, Run.objects.get(pk=run.pk)
+    assert (run.status, run.unreplayable) == ("done", before)
 
 
 def test_a_sweep_goes_on_where_the_last_one_ended(
