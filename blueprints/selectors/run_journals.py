@@ -1,5 +1,6 @@
 """Read the archived journal of a run, and the snapshots with which generations begin."""
 
+from collections.abc import Generator
 from dataclasses import replace
 
 from django.db.models import QuerySet
@@ -18,17 +19,15 @@ class JournalGap(Exception):
     """The archived journal of a generation lacks an entry; the text says which."""
 
 
-def journal_entries(run: Run, generation: int) -> list[JournalEntry]:
-    """Return the archived entries of a generation, in order; raise JournalGap."""
-    entries: list[JournalEntry] = []
+def journal_entries(run: Run, generation: int) -> Generator[JournalEntry, None, None]:
+    """Yield the archived entries of a generation, in order; raise JournalGap."""
     for number, entry in enumerate(run_entries(run.pk, generation), start=1):
         if entry.number != number:
             raise JournalGap(
                 f"the journal of generation {generation} of run {run.pk} lacks entry"
                 f" {number}, so the run can't be rebuilt"
             )
-        entries.append(entry)
-    return entries
+        yield entry
 
 
 def run_snapshot(run: Run, generation: int) -> Snapshot | None:

@@ -8,6 +8,8 @@ know what they have done. What was under way begins again and is not charged.
 from __future__ import annotations
 
 import logging
+from contextlib import closing
+from itertools import chain
 from typing import Any, Final
 
 from django.db import transaction
@@ -116,13 +118,16 @@ def _rebuilt(store: RedisStore, run: Run) -> tuple[Snapshot, Beginning | None]:
         raise ValueError(run.unreplayable)
     program, ctx = run_program(run), readable(run.ctx)
     base = run_snapshot(run, run.generation)
-    entries = journal_entries(run, run.generation)
-    beginning = Beginning() if entries or base else None
-    if beginning is None:
-        entries = [_first_entry(store, run, program, ctx)]
     made = Replay(program, ctx, limits=limits(), snapshot=base, outputs=output_store())
-    for entry in entries:
-        made.apply(entry)
+    # One by one, since a journal may be larger than the memory. The query must have ended
+    # before SQLite lets this connection write.
+    with closing(journal_entries(run, run.generation)) as entries:
+        first = next(entries, None)
+        beginning = Beginning() if first or base else None
+        if beginning is None:
+            first = _first_entry(store, run, program, ctx)
+        for entry in chain([first] if first else [], entries):
+            made.apply(entry)
     snapshot = made.snapshot()
     if snapshot.status in FINAL_RUN:
         raise ValueError(f"its journal ends as {snapshot.status}")

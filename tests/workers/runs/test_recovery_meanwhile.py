@@ -9,7 +9,8 @@ from backups import Backup
 from lost_runs import CHAIN, Noting, ended, lose, recover
 from rig import Rig
 
-from blueprints.models import Installation, Run
+from blueprints.models import Installation, Run, RunEvent
+from blueprints.selectors.run_journals import JournalGap, journal_entries
 from engine.store.redis import STATE
 from workers.archive.archiver import Archiver
 from workers.runs.control import StateLost, cancel_run, pause_run, resume_run
@@ -116,6 +117,18 @@ def test_a_run_that_was_deleted_does_not_revive(rig: Rig, noting: Noting) -> Non
     rig.work_off()
     assert set(noting.times().values()) == {1}
     assert rig.store.open_generations() == set()
+
+
+def test_the_entries_of_a_journal_are_read_as_they_are_replayed(
+    rig: Rig, noting: Noting
+) -> None:
+    run = ended(rig, rig.launch(CHAIN))
+    assert run.archived_number > 2
+    RunEvent.objects.filter(run=run, number=3).delete()
+    entries = journal_entries(run, 1)
+    assert [next(entries).number, next(entries).number] == [1, 2]
+    with pytest.raises(JournalGap, match="lacks entry 3"):
+        next(entries)
 
 
 def test_what_a_server_without_a_run_id_has_lost_waits(
