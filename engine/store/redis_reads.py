@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,6 +26,7 @@ RELEASED: Final = 100
 """Messages that one call sends."""
 READ_BYTES: Final = 8 << 20
 READ_ENTRIES: Final = 32
+SEARCH_S: Final = 0.5
 HEAD: Final = ("status", "n", "prog", "gone")
 _Root = tuple[str, RunHead, Record]
 """Name of the hash, head and root record of a generation."""
@@ -170,6 +172,20 @@ class RedisReads:
                 break
             after = entries[-1].id
         return page
+
+    def may_archive(self, run: str) -> bool:
+        """Return whether the journal may have entries of a run that are not archived.
+
+        It may, too, if the search takes longer than SEARCH_S.
+        """
+        after, until = self.archived(), time.monotonic() + SEARCH_S
+        while entries := self.journal(after, READ_ENTRIES):
+            if any(entry.run == run for entry in entries):
+                return True
+            after = entries[-1].id
+            if time.monotonic() > until:
+                return True
+        return False
 
     def ends(self, keys: Sequence[str]) -> Iterator[RunEnd | None]:
         """Yield the end of each generation, in order; None for one that Redis has not.

@@ -121,17 +121,6 @@ class Archiver:
             self._trim(self._after)
         return done
 
-    def may_find(self, run: str) -> bool:
-        """Return whether the journal may still have entries of a run to archive."""
-        after, until = self._after, time.monotonic() + TURN_S
-        while entries := self._store.journal_page(after, BATCH, PAGE_BYTES):
-            if any(entry.run == run for entry in entries):
-                return True
-            after = entries[-1].id
-            if time.monotonic() > until:
-                return True
-        return False
-
     def _trim(self, upto: str) -> None:
         now = time.monotonic()
         if now - self._measured >= 1.0:

@@ -23,9 +23,9 @@ from blueprints.services.runs import Launch, run_create
 from blueprints.stores.outputs.files import FileOutputs
 from engine.ids import new_id
 from engine.output_store import OutputsAway, name_of
+from engine.store import redis_reads
 from engine.store.redis import STATE
 from engine.store.wire import Unreconciled
-from workers.archive import archiver as archive_module
 from workers.runs.reconciling import reconcile
 from workers.steward import database_duties as books
 from workers.steward.database_duties import MOST_REFUSALS, PAGE, STARTS, Bookkeeper
@@ -292,7 +292,7 @@ def test_an_end_far_behind_in_the_journal_is_waited_for(
 ) -> None:
     gone = rig.launch(seq(step()))
     begun_long_ago(gone)
-    monkeypatch.setattr(archive_module, "BATCH", 2)
+    monkeypatch.setattr(redis_reads, "READ_ENTRIES", 2)
     made = bookkeeper_of(rig)
     made.archiver.turn()
     others = [rig.launch(seq(step())) for _ in range(4)]
@@ -303,12 +303,11 @@ def test_an_end_far_behind_in_the_journal_is_waited_for(
     rig.store.wire.call("DEL", f"{STATE}r:{gone.pk}:1")
     if hurried:
         # No time to look at all of it, in which it might be.
-        monkeypatch.setattr(archive_module, "TURN_S", -1.0)
+        monkeypatch.setattr(redis_reads, "SEARCH_S", -1.0)
 
     made.find_lost()
     assert lost_runs() == set()
 
-    monkeypatch.setattr(archive_module, "TURN_S", 5.0)
     made.archiver.turn()
     made.find_lost()
     assert lost_runs() == ({gone.pk} if hurried else set())
