@@ -173,14 +173,14 @@ class RedisReads:
             after = entries[-1].id
         return page
 
-    def may_archive(self, run: str) -> bool:
-        """Return whether the journal may have entries of a run that are not archived.
+    def may_archive(self, key: str) -> bool:
+        """Return whether the journal may have entries of a generation to archive.
 
         It may, too, if the search takes longer than SEARCH_S.
         """
         after, until = self.archived(), time.monotonic() + SEARCH_S
         while entries := self.journal(after, READ_ENTRIES):
-            if any(entry.run == run for entry in entries):
+            if any(generation_key(entry.run, entry.gen) == key for entry in entries):
                 return True
             after = entries[-1].id
             if time.monotonic() > until:

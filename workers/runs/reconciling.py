@@ -14,7 +14,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from blueprints.command_line import counted_as, typed
 from blueprints.models import DeletedRun, Installation, Run
@@ -118,7 +118,7 @@ class Comparison:
                 elif lags(run, head):
                     self._store.freeze(_key(run))
                     lost += mark_lost(run, waits=not self._is_known)
-        self._end_others(here)
+        self._end_others(here - self._take_back(here))
         return lost
 
     def _keep_pending(self, run: Run, head: RunHead | None) -> int:
@@ -129,6 +129,26 @@ class Comparison:
             Run.objects.filter(pk=run.pk).update(epoch=self._epoch)
             return 0
         return mark_lost(run, waits=True)
+
+    def _take_back(self, here: set[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Let runs go on that waited as another server had not them; return their keys."""
+        waiting = Run.objects.filter(
+            pk__in={run for run, _ in here},
+            status=RunStatus.INTERRUPTED,
+            error__kind=LOST,
+        )
+        back: set[tuple[str, int]] = set()
+        for page in _pages(waiting.exclude(lost_status="")):
+            runs = [run for run in page if (run.pk, run.generation) in here]
+            heads = self._store.heads([_key(run) for run in runs])
+            for run, head in zip(runs, heads, strict=True):
+                if not lags(run, head):
+                    back.add((run.pk, run.generation))
+        names = {run for run, _ in back}
+        Run.objects.filter(pk__in=names, status=RunStatus.INTERRUPTED).update(
+            status=F("lost_status"), lost_status="", error=None
+        )
+        return back
 
     def _end_others(self, here: set[tuple[str, int]]) -> None:
         """End what is open in Redis, though its run is over, deleted or goes on elsewhere."""

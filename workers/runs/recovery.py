@@ -48,11 +48,19 @@ logger = logging.getLogger(__name__)
 
 REASON: Final = "recovery"
 RECOVERABLE: Final = frozenset({*LIVE, RunStatus.INTERRUPTED})
+NOT_ARCHIVED: Final = (
+    "run {run} is not recovered yet: Redis has entries of its journal that are not archived."
+    " A worker's steward archives them; try again then"
+)
 UNSOUND: Final = (ReplayError, JournalGap, BadEntry, ValueError, LookupError)
 
 
 class Unrecoverable(Exception):
     """A run can't be rebuilt from the archive; the text says why and what to do."""
+
+
+class NotArchived(Unrecoverable):
+    """A run has entries in Redis that the archive does not have yet; the text says so."""
 
 
 def lost_runs() -> QuerySet[Run]:
@@ -73,8 +81,14 @@ def recover_run(store: RedisStore, run: Run) -> Run:
     wait, or somebody else has recovered it. One that can't be rebuilt is interrupted, and
     raises Unrecoverable. A caller that dies leaves a run that is still lost, or a pending
     one that a steward starts.
+
+    Raises NotArchived while Redis may have entries of the run that are not archived: what
+    they tell is not made again.
     """
     epoch = reconcile(store).epoch
+    key = generation_key(run.pk, run.generation)
+    if store.may_archive(key):
+        raise NotArchived(NOT_ARCHIVED.format(run=run.pk))
     try:
         snapshot, beginning = _rebuilt(store, run)
     except UNSOUND as error:
@@ -95,7 +109,7 @@ def recover_run(store: RedisStore, run: Run) -> Run:
                 lost_status=RunStatus.PAUSED if was_paused else RunStatus.RUNNING,
             )
             # What Redis has of it lags behind.
-            store.remove(generation_key(run.pk, run.generation))
+            store.remove(key)
             how = beginning.to_json() if beginning else None
             run_snapshot_keep(row, begun, run, how)
             run_steps_move(row)

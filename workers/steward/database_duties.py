@@ -206,7 +206,7 @@ class Bookkeeper(threading.Thread):
                 key = generation_key(run.pk, run.generation)
                 lost = lags(run, self.store.head_of(key))
                 # The run may have ended, and its keys be removed, since the query.
-                if lost and not self.store.may_archive(run.pk):
+                if lost and not self.store.may_archive(key):
                     self.store.freeze(key)
                     mark_lost(run, waits=False)
                 if time.monotonic() > until:
