@@ -49,6 +49,13 @@ class OutputStore(Protocol):
         """
 
 
+def holds(store: OutputStore, sha256: str) -> bool:
+    """Return whether a store has a content; raises OutputsAway."""
+    # No other name is between the two.
+    before = f"{max(0, int(sha256, 16) - 1):064x}"
+    return next(iter(store.stamps(before)), ("",))[0] == sha256
+
+
 def name_of(content: bytes) -> str:
     """Return the name of a content."""
     return hashlib.sha256(content).hexdigest()

@@ -9,11 +9,10 @@ from typing import Final
 
 from blueprints.command_line import typed
 from blueprints.conf import output_store
-from blueprints.models import Installation, Run
+from blueprints.models import Installation
 from blueprints.services.installations import installation_name
 from engine.output_store import OutputMissing, OutputStore
 
-MOST_SOUGHT: Final = 100
 _read: Final[list[OutputStore]] = []
 """The store whose probe this process has read."""
 
@@ -59,20 +58,6 @@ def _put_probe(replacing: str) -> str:
     mine = output_store().put(json.dumps(text).encode())
     rows = Installation.objects.filter(pk=1, outputs_probe=replacing)
     return mine if rows.update(outputs_probe=mine) else outputs_probe()
-
-
-def missing_output(run: Run) -> str:
-    """Return the name of a content that a run refers to and the store has no more.
-
-    Empty if none of MOST_SOUGHT is missing; names are hashes, so these are any of them.
-    """
-    references = run.output_references.order_by("sha256")
-    for sha256 in references.values_list("sha256", flat=True)[:MOST_SOUGHT]:
-        # No other name is between the two.
-        before = f"{max(0, int(sha256, 16) - 1):064x}"
-        if next(output_store().stamps(before), ("",))[0] != sha256:
-            return sha256
-    return ""
 
 
 def outputs_elsewhere_text() -> str:

@@ -228,7 +228,7 @@ NO_LIMIT = {
         "workers/embedded_server/server.py:_LOG_MAX",
     ),
     "a number of a format, of an algorithm or of the system": (
-        "blueprints/services/outputs.py:MOST_SOUGHT", "workers/terminal/run_outputs.py:SHOWN", "workers/process/given_files.py:SHOWN_PATH",
+        "workers/terminal/run_outputs.py:SHOWN", "workers/process/given_files.py:SHOWN_PATH",
         "blueprints/services/api_keys.py:PREFIX_BYTES", "workers/fleet/web_server.py:BACKLOG",
         "blueprints/services/api_keys.py:SECRET_BYTES", "blueprints/api/lists.py:LARGEST",
         "blueprints/selectors/version_selector.py:MOST_SHOWN",

@@ -23,7 +23,7 @@ from blueprints.selectors.programs import run_program
 from blueprints.selectors.run_journals import JournalGap, run_stretches
 from blueprints.selectors.steps import run_ended_places
 from blueprints.services.installations import installation_get
-from blueprints.services.outputs import ensure_outputs, missing_output
+from blueprints.services.outputs import ensure_outputs
 from blueprints.services.programs import program_keep
 from blueprints.services.run_generations import (
     OVER,
@@ -52,6 +52,7 @@ from engine.run.replay.lineage import (
     in_effect,
     without,
 )
+from engine.run.replay.recorded import RemadeOutputs
 from engine.store.base import StoreFull
 from engine.store.redis import RedisStore
 from workers.runs.launch import NOT_OURS, start_run
@@ -163,8 +164,6 @@ def _prepared(store: RedisStore, run: Run, place: Place) -> Branch | None:
         if not place.step and not place.only_failed:
             readable(run.ctx)
             return None
-        if missing := missing_output(run):
-            raise OutputMissing(f"its output {missing} is no longer in the store")
         return _branch(run, place)
     except UNSOUND as error:
         raise AgainRefused(f"run {run.pk} can't begin again there: {error}") from None
@@ -177,7 +176,9 @@ def _branch(run: Run, place: Place) -> Branch:
     left, beginning = without(stretches, cuts), Beginning(cuts, edit_lines(place.edits))
     program = place.program or run_program(run)
     ctx = readable(first.ctx)
-    snapshot = branch(program, left, beginning, ctx=ctx, outputs=output_store())
+    outputs = RemadeOutputs(output_store())
+    snapshot = branch(program, left, beginning, ctx=ctx, outputs=outputs)
+    outputs.ensure(snapshot.outputs())
     ended = ended_places(left)
     if stretches[0].begun is not None:
         # Nothing else tells which steps a run had made that was deleted.

@@ -37,6 +37,7 @@ from engine.run.journal.entries import BadEntry
 from engine.run.replay import Replay, ReplayError, Snapshot
 from engine.run.replay.install import generation_from
 from engine.run.replay.lineage import Beginning
+from engine.run.replay.recorded import RemadeOutputs
 from engine.run.states import FINAL_RUN, RunStatus
 from engine.store.base import JournalEntry, generation_key
 from engine.store.redis import RedisStore
@@ -132,7 +133,8 @@ def _rebuilt(store: RedisStore, run: Run) -> tuple[Snapshot, Beginning | None]:
         raise ValueError(run.unreplayable)
     program, ctx = run_program(run), readable(run.ctx)
     base = run_snapshot(run, run.generation)
-    made = Replay(program, ctx, limits=limits(), snapshot=base, outputs=output_store())
+    outputs = RemadeOutputs(output_store())
+    made = Replay(program, ctx, limits=limits(), snapshot=base, outputs=outputs)
     # One by one, since a journal may be larger than the memory. The query must have ended
     # before SQLite lets this connection write.
     with closing(journal_entries(run, run.generation)) as entries:
@@ -145,6 +147,7 @@ def _rebuilt(store: RedisStore, run: Run) -> tuple[Snapshot, Beginning | None]:
     snapshot = made.snapshot()
     if snapshot.status in FINAL_RUN:
         raise ValueError(f"its journal ends as {snapshot.status}")
+    outputs.ensure(snapshot.outputs())
     return snapshot, beginning
 
 

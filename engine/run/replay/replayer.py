@@ -67,9 +67,11 @@ class Replay:
 
         The limits that the journal has win over `limits`. `visit` is the step at the place
         `watch`, once it has ended. Large values are read from `outputs` where an expression
-        or the caller looks into them; nothing is put there.
+        or the caller looks into them; nothing is put there but by RemadeOutputs.
         """
-        self._recorded = RecordedOutputs(outputs)
+        if not isinstance(outputs, RecordedOutputs):
+            outputs = RecordedOutputs(outputs)
+        self._recorded = outputs
         self._program = program
         self._ctx = ctx
         self._limits = limits or Limits()

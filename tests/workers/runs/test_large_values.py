@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import pytest
 from django.core.management import call_command
-from flow_documents import at, fanout, seq
-from rig import Rig, step
+from flow_documents import at, fanout, let, lit, seq
+from rig import Rig, program, step
 
 from blueprints.conf import output_store
 from blueprints.models import OutputReference, Run, RunEvent
@@ -23,13 +23,15 @@ from engine.output_store import OutputsAway, name_of
 from engine.ports import StepCall
 from engine.run.attempt.outcomes import Outcome
 from engine.run.journal.entries import archived_entry
+from engine.run.replay import recorded
 from engine.testing import MemoryOutputStore
 from workers import wiring
 from workers.archive.archiver import MOST_TRIES, Archiver
 from workers.runs import recovery
-from workers.runs.again import Place, StartsLater, rerun
+from workers.runs.again import AgainRefused, Place, StartsLater, fork, rerun
 from workers.runs.launch import start_run
 from workers.runs.reconciling import reconcile
+from workers.runs.recovery import Unrecoverable, recover_run
 from workers.terminal.reporter import Reporter
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,6 +43,7 @@ STORED = 8_000
 
 
 NAMED = "no output"
+GONE = "its output [0-9a-f]{64} is no longer in the store"
 
 
 class Doubling:
@@ -70,11 +73,25 @@ def largest(rig: Rig, run: Run) -> int:
 def archived(rig: Rig, run: Run) -> Run:
     rig.work_off()
     assert largest(rig, run) < STORED
+    return ended(rig, run)
+
+
+def ended(rig: Rig, run: Run) -> Run:
+    rig.work_off()
     while Archiver(rig.store).turn():
         pass
     run.refresh_from_db()
     assert run.status == "done"
     return run
+
+
+def lost_after_a_step(rig: Rig, run: Run) -> None:
+    rig.work_off(most=1, steps=1)
+    while Archiver(rig.store).turn():
+        pass
+    rig.store.wire.call("FLUSHALL")
+    reconcile(rig.store)
+    run.refresh_from_db()
 
 
 def shown(capsys: Any, *args: str) -> Any:
@@ -278,3 +295,69 @@ def test_one_final_ctx_that_can_not_be_put_stops_no_other_run_for_long(
         run.refresh_from_db()
     assert (stuck.status, stuck.error["kind"]) == ("done", "ResultAway")
     assert (other.status, other.result) == ("done", {"n": 1})
+
+
+def forget(*values: str) -> None:
+    """Delete the contents of values from the store."""
+    store = output_store()
+    names = {name_of(orjson.dumps(one)) for one in values}
+    for name, put_at in [one for one in store.stamps("") if one[0] in names]:
+        assert store.delete_older(name, put_at.replace(year=9999))
+
+
+@pytest.mark.parametrize("kept", [1_000, recorded.KEPT_BYTES])
+def test_another_version_makes_values_that_the_run_has_not_put(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(recorded, "KEPT_BYTES", kept)
+    rest = [step("$.p"), step("$.n"), step("$.q")]
+    old = seq(let("$.q", lit("a")), let("$.p", lit("b")), *rest)
+    run = archived(rig, rig.launch(old))
+    new = program(seq(let("$.q", lit(TEXT)), let("$.p", lit(ITEMS[1])), *rest))
+    made = fork(rig.store, run, Place("/children/2", program=new))
+    result = ended(rig, made).result
+    assert (result["q"], result["p"]) == (TEXT, ITEMS[1])
+
+
+@pytest.mark.parametrize("kept", [1_000, recorded.KEPT_BYTES])
+def test_a_recovery_puts_what_the_workers_had_kept_in_the_ctx(
+    rig: Rig, settings: Any, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """The workers had another limit than the process that launched the run."""
+    monkeypatch.setattr(recorded, "KEPT_BYTES", kept)
+    rig.spawner = Doubling()
+    limit = settings.SWARM_INLINE_LIMIT
+    short = "x" * (limit - 1_000)
+    flow = seq(step("$.text"), let("$.copy", at("$.text")), step("$.copy"))
+    run = rig.launch(flow, {"text": short})
+    settings.SWARM_INLINE_LIMIT = 1 << 20
+    lost_after_a_step(rig, run)
+    settings.SWARM_INLINE_LIMIT = limit
+    assert recover_run(rig.store, run).generation == 2
+    assert ended(rig, run).result["copy"] == 4 * short
+
+
+def test_no_generation_begins_with_a_value_that_is_gone(rig: Rig) -> None:
+    rig.spawner = Doubling()
+    flow = seq(step("$.text"), step("$.n"))
+    run = archived(rig, rig.launch(flow, {"n": 1, "text": TEXT}))
+    forget(2 * TEXT)
+    with pytest.raises(AgainRefused, match=GONE):
+        rerun(rig.store, run, Place("/children/1"))
+    run.refresh_from_db()
+    assert (run.generation, run.status) == (1, "done")
+    # From before it nothing needs it, and what the launch has put is made again.
+    forget(TEXT)
+    run = archived(rig, rerun(rig.store, run, Place("/children/0")))
+    assert run.result["text"] == 2 * TEXT
+
+
+def test_no_recovery_begins_with_a_value_that_is_gone(rig: Rig) -> None:
+    rig.spawner = Doubling()
+    run = rig.launch(seq(step("$.text"), step("$.text")), {"text": TEXT})
+    lost_after_a_step(rig, run)
+    forget(2 * TEXT)
+    with pytest.raises(Unrecoverable, match=GONE):
+        recover_run(rig.store, run)
+    run.refresh_from_db()
+    assert (run.generation, run.status) == (1, "interrupted")
