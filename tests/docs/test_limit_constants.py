@@ -153,7 +153,7 @@ NO_LIMIT = {
         "blueprints/selectors/journal.py:PAGE", "blueprints/services/retention.py:ROWS",
         "blueprints/stores/outputs/database.py:PAGE",
         "workers/runs/retention.py:PAGE", "workers/archive/archiver.py:BATCH", "workers/archive/archiver.py:PAGE_BYTES",
-        "workers/archive/archiver.py:TURN_S",
+        "workers/archive/archiver.py:TURN_S", "engine/store/redis_reads.py:SEARCH_S",
         "workers/archive/rows.py:IN_PAGE", "blueprints/services/run_generations.py:IN_PAGE",
         "engine/run/replay/install.py:PART_BYTES", "engine/run/replay/install.py:PAGES",
         "workers/steward/database_duties.py:PAGE", "workers/runs/reconciling.py:PAGE",
