@@ -174,6 +174,14 @@ class OwnStoresStep(bootsteps.StartStopStep):  # type: ignore[misc]
         while True:
             try:
                 return check_outputs()
+            except DatabaseError as error:
+                # It names the content to read; steps need no database.
+                connections.close_all()
+                logger.warning(
+                    "The database is away, so outputs are not checked: %s",
+                    first_line(error),
+                )
+                return None
             except OutputsAway as error:
                 if told != str(error):
                     told = str(error)
