@@ -41,9 +41,7 @@ from engine.run.journal.outputs import (
     to_wire,
 )
 from engine.run.limits import Limits
-from engine.store.base import (
-    Ref,
-)
+from engine.store.base import Ref
 from engine.store.port import RunStore
 
 logger = logging.getLogger(__name__)

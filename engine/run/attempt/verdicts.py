@@ -40,8 +40,9 @@ def judged(outcome: Outcome, agent: Agent, *, has_parts: bool) -> Outcome:
 
 
 def _other_word(agent: Agent, said: Json, values: list[str]) -> str:
+    verdict = dump_compact(shortened(said))
     text = (
-        f"agent {agent.name!r} gave the verdict {dump_compact(shortened(said))}, which is not in its contract:"
+        f"agent {agent.name!r} gave the verdict {verdict}, which is not in its contract:"
         f" {listed(map(repr, values))}"
     )
     hint = hint_at(said, values) if isinstance(said, str) else ""
