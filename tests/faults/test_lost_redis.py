@@ -58,6 +58,16 @@ def in_flight(installation: Installation, lag: Lag, ran: int) -> None:
     assert installation.until(look, lambda found: found >= ran, 30) >= ran
 
 
+def under_way(installation: Installation) -> tuple[list[str], Lag]:
+    """Launch RUNS runs, wait until a third of their steps are made, and watch the lag."""
+    installation.pace(0.05)
+    installation.ready(installation.worker(), installation.worker())
+    runs = installation.launch_with_rows(FLOW, {"n": 0}, RUNS)
+    lag = Lag(installation)
+    in_flight(installation, lag, RUNS * PLACES // 3)
+    return runs, lag
+
+
 def all_done(installation: Installation, runs: list[str], seconds: float) -> None:
     """Wait until the rows of runs are done."""
     done = Counter({"done": len(runs)})
@@ -72,11 +82,7 @@ def all_done(installation: Installation, runs: list[str], seconds: float) -> Non
 def test_an_emptied_redis_goes_on_with_every_run(
     installation: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    installation.pace(0.05)
-    installation.ready(installation.worker(), installation.worker())
-    runs = installation.launch_with_rows(FLOW, {"n": 0}, RUNS)
-    lag = Lag(installation)
-    in_flight(installation, lag, RUNS * PLACES // 3)
+    runs, lag = under_way(installation)
 
     archived = installation.archived_steps(runs)
     at_loss = lag.look()
@@ -124,11 +130,7 @@ def test_where_the_archive_is_first_no_step_that_another_followed_runs_twice(
     installation: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     installation.env["SWARM_ARCHIVE"] = "sync"
-    installation.pace(0.05)
-    installation.ready(installation.worker(), installation.worker())
-    runs = installation.launch_with_rows(FLOW, {"n": 0}, RUNS)
-    lag = Lag(installation)
-    in_flight(installation, lag, RUNS * PLACES // 3)
+    runs, lag = under_way(installation)
 
     archived = installation.archived_steps(runs)
     before = set(installation.noted())

@@ -35,13 +35,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LANES = seq(step(), fanout(lit([1, 2, 3, 4, 5, 6]), step(), bind="$.n"), step())
 
 
-@pytest.fixture
-def noting(rig: Rig) -> Noting:
-    """The agent of the rig's runs."""
-    rig.spawner = made = Noting()
-    return made
-
-
 def test_an_emptied_redis_goes_on_where_the_archive_ends(
     rig: Rig, noting: Noting
 ) -> None:

@@ -21,13 +21,6 @@ from workers.runs.retention import delete_run
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def noting(rig: Rig) -> Noting:
-    """The agent of the rig's runs."""
-    rig.spawner = made = Noting()
-    return made
-
-
 def test_a_server_that_is_exchanged_before_the_recovery_makes_all_runs_wait(
     rig: Rig, noting: Noting
 ) -> None:

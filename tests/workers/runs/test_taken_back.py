@@ -17,13 +17,6 @@ from workers.runs.recovery import NotArchived, recover_run
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def noting(rig: Rig) -> Noting:
-    """The agent of the rig's runs."""
-    rig.spawner = made = Noting()
-    return made
-
-
 def test_a_run_is_recovered_once_what_redis_has_of_its_journal_is_archived(
     rig: Rig, noting: Noting
 ) -> None:
